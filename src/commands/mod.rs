@@ -1,0 +1,86 @@
+//! The subcommands: one file each, all wiring in them.
+
+mod demo;
+mod embedded;
+mod generate;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::settings::{Cli, Command};
+use crate::telemetry;
+
+/// Exit code of a wrong option or argument.
+const EXIT_USAGE: u8 = 2;
+
+/// Reads the command line, runs the subcommand, and prints what went wrong as one line on standard error.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
+        return fail(&error, EXIT_USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}"), 1),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(options) => serve::run(*options).await,
+            Command::Demo(options) => demo::run(options).await,
+            Command::Embedded(command) => embedded::run(command).await,
+            Command::Generate(options) => generate::run(&options),
+        }
+    });
+    // Blocking work that is still under way (an engine query, a file read) must not hold up the exit.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.message, error.exit_code),
+    }
+}
+
+/// Why a subcommand ended: one line for the user, with the remedy, and the exit code.
+#[derive(Debug)]
+pub struct CommandError {
+    message: String,
+    exit_code: u8,
+}
+
+impl CommandError {
+    /// A value of an option cannot be used: exit code 2.
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: EXIT_USAGE }
+    }
+
+    /// The work failed: exit code 1.
+    fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: 1 }
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("roundhouse: {message}");
+    ExitCode::from(code)
+}
+
+/// Prints help and version in full, and an error as the one line that says what is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => {
+            let text = error.to_string();
+            let line: Vec<&str> =
+                text.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
+            let line = line.join(" ");
+            fail(&format!("{} (see --help)", line.trim_start_matches("error: ")), EXIT_USAGE)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What every embedded part does alike: take its directory, announce itself, stop in time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::EmbeddedError;
+
+/// How long a part that is told to stop may take before it ends itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a part waits for a predecessor that is still stopping to let go of its directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(12);
+
+/// The one line of JSON that a supervised part prints on standard output.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Announcement {
+    /// It answers at this address.
+    Ready { address: SocketAddr },
+    /// It cannot start; `fatal` says that trying again is no use.
+    Failed { reason: String },
+}
+
+/// Tells the supervisor, or the person at the terminal, how a part's start went.
+#[derive(Debug)]
+pub struct Announcer {
+    supervised: bool,
+}
+
+impl Announcer {
+    /// `supervised`: announce in JSON on standard output instead of a log line.
+    pub fn new(supervised: bool) -> Self {
+        Self { supervised }
+    }
+
+    /// Says that the part answers at `address`.
+    pub fn ready(&self, part: &'static str, address: SocketAddr) {
+        tracing::info!(part, %address, "embedded part ready");
+        self.print(&Announcement::Ready { address });
+    }
+
+    /// Says that the part cannot run.
+    pub fn failed(&self, error: &EmbeddedError) {
+        self.print(&Announcement::Failed { reason: error.to_string() });
+    }
+
+    fn print(&self, announcement: &Announcement) {
+        if self.supervised {
+            let line = serde_json::to_string(announcement).unwrap_or_default();
+            // A supervisor that went away is noticed through standard input.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    }
+}
+
+/// Cancels `stop` on SIGINT and SIGTERM.
+pub fn stop_on_signals(stop: CancellationToken) {
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::warn!("cannot listen for signals");
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    });
+}
+
+/// Cancels `stop` when standard input closes, which the kernel does for a supervisor however it ends, and ends
+/// the process if it has not stopped soon after.
+///
+/// A thread of its own, so that it works while the runtime is blocked.
+pub fn stop_with_stdin(stop: CancellationToken) {
+    std::thread::spawn(move || {
+        let mut byte = [0_u8; 1];
+        while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {}
+        stop.cancel();
+        std::thread::sleep(STOP_TIMEOUT);
+        std::process::exit(1);
+    });
+}
+
+/// A directory that is ours until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Makes the directory, and takes it, waiting a little for a predecessor that is still stopping.
+    ///
+    /// # Errors
+    /// Another process holds it, or it cannot be made or written.
+    pub fn take(directory: &Path) -> Result<Self, EmbeddedError> {
+        Self::take_within(directory, LOCK_PATIENCE)
+    }
+
+    /// [`DirectoryLock::take`] with a given patience.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
+        fs::create_dir_all(directory).map_err(|error| EmbeddedError::directory(directory, error))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(directory.join("lock"))
+            .map_err(|error| EmbeddedError::directory(directory, error))?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if started.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(EmbeddedError::DirectoryInUse { directory: directory.to_owned() });
+                }
+                Err(TryLockError::Error(error)) => return Err(EmbeddedError::directory(directory, error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_holder_at_a_time() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let first = DirectoryLock::take_within(directory.path(), Duration::ZERO).expect("first");
+        let second = DirectoryLock::take_within(directory.path(), Duration::ZERO);
+        assert!(matches!(second, Err(EmbeddedError::DirectoryInUse { .. })));
+        drop(first);
+        DirectoryLock::take_within(directory.path(), Duration::ZERO).expect("after the first let go");
+    }
+}

@@ -1,0 +1,26 @@
+//! Roundhouse: CSV exports of game rounds in, exactly-once rows and hourly aggregates out.
+//!
+//! The rooms, and who may enter which:
+//!
+//! - [`domain`]: money, rounds, hours: parsed once, no I/O; everyone may use it, it uses nothing of ours.
+//! - [`ingest`]: bytes of CSV to Avro to Kafka. Uses `registry` and `kafka`.
+//! - [`loader`]: the topic to ClickHouse, exactly once. Uses `kafka`, `registry` and `warehouse`.
+//! - [`reconcile`]: is every row of a file there? Uses `ingest` and `warehouse`.
+//! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us.
+//! - [`http`]: the API. Thin: extract, call one room, shape the reply.
+//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
+//! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
+//! - [`settings`], [`telemetry`]: options and logs.
+
+pub mod commands;
+pub mod domain;
+pub mod embedded;
+pub mod http;
+pub mod ingest;
+pub mod kafka;
+pub mod loader;
+pub mod reconcile;
+pub mod registry;
+pub mod settings;
+pub mod telemetry;
+pub mod warehouse;

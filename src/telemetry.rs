@@ -1,0 +1,30 @@
+//! Log set-up: lines for people on a terminal, JSON for machines, always on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::LogFormat;
+
+/// Starts logging.
+///
+/// # Errors
+/// The directives cannot be parsed.
+pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
+    // The embedded broker's crates and the Kafka client narrate; their warnings are enough.
+    let directives = format!("slatedb=warn,nisshi_broker=warn,nisshi_storage=warn,{directives}");
+    let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log: {error}"))?;
+    let human = match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start, as in tests, keeps the first.
+    let _ = if human {
+        builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Spawns what the tests talk to.
+
+pub mod part;
+
+use std::path::PathBuf;
+
+/// The binary under test.
+pub const ROUNDHOUSE: &str = env!("CARGO_BIN_EXE_roundhouse");
+
+/// The repository, where the engine library and the sample file are.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

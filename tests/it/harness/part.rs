@@ -1,0 +1,119 @@
+//! One embedded part as a child process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use roundhouse::embedded::part::Announcement;
+
+use super::{ROUNDHOUSE, repository};
+
+/// A running `roundhouse embedded NAME`, killed when dropped.
+#[derive(Debug)]
+pub struct Part {
+    name: &'static str,
+    arguments: Vec<String>,
+    directory: PathBuf,
+    pub address: SocketAddr,
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Part {
+    /// Starts a part on a free port over `directory`, and waits until it says that it answers.
+    pub fn start(name: &'static str, directory: &Path, arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, stdin, address) = match spawn(name, directory, listen, &arguments) {
+            Ok(started) => started,
+            Err(reason) => panic!("{name} did not start: {reason}"),
+        };
+        Self { name, arguments, directory: directory.to_owned(), address, child, stdin: Some(stdin) }
+    }
+
+    /// Tries to start a part that is expected to refuse, and returns its reason.
+    pub fn refusal(name: &'static str, directory: &Path, listen: SocketAddr, arguments: &[&str]) -> String {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        match spawn(name, directory, listen, &arguments) {
+            Ok((mut child, _, _)) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{name} started");
+            }
+            Err(reason) => reason,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on the same port and directory.
+    pub fn restart(&mut self) {
+        self.kill();
+        match spawn(self.name, &self.directory, self.address, &self.arguments) {
+            Ok((child, stdin, _)) => {
+                self.child = child;
+                self.stdin = Some(stdin);
+            }
+            Err(reason) => panic!("{} did not start again: {reason}", self.name),
+        }
+    }
+
+    /// Closes its standard input, as a supervisor that ends does, and waits for its exit.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        drop(self.stdin.take());
+        self.child.wait().expect("wait for the part")
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(
+    name: &str,
+    directory: &Path,
+    listen: SocketAddr,
+    arguments: &[String],
+) -> Result<(Child, ChildStdin, SocketAddr), String> {
+    let mut child = Command::new(ROUNDHOUSE)
+        .args(["--log", "warn", "embedded", name, "--supervised"])
+        .args(["--listen", &listen.to_string()])
+        .arg("--data-dir")
+        .arg(directory)
+        .args(arguments)
+        .current_dir(repository())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let stdin = child.stdin.take().ok_or("no standard input")?;
+    let stdout = child.stdout.take().ok_or("no standard output")?;
+    let mut line = String::new();
+    let _ = BufReader::new(stdout).read_line(&mut line);
+    match serde_json::from_str(&line) {
+        Ok(Announcement::Ready { address }) => Ok((child, stdin, address)),
+        Ok(Announcement::Failed { reason }) => {
+            let _ = child.wait();
+            Err(reason)
+        }
+        Err(_) => {
+            let status = child.wait().map(|status| status.to_string()).unwrap_or_default();
+            Err(format!("ended ({status}) before it was ready: {line:?}"))
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The one integration binary: every test talks to real processes of the built binary over their protocols.
+//!
+//! A file per topic. [`harness`] spawns the embedded parts and the server on free ports in temporary directories
+//! and ends them when it is dropped.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod embedded_broker;
+mod embedded_clickhouse;
+mod embedded_registry;
+mod harness;
+mod supervision;
