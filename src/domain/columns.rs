@@ -9,7 +9,8 @@ use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, RecordField, Record
 use serde_json::Value as Json;
 use thiserror::Error;
 
-use super::money;
+use super::value::Value;
+use super::{money, timestamp};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,20 @@ pub struct Column {
 impl Column {
     pub fn is_nullable(&self) -> bool {
         self.nullability != Nullability::Required
+    }
+
+    /// Whether a value that someone else wrote is one that a file of ours could have had; text of any length is.
+    pub fn admits(&self, value: Value) -> bool {
+        match (self.kind, value) {
+            (_, Value::Null) => self.is_nullable(),
+            (Kind::Long { minimum }, Value::Long(number)) => number >= minimum,
+            (Kind::Timestamp, Value::Timestamp(millis)) => timestamp::is_in_range(millis),
+            (Kind::Decimal { precision, .. }, Value::Decimal(unscaled)) => {
+                unscaled.unsigned_abs() < 10_u128.pow(precision.min(money::MAX_PRECISION))
+            }
+            (Kind::Text { .. }, Value::Text { .. }) => true,
+            _ => false,
+        }
     }
 }
 

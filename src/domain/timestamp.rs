@@ -20,7 +20,12 @@ pub const HOUR_MILLIS: i64 = 3_600_000;
 /// It has another form, is no date of the calendar, or lies outside 1970 to 2105.
 pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
     let millis = parse_unbounded(text).ok_or(ValueError::NotATimestamp)?;
-    if (MIN_MILLIS..=MAX_MILLIS).contains(&millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
+    if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
+}
+
+/// Whether a time lies in the years 1970 to 2105.
+pub fn is_in_range(millis: i64) -> bool {
+    (MIN_MILLIS..=MAX_MILLIS).contains(&millis)
 }
 
 /// Writes a time as RFC 3339 in UTC, with milliseconds only where there are any.
