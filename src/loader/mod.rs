@@ -15,6 +15,7 @@ pub mod known_ids;
 pub mod ledger;
 pub mod recovery;
 pub mod run;
+pub mod visibility;
 
 use thiserror::Error;
 
