@@ -35,6 +35,9 @@ pub enum EmbeddedError {
     LibraryMissing { looked_at: String },
     #[error("{} is not a usable ClickHouse engine library ({reason}): run `npm ci --prefix engine`, or name another with --clickhouse-library", .path.display())]
     LibraryWrong { path: PathBuf, reason: String },
+    /// What a part announced about itself: one of these, as text.
+    #[error("{reason}")]
+    Announced { reason: String },
     #[error("the {part} failed: {reason}")]
     Failed { part: &'static str, reason: String },
 }

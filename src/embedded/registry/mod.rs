@@ -57,7 +57,10 @@ pub async fn run(
     announcer: &Announcer,
     stop: CancellationToken,
 ) -> Result<(), EmbeddedError> {
-    let _lock = DirectoryLock::take(&options.data_dir).await?;
+    let _lock = tokio::select! {
+        lock = DirectoryLock::take(&options.data_dir) => lock?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let store = Arc::new(Store::open(&options.data_dir)?);
     let listen = |error| EmbeddedError::listen(options.listen, "--embedded-registry-listen", error);
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
