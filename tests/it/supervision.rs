@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the process that is to be killed finds its directory.
 const PARENT_DIRECTORY: &str = "SUPERVISION_TEST_DIRECTORY";
 
+const NO_PROCESS: [u32; 0] = [];
+
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn program() -> Program {
@@ -51,7 +53,7 @@ async fn refusal(body: &str) -> String {
     let program = Program::new(script(directory.path(), &listener, body), Vec::new())
         .with_timeouts(Duration::from_millis(500), Duration::from_millis(500));
     let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
-    assert_eq!(processes(directory.path()), [], "it left a process");
+    assert_eq!(processes(directory.path()), NO_PROCESS, "it left a process");
     error.to_string()
 }
 
@@ -104,7 +106,7 @@ async fn a_killed_part_comes_back_on_its_port_with_its_data() {
         assert_eq!(subjects(address).await, Some(json!(["s"])));
     }
     supervisor.stop().await;
-    assert_eq!(processes(directory.path()), []);
+    assert_eq!(processes(directory.path()), NO_PROCESS);
     assert_eq!(subjects(address).await, None);
 }
 
@@ -130,7 +132,7 @@ async fn a_port_in_use_is_one_clear_line_and_ends_the_others() {
         "{address} is in use: stop what listens there, or give --embedded-registry-listen another port (0 takes a free one)"
     );
     assert_eq!(error, expected);
-    assert_eq!(processes(directory.path()), []);
+    assert_eq!(processes(directory.path()), NO_PROCESS);
 }
 
 #[tokio::test]
@@ -239,7 +241,7 @@ async fn a_part_that_does_not_stop_is_killed() {
     let supervisor = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap();
     assert_eq!(processes(directory.path()).len(), 1);
     supervisor.stop().await;
-    assert_eq!(processes(directory.path()), []);
+    assert_eq!(processes(directory.path()), NO_PROCESS);
 }
 
 #[tokio::test]
