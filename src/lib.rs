@@ -9,12 +9,14 @@
 //! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us.
 //! - [`http`]: the API. Thin: extract, call one room, shape the reply.
 //! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
+//! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`]: options and logs.
 
 pub mod commands;
 pub mod domain;
 pub mod embedded;
+pub mod generate;
 pub mod http;
 pub mod ingest;
 pub mod kafka;

@@ -273,6 +273,9 @@ pub struct GenerateOptions {
     /// game_instance_id of the first round
     #[arg(long, default_value_t = 20_000)]
     pub first_id: u64,
+    /// Of 100 amounts of money, how many are missing (written as NaN, NULL or nothing)
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub null_percent: u8,
     /// Encoding, with a byte order mark
     #[arg(long, value_enum, default_value_t = FileEncoding::Utf16le)]
     pub encoding: FileEncoding,

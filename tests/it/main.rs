@@ -7,5 +7,6 @@
 mod embedded_broker;
 mod embedded_clickhouse;
 mod embedded_registry;
+mod generate;
 mod harness;
 mod supervision;

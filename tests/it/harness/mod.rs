@@ -1,5 +1,6 @@
 //! Spawns what the tests talk to.
 
+pub mod expected;
 pub mod part;
 
 use std::path::PathBuf;

@@ -1,0 +1,134 @@
+//! Invented game rounds that look like an operator's export, the same bytes for the same options.
+//!
+//! [`schedule`] says how many rounds fall into each minute, [`tables`] plays them, [`catalogue`] names the games,
+//! [`money`] writes amounts, and [`encoding`] turns the UTF-8 of the `csv` crate into the file's encoding. All
+//! arithmetic is on integers, so that every platform writes the same file; nothing grows with the number of rows.
+
+mod catalogue;
+mod dice;
+mod encoding;
+mod money;
+mod schedule;
+mod tables;
+
+use std::io::{self, Write};
+
+use crate::settings::GenerateOptions;
+use encoding::Encoded;
+use schedule::{Clock, Schedule};
+use tables::{Round, Tables};
+
+/// The columns, in the order of the reference file.
+pub const COLUMNS: [&str; 10] = [
+    "created_timestamp",
+    "game_instance_id",
+    "user_id",
+    "game_id",
+    "real_amount_bet",
+    "bonus_amount_bet",
+    "real_amount_win",
+    "bonus_amount_win",
+    "game_name",
+    "provider",
+];
+
+/// The largest id that Avro and ClickHouse hold in a signed 64-bit integer.
+const MAX_ID: u64 = i64::MAX.unsigned_abs();
+
+/// Why a file cannot be generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error(
+        "--first-id {first_id} with --rows {rows} goes beyond {MAX_ID}, the largest id: lower one of them"
+    )]
+    IdsOverflow { first_id: u64, rows: u64 },
+    #[error("{0}")]
+    Write(#[from] io::Error),
+}
+
+/// Checks what no single option can say about itself.
+///
+/// # Errors
+/// The ids of the last rows would not be valid.
+pub fn check(options: &GenerateOptions) -> Result<(), GenerateError> {
+    let GenerateOptions { first_id, rows, .. } = *options;
+    match first_id.checked_add(rows.saturating_sub(1)) {
+        Some(last) if last <= MAX_ID => Ok(()),
+        _ => Err(GenerateError::IdsOverflow { first_id, rows }),
+    }
+}
+
+/// Writes the header and all rows to `out`, and flushes it.
+///
+/// # Errors
+/// The options contradict each other, or `out` cannot be written.
+pub fn write_file(options: &GenerateOptions, out: impl Write) -> Result<(), GenerateError> {
+    check(options)?;
+    let encoded = Encoded::new(out, options.encoding)?;
+    // A Windows database tool's export: the byte order mark and CRLF go together.
+    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(encoded);
+    csv.write_record(COLUMNS).map_err(io_error)?;
+    write_rows(options, &mut csv)?;
+    let encoded = csv.into_inner().map_err(|error| error.into_error())?;
+    encoded.finish()?;
+    Ok(())
+}
+
+fn write_rows<W: Write>(options: &GenerateOptions, csv: &mut csv::Writer<W>) -> io::Result<()> {
+    let schedule = Schedule::new(options);
+    let mut tables = Tables::new(options);
+    let mut row = Row::default();
+    let mut id = options.first_id;
+    for minute in schedule.minutes() {
+        for second in minute.seconds() {
+            row.write(csv, second, id, tables.play())?;
+            id = id.wrapping_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// The buffers of one row's fields, used again for the next.
+#[derive(Default)]
+struct Row {
+    clock: Clock,
+    id: String,
+    game: String,
+    amount: String,
+}
+
+impl Row {
+    fn write<W: Write>(
+        &mut self,
+        csv: &mut csv::Writer<W>,
+        second: u64,
+        id: u64,
+        round: Round<'_>,
+    ) -> io::Result<()> {
+        let created = self.clock.text(second.saturating_sub(round.duration));
+        csv.write_field(created).map_err(io_error)?;
+        csv.write_field(decimal(&mut self.id, id)).map_err(io_error)?;
+        csv.write_field(round.player).map_err(io_error)?;
+        csv.write_field(decimal(&mut self.game, round.game.id)).map_err(io_error)?;
+        for amount in round.amounts {
+            csv.write_field(amount.text(&mut self.amount)).map_err(io_error)?;
+        }
+        csv.write_record([&round.game.name, &round.game.provider]).map_err(io_error)
+    }
+}
+
+fn decimal(text: &mut String, number: u64) -> &str {
+    use std::fmt::Write as _;
+    text.clear();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{number}");
+    text
+}
+
+fn io_error(error: csv::Error) -> io::Error {
+    // Keeps the operating system's error, and with it "no space left" and "broken pipe".
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
+}
