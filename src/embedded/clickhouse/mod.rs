@@ -95,7 +95,7 @@ async fn open(options: &ClickHouseOptions) -> Result<(Engine, DirectoryLock), Em
 
 fn open_blocking(library: Option<&Path>, directory: &Path) -> Result<(Engine, DirectoryLock), EmbeddedError> {
     let api = library::load(library)?;
-    let lock = DirectoryLock::take(directory)?;
+    let lock = DirectoryLock::take(directory).await?;
     Ok((Engine::open(api, directory)?, lock))
 }
 
