@@ -28,7 +28,6 @@ mod server;
 mod sessions;
 mod statement;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,18 +84,21 @@ pub async fn run(
 
 /// Takes the directory and starts the engine on it; the engine has answered a query when this returns.
 async fn open(options: &ClickHouseOptions) -> Result<(Engine, DirectoryLock), EmbeddedError> {
-    let library = options.engine.clickhouse_library.clone();
+    // First, so that a library that is not there is said at once.
+    let named = options.engine.clickhouse_library.clone();
+    let api = blocking(move || library::load(named.as_deref())).await?;
+    let lock = DirectoryLock::take(&options.data_dir).await?;
     let directory = options.data_dir.clone();
-    let opening = spawn_blocking(move || open_blocking(library.as_deref(), &directory));
-    opening.await.unwrap_or_else(|error| {
-        Err(EmbeddedError::Failed { part: "ClickHouse engine", reason: error.to_string() })
-    })
+    let engine = blocking(move || Engine::open(api, &directory)).await?;
+    Ok((engine, lock))
 }
 
-fn open_blocking(library: Option<&Path>, directory: &Path) -> Result<(Engine, DirectoryLock), EmbeddedError> {
-    let api = library::load(library)?;
-    let lock = DirectoryLock::take(directory).await?;
-    Ok((Engine::open(api, directory)?, lock))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EmbeddedError> + Send + 'static,
+) -> Result<T, EmbeddedError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(EmbeddedError::Failed { part: "ClickHouse engine", reason: error.to_string() })
+    })
 }
 
 /// Lets inserts end, stops everything else, and closes the engine, within some eight seconds.
