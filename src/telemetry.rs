@@ -11,8 +11,10 @@ use crate::settings::LogFormat;
 /// # Errors
 /// The directives cannot be parsed.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    // The embedded broker's crates and the Kafka client narrate; their warnings are enough.
-    let directives = format!("slatedb=warn,nisshi_broker=warn,nisshi_storage=warn,{directives}");
+    // The embedded broker's crates and the Kafka client narrate; their warnings are enough. The Avro parser warns
+    // about what a registry refuses, with the whole schema.
+    let directives =
+        format!("apache_avro=error,slatedb=warn,nisshi_broker=warn,nisshi_storage=warn,{directives}");
     let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log: {error}"))?;
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),

@@ -22,7 +22,8 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     };
     outcome.map_err(|error| {
         announcer.failed(&error);
-        CommandError::failed(error.to_string())
+        // The supervisor has the reason now, and is the one to tell it.
+        if supervised { CommandError::announced() } else { CommandError::failed(error.to_string()) }
     })
 }
 

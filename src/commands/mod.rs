@@ -41,26 +41,33 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.message, error.exit_code),
+        Err(CommandError { message: Some(message), exit_code }) => fail(&message, exit_code),
+        Err(CommandError { message: None, exit_code }) => ExitCode::from(exit_code),
     }
 }
 
 /// Why a subcommand ended: one line for the user, with the remedy, and the exit code.
 #[derive(Debug)]
 pub struct CommandError {
-    message: String,
+    /// None if it was told otherwise.
+    message: Option<String>,
     exit_code: u8,
 }
 
 impl CommandError {
     /// A value of an option cannot be used: exit code 2.
     fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: EXIT_USAGE }
+        Self { message: Some(message.into()), exit_code: EXIT_USAGE }
     }
 
     /// The work failed: exit code 1.
     fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: 1 }
+        Self { message: Some(message.into()), exit_code: 1 }
+    }
+
+    /// The work failed, and whoever started it was told why: exit code 1.
+    fn announced() -> Self {
+        Self { message: None, exit_code: 1 }
     }
 }
 

@@ -1,13 +1,14 @@
 //! What every embedded part does alike: take its directory, announce itself, stop in time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::EmbeddedError;
@@ -18,13 +19,16 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a part waits for a predecessor that is still stopping to let go of its directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(12);
 
+/// How often it looks.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The one line of JSON that a supervised part prints on standard output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Announcement {
     /// It answers at this address.
     Ready { address: SocketAddr },
-    /// It cannot start; `fatal` says that trying again is no use.
+    /// It cannot start.
     Failed { reason: String },
 }
 
@@ -55,7 +59,7 @@ impl Announcer {
         if self.supervised {
             let line = serde_json::to_string(announcement).unwrap_or_default();
             // A supervisor that went away is noticed through standard input.
-            let _ = writeln!(std::io::stdout(), "{line}");
+            let _ = writeln!(io::stdout(), "{line}");
         }
     }
 }
@@ -73,25 +77,36 @@ pub fn stop_on_signals(stop: CancellationToken) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        stop.cancel();
+        std::thread::spawn(move || stop_in_time(&stop));
     });
 }
 
-/// Cancels `stop` when standard input closes, which the kernel does for a supervisor however it ends, and ends
-/// the process if it has not stopped soon after.
+/// Cancels `stop` when standard input closes, which the kernel does for a supervisor however it ends.
 ///
 /// A thread of its own, so that it works while the runtime is blocked.
 pub fn stop_with_stdin(stop: CancellationToken) {
     std::thread::spawn(move || {
         let mut byte = [0_u8; 1];
-        while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {}
-        stop.cancel();
-        std::thread::sleep(STOP_TIMEOUT);
-        std::process::exit(1);
+        loop {
+            match std::io::stdin().lock().read(&mut byte) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        stop_in_time(&stop);
     });
 }
 
-/// A directory that is ours until this is dropped or the process ends.
+/// Cancels `stop`, and ends the process if it has not stopped soon after.
+fn stop_in_time(stop: &CancellationToken) {
+    stop.cancel();
+    std::thread::sleep(STOP_TIMEOUT);
+    std::process::exit(1);
+}
+
+/// A directory that is ours until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _file: File,
@@ -102,34 +117,40 @@ impl DirectoryLock {
     ///
     /// # Errors
     /// Another process holds it, or it cannot be made or written.
-    pub fn take(directory: &Path) -> Result<Self, EmbeddedError> {
-        Self::take_within(directory, LOCK_PATIENCE)
+    pub async fn take(directory: &Path) -> Result<Self, EmbeddedError> {
+        Self::take_within(directory, LOCK_PATIENCE).await
     }
 
     /// [`DirectoryLock::take`] with a given patience.
     ///
     /// # Errors
     /// As there.
-    pub fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
-        fs::create_dir_all(directory).map_err(|error| EmbeddedError::directory(directory, error))?;
+    pub async fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
+        let failed = |error| EmbeddedError::directory(directory, error);
+        fs::create_dir_all(directory).map_err(failed)?;
+        // The file stays when the lock goes: one that is removed could be locked by two, under one name.
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(directory.join("lock"))
-            .map_err(|error| EmbeddedError::directory(directory, error))?;
-        let started = Instant::now();
+            .map_err(failed)?;
+        let deadline = Instant::now() + patience;
+        let mut waiting = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::WouldBlock) if started.elapsed() < patience => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(TryLockError::WouldBlock) => {
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                     return Err(EmbeddedError::DirectoryInUse { directory: directory.to_owned() });
                 }
-                Err(TryLockError::Error(error)) => return Err(EmbeddedError::directory(directory, error)),
+                Err(TryLockError::WouldBlock) => {}
             }
+            if !waiting {
+                tracing::info!(directory = %directory.display(), "waiting for another process to let go of it");
+                waiting = true;
+            }
+            tokio::time::sleep(LOCK_INTERVAL).await;
         }
     }
 }
@@ -138,13 +159,14 @@ impl DirectoryLock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_directory_has_one_holder_at_a_time() {
+    #[tokio::test]
+    async fn a_directory_has_one_holder_at_a_time() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let first = DirectoryLock::take_within(directory.path(), Duration::ZERO).expect("first");
-        let second = DirectoryLock::take_within(directory.path(), Duration::ZERO);
+        let first = DirectoryLock::take_within(directory.path(), Duration::ZERO).await.expect("first");
+        let second = DirectoryLock::take_within(directory.path(), Duration::ZERO).await;
         assert!(matches!(second, Err(EmbeddedError::DirectoryInUse { .. })));
-        drop(first);
-        DirectoryLock::take_within(directory.path(), Duration::ZERO).expect("after the first let go");
+        let waiting = DirectoryLock::take_within(directory.path(), Duration::from_secs(60));
+        let (third, ()) = tokio::join!(waiting, async { drop(first) });
+        third.expect("once the first let go");
     }
 }

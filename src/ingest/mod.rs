@@ -1,1 +1,33 @@
-//! (under construction)
+//! From the bytes of a CSV file to acknowledged Avro records.
+//!
+//! The pure part, without I/O, in the order of a byte's way: [`decode`] (any encoding to UTF-8), [`records`] (text to
+//! CSV records), [`header`] (which field is which column), [`validate`] (fields to values), [`avro`] (values to
+//! bytes); [`rows`] ties them together, for uploads and reconciliations alike. [`upload`] sends the rows of a file
+//! to Kafka.
+
+pub mod avro;
+pub mod decode;
+pub mod header;
+pub mod records;
+pub mod rows;
+pub mod upload;
+pub mod validate;
+
+use thiserror::Error;
+
+/// Why a file cannot be read on: nothing about a single row, which is a [`rows::Reject`].
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum FileError {
+    #[error("this is {found}, not CSV text: {remedy}")]
+    NotText { found: &'static str, remedy: &'static str },
+    #[error("the file is empty: its first line must name the columns {expected}")]
+    Empty { expected: String },
+    #[error("the first line is not a header of comma, semicolon or tab separated names: {line:?}")]
+    NotCsv { line: String },
+    #[error("the header lacks {}: it has {}", .missing.join(", "), .found.join(", "))]
+    MissingColumns { missing: Vec<String>, found: Vec<String> },
+    #[error("the header names {name} twice")]
+    DuplicateColumn { name: String },
+    #[error("line {line} is longer than {limit} bytes: perhaps a quote is not closed")]
+    LineTooLong { line: u64, limit: usize },
+}

@@ -1,1 +1,49 @@
-//! (under construction)
+//! From the topic into ClickHouse, each round once.
+//!
+//! The loader cuts each partition into chunks of offsets. It notes the chunks it is about to insert in [`ledger`],
+//! inserts each with a token that names its offsets, notes them done, and only then commits the offsets. After a
+//! crash [`recovery`] reads the chunks that were noted and not done again, decides duplicates as of before them
+//! ([`known_ids`]), so that each block is the same as it was, and inserts it with the same token: each table behind
+//! the views takes it once and only once, whichever of them had it already. Since the key of a message is the round's
+//! id, one round is always in one partition, and its loader alone decides whether it is new.
+//!
+//! At most one loader per topic may run: the data directory's lock sees to it for the embedded parts; elsewhere it is
+//! the operator's part (`--loader none` on all servers but one).
+
+pub mod chunks;
+pub mod known_ids;
+pub mod ledger;
+pub mod recovery;
+pub mod run;
+pub mod visibility;
+
+use thiserror::Error;
+
+use crate::kafka::BrokerError;
+use crate::registry::RegistryError;
+use crate::warehouse::client::WarehouseError;
+
+/// Why loading stopped. All but one pass by themselves, and loading goes on.
+#[derive(Debug, Error)]
+pub enum LoaderError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("the bitmap of known ids cannot be read: {0}")]
+    KnownIds(std::io::Error),
+    #[error(
+        "topic {topic} has {found} partitions and had {known}: rounds have moved between partitions, so that what is \
+         new can no longer be told; delete the topic and make it anew, or give another with --kafka-topic"
+    )]
+    PartitionsChanged { topic: String, known: u16, found: u16 },
+}
+
+impl LoaderError {
+    /// Whether trying again is no use until someone has done something.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::PartitionsChanged { .. })
+    }
+}

@@ -1,1 +1,6 @@
-//! (under construction)
+//! ClickHouse behind its HTTP URL. SQL is in `queries/`, one row struct per query beside the code that runs it.
+
+pub mod aggregates;
+pub mod client;
+pub mod row_binary;
+pub mod uploads;

@@ -1,1 +1,287 @@
-//! (under construction)
+//! The supervisor, with the real registry as its part, and with shell scripts for parts that misbehave.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use roundhouse::embedded::part::DirectoryLock;
+use roundhouse::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::ROUNDHOUSE;
+
+/// Bound of everything that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the process that is to be killed finds its directory.
+const PARENT_DIRECTORY: &str = "SUPERVISION_TEST_DIRECTORY";
+
+const NO_PROCESS: [u32; 0] = [];
+
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+fn program() -> Program {
+    Program::new(ROUNDHOUSE.into(), vec!["--log".into(), "off".into()])
+}
+
+fn registry(directory: &Path, name: &str, listen: SocketAddr) -> PartSpec {
+    PartSpec { name: "registry", arguments: Vec::new(), listen, data_dir: directory.join(name) }
+}
+
+/// Writes a part as a shell script; `$LISTENER` in it is an address that takes connections.
+fn script(directory: &Path, listener: &TcpListener, body: &str) -> PathBuf {
+    let path = directory.join("part.sh");
+    let address = listener.local_addr().unwrap();
+    let ready = format!(r#"ready() {{ echo '{{"ready":{{"address":"{address}"}}}}'; }}"#);
+    fs::write(&path, format!("#!/bin/sh\ncd '{}'\n{ready}\n{body}\n", directory.display())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn scripted(directory: &Path, name: &'static str) -> PartSpec {
+    PartSpec { name, arguments: Vec::new(), listen: ANY_PORT, data_dir: directory.join(name) }
+}
+
+/// Starts a script as the only part, with short time-outs; returns why it was not taken.
+async fn refusal(body: &str) -> String {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let program = Program::new(script(directory.path(), &listener, body), Vec::new())
+        .with_timeouts(Duration::from_millis(500), Duration::from_millis(500));
+    let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
+    assert_eq!(processes(directory.path()), NO_PROCESS, "it left a process");
+    error.to_string()
+}
+
+/// Returns the ids of the processes that name a directory on their command line.
+fn processes(directory: &Path) -> Vec<u32> {
+    let output = Command::new("ps").args(["-A", "-ww", "-o", "pid=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let of_ours = text.lines().filter(|line| line.contains(directory.to_str().unwrap()));
+    of_ours.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+}
+
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn subjects(address: SocketAddr) -> Option<Value> {
+    reqwest::get(format!("http://{address}/subjects")).await.ok()?.json().await.ok()
+}
+
+#[tokio::test]
+async fn a_killed_part_comes_back_on_its_port_with_its_data() {
+    let directory = TempDir::new().unwrap();
+    let specs = vec![registry(directory.path(), "registry", ANY_PORT)];
+    let supervisor = Supervisor::start(program(), specs).await.unwrap();
+    let address = supervisor.address("registry").unwrap();
+    assert_ne!(address.port(), 0);
+    let registered = reqwest::Client::new()
+        .post(format!("http://{address}/subjects/s/versions"))
+        .json(&json!({ "schema": "\"long\"" }))
+        .send();
+    assert!(registered.await.unwrap().status().is_success());
+
+    for _ in 0..3 {
+        let before = processes(directory.path());
+        assert_eq!(before.len(), 1);
+        kill(before[0]);
+        until("another process is ready", async || {
+            let now = processes(directory.path());
+            now.len() == 1 && now != before && supervisor.states()[0].status == PartStatus::Ready { address }
+        })
+        .await;
+        assert_eq!(subjects(address).await, Some(json!(["s"])));
+    }
+    supervisor.stop().await;
+    assert_eq!(processes(directory.path()), NO_PROCESS);
+    assert_eq!(subjects(address).await, None);
+}
+
+#[tokio::test]
+async fn parts_are_stopped_in_reverse_order() {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let path = script(directory.path(), &listener, "ready; cat > /dev/null; echo \"$2\" >> order");
+    let specs = ["first", "second", "third"].map(|name| scripted(directory.path(), name));
+    let supervisor = Supervisor::start(Program::new(path, Vec::new()), specs.to_vec()).await.unwrap();
+    supervisor.stop().await;
+    assert_eq!(fs::read_to_string(directory.path().join("order")).unwrap(), "third\nsecond\nfirst\n");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_clear_line_and_ends_the_others() {
+    let directory = TempDir::new().unwrap();
+    let taken = TcpListener::bind(ANY_PORT).unwrap();
+    let address = taken.local_addr().unwrap();
+    let specs = vec![registry(directory.path(), "one", ANY_PORT), registry(directory.path(), "two", address)];
+    let error = Supervisor::start(program(), specs).await.unwrap_err().to_string();
+    let expected = format!(
+        "{address} is in use: stop what listens there, or give --embedded-registry-listen another port (0 takes a free one)"
+    );
+    assert_eq!(error, expected);
+    assert_eq!(processes(directory.path()), NO_PROCESS);
+}
+
+#[tokio::test]
+async fn a_held_directory_is_one_clear_line() {
+    let directory = TempDir::new().unwrap();
+    let held = directory.path().join("registry");
+    let _lock = DirectoryLock::take(&held).await.unwrap();
+    let specs = vec![registry(directory.path(), "registry", ANY_PORT)];
+    let error = Supervisor::start(program(), specs).await.unwrap_err().to_string();
+    let expected = format!(
+        "{} is used by another roundhouse: stop it, or give --data-dir another directory",
+        held.display()
+    );
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
+async fn a_part_that_never_announces_itself_is_given_up() {
+    let reason = refusal("exec cat > /dev/null").await;
+    assert_eq!(reason, "the script failed: it was not ready after 0.5 seconds");
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_and_ignores_its_standard_input_is_killed() {
+    let reason = refusal("trap '' TERM INT; while :; do sleep 1; done").await;
+    assert_eq!(reason, "the script failed: it was not ready after 0.5 seconds");
+}
+
+#[tokio::test]
+async fn a_part_that_announces_nonsense_is_given_up() {
+    let reason = refusal("echo 'Hello, I am ready!'; cat > /dev/null").await;
+    assert!(reason.starts_with("the script failed: it announced \"Hello, I am ready!"), "{reason}");
+    let endless = refusal("while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done").await;
+    assert!(endless.len() < 200, "{endless}");
+}
+
+#[tokio::test]
+async fn a_part_that_ends_without_a_word_is_told_with_its_exit_status() {
+    assert_eq!(refusal("exit 7").await, "the script failed: it ended (exit status: 7) before it was ready");
+}
+
+#[tokio::test]
+async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
+    let reason = refusal(r#"echo '{"ready":{"address":"127.0.0.1:1"}}'; cat > /dev/null"#).await;
+    assert!(reason.contains("takes no connection"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_executable_that_is_not_there_is_named() {
+    let directory = TempDir::new().unwrap();
+    let program = Program::new(directory.path().join("nothing"), Vec::new());
+    let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
+    assert!(error.to_string().contains("nothing"), "{error}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_fatal_at_first_and_retried_later() {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let body = r#"
+        echo >> runs
+        case $(wc -l < runs | tr -d ' ') in
+            1) ready ;;
+            2|3) echo '{"failed":{"reason":"no luck"}}' ;;
+            *) ready; cat > /dev/null ;;
+        esac"#;
+    let path = script(directory.path(), &listener, body);
+    let specs = vec![scripted(directory.path(), "script")];
+    let supervisor = Supervisor::start(Program::new(path, Vec::new()), specs).await.unwrap();
+    let watch = supervisor.watch();
+    let mut reasons = Vec::new();
+    until("the fourth run", async || {
+        if let PartStatus::Restarting { reason, .. } = &watch.current()[0].status
+            && reasons.last() != Some(reason)
+        {
+            reasons.push(reason.clone());
+        }
+        fs::read_to_string(directory.path().join("runs")).is_ok_and(|runs| runs.len() == 4)
+            && matches!(watch.current()[0].status, PartStatus::Ready { .. })
+    })
+    .await;
+    assert!(reasons.contains(&"no luck".to_owned()), "{reasons:?}");
+    supervisor.stop().await;
+    assert_eq!(watch.current()[0].status, PartStatus::Stopped);
+    assert_eq!(fs::read_to_string(directory.path().join("runs")).unwrap().len(), 4, "started while stopping");
+}
+
+#[tokio::test]
+async fn a_part_that_talks_without_end_is_not_blocked() {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let body = "ready; dd if=/dev/zero bs=65536 count=64 2>/dev/null; : > talked; cat > /dev/null";
+    let path = script(directory.path(), &listener, body);
+    let specs = vec![scripted(directory.path(), "script")];
+    let supervisor = Supervisor::start(Program::new(path, Vec::new()), specs).await.unwrap();
+    until("all was said", async || directory.path().join("talked").exists()).await;
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_does_not_stop_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let path = script(directory.path(), &listener, "ready; trap '' TERM INT; while :; do sleep 1; done");
+    let program = Program::new(path, Vec::new()).with_timeouts(PATIENCE, Duration::from_millis(300));
+    let supervisor = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap();
+    assert_eq!(processes(directory.path()).len(), 1);
+    supervisor.stop().await;
+    assert_eq!(processes(directory.path()), NO_PROCESS);
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_no_part() {
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let path = script(directory.path(), &listener, ": > started; cat > /dev/null");
+    let start = Supervisor::start(Program::new(path, Vec::new()), vec![scripted(directory.path(), "script")]);
+    tokio::select! {
+        _ = start => panic!("it never announces itself"),
+        () = until("it runs", async || directory.path().join("started").exists()) => {}
+    }
+    until("it is gone", async || processes(directory.path()).is_empty()).await;
+}
+
+/// Not a test: the process that the next test kills. Variables that it is given must not reach its part.
+#[tokio::test]
+#[ignore = "run by the test below"]
+async fn a_parent_that_waits_to_be_killed() {
+    let Some(directory) = std::env::var_os(PARENT_DIRECTORY).map(PathBuf::from) else { return };
+    let specs = vec![registry(&directory, "one", ANY_PORT), registry(&directory, "two", ANY_PORT)];
+    let _supervisor = Supervisor::start(program(), specs).await.unwrap();
+    fs::write(directory.join("ready"), "").unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn no_part_outlives_a_parent_that_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "supervision::a_parent_that_waits_to_be_killed"])
+        .env(PARENT_DIRECTORY, directory.path())
+        .env("ROUNDHOUSE_LOG_FORMAT", "nonsense")
+        .env("ROUNDHOUSE_EMBEDDED_REGISTRY_LISTEN", "nonsense")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("both parts are ready", async || directory.path().join("ready").exists()).await;
+    assert_eq!(processes(directory.path()).len(), 2);
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    until("both parts are gone", async || processes(directory.path()).is_empty()).await;
+}

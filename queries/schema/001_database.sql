@@ -1,0 +1,2 @@
+-- The database of everything below.
+CREATE DATABASE IF NOT EXISTS {database:Identifier}

@@ -1,0 +1,25 @@
+-- Every round once: the columns of schemas/bets.avsc, and where in Kafka it came from.
+--
+-- The loader decides what is new, so the engine need not: a plain MergeTree hides nothing, and
+-- queries/checks/duplicates.sql can see a duplicate if there ever were one. The deduplication window is how many of the last
+-- blocks' tokens are remembered; the loader only ever repeats the last block of a partition.
+CREATE TABLE IF NOT EXISTS game_rounds
+(
+    created_timestamp DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    game_instance_id  UInt64 CODEC(Delta, ZSTD(1)),
+    user_id           String,
+    game_id           UInt64,
+    real_amount_bet   Nullable(Decimal(28, 8)),
+    bonus_amount_bet  Nullable(Decimal(28, 8)),
+    real_amount_win   Nullable(Decimal(28, 8)),
+    bonus_amount_win  Nullable(Decimal(28, 8)),
+    game_name         LowCardinality(String),
+    provider          LowCardinality(String),
+    kafka_epoch       UInt32 COMMENT 'Which topic of that name: see loader_topics',
+    kafka_partition   UInt16,
+    kafka_offset      UInt64 CODEC(Delta, ZSTD(1))
+)
+ENGINE = MergeTree
+ORDER BY game_instance_id
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Game rounds, each once'

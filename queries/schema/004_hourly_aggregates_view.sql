@@ -1,0 +1,15 @@
+-- Carries every block of new rounds into the hourly aggregates. An amount that is null counts as 0.
+CREATE MATERIALIZED VIEW IF NOT EXISTS hourly_aggregates_view TO hourly_aggregates AS
+SELECT
+    toStartOfHour(created_timestamp) AS created_hour,
+    user_id,
+    game_id,
+    max(toString(game_name)) AS game_name,
+    max(toString(provider)) AS provider,
+    count() AS rounds_played,
+    sum(ifNull(real_amount_bet, 0)) AS real_amount_bet,
+    sum(ifNull(bonus_amount_bet, 0)) AS bonus_amount_bet,
+    sum(ifNull(real_amount_win, 0)) AS real_amount_win,
+    sum(ifNull(bonus_amount_win, 0)) AS bonus_amount_win
+FROM game_rounds
+GROUP BY created_hour, user_id, game_id

@@ -1,0 +1,165 @@
+//! Times as exports write them: `2019-10-22 08:20:41`, or ISO 8601 with `T`, a fraction, `Z` or an offset.
+//!
+//! No zone means UTC. A fraction finer than a millisecond is cut off.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat};
+
+use super::value::ValueError;
+
+/// 1970-01-01T00:00:00.000Z: ClickHouse's `DateTime`, which holds the hour of a round, begins here…
+const MIN_MILLIS: i64 = 0;
+/// …and ends in the year after this: 2105-12-31T23:59:59.999Z.
+const MAX_MILLIS: i64 = 4_291_747_199_999;
+
+/// Milliseconds in an hour, by which rounds are aggregated.
+pub const HOUR_MILLIS: i64 = 3_600_000;
+
+/// Parses a time into milliseconds since 1970-01-01T00:00:00Z.
+///
+/// # Errors
+/// It has another form, is no date of the calendar, or lies outside 1970 to 2105.
+pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
+    let millis = parse_unbounded(text).ok_or(ValueError::NotATimestamp)?;
+    if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
+}
+
+/// Whether a time lies in the years 1970 to 2105.
+pub fn is_in_range(millis: i64) -> bool {
+    (MIN_MILLIS..=MAX_MILLIS).contains(&millis)
+}
+
+/// Writes a time as RFC 3339 in UTC, with milliseconds only where there are any.
+pub fn format(millis: i64) -> String {
+    let precision = if millis % 1000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
+    DateTime::from_timestamp_millis(millis).map_or_else(String::new, |time| time.to_rfc3339_opts(precision, true))
+}
+
+fn parse_unbounded(text: &[u8]) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let days = parse_date(date)?;
+    let (separator, rest) = rest.split_first()?;
+    if !matches!(separator, b' ' | b'T' | b't') {
+        return None;
+    }
+    let (time_millis, zone) = parse_time(rest)?;
+    let offset_minutes = parse_zone(zone)?;
+    Some(days * 86_400_000 + time_millis - offset_minutes * 60_000)
+}
+
+/// `2019-10-22` as days since 1970-01-01.
+fn parse_date(text: &[u8]) -> Option<i64> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
+    let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
+    Some(i64::from(date.to_epoch_days()))
+}
+
+/// `08:20`, `08:20:41` or `08:20:41.123456` as milliseconds, and what stands behind it.
+fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (&[h1, h2, b':', m1, m2], rest) = text.split_first_chunk::<5>()? else { return None };
+    let (hour, minute) = (two_digits(h1, h2)?, two_digits(m1, m2)?);
+    let (second, rest) = match rest {
+        [b':', s1, s2, rest @ ..] => (two_digits(*s1, *s2)?, rest),
+        _ => (0, rest),
+    };
+    let (fraction, rest) = match rest {
+        [b'.' | b',', rest @ ..] => parse_fraction(rest)?,
+        _ => (0, rest),
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Some((((hour * 60 + minute) * 60 + second) * 1000 + fraction, rest))
+}
+
+/// One to nine fraction digits as whole milliseconds, and what stands behind them.
+fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    let (fraction, rest) = text.split_at(digits);
+    let millis = (0..3).fold(0, |millis, at| {
+        millis * 10 + fraction.get(at).map_or(0, |byte| i64::from(byte - b'0'))
+    });
+    Some((millis, rest))
+}
+
+/// Nothing, `Z`, `+02`, `+0200`, `+02:00` as minutes east of UTC.
+fn parse_zone(text: &[u8]) -> Option<i64> {
+    let (sign, hours, minutes) = match *text {
+        [] | [b'Z' | b'z'] => return Some(0),
+        [sign, h1, h2] => (sign, two_digits(h1, h2)?, 0),
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => {
+            (sign, two_digits(h1, h2)?, two_digits(m1, m2)?)
+        }
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    match sign {
+        b'+' => Some(hours * 60 + minutes),
+        b'-' => Some(-(hours * 60 + minutes)),
+        _ => None,
+    }
+}
+
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::FixedOffset;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_written_forms_name_the_same_moment() {
+        let expected = Ok(1_571_732_441_000);
+        for text in [
+            "2019-10-22 08:20:41",
+            "2019-10-22T08:20:41",
+            "2019-10-22T08:20:41Z",
+            "2019-10-22 08:20:41.000",
+            "2019-10-22T08:20:41.000999+00:00",
+            "2019-10-22T10:20:41+02:00",
+            "2019-10-22T10:20:41+0200",
+            "2019-10-22 03:50:41-04:30",
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(parse(b"2019-10-22 08:20"), Ok(1_571_732_400_000));
+    }
+
+    #[test]
+    fn impossible_times_are_refused() {
+        for text in [
+            "", "2019-10-22", "2019-02-29 00:00:00", "2019-13-01 00:00:00", "2019-10-22 24:00:00",
+            "2019-10-22 08:60:00", "2019-10-22 08:20:60", "22.10.2019 08:20:41", "2019-10-22 08:20:41 CET",
+            "2019-10-22 08:20:41.", "2019-10-22 8:20:41", "1571732441",
+        ] {
+            assert_eq!(parse(text.as_bytes()), Err(ValueError::NotATimestamp), "{text}");
+        }
+        for text in ["1969-12-31 23:59:59", "2106-01-01 00:00:00", "1970-01-01T00:00:00+01:00"] {
+            assert_eq!(parse(text.as_bytes()), Err(ValueError::TimestampOutOfRange), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_chrono(millis in MIN_MILLIS..=MAX_MILLIS, minutes in -1439_i32..=1439) {
+            let zone = FixedOffset::east_opt(minutes * 60).unwrap();
+            let time = DateTime::from_timestamp_millis(millis).unwrap().with_timezone(&zone);
+            prop_assert_eq!(parse(time.to_rfc3339().as_bytes()), Ok(millis));
+            prop_assert_eq!(parse(format(millis).as_bytes()), Ok(millis));
+        }
+
+        #[test]
+        fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Brings a request's body to the thread that talks to the engine, no faster than the engine takes it.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Frames on their way from the socket to the engine.
+const FRAMES_AHEAD: usize = 4;
+
+/// A body that brings no byte for so long is given up: it holds one of the connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of a body that are still read when nobody wants them, so that a client which sends all of it before it
+/// reads gets to see the error that it was answered with.
+const DRAIN_LIMIT: usize = 64 << 20;
+
+/// The body's bytes, as they arrive. An error if it breaks off.
+pub(super) struct BodyReader {
+    frames: mpsc::Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl BodyReader {
+    /// Begins to read a body.
+    pub(super) fn new(body: Incoming) -> Self {
+        let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
+        tokio::spawn(pump(body, sender));
+        Self { frames, current: Bytes::new() }
+    }
+
+    /// The body of a request whose form was read already.
+    pub(super) fn empty() -> Self {
+        let (_, frames) = mpsc::channel(1);
+        Self { frames, current: Bytes::new() }
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.frames.blocking_recv() {
+                Some(frame) => self.current = frame?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.current.len());
+        let (Some(target), Some(source)) = (buffer.get_mut(..length), self.current.get(..length)) else {
+            return Ok(0);
+        };
+        target.copy_from_slice(source);
+        self.current.advance(length);
+        Ok(length)
+    }
+}
+
+async fn pump(mut body: Incoming, sender: mpsc::Sender<io::Result<Bytes>>) {
+    let mut unwanted = 0;
+    while let Some(frame) = next_frame(&mut body).await {
+        if sender.is_closed() {
+            unwanted += frame.as_ref().map_or(DRAIN_LIMIT, Bytes::len);
+            if unwanted >= DRAIN_LIMIT {
+                return;
+            }
+        } else {
+            let broken = frame.is_err();
+            let _ = sender.send(frame).await;
+            if broken {
+                return;
+            }
+        }
+    }
+}
+
+async fn next_frame(body: &mut Incoming) -> Option<io::Result<Bytes>> {
+    loop {
+        return match timeout(IDLE_TIMEOUT, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Some(Ok(data)),
+                Err(_trailers) => continue,
+            },
+            Ok(Some(Err(error))) => Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))),
+            Ok(None) => None,
+            Err(_elapsed) => Some(Err(io::ErrorKind::TimedOut.into())),
+        };
+    }
+}

@@ -1,0 +1,96 @@
+//! Who asks: the one user there is, `default` with no password.
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::exception::{Code, Exception};
+
+const USER: &str = "default";
+
+/// User and password, from wherever the request has them.
+#[derive(Default)]
+pub(super) struct Credentials {
+    user: Option<String>,
+    password: Option<String>,
+    /// Headers carry them, so that parameters may not.
+    in_headers: bool,
+    in_parameters: bool,
+}
+
+impl Credentials {
+    /// Reads `X-ClickHouse-User` and `X-ClickHouse-Key`, or basic authentication.
+    ///
+    /// # Errors
+    /// Both are there, or another kind of authentication is.
+    pub(super) fn of_headers(headers: &HeaderMap) -> Result<Self, Exception> {
+        let text = |name: &str| {
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let user = text("x-clickhouse-user");
+        let password = text("x-clickhouse-key");
+        let own = user.is_some() || password.is_some();
+        match headers.get(header::AUTHORIZATION) {
+            Some(_) if own => {
+                Err(failed("it is not allowed to use both X-ClickHouse headers and Authorization"))
+            }
+            Some(value) => {
+                let (user, password) =
+                    basic(value.as_bytes()).ok_or_else(|| failed("only basic authorization is supported"))?;
+                Ok(Self {
+                    user: Some(user),
+                    password: Some(password),
+                    in_headers: true,
+                    in_parameters: false,
+                })
+            }
+            None => Ok(Self { user, password, in_headers: own, in_parameters: false }),
+        }
+    }
+
+    pub(super) fn user_parameter(&mut self, user: String) {
+        self.in_parameters = true;
+        self.user.get_or_insert(user);
+    }
+
+    pub(super) fn password_parameter(&mut self, password: String) {
+        self.in_parameters = true;
+        self.password.get_or_insert(password);
+    }
+
+    /// Lets the one user in.
+    ///
+    /// # Errors
+    /// It is somebody else, or with a password.
+    pub(super) fn check(self) -> Result<(), Exception> {
+        if self.in_headers && self.in_parameters {
+            return Err(failed("it is not allowed to use both headers and parameters for it"));
+        }
+        let user = self.user.filter(|user| !user.is_empty()).unwrap_or_else(|| USER.to_owned());
+        if user == USER && self.password.is_none_or(|password| password.is_empty()) {
+            return Ok(());
+        }
+        let user: String = user.chars().filter(|character| !character.is_control()).take(64).collect();
+        Err(Exception::new(
+            Code::AuthenticationFailed,
+            format_args!(
+                "{user}: Authentication failed: password is incorrect, or there is no user with such name; the \
+                 embedded ClickHouse has the user {USER} without a password"
+            ),
+        ))
+    }
+}
+
+fn failed(reason: &str) -> Exception {
+    Exception::new(Code::AuthenticationFailed, format_args!("Invalid authentication: {reason}"))
+}
+
+fn basic(value: &[u8]) -> Option<(String, String)> {
+    let (scheme, encoded) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}

@@ -1,0 +1,47 @@
+//! The fields of a `multipart/form-data` request: query and parameters that would be too long for a URL.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Multipart};
+use axum::http::{HeaderMap, header};
+use http_body_util::Limited;
+use hyper::body::Incoming;
+
+use super::exception::{Code, Exception};
+
+/// Bytes of a whole form.
+const MAX_FORM: usize = 16 << 20;
+
+/// Fields of a form.
+const MAX_FIELDS: usize = 4096;
+
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().starts_with("multipart/form-data"))
+}
+
+/// Reads a form.
+///
+/// # Errors
+/// It is broken or too large, or has files: tables sent along with a query are not supported.
+pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(String, String)>, Exception> {
+    let (parts, body) = request.into_parts();
+    let request = hyper::Request::from_parts(parts, Body::new(Limited::new(body, MAX_FORM)));
+    let broken =
+        |reason: String| Exception::new(Code::BadArguments, format_args!("Cannot read the form: {reason}"));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
+    let mut fields = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(|error| broken(error.body_text()))? {
+        if field.file_name().is_some() {
+            let reason = "External tables (files in a form) are not supported by the embedded ClickHouse";
+            return Err(Exception::new(Code::NotImplemented, reason));
+        }
+        if fields.len() == MAX_FIELDS {
+            return Err(broken(format!("it has more than {MAX_FIELDS} fields")));
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        fields.push((name, field.text().await.map_err(|error| broken(error.body_text()))?));
+    }
+    Ok(fields)
+}

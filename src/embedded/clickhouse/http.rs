@@ -1,0 +1,198 @@
+//! ClickHouse's HTTP interface: which path and method does what.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use hyper::body::Incoming;
+use rand::distr::{Distribution, Uniform};
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use url::form_urlencoded;
+
+use super::access::{self, Access};
+use super::admission::Admission;
+use super::body::BodyReader;
+use super::engine::Engine;
+use super::exception::{Code, Exception};
+use super::execute::{self, Job, Running};
+use super::form;
+use super::output::{Answer, Form, Output};
+use super::request::Request;
+use super::response::{self, Context, Served};
+use super::sessions::Sessions;
+
+/// How often, and how long apart, a statement that nobody waits for is told to stop: it may not have begun yet.
+const STOP_ATTEMPTS: u32 = 100;
+const STOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Letters of the tag around an exception in the middle of a body.
+const TAG_LENGTH: usize = 16;
+
+const NO_SUCH_PATH: &str = "There is no handle for this path.\n\n\
+    Use / or /ping for health checks.\n\
+    Or /replicas_status for more sophisticated health checks.\n\
+    Send queries from your program with POST method or GET /?query=...\n";
+
+/// Everything that requests share.
+pub(super) struct Service {
+    pub(super) engine: Arc<Engine>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) admission: Admission,
+    pub(super) access: Access,
+    /// The statements that run.
+    pub(super) statements: TaskTracker,
+}
+
+impl Service {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// Never.
+    pub(super) async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>) -> Served {
+        let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+        let origin = match self.access.check(request.headers(), authority.as_deref()) {
+            Ok(origin) => origin,
+            Err(refusal) => return Ok(response::text(StatusCode::FORBIDDEN, refusal.text())),
+        };
+        let mut response = self.route(request).await;
+        if let Some(origin) = origin {
+            access::add_cors(response.headers_mut(), origin);
+        }
+        Ok(response)
+    }
+
+    async fn route(self: Arc<Self>, request: hyper::Request<Incoming>) -> Response<Body> {
+        let method = request.method();
+        if *method == Method::OPTIONS {
+            return preflight(request.headers());
+        }
+        match request.uri().path() {
+            "/ping" | "/replicas_status" => response::text(StatusCode::OK, "Ok.\n"),
+            "/" if *method == Method::GET || *method == Method::HEAD || *method == Method::POST => {
+                if *method != Method::POST && !has_query(&request) {
+                    return response::text(StatusCode::OK, "Ok.\n");
+                }
+                self.query(request).await
+            }
+            "/" => response::text(StatusCode::METHOD_NOT_ALLOWED, "Use GET or POST\n"),
+            _ => response::text(StatusCode::NOT_FOUND, NO_SUCH_PATH),
+        }
+    }
+
+    async fn query(self: Arc<Self>, request: hyper::Request<Incoming>) -> Response<Body> {
+        let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
+        let (request, body) = match read(request).await {
+            Ok(request) => request,
+            Err(exception) => return unnamed.exception(&exception),
+        };
+        let context = Context { query_id: request.query_id.clone(), ..unnamed };
+        match self.run(request, body).await {
+            Ok((answer, gone)) => context.answer(answer, gone),
+            Err(exception) => context.exception(&exception),
+        }
+    }
+
+    /// Runs a request's statement on a thread of its own, and waits until its answer begins.
+    async fn run(
+        self: &Arc<Self>,
+        request: Request,
+        body: BodyReader,
+    ) -> Result<(Answer, DropGuard), Exception> {
+        let query_id = self.admission.claim(&request.query_id)?;
+        let permit = self.admission.enter().await?;
+        let running = Arc::new(Running::default());
+        let gone = self.stop_when_gone(request.query_id.clone(), Arc::clone(&running));
+        let (sender, answer) = oneshot::channel();
+        let output = Output::new(self.form(&request), sender)
+            .map_err(|error| Exception::new(Code::StdException, error))?;
+        let engine = Arc::clone(&self.engine);
+        let sessions = Arc::clone(&self.sessions);
+        self.statements.spawn_blocking(move || {
+            execute::run(Job { engine, sessions, request, body, running, query_id }, output);
+            drop(permit);
+        });
+        let answer =
+            answer.await.map_err(|_| Exception::new(Code::StdException, "The statement was given up"))?;
+        Ok((answer, gone))
+    }
+
+    fn form(&self, request: &Request) -> Form {
+        Form {
+            coding: request.answer_coding,
+            blocks: request.compress,
+            wait_for_end: request.wait_end_of_query,
+            buffer_size: request.buffer_size,
+            tag: random_tag(),
+            version: self.engine.version().to_owned(),
+        }
+    }
+
+    /// Returns a guard: dropped before the statement has ended, it has the engine stop it.
+    fn stop_when_gone(self: &Arc<Self>, query_id: String, running: Arc<Running>) -> DropGuard {
+        let gone = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = gone.cancelled() => service.stop(query_id, &running).await,
+                () = running.ended.cancelled() => {}
+            }
+        });
+        guard
+    }
+
+    async fn stop(&self, query_id: String, running: &Running) {
+        for _ in 0..STOP_ATTEMPTS {
+            if running.stoppable.load(Ordering::Acquire) {
+                let engine = Arc::clone(&self.engine);
+                let query_id = query_id.clone();
+                let _ = tokio::task::spawn_blocking(move || engine.kill(&query_id)).await;
+            }
+            if tokio::time::timeout(STOP_INTERVAL, running.ended.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+fn preflight(request: &HeaderMap) -> Response<Body> {
+    let mut response = response::text(StatusCode::NO_CONTENT, "");
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    if request.contains_key(header::ORIGIN) {
+        access::add_preflight(response.headers_mut(), request);
+    }
+    response
+}
+
+fn has_query(request: &hyper::Request<Incoming>) -> bool {
+    url_parameters(request.uri().query()).any(|(name, _)| name == "query")
+}
+
+fn url_parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// Sorts a request's parameters, those of a form included.
+async fn read(request: hyper::Request<Incoming>) -> Result<(Request, BodyReader), Exception> {
+    let method = request.method().clone();
+    let headers = request.headers().clone();
+    let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
+    if form::is_form(&headers) {
+        parameters.extend(form::fields(request).await?);
+        return Ok((Request::parse(&method, &headers, parameters)?, BodyReader::empty()));
+    }
+    let parsed = Request::parse(&method, &headers, parameters)?;
+    Ok((parsed, BodyReader::new(request.into_body())))
+}
+
+fn random_tag() -> String {
+    let Ok(letters) = Uniform::new_inclusive(b'a', b'z') else {
+        return String::new();
+    };
+    letters.sample_iter(rand::rng()).take(TAG_LENGTH).map(char::from).collect()
+}

@@ -1,0 +1,58 @@
+//! Finds `libchdb`, the ClickHouse engine as a library, and refuses what is not the version we know.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ffi::Api;
+use crate::embedded::EmbeddedError;
+
+/// The version of the library that the C API of [`super::ffi`] and everything around it was tried with.
+const VERSION: &str = "26.7";
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+const PACKAGE: &str = "lib-linux-x64-gnu";
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+const PACKAGE: &str = "lib-linux-arm64-gnu";
+#[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+const PACKAGE: &str = "lib-darwin-arm64";
+#[cfg(all(target_os = "macos", target_arch = "x86_64"))]
+const PACKAGE: &str = "lib-darwin-x64";
+
+/// Loads the library: the one that is named, else where npm puts it, else beside the executable.
+///
+/// # Errors
+/// There is none, or it is not a libchdb of the version we know.
+pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
+    let path = find(option)?;
+    let wrong = |reason: String| EmbeddedError::LibraryWrong { path: path.clone(), reason };
+    let api = Api::load(&path).map_err(|error| wrong(one_line(&error.to_string())))?;
+    let version = api.version();
+    if version == VERSION || version.starts_with(&format!("{VERSION}.")) {
+        Ok(Arc::new(api))
+    } else {
+        Err(wrong(format!("it is version {version}, {VERSION} is needed")))
+    }
+}
+
+fn find(option: Option<&Path>) -> Result<PathBuf, EmbeddedError> {
+    let candidates = match option {
+        Some(path) => vec![path.to_owned()],
+        None => default_places(),
+    };
+    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let looked_at: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
+    })
+}
+
+fn default_places() -> Vec<PathBuf> {
+    let mut places = vec![Path::new("engine/node_modules/@chdb").join(PACKAGE).join("libchdb.so")];
+    if let Ok(executable) = std::env::current_exe() {
+        places.extend(["libchdb.so", "libchdb.dylib"].map(|name| executable.with_file_name(name)));
+    }
+    places
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

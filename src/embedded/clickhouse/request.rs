@@ -1,0 +1,216 @@
+//! What a request asks for: URL parameters, form fields and headers, sorted as ClickHouse's HTTP handler does.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method};
+use uuid::Uuid;
+
+use super::codec::Coding;
+use super::credentials::Credentials;
+use super::exception::{Code, Exception};
+use super::sessions::SessionRequest;
+
+/// Seconds that a session lives without requests, unless the request says otherwise, and at most.
+const SESSION_TIMEOUT: u64 = 60;
+const MAX_SESSION_TIMEOUT: u64 = 3600;
+
+const MAX_QUERY_ID: usize = 256;
+
+/// Parameters that are neither settings nor of use here. `client_protocol_version` only tunes the Native format.
+const IGNORED: [&str; 4] = ["quota_key", "stacktrace", "client_protocol_version", ""];
+
+/// A request for a statement.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) query_id: String,
+    /// The parameter `query`; the body continues it.
+    pub(super) query: Option<String>,
+    pub(super) database: Option<String>,
+    pub(super) default_format: Option<String>,
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) session: Option<SessionRequest>,
+    /// The body is in ClickHouse's blocks.
+    pub(super) decompress: bool,
+    /// The answer shall be.
+    pub(super) compress: bool,
+    pub(super) body_coding: Option<Coding>,
+    pub(super) answer_coding: Option<Coding>,
+    /// Nothing is answered before the statement has ended.
+    pub(super) wait_end_of_query: bool,
+    /// Bytes to hold back before the answer begins.
+    pub(super) buffer_size: usize,
+    /// The method allows no changes.
+    pub(super) read_only: bool,
+}
+
+impl Request {
+    /// Reads a request's head, and the fields of its form if it has one.
+    ///
+    /// # Errors
+    /// A parameter has a value that it cannot have, or the credentials are wrong.
+    pub(super) fn parse(
+        method: &Method,
+        headers: &HeaderMap,
+        parameters: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Exception> {
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        let mut reading = Reading {
+            database: header("x-clickhouse-database"),
+            default_format: header("x-clickhouse-format"),
+            query_id: header("x-clickhouse-query-id"),
+            credentials: Credentials::of_headers(headers)?,
+            ..Reading::default()
+        };
+        for (name, value) in parameters {
+            reading.parameter(name, value)?;
+        }
+        std::mem::take(&mut reading.credentials).check()?;
+        Ok(Self {
+            session: reading.session()?,
+            query_id: query_id(reading.query_id)?,
+            answer_coding: if reading.http_compression { Coding::of_answer(headers) } else { None },
+            body_coding: Coding::of_request(headers)?,
+            query: reading.query,
+            database: reading.database,
+            default_format: reading.default_format,
+            settings: reading.settings,
+            parameters: reading.parameters,
+            decompress: reading.decompress,
+            compress: reading.compress,
+            wait_end_of_query: reading.wait_end_of_query,
+            buffer_size: reading.buffer_size,
+            read_only: *method != Method::POST,
+        })
+    }
+}
+
+/// Parameters as they are met.
+#[derive(Default)]
+struct Reading {
+    query_id: Option<String>,
+    query: Option<String>,
+    database: Option<String>,
+    default_format: Option<String>,
+    settings: Vec<(String, String)>,
+    parameters: Vec<(String, String)>,
+    credentials: Credentials,
+    session_id: Option<String>,
+    session_timeout: Option<String>,
+    session_check: bool,
+    close_session: bool,
+    compress: bool,
+    decompress: bool,
+    http_compression: bool,
+    wait_end_of_query: bool,
+    buffer_size: usize,
+}
+
+impl Reading {
+    fn parameter(&mut self, name: String, value: String) -> Result<(), Exception> {
+        match name.as_str() {
+            "query" => self.query.get_or_insert_default().push_str(&value),
+            "query_id" => self.query_id = Some(value).filter(|id| !id.is_empty()),
+            "database" => {
+                self.database.get_or_insert(value);
+            }
+            "default_format" => {
+                self.default_format.get_or_insert(value);
+            }
+            "user" => self.credentials.user_parameter(value),
+            "password" => self.credentials.password_parameter(value),
+            "role" if !value.is_empty() => {
+                let reason = format_args!("There is no role `{value}` in `user directories`");
+                return Err(Exception::new(Code::UnknownRole, reason));
+            }
+            "role" => {}
+            "session_id" => self.session_id = Some(value).filter(|id| !id.is_empty()),
+            "session_timeout" => self.session_timeout = Some(value),
+            "session_check" => self.session_check = value == "1",
+            "close_session" => self.close_session = value == "1",
+            "compress" => self.compress = flag(&name, &value)?,
+            "decompress" => self.decompress = flag(&name, &value)?,
+            "wait_end_of_query" => self.wait_end_of_query |= flag(&name, &value)?,
+            "buffer_size" => self.buffer_size = number(&name, &value)?,
+            ignored if IGNORED.contains(&ignored) => {}
+            _ => match name.strip_prefix("param_") {
+                Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
+                None => self.setting(name, value)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// A setting goes to the engine; these also mean something to the interface.
+    fn setting(&mut self, name: String, value: String) -> Result<(), Exception> {
+        match name.as_str() {
+            "enable_http_compression" => self.http_compression = flag(&name, &value)?,
+            "http_wait_end_of_query" => self.wait_end_of_query |= flag(&name, &value)?,
+            "http_response_buffer_size" => self.buffer_size = number(&name, &value)?,
+            _ if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                let reason = format_args!("Setting {name} is neither a builtin setting nor a custom setting");
+                return Err(Exception::new(Code::UnknownSetting, reason));
+            }
+            _ => {}
+        }
+        self.settings.push((name, value));
+        Ok(())
+    }
+
+    fn session(&mut self) -> Result<Option<SessionRequest>, Exception> {
+        let Some(id) = self.session_id.take() else {
+            return Ok(None);
+        };
+        let seconds = match &self.session_timeout {
+            None => SESSION_TIMEOUT,
+            Some(text) => {
+                text.parse().ok().filter(|seconds| *seconds <= MAX_SESSION_TIMEOUT).ok_or_else(|| {
+                    let reason =
+                        format_args!("Session timeout '{text}' is not a number up to {MAX_SESSION_TIMEOUT}");
+                    Exception::new(Code::InvalidSessionTimeout, reason)
+                })?
+            }
+        };
+        let timeout = Duration::from_secs(seconds);
+        Ok(Some(SessionRequest { id, timeout, check: self.session_check, close: self.close_session }))
+    }
+}
+
+/// The client's id if it can be a header's value, or a new one.
+fn query_id(given: Option<String>) -> Result<String, Exception> {
+    let Some(id) = given else {
+        return Ok(Uuid::new_v4().to_string());
+    };
+    if id.len() <= MAX_QUERY_ID && id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        Ok(id)
+    } else {
+        let reason = format_args!("A query_id has up to {MAX_QUERY_ID} visible ASCII characters");
+        Err(Exception::new(Code::BadArguments, reason))
+    }
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, Exception> {
+    match value {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(Exception::new(
+            Code::CannotParseText,
+            format_args!("Parameter {name} must be 0 or 1, not '{value}'"),
+        )),
+    }
+}
+
+fn number(name: &str, value: &str) -> Result<usize, Exception> {
+    value.parse().map_err(|_| {
+        Exception::new(
+            Code::CannotParseText,
+            format_args!("Parameter {name} must be a number, not '{value}'"),
+        )
+    })
+}

@@ -1,0 +1,84 @@
+//! Accepts connections and speaks HTTP/1.1 on them, within limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::http::Service;
+
+/// Open connections; one more is closed at once.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// Bytes of a request's head. The URL in it may have 64 KiB, hyper's own limit.
+const MAX_HEAD: usize = 128 << 10;
+
+/// Lines of a request's head.
+const MAX_HEADERS: usize = 128;
+
+/// Time for a request's head to arrive, and for a kept connection to be used again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often idle sessions are looked at.
+const SESSION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A pause after a failure to accept: out of file descriptors, mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop`; requests under way go on.
+pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut sessions = tokio::time::interval(SESSION_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = sessions.tick() => service.sessions.expire(),
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        tracing::warn!(MAX_CONNECTIONS, "too many connections");
+                        continue;
+                    };
+                    let connection = serve(socket, Arc::clone(&service), stop.clone());
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, service: Arc<Service>, stop: CancellationToken) {
+    let _ = socket.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(
+            TokioIo::new(socket),
+            service_fn(move |request| Arc::clone(&service).serve(request)),
+        );
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

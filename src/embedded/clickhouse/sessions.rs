@@ -1,0 +1,125 @@
+//! Connections that outlive a request: `session_id` keeps settings and temporary tables from one to the next.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::exception::{Code, Exception};
+use super::ffi::Connection;
+
+/// Sessions that are kept; beyond them the one that would expire first goes.
+const MAX_SESSIONS: usize = 256;
+
+/// What a request says about its session.
+#[derive(Clone, Debug)]
+pub(super) struct SessionRequest {
+    pub(super) id: String,
+    pub(super) timeout: Duration,
+    /// It must exist already.
+    pub(super) check: bool,
+    /// It ends with this request.
+    pub(super) close: bool,
+}
+
+/// The sessions by their ids.
+#[derive(Default)]
+pub(super) struct Sessions {
+    slots: Mutex<HashMap<String, Slot>>,
+}
+
+enum Slot {
+    Busy,
+    Idle { connection: Connection, expires: Instant },
+}
+
+impl Sessions {
+    /// Takes a session for one request.
+    ///
+    /// # Errors
+    /// Another request has it, or it should exist and does not.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        request: SessionRequest,
+        engine: &Engine,
+    ) -> Result<Lease, Exception> {
+        self.expire();
+        let mut slots = self.lock();
+        let connection = match slots.remove(&request.id) {
+            Some(Slot::Idle { connection, .. }) => connection,
+            Some(Slot::Busy) => {
+                slots.insert(request.id, Slot::Busy);
+                return Err(Exception::new(
+                    Code::SessionIsLocked,
+                    "Session is locked by a concurrent client",
+                ));
+            }
+            None if request.check => return Err(Exception::new(Code::SessionNotFound, "Session not found")),
+            None => engine.connect()?,
+        };
+        make_room(&mut slots);
+        slots.insert(request.id.clone(), Slot::Busy);
+        Ok(Lease { connection: Some(connection), sessions: Arc::clone(self), request })
+    }
+
+    /// Closes what nobody has asked for in time.
+    pub(super) fn expire(&self) {
+        let now = Instant::now();
+        self.lock().retain(|_, slot| match slot {
+            Slot::Busy => true,
+            Slot::Idle { expires, .. } => *expires > now,
+        });
+    }
+
+    /// Closes all that are idle.
+    pub(super) fn clear(&self) {
+        self.lock().retain(|_, slot| matches!(slot, Slot::Busy));
+    }
+
+    fn put_back(&self, request: &SessionRequest, connection: Connection) {
+        let mut slots = self.lock();
+        slots.remove(&request.id);
+        if !request.close {
+            let expires = Instant::now() + request.timeout;
+            slots.insert(request.id.clone(), Slot::Idle { connection, expires });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make_room(slots: &mut HashMap<String, Slot>) {
+    if slots.len() < MAX_SESSIONS {
+        return;
+    }
+    let idle = slots.iter().filter_map(|(id, slot)| match slot {
+        Slot::Busy => None,
+        Slot::Idle { expires, .. } => Some((*expires, id.clone())),
+    });
+    if let Some((_, id)) = idle.min() {
+        slots.remove(&id);
+    }
+}
+
+/// A session in a request's hands; it goes back when this is dropped.
+pub(super) struct Lease {
+    connection: Option<Connection>,
+    sessions: Arc<Sessions>,
+    request: SessionRequest,
+}
+
+impl Lease {
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.sessions.put_back(&self.request, connection);
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Reads just enough SQL to serve it: is it an INSERT with data behind it, does it return rows, in which format?
+//!
+//! Everything else is the engine's business. A text that this module does not understand goes to the engine as it
+//! is, for the engine's own error.
+
+/// What a text is, as far as serving it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape<'a> {
+    /// `INSERT INTO … FORMAT x` or `… VALUES`: data follows.
+    Insert(Insert<'a>),
+    /// SELECT in one of its forms: rows come back, perhaps many.
+    Select,
+    /// Anything else.
+    Other,
+}
+
+/// An INSERT whose data follows its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Insert<'a> {
+    /// The text before FORMAT or VALUES.
+    pub(super) head: &'a [u8],
+    pub(super) format: &'a str,
+    /// Where the data begins.
+    pub(super) data: usize,
+    /// More text could not change any of this: the format's name and the white space after it are complete.
+    pub(super) settled: bool,
+}
+
+/// Files that a text names for the client to read or write. A server refuses both: they would be the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientFile {
+    Infile,
+    Outfile,
+}
+
+/// Says what a text is.
+pub(super) fn shape(text: &[u8]) -> Shape<'_> {
+    let mut tokens = Tokens::new(text);
+    let Some(first) = tokens.by_ref().find(|token| !token.is(b"(")) else {
+        return Shape::Other;
+    };
+    if first.is(b"INSERT") {
+        return insert(text, tokens).map_or(Shape::Other, Shape::Insert);
+    }
+    if first.is(b"SELECT") || first.is(b"WITH") || first.is(b"FROM") { Shape::Select } else { Shape::Other }
+}
+
+/// Whether a text begins with one of these keywords.
+pub(super) fn begins_with(text: &[u8], keywords: &[&[u8]]) -> bool {
+    Tokens::new(text).next().is_some_and(|first| keywords.iter().any(|keyword| first.is(keyword)))
+}
+
+/// The name after FORMAT at the end of a statement that returns rows.
+pub(super) fn output_format(text: &[u8]) -> Option<&str> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    tokens.windows(2).rev().find_map(|pair| match pair {
+        [keyword, name] if keyword.depth == 0 && keyword.is(b"FORMAT") && name.word => as_str(name.text),
+        _ => None,
+    })
+}
+
+/// The file that a text wants the client to read or write, if any.
+pub(super) fn client_file(text: &[u8]) -> Option<ClientFile> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    tokens.windows(2).find_map(|pair| match pair {
+        [into, file] if into.is(b"INTO") && file.is(b"OUTFILE") => Some(ClientFile::Outfile),
+        [from, file] if from.is(b"FROM") && file.is(b"INFILE") => Some(ClientFile::Infile),
+        _ => None,
+    })
+}
+
+/// Disarms comments that the engine's client would take for instructions to its test runner
+/// (`-- { serverError 60 }` makes it hide the error), without moving a byte.
+pub(super) fn disarm_hints(text: &mut [u8]) {
+    let mut tokens = Tokens::new(text);
+    let mut comments = Vec::new();
+    loop {
+        let from = tokens.position;
+        tokens.skip_blank();
+        comments.push(from..tokens.position);
+        if tokens.next().is_none() {
+            break;
+        }
+    }
+    for comment in comments {
+        for byte in text.get_mut(comment).into_iter().flatten().filter(|byte| **byte == b'{') {
+            *byte = b' ';
+        }
+    }
+}
+
+/// Reads an INSERT from behind that keyword.
+fn insert<'a>(text: &'a [u8], mut tokens: Tokens<'a>) -> Option<Insert<'a>> {
+    skip_table(&mut tokens)?;
+    while let Some(token) = tokens.next() {
+        if token.depth > 0 {
+            continue;
+        }
+        if token.is(b"VALUES") {
+            let settled = token.end < text.len();
+            return Some(Insert {
+                head: text.get(..token.start)?,
+                format: "Values",
+                data: token.end,
+                settled,
+            });
+        }
+        if token.is(b"FORMAT") {
+            let name = tokens.next().filter(|name| name.word)?;
+            let (data, newline) = skip_to_data(text, name.end);
+            let settled = newline || data < text.len();
+            return Some(Insert {
+                head: text.get(..token.start)?,
+                format: as_str(name.text)?,
+                data,
+                settled,
+            });
+        }
+        let reads_elsewhere: [&[u8]; 4] = [b"SELECT", b"WITH", b"FROM", b"WATCH"];
+        if reads_elsewhere.iter().any(|keyword| token.is(keyword)) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Skips `[INTO] [TABLE] [FUNCTION] name[.name]`, so that a table may have the name of a keyword.
+fn skip_table(tokens: &mut Tokens<'_>) -> Option<()> {
+    let mut token = tokens.next()?;
+    for keyword in [b"INTO".as_slice(), b"TABLE", b"FUNCTION"] {
+        if token.is(keyword) {
+            token = tokens.next()?;
+        }
+    }
+    if token.is(b"{") {
+        tokens.by_ref().find(|token| token.is(b"}"))?;
+    }
+    let mut ahead = tokens.clone();
+    if ahead.next()?.is(b".") {
+        ahead.next()?;
+        *tokens = ahead;
+    }
+    Some(())
+}
+
+/// Data begins after the blanks behind the format's name, and after one line break if that follows.
+fn skip_to_data(text: &[u8], from: usize) -> (usize, bool) {
+    let at = |position: usize| text.get(position).copied();
+    let mut position = from;
+    while matches!(at(position), Some(b' ' | b'\t' | b'\x0c')) {
+        position += 1;
+    }
+    if at(position) == Some(b'\r') {
+        position += 1;
+    }
+    let newline = at(position) == Some(b'\n');
+    (position + usize::from(newline), newline)
+}
+
+fn as_str(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Token<'a> {
+    text: &'a [u8],
+    start: usize,
+    end: usize,
+    /// Brackets around it.
+    depth: usize,
+    /// A bare word: keyword, name or number.
+    word: bool,
+}
+
+impl Token<'_> {
+    fn is(&self, keyword: &[u8]) -> bool {
+        self.text.eq_ignore_ascii_case(keyword)
+    }
+}
+
+/// The tokens of a text, without comments. Never fails: an unclosed quote ends with the text.
+#[derive(Clone)]
+struct Tokens<'a> {
+    text: &'a [u8],
+    position: usize,
+    depth: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, position: 0, depth: 0 }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.position..).unwrap_or_default()
+    }
+
+    fn end_of(&self, needle: &[u8], from: usize) -> usize {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let found = rest.windows(needle.len()).position(|window| window == needle);
+        found.map_or(self.text.len(), |offset| from + offset + needle.len())
+    }
+
+    /// Skips white space and comments.
+    fn skip_blank(&mut self) {
+        loop {
+            self.position = match self.rest() {
+                [byte, ..] if byte.is_ascii_whitespace() || *byte == b'\x0b' => self.position + 1,
+                [b'-', b'-', ..] | [b'#', b' ' | b'!', ..] => self.end_of(b"\n", self.position),
+                [b'/', b'*', ..] => self.end_of_comment(),
+                _ => return,
+            };
+        }
+    }
+
+    /// Block comments nest.
+    fn end_of_comment(&self) -> usize {
+        let mut position = self.position + 2;
+        let mut depth = 1_usize;
+        while depth > 0 {
+            match self.text.get(position..).unwrap_or_default() {
+                [b'*', b'/', ..] => {
+                    depth -= 1;
+                    position += 2;
+                }
+                [b'/', b'*', ..] => {
+                    depth += 1;
+                    position += 2;
+                }
+                [_, ..] => position += 1,
+                [] => return self.text.len(),
+            }
+        }
+        position
+    }
+
+    /// The position behind a quoted text that begins here: a backslash escapes, a doubled quote stands for itself.
+    fn end_of_quoted(&self, quote: u8) -> usize {
+        let mut position = self.position + 1;
+        loop {
+            match self.text.get(position..).unwrap_or_default() {
+                [] => return self.text.len(),
+                [b'\\', ..] => position += 2,
+                [first, second, ..] if *first == quote && *second == quote => position += 2,
+                [first, ..] if *first == quote => return position + 1,
+                _ => position += 1,
+            }
+        }
+    }
+
+    /// The position behind `$tag$ … $tag$`, or behind the dollar sign if it is no such thing.
+    fn end_of_heredoc(&self) -> usize {
+        let rest = self.rest();
+        let tag =
+            rest.iter().skip(1).position(|byte| *byte == b'$').and_then(|length| rest.get(..length + 2));
+        match tag {
+            Some(tag) if tag.iter().all(|byte| is_word(*byte) || *byte == b'$') => {
+                self.end_of(tag, self.position + tag.len())
+            }
+            _ => self.position + 1,
+        }
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.skip_blank();
+        let start = self.position;
+        let first = *self.rest().first()?;
+        let word = is_word(first);
+        if matches!(first, b')' | b']' | b'}') {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        let depth = self.depth;
+        if matches!(first, b'(' | b'[' | b'{') {
+            self.depth += 1;
+        }
+        let end = match first {
+            b'\'' | b'"' | b'`' => self.end_of_quoted(first),
+            b'$' => self.end_of_heredoc(),
+            _ if word => start + self.rest().iter().take_while(|byte| is_word(**byte)).count(),
+            _ => start + 1,
+        };
+        self.position = end.min(self.text.len());
+        let text = self.text.get(start..self.position)?;
+        Some(Token { text, start, end: self.position, depth, word })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Option<(&str, &str, &str, bool)> {
+        match shape(text.as_bytes()) {
+            Shape::Insert(insert) => Some((
+                std::str::from_utf8(insert.head).unwrap(),
+                insert.format,
+                &text[insert.data..],
+                insert.settled,
+            )),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_insert_is_split_where_its_data_begins() {
+        let cases = [
+            ("INSERT INTO t FORMAT CSV\n1,2", ("INSERT INTO t ", "CSV", "1,2", true)),
+            ("insert into d.t(a, b) format RowBinary\n", ("insert into d.t(a, b) ", "RowBinary", "", true)),
+            ("INSERT INTO t VALUES (1), (2)", ("INSERT INTO t ", "Values", " (1), (2)", true)),
+            ("INSERT INTO t FORMAT CSV", ("INSERT INTO t ", "CSV", "", false)),
+            ("INSERT INTO t VALUES", ("INSERT INTO t ", "Values", "", false)),
+            ("INSERT INTO values VALUES (1)", ("INSERT INTO values ", "Values", " (1)", true)),
+            ("INSERT INTO `a b`.format FORMAT TSV \r\n\n", ("INSERT INTO `a b`.format ", "TSV", "\n", true)),
+            (
+                "/* x */ INSERT INTO t -- VALUES\n SETTINGS a='FORMAT', b=1 FORMAT JSONEachRow {}",
+                ("/* x */ INSERT INTO t -- VALUES\n SETTINGS a='FORMAT', b=1 ", "JSONEachRow", "{}", true),
+            ),
+            (
+                "INSERT INTO FUNCTION remote('h', 'VALUES') (a) FORMAT TSV\n",
+                ("INSERT INTO FUNCTION remote('h', 'VALUES') (a) ", "TSV", "", true),
+            ),
+            ("INSERT INTO {t:Identifier} FORMAT TSV\nx", ("INSERT INTO {t:Identifier} ", "TSV", "x", true)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parts(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_insert_that_reads_from_elsewhere_has_no_data_behind_it() {
+        for text in [
+            "INSERT INTO t SELECT 1 FORMAT CSV",
+            "INSERT INTO t (a) WITH 1 AS x SELECT x",
+            "INSERT INTO t FROM INFILE 'x' FORMAT CSV",
+            "INSERT INTO t",
+            "INSERT",
+        ] {
+            assert_eq!(shape(text.as_bytes()), Shape::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn selects_are_known_in_all_their_forms() {
+        for text in
+            ["select 1", " -- c\n((SELECT 1))", "WITH 1 AS x SELECT x", "FROM t SELECT a", "# c\nselect 1"]
+        {
+            assert_eq!(shape(text.as_bytes()), Shape::Select, "{text}");
+        }
+        for text in ["SHOW TABLES", "CREATE TABLE t AS SELECT 1", "", "'SELECT'", "exit"] {
+            assert_eq!(shape(text.as_bytes()), Shape::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_output_format_is_the_last_at_the_top() {
+        assert_eq!(output_format(b"SELECT 1 FORMAT JSON"), Some("JSON"));
+        assert_eq!(output_format(b"SELECT 1 FORMAT JSON SETTINGS a = 1;"), Some("JSON"));
+        assert_eq!(output_format(b"SELECT 'FORMAT CSV' /* FORMAT XML */"), None);
+        assert_eq!(output_format(b"SELECT format('{}', 1)"), None);
+    }
+
+    #[test]
+    fn files_of_the_client_are_found() {
+        assert_eq!(client_file(b"SELECT 1 INTO OUTFILE 'x'"), Some(ClientFile::Outfile));
+        assert_eq!(client_file(b"INSERT INTO t FROM INFILE 'x' FORMAT CSV"), Some(ClientFile::Infile));
+        assert_eq!(client_file(b"SELECT 'INTO OUTFILE', infile FROM t"), None);
+    }
+
+    #[test]
+    fn hints_are_disarmed_in_comments_only() {
+        let mut text = b"SELECT '-- { x }' -- { serverError 60 }\n/* { y } */".to_vec();
+        disarm_hints(&mut text);
+        assert_eq!(text, b"SELECT '-- { x }' --   serverError 60 }\n/*   y } */");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_fail(text in "[ -~\\n$'`\"/*#(){};]{0,60}") {
+            let mut bytes = text.into_bytes();
+            let _ = (shape(&bytes), output_format(&bytes), client_file(&bytes));
+            disarm_hints(&mut bytes);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! From an HTTP request to typed values; what cannot be read is refused in the registry's own form.
+
+use axum::RequestExt;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use super::RegistryError;
+use super::state::Visibility;
+use super::subject::{Subject, VersionSelector};
+
+/// Media types of bodies. Others are refused, also because a page in a browser may send those to anyone.
+const JSON_TYPES: [&str; 3] =
+    ["application/vnd.schemaregistry.v1+json", "application/vnd.schemaregistry+json", "application/json"];
+
+/// The parameters of all requests; each looks at those that it has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Parameters {
+    #[serde(deserialize_with = "flag")]
+    deleted: bool,
+    #[serde(deserialize_with = "flag")]
+    deleted_only: bool,
+    #[serde(deserialize_with = "flag")]
+    pub(super) permanent: bool,
+    #[serde(deserialize_with = "flag")]
+    pub(super) verbose: bool,
+    #[serde(deserialize_with = "flag")]
+    pub(super) default_to_global: bool,
+    pub(super) subject_prefix: String,
+}
+
+impl Parameters {
+    /// Returns which versions the request asks for.
+    pub(super) fn visibility(&self) -> Visibility {
+        match (self.deleted_only, self.deleted) {
+            (true, _) => Visibility::Deleted,
+            (false, true) => Visibility::LiveAndDeleted,
+            (false, false) => Visibility::Live,
+        }
+    }
+}
+
+/// Reads `true` and `false` in any case: Python's clients write `True`.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(serde::de::Error::custom("a flag is true or false")),
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = RegistryError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RegistryError> {
+        let Query(parameters) = Query::from_request_parts(parts, state).await?;
+        Ok(parameters)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Subject {
+    type Rejection = RegistryError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RegistryError> {
+        Self::parse(&path_parameter(parts, state, "subject").await?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for VersionSelector {
+    type Rejection = RegistryError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RegistryError> {
+        Self::parse(&path_parameter(parts, state, "version").await?)
+    }
+}
+
+/// The id of a schema in a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SchemaId(pub(super) u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for SchemaId {
+    type Rejection = RegistryError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RegistryError> {
+        // As Confluent's: an id that is no number is a path that does not exist.
+        let id = path_parameter(parts, state, "id").await?;
+        id.parse().map(Self).map_err(|_| RegistryError::NoSuchPath)
+    }
+}
+
+async fn path_parameter<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Result<String, RegistryError> {
+    let parameters = RawPathParams::from_request_parts(parts, state).await?;
+    let found = parameters.iter().find(|(key, _)| *key == name);
+    found.map(|(_, value)| value.to_owned()).ok_or(RegistryError::NoSuchPath)
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + 'static> FromRequest<S> for Body<T> {
+    type Rejection = RegistryError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, RegistryError> {
+        let media_type =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let media_type = media_type.split(';').next().unwrap_or("").trim();
+        if !JSON_TYPES.iter().any(|known| known.eq_ignore_ascii_case(media_type)) {
+            return Err(RegistryError::UnsupportedMediaType);
+        }
+        let body: Bytes = request.extract().await?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| RegistryError::BadRequest(format!("the body cannot be read: {error}")))
+    }
+}

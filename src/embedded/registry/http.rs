@@ -1,0 +1,335 @@
+//! The REST API: the routes, and handlers that each call one operation of the store.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+
+use super::compatibility::Level;
+use super::extract::{Body, Parameters, SchemaId};
+use super::schema::AvroSchema;
+use super::state::Visibility;
+use super::store::{Registered, Store};
+use super::subject::{Subject, VersionSelector};
+use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
+use crate::embedded::host;
+
+type Registry = State<Arc<Store>>;
+type Answer = Result<Json<Value>, RegistryError>;
+
+/// Returns the registry's REST API.
+pub(super) fn router(store: Arc<Store>) -> Router {
+    let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
+    Router::new()
+        .route("/", get(root))
+        .route("/subjects", get(subjects))
+        .route("/subjects/{subject}", axum::routing::post(look_up).delete(delete_subject))
+        .route("/subjects/{subject}/versions", get(versions).post(register))
+        .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
+        .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
+        .route("/schemas/types", get(types))
+        .route("/schemas/ids/{id}", get(schema_by_id))
+        .route("/schemas/ids/{id}/schema", get(schema_text_by_id))
+        .route("/schemas/ids/{id}/subjects", get(subjects_by_id))
+        .route("/schemas/ids/{id}/versions", get(versions_by_id))
+        .route("/config", get(global_level).put(set_global_level).delete(reset_global_level))
+        .route("/config/{subject}", get(level).put(set_level).delete(reset_level))
+        .route("/compatibility/subjects/{subject}/versions", axum::routing::post(check_all))
+        .route("/compatibility/subjects/{subject}/versions/{version}", axum::routing::post(check_one))
+        .route("/mode", get(mode))
+        .route("/mode/{subject}", get(subject_mode))
+        .fallback(|| async { RegistryError::NoSuchPath })
+        .method_not_allowed_fallback(|| async { RegistryError::NoSuchMethod })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(slots, limit))
+        .layer(middleware::from_fn(refuse_foreign_hosts))
+        .layer(middleware::from_fn(name_media_type))
+        .with_state(store)
+}
+
+/// A schema as clients send it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SchemaRequest {
+    schema: Option<String>,
+    schema_type: Option<String>,
+    references: Option<Vec<Value>>,
+    metadata: Option<Value>,
+    rule_set: Option<Value>,
+}
+
+impl SchemaRequest {
+    /// Parses the schema, on a thread where it may take its time.
+    async fn parse(self) -> Result<AvroSchema, RegistryError> {
+        let invalid = |reason: &str| Err(RegistryError::InvalidSchema(reason.to_owned()));
+        if self.schema_type.is_some_and(|kind| kind != "AVRO") {
+            return invalid("this registry keeps schemas of the schemaType AVRO only");
+        }
+        if self.references.is_some_and(|references| !references.is_empty()) {
+            return invalid(
+                "this registry has no schema references: put the referenced types into the schema",
+            );
+        }
+        if self.metadata.is_some() || self.rule_set.is_some() {
+            return invalid("this registry has no data contracts: leave metadata and ruleSet out");
+        }
+        let Some(schema) = self.schema else { return invalid("it is empty") };
+        blocking(move || AvroSchema::parse(&schema)).await
+    }
+}
+
+/// `null` for a schema is an empty object with nothing in it to Confluent's clients.
+type SchemaBody = Body<SchemaRequest>;
+
+async fn root() -> Json<Value> {
+    Json(json!({}))
+}
+
+async fn types() -> Json<Value> {
+    Json(json!(["AVRO"]))
+}
+
+async fn subjects(State(store): Registry, parameters: Parameters) -> Answer {
+    Ok(Json(json!(store.state().subjects(&parameters.subject_prefix, parameters.visibility()))))
+}
+
+async fn register(State(store): Registry, subject: Subject, Body(request): SchemaBody) -> Answer {
+    let schema = request.parse().await?;
+    let id = blocking(move || store.register(&subject, &schema)).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+async fn look_up(
+    State(store): Registry,
+    subject: Subject,
+    parameters: Parameters,
+    Body(request): SchemaBody,
+) -> Answer {
+    let schema = request.parse().await?;
+    let found = store.look_up(&subject, &schema, parameters.visibility())?;
+    Ok(registered(&subject, &found))
+}
+
+async fn versions(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
+    let versions = store.state().visible(&subject, parameters.visibility());
+    if versions.is_empty() {
+        return Err(RegistryError::SubjectNotFound(subject.to_string()));
+    }
+    let numbers: Vec<u32> = versions.into_iter().map(|(number, _)| number).collect();
+    Ok(Json(json!(numbers)))
+}
+
+async fn version(
+    State(store): Registry,
+    subject: Subject,
+    version: VersionSelector,
+    parameters: Parameters,
+) -> Answer {
+    let found = store.version(&subject, version, parameters.visibility())?;
+    Ok(registered(&subject, &found))
+}
+
+async fn version_schema(
+    State(store): Registry,
+    subject: Subject,
+    version: VersionSelector,
+    parameters: Parameters,
+) -> Result<String, RegistryError> {
+    Ok(store.version(&subject, version, parameters.visibility())?.schema.to_string())
+}
+
+async fn delete_subject(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
+    let numbers = blocking(move || store.delete_subject(&subject, parameters.permanent)).await?;
+    Ok(Json(json!(numbers)))
+}
+
+async fn delete_version(
+    State(store): Registry,
+    subject: Subject,
+    version: VersionSelector,
+    parameters: Parameters,
+) -> Answer {
+    let number = blocking(move || store.delete_version(&subject, version, parameters.permanent)).await?;
+    Ok(Json(json!(number)))
+}
+
+async fn schema_by_id(State(store): Registry, SchemaId(id): SchemaId) -> Answer {
+    Ok(Json(json!({ "schema": schema_in_use(&store, id)? })))
+}
+
+async fn schema_text_by_id(State(store): Registry, SchemaId(id): SchemaId) -> Result<String, RegistryError> {
+    schema_in_use(&store, id)
+}
+
+async fn subjects_by_id(State(store): Registry, SchemaId(id): SchemaId, parameters: Parameters) -> Answer {
+    schema_in_use(&store, id)?;
+    let uses = store.state().uses(id, parameters.visibility());
+    let subjects: BTreeSet<String> = uses.into_iter().map(|(subject, _)| subject).collect();
+    Ok(Json(json!(subjects)))
+}
+
+async fn versions_by_id(State(store): Registry, SchemaId(id): SchemaId, parameters: Parameters) -> Answer {
+    schema_in_use(&store, id)?;
+    let uses = store.state().uses(id, parameters.visibility());
+    let uses: Vec<Value> =
+        uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version })).collect();
+    Ok(Json(json!(uses)))
+}
+
+async fn check_one(
+    State(store): Registry,
+    subject: Subject,
+    version: VersionSelector,
+    parameters: Parameters,
+    Body(request): SchemaBody,
+) -> Answer {
+    check(store, subject, Some(version), &parameters, request).await
+}
+
+async fn check_all(
+    State(store): Registry,
+    subject: Subject,
+    parameters: Parameters,
+    Body(request): SchemaBody,
+) -> Answer {
+    check(store, subject, None, &parameters, request).await
+}
+
+async fn check(
+    store: Arc<Store>,
+    subject: Subject,
+    against: Option<VersionSelector>,
+    parameters: &Parameters,
+    request: SchemaRequest,
+) -> Answer {
+    let schema = request.parse().await?;
+    let conflicts = blocking(move || store.conflicts(&subject, against, &schema)).await?;
+    Ok(Json(match parameters.verbose {
+        true => json!({ "is_compatible": conflicts.is_empty(), "messages": conflicts }),
+        false => json!({ "is_compatible": conflicts.is_empty() }),
+    }))
+}
+
+async fn global_level(State(store): Registry) -> Json<Value> {
+    current(store.state().global_level())
+}
+
+async fn level(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
+    let state = store.state();
+    let level = match parameters.default_to_global {
+        true => Some(state.level(&subject)),
+        false => state.subject_level(&subject),
+    };
+    level.map(current).ok_or_else(|| RegistryError::CompatibilityNotConfigured(subject.to_string()))
+}
+
+async fn set_global_level(State(store): Registry, Body(request): Body<Map<String, Value>>) -> Answer {
+    let level = requested_level(&request)?;
+    blocking(move || store.set_level(None, level)).await?;
+    Ok(Json(json!({ "compatibility": level })))
+}
+
+async fn set_level(
+    State(store): Registry,
+    subject: Subject,
+    Body(request): Body<Map<String, Value>>,
+) -> Answer {
+    let level = requested_level(&request)?;
+    blocking(move || store.set_level(Some(&subject), level)).await?;
+    Ok(Json(json!({ "compatibility": level })))
+}
+
+async fn reset_global_level(State(store): Registry) -> Answer {
+    blocking(move || store.reset_level(None)).await.map(current)
+}
+
+async fn reset_level(State(store): Registry, subject: Subject) -> Answer {
+    blocking(move || store.reset_level(Some(&subject))).await.map(current)
+}
+
+async fn mode() -> Json<Value> {
+    Json(json!({ "mode": "READWRITE" }))
+}
+
+async fn subject_mode(subject: Subject, parameters: Parameters) -> Answer {
+    match parameters.default_to_global {
+        true => Ok(mode().await),
+        false => Err(RegistryError::ModeNotConfigured(subject.to_string())),
+    }
+}
+
+/// Returns the text of a schema that a version has, be it a soft-deleted one.
+fn schema_in_use(store: &Store, id: u32) -> Result<String, RegistryError> {
+    let state = store.state();
+    let text = state.schema(id).filter(|_| !state.uses(id, Visibility::LiveAndDeleted).is_empty());
+    text.map(|text| text.to_string()).ok_or(RegistryError::SchemaIdNotFound(id))
+}
+
+fn registered(subject: &Subject, found: &Registered) -> Json<Value> {
+    let Registered { version, id, schema } = found;
+    Json(json!({ "subject": &**subject, "version": version, "id": id, "schema": &**schema }))
+}
+
+fn current(level: Level) -> Json<Value> {
+    Json(json!({ "compatibilityLevel": level }))
+}
+
+/// Reads `{"compatibility": "FULL"}`; a setting that would have no effect is refused.
+fn requested_level(request: &Map<String, Value>) -> Result<Level, RegistryError> {
+    let other = request.iter().find(|(key, value)| *key != "compatibility" && !value.is_null());
+    if let Some((key, _)) = other {
+        return Err(RegistryError::UnsupportedSetting(key.chars().take(40).collect()));
+    }
+    let name = request.get("compatibility").and_then(Value::as_str);
+    name.and_then(Level::from_name).ok_or(RegistryError::InvalidCompatibility)
+}
+
+/// Does what blocks on a thread for it. A panic there, as a parser's on a hostile schema, ends this request only.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(RegistryError::Internal))
+}
+
+/// Lets a number of requests be under way, each for a limited time.
+async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let work = async {
+        match slots.acquire().await {
+            Ok(_slot) => next.run(request).await,
+            Err(_) => RegistryError::Internal.into_response(),
+        }
+    };
+    tokio::time::timeout(REQUEST_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| RegistryError::TooSlow.into_response())
+}
+
+async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
+    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    match header.is_some_and(host::is_ours) {
+        true => next.run(request).await,
+        false => RegistryError::WrongHost.into_response(),
+    }
+}
+
+/// Names the media type: the registry's own, or plain JSON for those who accept only that.
+async fn name_media_type(request: Request, next: Next) -> Response {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+    let own = accept.contains("application/vnd.schemaregistry") || !accept.contains("application/json");
+    let media_type = match own {
+        true => "application/vnd.schemaregistry.v1+json",
+        false => "application/json",
+    };
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}

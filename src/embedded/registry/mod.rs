@@ -1,0 +1,80 @@
+//! The embedded schema registry: Confluent's REST API for Avro over one durable file.
+//!
+//! - [`http`], [`extract`], [`error`]: the API as clients know it.
+//! - [`store`]: its operations, over [`state`] (memory) and [`log`] (the file).
+//! - [`schema`], [`canonical`], [`compatibility`]: what a schema is, when two are the same, when one reads the other.
+//!
+//! Not here: Protobuf and JSON Schema, references, data contracts, contexts, and modes other than READWRITE. A
+//! request for one of them is refused. `normalize` needs no switch: schemas are always compared normalized.
+
+mod canonical;
+mod compatibility;
+mod error;
+mod extract;
+mod http;
+mod log;
+mod schema;
+mod state;
+mod store;
+mod subject;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::error::RegistryError;
+use self::store::Store;
+use super::EmbeddedError;
+use super::part::{Announcer, DirectoryLock};
+use crate::settings::RegistryOptions;
+
+/// Bytes of a request's body, and so of a schema.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Bytes of a subject's name.
+const MAX_SUBJECT_BYTES: usize = 1024;
+
+/// Bytes of the file, and so roughly of what is kept in memory.
+const MAX_LOG_BYTES: u64 = 512 << 20;
+
+/// Requests that are worked on at the same time; further ones wait.
+const MAX_REQUESTS: usize = 64;
+
+/// What a request may take from its first header to its answer, waiting included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What requests that are under way may still take when the registry is told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves the registry until `stop`.
+///
+/// # Errors
+/// The directory or the address cannot be used, or the file in it is damaged.
+pub async fn run(
+    options: &RegistryOptions,
+    announcer: &Announcer,
+    stop: CancellationToken,
+) -> Result<(), EmbeddedError> {
+    let _lock = tokio::select! {
+        lock = DirectoryLock::take(&options.data_dir) => lock?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let store = Arc::new(Store::open(&options.data_dir)?);
+    let listen = |error| EmbeddedError::listen(options.listen, "--embedded-registry-listen", error);
+    let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let server =
+        axum::serve(listener, http::router(store)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    announcer.ready("registry", address);
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
+    };
+    tokio::select! {
+        outcome = server => outcome.map_err(listen),
+        () = drained => Ok(()),
+    }
+}

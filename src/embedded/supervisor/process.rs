@@ -1,0 +1,149 @@
+//! One process of a part.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::{PartSpec, Program};
+use crate::embedded::EmbeddedError;
+use crate::embedded::part::Announcement;
+
+/// Bytes of an announcement.
+const MAX_ANNOUNCEMENT: u64 = 64 * 1024;
+
+/// How long a process that closed its standard output without a word may take to end.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A process that was spawned and has not announced itself.
+#[derive(Debug)]
+pub(super) struct Starting {
+    part: &'static str,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// A process that announced itself.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) address: SocketAddr,
+    part: &'static str,
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Process {
+    /// Spawns a part's process.
+    pub(super) fn spawn(program: &Program, spec: &PartSpec) -> io::Result<Starting> {
+        let mut command = Command::new(&program.executable);
+        command
+            .args(&program.arguments)
+            .args(["embedded", spec.name, "--supervised", "--listen", &spec.listen.to_string()])
+            .arg("--data-dir")
+            .arg(&spec.data_dir)
+            .args(&spec.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C in a terminal goes to us alone; we end the parts in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        // Variables are for the process that a person starts. A part gets what we decided.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"ROUNDHOUSE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        tracing::debug!(part = spec.name, pid = child.id(), "embedded part spawned");
+        Ok(Starting { part: spec.name, child, stdin, stdout: BufReader::new(stdout) })
+    }
+
+    /// Waits until the process ends by itself.
+    pub(super) async fn ended(&mut self) -> String {
+        exit(self.child.wait().await)
+    }
+
+    /// Tells the process to stop, and kills it if it does not in time.
+    pub(super) async fn stop(self, patience: Duration) {
+        stop(self.part, self.child, self.stdin, patience).await;
+    }
+}
+
+impl Starting {
+    /// Waits for the announcement, and until the address in it takes connections.
+    pub(super) async fn announced(&mut self) -> Result<SocketAddr, EmbeddedError> {
+        let failed = |reason: String| EmbeddedError::Failed { part: self.part, reason };
+        let mut line = Vec::new();
+        let read = (&mut self.stdout).take(MAX_ANNOUNCEMENT).read_until(b'\n', &mut line).await;
+        read.map_err(|error| failed(format!("cannot read its announcement: {error}")))?;
+        if line.is_empty() {
+            let status = match tokio::time::timeout(EXIT_PATIENCE, self.child.wait()).await {
+                Ok(status) => exit(status),
+                Err(_) => "it closed its standard output".to_owned(),
+            };
+            return Err(failed(format!("it ended ({status}) before it was ready")));
+        }
+        let address = match serde_json::from_slice(&line) {
+            Ok(Announcement::Ready { address }) => address,
+            Ok(Announcement::Failed { reason }) => return Err(EmbeddedError::Announced { reason }),
+            Err(_) => {
+                let start: String = String::from_utf8_lossy(&line).chars().take(80).collect();
+                return Err(failed(format!("it announced {start:?}, which nobody understands")));
+            }
+        };
+        TcpStream::connect(reachable(address))
+            .await
+            .map_err(|error| failed(format!("it announced {address}, which takes no connection: {error}")))?;
+        Ok(address)
+    }
+
+    /// Goes on to the process that is ready, whose further output nobody reads, but which is not to block on it.
+    pub(super) fn ready(self, address: SocketAddr) -> Process {
+        let Self { part, child, stdin, mut stdout } = self;
+        tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
+        Process { address, part, child, stdin }
+    }
+
+    /// Tells the process to stop, and kills it if it does not in time.
+    pub(super) async fn stop(self, patience: Duration) {
+        let Self { part, child, stdin, mut stdout } = self;
+        tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
+        stop(part, child, stdin, patience).await;
+    }
+}
+
+/// Closes the standard input, which tells a part to stop, waits, and kills what is left.
+async fn stop(part: &'static str, mut child: Child, stdin: Option<ChildStdin>, patience: Duration) {
+    drop(stdin);
+    match tokio::time::timeout(patience, child.wait()).await {
+        Ok(Ok(status)) if status.success() => tracing::debug!(part, "embedded part stopped"),
+        Ok(status) => tracing::warn!(part, status = exit(status), "embedded part stopped"),
+        Err(_) => {
+            tracing::warn!(part, "embedded part did not stop in time; killing it");
+            if let Err(error) = child.kill().await {
+                tracing::error!(part, %error, "cannot kill an embedded part");
+            }
+        }
+    }
+}
+
+fn exit(status: io::Result<ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// Returns where to find what listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,94 @@
+//! What the broker says about the records of one upload.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+/// How long a waiting sender sleeps at most before it looks again.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Delivery reports of one upload's records to one topic.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    acknowledged: u64,
+    failed: u64,
+    error: Option<String>,
+    offsets: BTreeMap<u16, (i64, i64)>,
+}
+
+impl Deliveries {
+    pub fn acknowledged(&self) -> u64 {
+        self.lock().acknowledged
+    }
+
+    /// Why a record was not stored, once one was not.
+    pub fn error(&self) -> Option<String> {
+        self.lock().error.clone()
+    }
+
+    /// First and last offset, by partition.
+    pub fn offsets(&self) -> BTreeMap<u16, (i64, i64)> {
+        self.lock().offsets.clone()
+    }
+
+    /// Waits for the next reports, or a moment.
+    pub fn wait_a_moment(&self) {
+        let _ = self.changed.wait_timeout(self.lock(), WAIT);
+    }
+
+    /// Waits until `sent` records were reported on. The producer's `message.timeout.ms` sees to it that all are.
+    pub fn wait_for(&self, sent: u64) {
+        let mut state = self.lock();
+        while state.acknowledged + state.failed < sent {
+            let (next, _) = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+        }
+    }
+
+    fn report(&self, result: &DeliveryResult<'_>) {
+        let mut state = self.lock();
+        match result {
+            Ok(message) => {
+                state.acknowledged += 1;
+                let offset = message.offset();
+                let partition = u16::try_from(message.partition()).unwrap_or(u16::MAX);
+                let range = state.offsets.entry(partition).or_insert((offset, offset));
+                *range = (range.0.min(offset), range.1.max(offset));
+            }
+            Err((error, _)) => {
+                state.failed += 1;
+                state.error.get_or_insert_with(|| error.to_string());
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands each report to the upload that its record belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryContext;
+
+impl ClientContext for DeliveryContext {}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = Arc<Deliveries>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, deliveries: Arc<Deliveries>) {
+        deliveries.report(result);
+    }
+}

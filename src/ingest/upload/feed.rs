@@ -1,0 +1,129 @@
+//! The body of an upload: counted, hashed, timed, and, where it must be known whole, spooled to disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::{Progress, UploadError};
+
+/// Bytes by which a file is recognized before it is known whole.
+const HEAD_BYTES: usize = 65_536;
+
+/// Bytes of a piece that is read back from disk.
+const SPOOL_PIECE_BYTES: usize = 262_144;
+
+/// A body that is taken piece by piece.
+pub struct Source<S> {
+    body: S,
+    limit: u64,
+    idle: Duration,
+    bytes: u64,
+    hash: Sha256,
+    /// What was taken and not yet given out.
+    held: Bytes,
+    spooled: Option<File>,
+    ended: bool,
+}
+
+impl<S, E> Source<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    /// `limit`: bytes of the whole; `idle`: how long the next piece may take.
+    pub fn new(body: S, limit: u64, idle: Duration) -> Self {
+        Self { body, limit, idle, bytes: 0, hash: Sha256::new(), held: Bytes::new(), spooled: None, ended: false }
+    }
+
+    /// Takes the first bytes, and returns their digest.
+    pub async fn head(&mut self) -> Result<String, UploadError> {
+        let mut head = BytesMut::new();
+        while head.len() < HEAD_BYTES {
+            match self.take().await? {
+                Some(piece) => head.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        self.held = head.freeze();
+        Ok(hex(Sha256::digest(self.held.get(..HEAD_BYTES).unwrap_or(&self.held))))
+    }
+
+    /// Returns the next piece; none at the end of the file.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
+        if !self.held.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.held)));
+        }
+        match &mut self.spooled {
+            None => self.take().await,
+            Some(file) => {
+                let mut piece = BytesMut::with_capacity(SPOOL_PIECE_BYTES);
+                let read = file.read_buf(&mut piece).await.map_err(spool_error)?;
+                Ok((read > 0).then(|| piece.freeze()))
+            }
+        }
+    }
+
+    /// Takes all the rest into a file that has no name and goes with this.
+    pub async fn spool(&mut self, directory: &Path) -> Result<(), UploadError> {
+        let mut file = File::from_std(tempfile::tempfile_in(directory).map_err(spool_error)?);
+        file.write_all(&std::mem::take(&mut self.held)).await.map_err(spool_error)?;
+        while let Some(piece) = self.take().await? {
+            file.write_all(&piece).await.map_err(spool_error)?;
+        }
+        file.flush().await.map_err(spool_error)?;
+        file.rewind().await.map_err(spool_error)?;
+        self.spooled = Some(file);
+        Ok(())
+    }
+
+    /// Bytes taken so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The digest of all that was taken.
+    pub fn sha256(&self) -> String {
+        hex(self.hash.clone().finalize())
+    }
+
+    async fn take(&mut self) -> Result<Option<Bytes>, UploadError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let broken_off = |reason: String, bytes| UploadError::BrokenOff {
+            reason,
+            progress: Progress { bytes, ..Progress::default() },
+        };
+        let next = tokio::time::timeout(self.idle, self.body.next()).await.map_err(|_| {
+            broken_off(format!("nothing came for {} seconds", self.idle.as_secs()), self.bytes)
+        })?;
+        match next {
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+            Some(Err(error)) => Err(broken_off(error.to_string(), self.bytes)),
+            Some(Ok(piece)) => {
+                self.bytes += piece.len() as u64;
+                if self.bytes > self.limit {
+                    return Err(UploadError::TooLarge { limit: self.limit });
+                }
+                self.hash.update(&piece);
+                Ok(Some(piece))
+            }
+        }
+    }
+}
+
+fn spool_error(error: std::io::Error) -> UploadError {
+    UploadError::Internal(format!("the data directory cannot be used: {error}"))
+}
+
+fn hex(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

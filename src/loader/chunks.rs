@@ -1,0 +1,235 @@
+//! Messages of a partition to a block of rows: pure, so that the same messages always make the same block.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rdkafka::Message;
+use rdkafka::message::Headers;
+use roaring::RoaringTreemap;
+use sha2::{Digest, Sha256};
+
+use crate::domain::columns::{Columns, Kind};
+use crate::domain::value::Value;
+use crate::ingest::avro;
+use crate::warehouse::row_binary::{write_text, write_value};
+
+/// Rows of a topic's chunk, for each table that takes some, in RowBinary.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    pub partition: u16,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub messages: u64,
+    pub new: u64,
+    pub duplicate: u64,
+    pub undecodable: u64,
+    /// Of the last message.
+    pub fingerprint: u64,
+    /// Rows of `game_rounds`.
+    pub rounds: Bytes,
+    /// Rows of `rejects`.
+    pub rejects: Bytes,
+    /// Ids of the new rounds.
+    pub new_ids: RoaringTreemap,
+}
+
+/// The columns of the messages' writer, matched to those that are stored.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    writer: Arc<Columns>,
+    /// For each stored column, the writer's; none for one that the writer did not have and that may be null.
+    sources: Vec<Option<usize>>,
+}
+
+impl Projection {
+    /// Matches columns by name.
+    ///
+    /// # Errors
+    /// A column has another type, or is missing and may not be null. Says which.
+    pub fn new(writer: Arc<Columns>, stored: &Columns) -> Result<Self, String> {
+        let sources = stored
+            .iter()
+            .map(|column| match writer.position(&column.name) {
+                None if column.is_nullable() => Ok(None),
+                None => Err(format!("the writer's schema has no {}", column.name)),
+                Some(at) => match writer.iter().nth(at) {
+                    Some(found)
+                        if same_wire_type(found.kind, column.kind)
+                            && (column.is_nullable() || !found.is_nullable()) =>
+                    {
+                        Ok(Some(at))
+                    }
+                    _ => Err(format!("the writer's schema has another type for {}", column.name)),
+                },
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { writer, sources })
+    }
+}
+
+fn same_wire_type(one: Kind, other: Kind) -> bool {
+    match (one, other) {
+        (Kind::Decimal { scale, precision }, Kind::Decimal { scale: other_scale, precision: other_precision }) => {
+            scale == other_scale && precision <= other_precision
+        }
+        (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
+    }
+}
+
+/// What the messages of a topic are.
+#[derive(Debug)]
+pub enum Content {
+    /// Rounds in Avro, with the ways to read each writer's schema, or why it cannot be read.
+    Rounds { stored: Arc<Columns>, key: usize, projections: HashMap<u32, Result<Projection, String>> },
+    /// Rejected lines, with what is wrong with them in the headers.
+    Rejects,
+}
+
+/// Where a chunk's messages come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    pub topic: &'a str,
+    pub epoch: u32,
+    pub partition: u16,
+}
+
+/// Gathers a chunk, message by message.
+#[derive(Debug, Default)]
+pub struct ChunkBuilder {
+    chunk: Chunk,
+    rounds: Vec<u8>,
+    rejects: Vec<u8>,
+    values: Vec<Value>,
+}
+
+impl ChunkBuilder {
+    pub fn new(partition: u16) -> Self {
+        Self { chunk: Chunk { partition, ..Chunk::default() }, ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.chunk.messages == 0
+    }
+
+    /// Bytes of the rows so far.
+    pub fn bytes(&self) -> usize {
+        self.rounds.len() + self.rejects.len()
+    }
+
+    pub fn messages(&self) -> u64 {
+        self.chunk.messages
+    }
+
+    /// Adds the next message: a new round, a duplicate of one in `known` or in this chunk, or a reject.
+    pub fn push(&mut self, message: &impl Message, content: &Content, origin: &Origin<'_>, known: [&RoaringTreemap; 2]) {
+        if self.is_empty() {
+            self.chunk.first_offset = message.offset();
+        }
+        self.chunk.last_offset = message.offset();
+        self.chunk.messages += 1;
+        match content {
+            Content::Rejects => self.push_reject(message, origin),
+            Content::Rounds { stored, key, projections } => {
+                if let Err(reason) = self.push_round(message, (stored, *key), projections, origin, known) {
+                    self.push_undecodable(message, &reason, origin);
+                }
+            }
+        }
+    }
+
+    /// Ends the chunk with the fingerprint of its last message.
+    pub fn finish(mut self, fingerprint: u64) -> Chunk {
+        self.chunk.fingerprint = fingerprint;
+        self.chunk.rounds = Bytes::from(self.rounds);
+        self.chunk.rejects = Bytes::from(self.rejects);
+        self.chunk
+    }
+
+    fn push_round(
+        &mut self,
+        message: &impl Message,
+        (stored, key): (&Columns, usize),
+        projections: &HashMap<u32, Result<Projection, String>>,
+        origin: &Origin<'_>,
+        known: [&RoaringTreemap; 2],
+    ) -> Result<(), String> {
+        let payload = message.payload().ok_or("the message has no value")?;
+        let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
+        let projection = projections
+            .get(&schema_id)
+            .ok_or_else(|| format!("schema {schema_id} is not known"))?
+            .as_ref()
+            .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
+        avro::decode(&projection.writer, payload, &mut self.values).map_err(|error| error.to_string())?;
+        let value = |source: &Option<usize>| source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null);
+        let id = match projection.sources.get(key).map(value) {
+            Some(Value::Long(id)) => u64::try_from(id).map_err(|_| "the id of the round is negative")?,
+            _ => return Err("the message has no id of a round".to_owned()),
+        };
+        for (column, source) in stored.iter().zip(&projection.sources) {
+            if !column.admits(value(source)) {
+                return Err(format!("{} is out of range", column.name));
+            }
+        }
+        if known.iter().any(|known| known.contains(id)) || !self.chunk.new_ids.insert(id) {
+            self.chunk.duplicate += 1;
+            return Ok(());
+        }
+        self.chunk.new += 1;
+        for (column, source) in stored.iter().zip(&projection.sources) {
+            let value = source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null);
+            write_value(column, value, payload, &mut self.rounds);
+        }
+        self.rounds.extend(origin.epoch.to_le_bytes());
+        self.rounds.extend(origin.partition.to_le_bytes());
+        self.rounds.extend(message.offset().to_le_bytes());
+        Ok(())
+    }
+
+    fn push_undecodable(&mut self, message: &impl Message, reason: &str, origin: &Origin<'_>) {
+        self.chunk.undecodable += 1;
+        write_text(b"", &mut self.rejects);
+        self.rejects.extend(0_u64.to_le_bytes());
+        write_text(b"", &mut self.rejects);
+        write_text(b"undecodable_message", &mut self.rejects);
+        write_text(reason.as_bytes(), &mut self.rejects);
+        self.push_reject_tail(message, origin);
+    }
+
+    fn push_reject(&mut self, message: &impl Message, origin: &Origin<'_>) {
+        self.chunk.new += 1;
+        let header = |name: &str| {
+            let headers = message.headers()?;
+            headers.iter().find(|header| header.key == name).and_then(|header| header.value)
+        };
+        let line = header("line").and_then(|line| std::str::from_utf8(line).ok()?.parse::<u64>().ok());
+        write_text(header("upload_id").unwrap_or_default(), &mut self.rejects);
+        self.rejects.extend(line.unwrap_or(0).to_le_bytes());
+        for name in ["column", "code", "reason"] {
+            write_text(header(name).unwrap_or_default(), &mut self.rejects);
+        }
+        self.push_reject_tail(message, origin);
+    }
+
+    fn push_reject_tail(&mut self, message: &impl Message, origin: &Origin<'_>) {
+        write_text(message.payload().unwrap_or_default(), &mut self.rejects);
+        write_text(origin.topic.as_bytes(), &mut self.rejects);
+        self.rejects.extend(origin.epoch.to_le_bytes());
+        self.rejects.extend(origin.partition.to_le_bytes());
+        self.rejects.extend(message.offset().to_le_bytes());
+    }
+}
+
+/// Returns a hash of a message's time, key and value: a topic made anew does not have the same at the same offset.
+pub fn fingerprint(message: &impl Message) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(message.timestamp().to_millis().unwrap_or(-1).to_le_bytes());
+    for part in [message.key(), message.payload()] {
+        hash.update([u8::from(part.is_some())]);
+        hash.update((part.unwrap_or_default().len() as u64).to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    let digest = hash.finalize();
+    digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}

@@ -1,0 +1,97 @@
+//! The ids of all rounds that are stored, as roaring bitmaps: a few hundred bytes for a million consecutive ids.
+
+use std::io::{self, Read};
+
+use bytes::Buf;
+use roaring::RoaringTreemap;
+
+use super::LoaderError;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// A bitmap of up to this many ids is stored as a list.
+const SMALL_SET: u8 = 0;
+
+/// Returns the ids that did not come from this epoch's topic.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn elsewhere(warehouse: &Warehouse, epoch: u32) -> Result<RoaringTreemap, LoaderError> {
+    let query = warehouse.query(include_str!("../../queries/loader/known_ids_elsewhere.sql")).param("epoch", epoch);
+    fetch(query).await
+}
+
+/// Returns the ids that came from a partition before an offset.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn of_partition(
+    warehouse: &Warehouse,
+    epoch: u32,
+    partition: u16,
+    before: i64,
+) -> Result<RoaringTreemap, LoaderError> {
+    let query = warehouse
+        .query(include_str!("../../queries/loader/known_ids.sql"))
+        .param("epoch", epoch)
+        .param("partition", partition)
+        .param("before", before);
+    fetch(query).await
+}
+
+async fn fetch(query: clickhouse::query::Query) -> Result<RoaringTreemap, LoaderError> {
+    let mut cursor = query.fetch_bytes("RowBinary").map_err(WarehouseError::from)?;
+    let state = cursor.collect().await.map_err(WarehouseError::from)?;
+    parse_state(&state).map_err(LoaderError::KnownIds)
+}
+
+/// Reads the state of ClickHouse's `groupBitmap` over UInt64: a kind; then the number of ids and the ids, or the number
+/// of bytes and a 64-bit roaring bitmap in the portable format.
+///
+/// Source: `RoaringBitmapWithSmallSet::write` in ClickHouse's AggregateFunctionGroupBitmapData.h;
+/// <https://github.com/RoaringBitmap/RoaringFormatSpec#extension-for-64-bit-implementations>.
+fn parse_state(mut state: &[u8]) -> io::Result<RoaringTreemap> {
+    let mut kind = [0];
+    state.read_exact(&mut kind)?;
+    let length = read_length(&mut state)?;
+    if kind == [SMALL_SET] {
+        return (0..length).map(|_| state.try_get_u64_le().map_err(io::Error::other)).collect();
+    }
+    RoaringTreemap::deserialize_from(state)
+}
+
+/// LEB128.
+fn read_length(state: &mut &[u8]) -> io::Result<u64> {
+    let mut length = 0;
+    for shift in (0..63).step_by(7) {
+        let byte = state.try_get_u8().map_err(io::Error::other)?;
+        length |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(length);
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::InvalidData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_set_is_a_list() {
+        let mut state = vec![0, 2];
+        state.extend(7_u64.to_le_bytes());
+        state.extend(u64::MAX.to_le_bytes());
+        assert_eq!(parse_state(&state).unwrap().iter().collect::<Vec<_>>(), [7, u64::MAX]);
+        assert!(parse_state(&state[..9]).is_err());
+    }
+
+    #[test]
+    fn a_large_one_is_a_bitmap() {
+        let ids: RoaringTreemap = (0..100_000).chain([1 << 40]).collect();
+        let mut bitmap = Vec::new();
+        ids.serialize_into(&mut bitmap).unwrap();
+        let mut state = vec![1];
+        crate::warehouse::row_binary::write_text(&bitmap, &mut state);
+        assert_eq!(parse_state(&state).unwrap(), ids);
+    }
+}

@@ -1,0 +1,133 @@
+//! What has been loaded: topics by epoch, and chunks of offsets, noted before they are inserted and done after.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::LoaderError;
+use super::chunks::Chunk;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::write_text;
+
+const INSERT_CHUNKS: &str = "INSERT INTO loader_chunks (topic, epoch, partition, first_offset, last_offset, state, \
+     messages, new, duplicate, undecodable, fingerprint) FORMAT RowBinary";
+
+/// A topic as it was loaded last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct TopicEpoch {
+    pub epoch: u32,
+    pub partitions: u16,
+}
+
+/// The last chunk of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct LastChunk {
+    pub partition: u16,
+    pub first_offset: u64,
+    pub last_offset: u64,
+    pub is_done: bool,
+    /// Of the last message, where the chunk is done.
+    pub fingerprint: u64,
+}
+
+/// Whether chunks are about to be inserted, or are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkState {
+    Noted = 1,
+    Done = 2,
+}
+
+/// The ledger of one topic.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    warehouse: Warehouse,
+    topic: String,
+}
+
+impl Ledger {
+    pub fn new(warehouse: Warehouse, topic: &str) -> Self {
+        Self { warehouse, topic: topic.to_owned() }
+    }
+
+    /// Returns the topic's last epoch, if it was ever loaded.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn topic(&self) -> Result<Option<TopicEpoch>, LoaderError> {
+        let query = self.warehouse.query(include_str!("../../queries/loader/topic.sql")).param("topic", &self.topic);
+        Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
+    }
+
+    /// Begins a new epoch, and returns it.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn begin_epoch(&self, partitions: u16) -> Result<TopicEpoch, LoaderError> {
+        self.warehouse
+            .query(include_str!("../../queries/loader/add_topic.sql"))
+            .param("topic", &self.topic)
+            .param("partitions", partitions)
+            .execute()
+            .await
+            .map_err(WarehouseError::from)?;
+        let begun = self.topic().await?;
+        begun.ok_or(LoaderError::Warehouse(WarehouseError::Query(clickhouse::error::Error::RowNotFound)))
+    }
+
+    /// Returns the last chunk of each partition that has any.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn last_chunks(&self, epoch: u32) -> Result<Vec<LastChunk>, LoaderError> {
+        let query = self
+            .warehouse
+            .query(include_str!("../../queries/loader/last_chunks.sql"))
+            .param("topic", &self.topic)
+            .param("epoch", epoch);
+        Ok(query.fetch_all().await.map_err(WarehouseError::from)?)
+    }
+
+    /// Writes the state of chunks down.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn write<'a>(
+        &self,
+        epoch: u32,
+        chunks: impl Iterator<Item = &'a Chunk>,
+        state: ChunkState,
+    ) -> Result<(), LoaderError> {
+        let mut rows = Vec::new();
+        for chunk in chunks {
+            write_text(self.topic.as_bytes(), &mut rows);
+            rows.extend(epoch.to_le_bytes());
+            rows.extend(chunk.partition.to_le_bytes());
+            rows.extend(chunk.first_offset.to_le_bytes());
+            rows.extend(chunk.last_offset.to_le_bytes());
+            rows.push(state as u8);
+            for count in [chunk.messages, chunk.new, chunk.duplicate, chunk.undecodable, chunk.fingerprint] {
+                rows.extend(count.to_le_bytes());
+            }
+        }
+        Ok(self.warehouse.insert_rows(INSERT_CHUNKS, Bytes::from(rows)).await?)
+    }
+}
+
+/// How far one partition is loaded.
+#[derive(Row, Deserialize)]
+struct LoadedOffset {
+    partition: u16,
+    next_offset: u64,
+}
+
+/// Returns, for each partition of a topic, the offset that is to be loaded next.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn loaded_offsets(warehouse: &Warehouse, topic: &str) -> Result<BTreeMap<u16, i64>, WarehouseError> {
+    let query = warehouse.query(include_str!("../../queries/loader/loaded_offsets.sql")).param("topic", topic);
+    let offsets = query.fetch_all::<LoadedOffset>().await?;
+    Ok(offsets.into_iter().map(|row| (row.partition, row.next_offset.cast_signed())).collect())
+}

@@ -1,0 +1,343 @@
+//! The loader at work: rounds of chunks, one after the other, until it is told to stop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset, TopicPartitionList};
+use roaring::RoaringTreemap;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, fingerprint};
+use super::ledger::{ChunkState, LastChunk, Ledger};
+use super::{LoaderError, known_ids, recovery};
+use crate::domain::columns::Columns;
+use crate::ingest::avro;
+use crate::kafka::{BrokerError, Kafka};
+use crate::registry::{Registry, RegistryError};
+use crate::warehouse::client::Warehouse;
+
+/// How long a first message waits for others before its chunk is inserted.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Rows and bytes of all chunks of a round together: what the loader holds in memory.
+const MAX_ROUND_MESSAGES: u64 = 262_144;
+const MAX_ROUND_BYTES: usize = 32 << 20;
+
+/// Pauses between attempts while a service does not answer.
+const RETRY_PAUSE: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// The consumer group under which offsets are committed, for those who watch lag; the ledger is what counts.
+const GROUP: &str = "roundhouse-loader";
+
+const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, column, code, reason, raw, kafka_topic, kafka_epoch, \
+     kafka_partition, kafka_offset) FORMAT RowBinary";
+
+/// Which messages a topic has.
+#[derive(Clone, Debug)]
+pub enum TopicKind {
+    Rounds(Arc<Columns>),
+    Rejects,
+}
+
+/// What a loader needs.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    pub kafka: Kafka,
+    pub registry: Registry,
+    pub warehouse: Warehouse,
+    pub topic: String,
+    pub kind: TopicKind,
+}
+
+/// How a loader is doing, for `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoaderState {
+    Starting,
+    Running,
+    /// It tries again by itself.
+    Waiting(String),
+    /// It needs someone to do something.
+    Stopped(String),
+}
+
+impl Loader {
+    /// Loads until `stop`. What fails is tried again; only a topic that can no longer be told right ends it before.
+    pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let started = Instant::now();
+            match self.load(&state, &stop).await {
+                Ok(()) => return,
+                Err(error) if error.is_permanent() => {
+                    tracing::error!(topic = self.topic, %error, "loading stopped");
+                    state.send_replace(LoaderState::Stopped(error.to_string()));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(topic = self.topic, %error, "loading is interrupted");
+                    state.send_replace(LoaderState::Waiting(error.to_string()));
+                }
+            }
+            failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { failures + 1 };
+            pause(failures, &stop).await;
+        }
+    }
+
+    async fn load(&self, state: &watch::Sender<LoaderState>, stop: &CancellationToken) -> Result<(), LoaderError> {
+        let mut session = Session::begin(self).await?;
+        state.send_replace(LoaderState::Running);
+        tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
+        let stop = stop.clone();
+        let work = tokio::task::spawn_blocking(move || session.work(&stop));
+        work.await.unwrap_or(Ok(()))
+    }
+}
+
+async fn pause(failures: usize, stop: &CancellationToken) {
+    let pause = RETRY_PAUSE.get(failures).or(RETRY_PAUSE.last()).copied().unwrap_or_default();
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// One partition while it is loaded.
+#[derive(Debug)]
+struct Partition {
+    next_offset: i64,
+    /// Ids that came from this partition.
+    known: RoaringTreemap,
+}
+
+/// Loading from one start to the next failure.
+struct Session {
+    loader: Loader,
+    ledger: Ledger,
+    epoch: u32,
+    content: Content,
+    /// Ids that came from elsewhere: an earlier topic.
+    known_elsewhere: RoaringTreemap,
+    partitions: BTreeMap<u16, Partition>,
+    insert_rounds: String,
+}
+
+impl Session {
+    /// Finds out what is loaded, and loads the chunks that were noted and not done.
+    async fn begin(loader: &Loader) -> Result<Self, LoaderError> {
+        let ledger = Ledger::new(loader.warehouse.clone(), &loader.topic);
+        let (topic, last_chunks) = recovery::identify(&loader.kafka, &ledger, &loader.topic).await?;
+        let (content, insert_rounds) = match &loader.kind {
+            TopicKind::Rejects => (Content::Rejects, String::new()),
+            TopicKind::Rounds(columns) => {
+                let key = columns.key().map_err(|source| RegistryError::NotRows { id: 0, source })?;
+                let content = Content::Rounds { stored: columns.clone(), key, projections: HashMap::new() };
+                (content, insert_statement(columns))
+            }
+        };
+        let mut session = Self {
+            loader: loader.clone(),
+            ledger,
+            epoch: topic.epoch,
+            content,
+            known_elsewhere: known_ids::elsewhere(&loader.warehouse, topic.epoch).await?,
+            partitions: BTreeMap::new(),
+            insert_rounds,
+        };
+        for (partition, (low, _)) in loader.kafka.watermarks(&loader.topic).await? {
+            let last = last_chunks.iter().find(|chunk| chunk.partition == partition);
+            session.begin_partition(partition, low, last).await?;
+        }
+        Ok(session)
+    }
+
+    async fn begin_partition(&mut self, number: u16, low: i64, last: Option<&LastChunk>) -> Result<(), LoaderError> {
+        let next_offset = match last {
+            None => low,
+            Some(chunk) if chunk.is_done => low.max(chunk.last_offset.cast_signed() + 1),
+            Some(chunk) => chunk.first_offset.cast_signed(),
+        };
+        let known = match self.content {
+            Content::Rejects => RoaringTreemap::new(),
+            Content::Rounds { .. } => {
+                known_ids::of_partition(&self.loader.warehouse, self.epoch, number, next_offset).await?
+            }
+        };
+        self.partitions.insert(number, Partition { next_offset, known });
+        match last {
+            Some(chunk) if !chunk.is_done => self.repeat(number, *chunk).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Loads a chunk that was noted and not done: the same messages, the same block, the same token.
+    async fn repeat(&mut self, number: u16, noted: LastChunk) -> Result<(), LoaderError> {
+        let (first, last) = (noted.first_offset.cast_signed(), noted.last_offset.cast_signed());
+        tracing::info!(topic = self.loader.topic, partition = number, first, last, "loading a noted chunk again");
+        let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut messages = Vec::new();
+            recovery::read_range(&kafka, &topic, number, first, last, |message| messages.push(message.detach()))?;
+            Ok::<_, BrokerError>(messages)
+        });
+        let messages =
+            read.await.map_err(|_| BrokerError::Unavailable(rdkafka::error::KafkaError::Canceled))??;
+        let mut builder = ChunkBuilder::new(number);
+        for message in &messages {
+            self.learn_schema(message.payload()).await?;
+            self.push(&mut builder, message);
+        }
+        let mut chunk = builder.finish(messages.last().map_or(0, fingerprint));
+        // The token names the offsets that were noted, also where some of their messages are gone by now.
+        (chunk.first_offset, chunk.last_offset) = (first, last);
+        self.insert(&chunk).await?;
+        self.ledger.write(self.epoch, std::iter::once(&chunk), ChunkState::Done).await?;
+        self.advance(chunk);
+        Ok(())
+    }
+
+    /// Loads round after round. Blocks.
+    fn work(&mut self, stop: &CancellationToken) -> Result<(), LoaderError> {
+        let runtime = Handle::current();
+        let consumer = self.assign().map_err(BrokerError::from)?;
+        while !stop.is_cancelled() {
+            let chunks = self.gather(&consumer, &runtime, stop)?;
+            if chunks.is_empty() {
+                continue;
+            }
+            runtime.block_on(self.load_round(&chunks))?;
+            for chunk in chunks {
+                self.advance(chunk);
+            }
+            if let Err(error) = self.commit(&consumer) {
+                tracing::warn!(%error, "offsets could not be committed; the ledger has them");
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&self) -> Result<BaseConsumer, rdkafka::error::KafkaError> {
+        let consumer: BaseConsumer = self.loader.kafka.consumer(GROUP).create()?;
+        consumer.assign(&self.offsets()?)?;
+        Ok(consumer)
+    }
+
+    fn commit(&self, consumer: &BaseConsumer) -> Result<(), rdkafka::error::KafkaError> {
+        consumer.commit(&self.offsets()?, CommitMode::Async)
+    }
+
+    fn offsets(&self) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        for (number, partition) in &self.partitions {
+            let offset = Offset::Offset(partition.next_offset);
+            offsets.add_partition_offset(&self.loader.topic, i32::from(*number), offset)?;
+        }
+        Ok(offsets)
+    }
+
+    /// Gathers the messages that arrive within the linger time, up to the limits, into a chunk per partition.
+    fn gather(
+        &mut self,
+        consumer: &BaseConsumer,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Chunk>, LoaderError> {
+        let mut gathered: BTreeMap<u16, (ChunkBuilder, BorrowedMessage<'_>)> = BTreeMap::new();
+        let mut first_at: Option<Instant> = None;
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < MAX_ROUND_MESSAGES && bytes < MAX_ROUND_BYTES && !stop.is_cancelled() {
+            let wait = match first_at {
+                None => LINGER,
+                Some(first_at) => match LINGER.checked_sub(first_at.elapsed()) {
+                    Some(rest) => rest,
+                    None => break,
+                },
+            };
+            let message = match consumer.poll(wait) {
+                Some(Ok(message)) => message,
+                Some(Err(error)) if recovery::is_transient(&error) => continue,
+                Some(Err(error)) => return Err(BrokerError::from(error).into()),
+                None if first_at.is_none() => return Ok(Vec::new()),
+                None => break,
+            };
+            first_at.get_or_insert_with(Instant::now);
+            runtime.block_on(self.learn_schema(message.payload()))?;
+            let number = u16::try_from(message.partition()).unwrap_or(u16::MAX);
+            let mut builder =
+                gathered.remove(&number).map_or_else(|| ChunkBuilder::new(number), |(builder, _)| builder);
+            let before = builder.bytes();
+            self.push(&mut builder, &message);
+            messages += 1;
+            bytes += builder.bytes() - before;
+            gathered.insert(number, (builder, message));
+        }
+        Ok(gathered.into_values().map(|(builder, last)| builder.finish(fingerprint(&last))).collect())
+    }
+
+    /// Sees to it that the schema of a message, if it has one, can be read, or is known not to be.
+    async fn learn_schema(&mut self, payload: Option<&[u8]>) -> Result<(), LoaderError> {
+        let Content::Rounds { stored, projections, .. } = &mut self.content else { return Ok(()) };
+        let Some(Ok(id)) = payload.map(avro::schema_id) else { return Ok(()) };
+        if projections.contains_key(&id) {
+            return Ok(());
+        }
+        let projection = match self.loader.registry.columns(id).await {
+            Ok(writer) => Projection::new(writer, stored),
+            Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => Err(error.to_string()),
+            // Not an answer: the message must wait, or it would be called undecodable for good.
+            Err(error) => return Err(error.into()),
+        };
+        projections.insert(id, projection);
+        Ok(())
+    }
+
+    fn push(&self, builder: &mut ChunkBuilder, message: &impl Message) {
+        let Ok(number) = u16::try_from(message.partition()) else { return };
+        let Some(partition) = self.partitions.get(&number) else { return };
+        let origin = Origin { topic: &self.loader.topic, epoch: self.epoch, partition: number };
+        builder.push(message, &self.content, &origin, [&partition.known, &self.known_elsewhere]);
+    }
+
+    async fn load_round(&self, chunks: &[Chunk]) -> Result<(), LoaderError> {
+        self.ledger.write(self.epoch, chunks.iter(), ChunkState::Noted).await?;
+        futures_util::future::try_join_all(chunks.iter().map(|chunk| self.insert(chunk))).await?;
+        self.ledger.write(self.epoch, chunks.iter(), ChunkState::Done).await?;
+        let rows: u64 = chunks.iter().map(|chunk| chunk.new).sum();
+        tracing::debug!(topic = self.loader.topic, rows, chunks = chunks.len(), "loaded");
+        Ok(())
+    }
+
+    async fn insert(&self, chunk: &Chunk) -> Result<(), LoaderError> {
+        let token = format!(
+            "{}:{}:{}:{}-{}",
+            self.loader.topic, self.epoch, chunk.partition, chunk.first_offset, chunk.last_offset
+        );
+        for (statement, block) in [(self.insert_rounds.as_str(), &chunk.rounds), (INSERT_REJECTS, &chunk.rejects)] {
+            if !block.is_empty() {
+                self.loader.warehouse.insert_block(statement, &token, block.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, chunk: Chunk) {
+        if let Some(partition) = self.partitions.get_mut(&chunk.partition) {
+            partition.next_offset = chunk.last_offset + 1;
+            partition.known |= chunk.new_ids;
+        }
+    }
+}
+
+fn insert_statement(columns: &Columns) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    format!(
+        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary",
+        names.join(", ")
+    )
+}

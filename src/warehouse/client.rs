@@ -1,0 +1,148 @@
+//! The client, and the tables that it makes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::query::Query;
+use clickhouse::{Client, Compression};
+use thiserror::Error;
+use url::Url;
+
+use crate::settings::Secret;
+
+/// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
+const SCHEMA: [&str; 7] = [
+    include_str!("../../queries/schema/002_game_rounds.sql"),
+    include_str!("../../queries/schema/003_hourly_aggregates.sql"),
+    include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
+    include_str!("../../queries/schema/005_loader_topics.sql"),
+    include_str!("../../queries/schema/006_loader_chunks.sql"),
+    include_str!("../../queries/schema/007_rejects.sql"),
+    include_str!("../../queries/schema/008_uploads.sql"),
+];
+
+/// Made in the database `default`, before all others.
+const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
+
+/// How long an insert may take: far more than a chunk needs, so that only a server that hangs meets it.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a server that was asked whether it is there may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of one database.
+#[derive(Clone)]
+pub struct Warehouse {
+    client: Client,
+    database: String,
+}
+
+impl std::fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Warehouse").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// Why ClickHouse does not do what is asked of it.
+#[derive(Debug, Error)]
+pub enum WarehouseError {
+    #[error("ClickHouse does not answer in time")]
+    TimedOut,
+    #[error("ClickHouse: {0}")]
+    Query(#[from] clickhouse::error::Error),
+}
+
+impl Warehouse {
+    pub fn new(url: &Url, user: Option<&str>, password: Option<&Secret>, database: &str) -> Self {
+        // Compression costs more than it saves where no wire is involved.
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let mut client = Client::default()
+            .with_url(url.as_str())
+            .with_database(database)
+            .with_product_info("roundhouse", env!("CARGO_PKG_VERSION"))
+            .with_compression(if loopback { Compression::None } else { Compression::Lz4 });
+        if let Some(user) = user {
+            client = client.with_user(user);
+        }
+        if let Some(password) = password {
+            client = client.with_password(password.expose());
+        }
+        Self { client, database: database.to_owned() }
+    }
+
+    /// Makes the database, its tables and views, where they are not there yet.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or refuses.
+    pub async fn create_schema(&self) -> Result<(), WarehouseError> {
+        self.client
+            .clone()
+            .with_database("default")
+            .query_raw(CREATE_DATABASE)
+            .param("database", &self.database)
+            .execute()
+            .await?;
+        for statement in SCHEMA {
+            self.client.query_raw(statement).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// A query of this database; `sql` takes `{name:Type}` parameters.
+    pub fn query(&self, sql: &str) -> Query {
+        self.client.query_raw(sql)
+    }
+
+    /// Whether ClickHouse answers.
+    ///
+    /// # Errors
+    /// It does not, or not in time.
+    pub async fn ping(&self) -> Result<(), WarehouseError> {
+        let answer = self.query("SELECT 1").fetch_one::<u8>();
+        tokio::time::timeout(PING_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??;
+        Ok(())
+    }
+
+    /// Inserts a block of rows in RowBinary under a token: however often the same block is sent, the table and each
+    /// one behind its views take it once (`queries/schema/002_game_rounds.sql` says how).
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or refuses. Whether the block was taken is then unknown: send it again.
+    pub async fn insert_block(&self, sql: &str, token: &str, block: Bytes) -> Result<(), WarehouseError> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+            .with_setting("async_insert", "0")
+            // One block, whatever the server's own limits for splitting and gathering blocks are.
+            .with_setting("max_insert_block_size", "10000000")
+            .with_setting("min_insert_block_size_rows", "10000000")
+            .with_setting("min_insert_block_size_bytes", "1073741824");
+        insert.send(block).await?;
+        insert.end().await?;
+        Ok(())
+    }
+
+    /// Inserts rows in RowBinary that need no token.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn insert_rows(&self, sql: &str, rows: Bytes) -> Result<(), WarehouseError> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_setting("async_insert", "0");
+        insert.send(rows).await?;
+        insert.end().await?;
+        Ok(())
+    }
+}
