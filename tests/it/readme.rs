@@ -1,4 +1,4 @@
-//! The README's settings tables are what the program's own `--help` says.
+//! The documents say what is so: the settings are those of `--help`, and the files that are named are there.
 
 use std::fmt::Write;
 use std::fs;
@@ -90,4 +90,17 @@ fn help(arg: &Arg) -> String {
 
 fn code(text: &str) -> String {
     format!("`{text}`")
+}
+
+#[test]
+fn files_that_the_documents_name_are_there() {
+    for document in ["README.md", "docs/ARCHITECTURE.md"] {
+        let text = fs::read_to_string(repository().join(document)).expect(document);
+        let quoted = text.split('`').skip(1).step_by(2);
+        for path in quoted.filter(|path| {
+            ["src/", "queries/", "schemas/", "tests/", "data/"].iter().any(|at| path.starts_with(at))
+        }) {
+            assert!(repository().join(path).exists(), "{document} names {path}");
+        }
+    }
 }
