@@ -9,4 +9,5 @@ mod embedded_clickhouse;
 mod embedded_registry;
 mod generate;
 mod harness;
+mod reconcile;
 mod supervision;
