@@ -3,9 +3,10 @@
 //! The pure part, without I/O, in the order of a byte's way: [`decode`] (any encoding to UTF-8), [`records`] (text to
 //! CSV records), [`header`] (which field is which column), [`validate`] (fields to values), [`avro`] (values to
 //! bytes); [`rows`] ties them together, for uploads and reconciliations alike. [`upload`] sends the rows of a file
-//! to Kafka.
+//! to Kafka, from a [`body`].
 
 pub mod avro;
+pub mod body;
 pub mod decode;
 pub mod header;
 pub mod records;

@@ -1,1 +1,224 @@
-//! (under construction)
+//! Is everything from a file really there?
+//!
+//! A file's way: [`spool`] (to disk, under a quota) → [`queue`] → [`job`], which has [`load`] parse it, by the same code as
+//! an upload, into a table of its own, waits for rows that are still on their way ([`arrivals`]), and has [`compare`]
+//! compare rows and hours in ClickHouse → [`report`]. Jobs are kept in ClickHouse ([`store`]): after a restart, those that
+//! had not ended are run again from the beginning, from the file in the spool directory.
+
+pub mod arrivals;
+mod compare;
+mod job;
+mod load;
+mod queue;
+pub mod report;
+mod spool;
+mod store;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use encoding_rs::Encoding;
+use futures_util::Stream;
+use thiserror::Error;
+use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::arrivals::Arrivals;
+use self::compare::Tables;
+use self::job::{Context, JobError};
+use self::queue::{Job, Queue};
+use self::report::{JobState, JobView};
+use self::spool::{Spool, SpooledFile};
+use self::store::{Record, Store};
+use crate::domain::columns::Columns;
+use crate::ingest::body::{Body, BodyError};
+use crate::settings::Limits;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// Between attempts to tell ClickHouse something that it must know.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a file is not taken.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("{limit} bytes of files are waiting for their reconciliation: try again when one has ended")]
+    SpoolFull { limit: u64 },
+    #[error("{limit} reconciliations are waiting: try again when one has ended")]
+    QueueFull { limit: usize },
+    #[error("the data directory cannot be used: {0}")]
+    Spool(#[source] io::Error),
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error("the server is stopping: try again")]
+    Stopping,
+}
+
+/// Takes files, and reconciles them in the background.
+#[derive(Debug)]
+pub struct Reconciler {
+    context: Context,
+    store: Store,
+    spool: Spool,
+    queue: Queue,
+    limits: Limits,
+    /// Read while a job is stored and queued, so that it is not taken for one of an earlier process meanwhile.
+    noting: RwLock<()>,
+}
+
+impl Reconciler {
+    /// Opens `spool_directory`, in which nothing else may be kept. Nothing runs until [`Reconciler::run`].
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn new(
+        warehouse: Warehouse,
+        arrivals: Arrivals,
+        columns: Arc<Columns>,
+        limits: &Limits,
+        spool_directory: &Path,
+    ) -> io::Result<Self> {
+        let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes)?;
+        Ok(Self {
+            store: Store::new(warehouse.clone(), spool.owner()),
+            context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes },
+            spool,
+            queue: Queue::new(),
+            limits: limits.clone(),
+            noting: RwLock::new(()),
+        })
+    }
+
+    /// Takes a file, and returns its job once both are where they survive a restart.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit<S, E>(
+        self: &Arc<Self>,
+        file_name: String,
+        encoding: Option<&'static Encoding>,
+        body: S,
+    ) -> Result<JobView, SubmitError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let place = self.queue.reserve()?;
+        let id = Uuid::now_v7();
+        let idle = Duration::from_secs(self.limits.upload_idle_seconds);
+        let mut body = Body::new(body, self.limits.max_upload_bytes, idle);
+        let file = self.spool.take(id, &mut body).await?;
+        let record = Record {
+            id,
+            version: 1,
+            state: JobState::Queued,
+            file_name,
+            encoding,
+            bytes: file.bytes(),
+            reason: None,
+            report: None,
+        };
+        let job = Job::new(record, Some(place));
+        // A task of its own: a sender that goes away now must not leave a job without a file, or a file without a job.
+        let noting = tokio::spawn(Arc::clone(self).enqueue(job, file));
+        noting.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    async fn enqueue(self: Arc<Self>, job: Job, file: SpooledFile) -> Result<JobView, SubmitError> {
+        let _noting = self.noting.read().await;
+        self.store.write(&job.record()).await?;
+        file.keep();
+        Ok(self.queue.push(job).view())
+    }
+
+    /// Returns a job; none if there is none with this id.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn get(&self, id: Uuid) -> Result<Option<JobView>, WarehouseError> {
+        if let Some(job) = self.queue.find(id) {
+            return Ok(Some(job.view()));
+        }
+        Ok(self.store.get(id).await?.map(|record| record.view(0.0)))
+    }
+
+    /// Works on the jobs until `stop`; those that have not ended by then are run again at the next start.
+    pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            stop.run_until_cancelled(self.work()).await;
+        })
+    }
+
+    async fn work(&self) {
+        while let Err(error) = self.recover().await {
+            tracing::warn!(%error, "reconciliations wait for ClickHouse");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        let workers = (0..self.limits.max_running_reconciliations.max(1)).map(|_| self.work_on_queue());
+        futures_util::future::join_all(workers).await;
+    }
+
+    /// Queues the jobs that had not ended when the last process did, and removes what belongs to no such job.
+    async fn recover(&self) -> Result<(), WarehouseError> {
+        let _nothing_is_noted = self.noting.write().await;
+        for id in self.store.with_tables().await? {
+            Tables::new(self.context.warehouse.clone(), id).drop().await?;
+        }
+        let mut unfinished = self.store.unfinished().await?;
+        // Jobs that were submitted since the start are queued already.
+        unfinished.retain(|record| self.queue.find(record.id).is_none());
+        let wanted: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
+        for (id, bytes) in self.spool.found() {
+            if !wanted.contains(id) {
+                self.spool.remove(*id, *bytes);
+            }
+        }
+        for record in &unfinished {
+            tracing::info!(job = %record.id, "a reconciliation is run again");
+        }
+        self.queue.put_first(unfinished.into_iter().map(|record| Job::new(record, None)).collect());
+        Ok(())
+    }
+
+    async fn work_on_queue(&self) {
+        while let Some(job) = self.queue.next().await {
+            self.work_on(&job).await;
+        }
+    }
+
+    async fn work_on(&self, job: &Arc<Job>) {
+        self.note(&job.change(|record| record.state = JobState::Running)).await;
+        let outcome = job::run(&self.context, &self.spool.path(job.id), job).await;
+        if let Err(error @ (JobError::Read(_) | JobError::Gone | JobError::Abandoned)) = &outcome {
+            tracing::error!(job = %job.id, ?error, "a reconciliation failed");
+        }
+        let ended = job.change(|record| match outcome {
+            Ok(report) => {
+                record.state = JobState::Done;
+                record.report = Some(report);
+            }
+            Err(error) => {
+                record.state = JobState::Failed;
+                record.reason = Some(error.to_string());
+            }
+        });
+        self.note(&ended).await;
+        self.spool.remove(job.id, ended.bytes);
+        self.queue.end(job.id);
+    }
+
+    /// Stores a job, however long it takes.
+    async fn note(&self, record: &Record) {
+        while let Err(error) = self.store.write(record).await {
+            tracing::warn!(job = %record.id, %error, "the state of a reconciliation cannot be stored yet");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}

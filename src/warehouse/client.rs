@@ -11,7 +11,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 8] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -19,6 +19,7 @@ const SCHEMA: [&str; 7] = [
     include_str!("../../queries/schema/006_loader_chunks.sql"),
     include_str!("../../queries/schema/007_rejects.sql"),
     include_str!("../../queries/schema/008_uploads.sql"),
+    include_str!("../../queries/schema/009_reconcile_jobs.sql"),
 ];
 
 /// Made in the database `default`, before all others.

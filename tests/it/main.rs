@@ -11,4 +11,5 @@ mod embedded_registry;
 mod generate;
 mod harness;
 mod readme;
+mod reconcile;
 mod supervision;

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::{Progress, UploadError};
+use crate::ingest::body::{Body, BodyError};
 
 /// Bytes by which a file is recognized before it is known whole.
 const HEAD_BYTES: usize = 65_536;
@@ -19,15 +20,11 @@ const SPOOL_PIECE_BYTES: usize = 262_144;
 
 /// A body that is taken piece by piece.
 pub struct Source<S> {
-    body: S,
-    limit: u64,
-    idle: Duration,
-    bytes: u64,
+    body: Body<S>,
     hash: Sha256,
     /// What was taken and not yet given out.
     held: Bytes,
     spooled: Option<File>,
-    ended: bool,
 }
 
 impl<S, E> Source<S>
@@ -37,7 +34,8 @@ where
 {
     /// `limit`: bytes of the whole; `idle`: how long the next piece may take.
     pub fn new(body: S, limit: u64, idle: Duration) -> Self {
-        Self { body, limit, idle, bytes: 0, hash: Sha256::new(), held: Bytes::new(), spooled: None, ended: false }
+        let body = Body::new(body, limit, idle);
+        Self { body, hash: Sha256::new(), held: Bytes::new(), spooled: None }
     }
 
     /// Takes the first bytes, and returns their digest.
@@ -83,7 +81,7 @@ where
 
     /// Bytes taken so far.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.body.bytes()
     }
 
     /// The digest of all that was taken.
@@ -92,29 +90,20 @@ where
     }
 
     async fn take(&mut self) -> Result<Option<Bytes>, UploadError> {
-        if self.ended {
-            return Ok(None);
+        let piece = self.body.next().await?;
+        if let Some(piece) = &piece {
+            self.hash.update(piece);
         }
-        let broken_off = |reason: String, bytes| UploadError::BrokenOff {
-            reason,
-            progress: Progress { bytes, ..Progress::default() },
-        };
-        let next = tokio::time::timeout(self.idle, self.body.next()).await.map_err(|_| {
-            broken_off(format!("nothing came for {} seconds", self.idle.as_secs()), self.bytes)
-        })?;
-        match next {
-            None => {
-                self.ended = true;
-                Ok(None)
-            }
-            Some(Err(error)) => Err(broken_off(error.to_string(), self.bytes)),
-            Some(Ok(piece)) => {
-                self.bytes += piece.len() as u64;
-                if self.bytes > self.limit {
-                    return Err(UploadError::TooLarge { limit: self.limit });
-                }
-                self.hash.update(&piece);
-                Ok(Some(piece))
+        Ok(piece)
+    }
+}
+
+impl From<BodyError> for UploadError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::TooLarge { limit },
+            BodyError::BrokenOff { reason, bytes } => {
+                Self::BrokenOff { reason, progress: Progress { bytes, ..Progress::default() } }
             }
         }
     }

@@ -1,0 +1,17 @@
+-- What one job knows of hours, players and games, while it runs. `check` counts how often they were looked at.
+CREATE TABLE {hours:Identifier}
+(
+    created_hour      DateTime('UTC'),
+    user_id           String,
+    game_id           UInt64,
+    source            Enum8('file' = 1, 'others' = 2, 'aggregates' = 3),
+    check             UInt8,
+    rounds            Int64,
+    real_amount_bet   Decimal(38, 8),
+    bonus_amount_bet  Decimal(38, 8),
+    real_amount_win   Decimal(38, 8),
+    bonus_amount_win  Decimal(38, 8)
+)
+ENGINE = MergeTree
+ORDER BY (created_hour, user_id, game_id)
+COMMENT 'Hours of a file that is being reconciled'

@@ -1,0 +1,5 @@
+-- Whether the loader is at work: how much it has noted of a topic, and how many of the chunks it has not finished.
+SELECT count() AS entries, uniqExactIf((epoch, partition, first_offset), state = 'noted')
+    - uniqExactIf((epoch, partition, first_offset), state = 'done') AS unfinished
+FROM loader_chunks
+WHERE topic = {topic:String}

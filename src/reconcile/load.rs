@@ -1,0 +1,148 @@
+//! A spooled file's valid rows into the job's table.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::compare::Tables;
+use super::job::{Context, JobError};
+use super::queue::Job;
+use crate::domain::columns::Columns;
+use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
+use crate::warehouse::row_binary::write_value;
+
+/// Bytes of a piece that is read from the file.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Bytes of a block that is inserted.
+const BLOCK_BYTES: usize = 4 << 20;
+
+/// Blocks that wait to be inserted.
+const BLOCKS_IN_FLIGHT: usize = 2;
+
+/// The share of a job's progress that loading is.
+pub(super) const SHARE: f64 = 0.7;
+
+/// How many rows a file has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+}
+
+/// Loads the file at `path`; a thread of its own reads it, never more than a few blocks ahead.
+pub(super) async fn load(
+    context: &Context,
+    tables: &Tables,
+    path: &Path,
+    job: &Arc<Job>,
+) -> Result<Loaded, JobError> {
+    let statement = tables.insert_statement(&context.columns);
+    let (sender, mut blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
+    let reading = Reading {
+        reader: RowReader::new(Arc::clone(&context.columns), job.record().encoding, context.max_line_bytes),
+        blocks: Blocks {
+            columns: Arc::clone(&context.columns),
+            block: Vec::with_capacity(BLOCK_BYTES),
+            sender,
+            loaded: Loaded::default(),
+        },
+        job: Arc::clone(job),
+    };
+    let path = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || reading.run(&path));
+    while let Some(block) = blocks.recv().await {
+        context.warehouse.insert_rows(&statement, block).await?;
+    }
+    reading.await.unwrap_or_else(|error| Err(JobError::Read(io::Error::other(error))))
+}
+
+/// Reads a file on a thread of its own.
+struct Reading {
+    reader: RowReader,
+    blocks: Blocks,
+    job: Arc<Job>,
+}
+
+impl Reading {
+    fn run(mut self, path: &Path) -> Result<Loaded, JobError> {
+        let mut file = File::open(path).map_err(JobError::open)?;
+        let whole = self.job.record().bytes;
+        if file.metadata().map_err(JobError::Read)?.len() != whole {
+            return Err(JobError::Gone);
+        }
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut bytes = 0_u64;
+        loop {
+            let read = read_some(&mut file, &mut piece).map_err(JobError::Read)?;
+            self.push(piece.get(..read).unwrap_or_default(), read == 0)?;
+            if read == 0 {
+                break;
+            }
+            bytes += read as u64;
+            self.job.progress.reach(SHARE * bytes as f64 / whole as f64);
+        }
+        self.blocks.send().map_err(|Abandoned| JobError::Abandoned)?;
+        Ok(self.blocks.loaded)
+    }
+
+    fn push(&mut self, bytes: &[u8], last: bool) -> Result<(), JobError> {
+        self.reader.push(bytes, last, &mut self.blocks).map_err(|error| match error {
+            RowsError::File(error) => JobError::File(error),
+            RowsError::Sink(Abandoned) => JobError::Abandoned,
+        })
+    }
+}
+
+fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whoever inserts the blocks has given up, and says why.
+#[derive(Debug)]
+struct Abandoned;
+
+/// Gathers rows into blocks of RowBinary, each with its line's number first.
+struct Blocks {
+    columns: Arc<Columns>,
+    block: Vec<u8>,
+    sender: mpsc::Sender<Bytes>,
+    loaded: Loaded,
+}
+
+impl RowSink for Blocks {
+    type Error = Abandoned;
+
+    fn accept(&mut self, row: Row<'_>) -> Result<(), Abandoned> {
+        self.block.extend(row.line.to_le_bytes());
+        for (column, value) in self.columns.iter().zip(row.values) {
+            write_value(column, *value, row.buffer, &mut self.block);
+        }
+        self.loaded.accepted += 1;
+        if self.block.len() >= BLOCK_BYTES { self.send() } else { Ok(()) }
+    }
+
+    fn reject(&mut self, _: Reject, _: &str) -> Result<(), Abandoned> {
+        self.loaded.rejected += 1;
+        Ok(())
+    }
+}
+
+impl Blocks {
+    fn send(&mut self) -> Result<(), Abandoned> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES));
+        self.sender.blocking_send(Bytes::from(block)).map_err(|_| Abandoned)
+    }
+}

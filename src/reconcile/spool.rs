@@ -1,0 +1,192 @@
+//! The files that wait for their reconciliation, in a directory of their own and under a quota.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use super::SubmitError;
+use crate::ingest::body::Body;
+
+/// Holds the UUID by which jobs are known to belong to this directory.
+const OWNER_FILE: &str = "owner";
+
+/// The directory. Only one process may use it.
+#[derive(Debug)]
+pub(super) struct Spool {
+    directory: PathBuf,
+    owner: Uuid,
+    limit: u64,
+    used: Arc<AtomicU64>,
+    /// Files that were there when it was opened.
+    found: Vec<(Uuid, u64)>,
+}
+
+impl Spool {
+    /// Opens the directory, making it if it is not there; `limit`: bytes of all files.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub(super) fn open(directory: &Path, limit: u64) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let owner = owner(&directory.join(OWNER_FILE))?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::try_parse(stem).ok());
+            match (id, path.extension().and_then(|extension| extension.to_str())) {
+                (Some(id), Some("csv")) => found.push((id, fs::metadata(&path)?.len())),
+                // It was still arriving when the process ended.
+                (Some(_), Some("part")) => fs::remove_file(&path)?,
+                _ => {}
+            }
+        }
+        let used = Arc::new(AtomicU64::new(found.iter().map(|(_, bytes)| bytes).sum()));
+        Ok(Self { directory: directory.to_owned(), owner, limit, used, found })
+    }
+
+    pub(super) fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// Files that were there when the directory was opened, with their sizes.
+    pub(super) fn found(&self) -> &[(Uuid, u64)] {
+        &self.found
+    }
+
+    /// Where a job's file is.
+    pub(super) fn path(&self, id: Uuid) -> PathBuf {
+        self.directory.join(format!("{}.csv", id.simple()))
+    }
+
+    /// Takes a file to disk, where it is once this returns.
+    ///
+    /// # Errors
+    /// The body breaks off or is too large, the quota is used up, or the disk fails.
+    pub(super) async fn take<S, E>(&self, id: Uuid, body: &mut Body<S>) -> Result<SpooledFile, SubmitError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let path = self.directory.join(format!("{}.part", id.simple()));
+        let mut spooled = SpooledFile { path, bytes: 0, used: Arc::clone(&self.used), is_kept: false };
+        let mut file = File::create(&spooled.path).await.map_err(SubmitError::Spool)?;
+        while let Some(piece) = body.next().await? {
+            spooled.bytes += piece.len() as u64;
+            let used = self.used.fetch_add(piece.len() as u64, Ordering::Relaxed) + piece.len() as u64;
+            if used > self.limit {
+                return Err(SubmitError::SpoolFull { limit: self.limit });
+            }
+            file.write_all(&piece).await.map_err(SubmitError::Spool)?;
+        }
+        file.flush().await.map_err(SubmitError::Spool)?;
+        file.sync_data().await.map_err(SubmitError::Spool)?;
+        let path = self.path(id);
+        tokio::fs::rename(&spooled.path, &path).await.map_err(SubmitError::Spool)?;
+        spooled.path = path;
+        Ok(spooled)
+    }
+
+    /// Removes a job's file, which has so many bytes, if it is there.
+    pub(super) fn remove(&self, id: Uuid, bytes: u64) {
+        match fs::remove_file(self.path(id)) {
+            Ok(()) => {
+                self.used.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(job = %id, %error, "a reconciled file cannot be removed"),
+        }
+    }
+}
+
+fn owner(path: &Path) -> io::Result<Uuid> {
+    match fs::read_to_string(path) {
+        Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{} does not hold a UUID: remove it", path.display()))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let owner = Uuid::new_v4();
+            let unfinished = path.with_extension("new");
+            fs::write(&unfinished, owner.to_string())?;
+            fs::rename(&unfinished, path)?;
+            Ok(owner)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file on disk, removed when this is dropped unless it is kept.
+#[derive(Debug)]
+pub(super) struct SpooledFile {
+    path: PathBuf,
+    bytes: u64,
+    used: Arc<AtomicU64>,
+    is_kept: bool,
+}
+
+impl SpooledFile {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Leaves the file where it is.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for SpooledFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = fs::remove_file(&self.path);
+            self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn body(pieces: &[&'static [u8]]) -> Body<impl Stream<Item = Result<Bytes, Infallible>> + Unpin + use<>> {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+        Body::new(futures_util::stream::iter(pieces), 100, Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn the_quota_is_over_all_files_and_free_again_when_they_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path(), 10).unwrap();
+        let first = Uuid::now_v7();
+        spool.take(first, &mut body(&[b"12345", b"6"])).await.unwrap().keep();
+        let full = spool.take(Uuid::now_v7(), &mut body(&[b"12345"])).await;
+        assert!(matches!(full, Err(SubmitError::SpoolFull { limit: 10 })));
+        drop(spool.take(Uuid::now_v7(), &mut body(&[b"1234"])).await.unwrap());
+        spool.remove(first, 6);
+        spool.take(Uuid::now_v7(), &mut body(&[b"1234567890"])).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_found_again_and_what_was_arriving_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path(), 100).unwrap();
+        let id = Uuid::now_v7();
+        spool.take(id, &mut body(&[b"a,b\n"])).await.unwrap().keep();
+        let part = directory.path().join(format!("{}.part", Uuid::now_v7().simple()));
+        fs::write(&part, "a").unwrap();
+        let again = Spool::open(directory.path(), 100).unwrap();
+        assert_eq!(again.found(), [(id, 4)]);
+        assert_eq!(again.owner(), spool.owner());
+        assert!(!part.exists());
+    }
+}

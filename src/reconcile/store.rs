@@ -1,0 +1,148 @@
+//! Jobs in ClickHouse, so that they and what they found survive a restart.
+
+use bytes::Bytes;
+use clickhouse::Row;
+use encoding_rs::Encoding;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::report::{JobState, JobView, Report};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::write_text;
+
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, reason, report, version, bytes, state) \
+     FORMAT RowBinary";
+
+/// A job as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Record {
+    pub(super) id: Uuid,
+    /// Grows with every change.
+    pub(super) version: u64,
+    pub(super) state: JobState,
+    pub(super) file_name: String,
+    /// As the file's sender named it.
+    pub(super) encoding: Option<&'static Encoding>,
+    pub(super) bytes: u64,
+    pub(super) reason: Option<String>,
+    pub(super) report: Option<Report>,
+}
+
+impl Record {
+    /// Returns the job with how far it has come.
+    pub(super) fn view(&self, progress: f64) -> JobView {
+        JobView {
+            id: self.id,
+            state: self.state,
+            file_name: self.file_name.clone(),
+            progress: if self.state == JobState::Done { 1.0 } else { progress },
+            reason: self.reason.clone(),
+            report: self.report.clone(),
+        }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct StoredRecord {
+    id: String,
+    version: u64,
+    state: String,
+    file_name: String,
+    encoding: String,
+    bytes: u64,
+    reason: String,
+    report: String,
+}
+
+impl StoredRecord {
+    /// Returns the job, unless the row is not one of ours.
+    fn parse(self) -> Option<Record> {
+        Some(Record {
+            id: Uuid::try_parse(&self.id).ok()?,
+            version: self.version,
+            state: match self.state.as_str() {
+                "queued" => JobState::Queued,
+                "running" => JobState::Running,
+                "done" => JobState::Done,
+                "failed" => JobState::Failed,
+                _ => return None,
+            },
+            file_name: self.file_name,
+            encoding: Encoding::for_label(self.encoding.as_bytes()),
+            bytes: self.bytes,
+            reason: Some(self.reason).filter(|reason| !reason.is_empty()),
+            report: serde_json::from_str(&self.report).ok(),
+        })
+    }
+}
+
+/// The jobs of one spool directory; others' can be looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    warehouse: Warehouse,
+    owner: Uuid,
+}
+
+impl Store {
+    pub(super) fn new(warehouse: Warehouse, owner: Uuid) -> Self {
+        Self { warehouse, owner }
+    }
+
+    /// Returns a job, whoever's it is.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn get(&self, id: Uuid) -> Result<Option<Record>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../queries/reconcile/job.sql"));
+        let record: Option<StoredRecord> = query.param("id", id.to_string()).fetch_optional().await?;
+        Ok(record.and_then(StoredRecord::parse))
+    }
+
+    /// Returns our jobs that have not ended, in the order of their submission.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../queries/reconcile/unfinished_jobs.sql"));
+        let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
+    }
+
+    /// Returns our jobs that have tables in ClickHouse.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn with_tables(&self) -> Result<Vec<Uuid>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../queries/reconcile/left_over_tables.sql"));
+        let ids: Vec<String> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
+    }
+
+    /// Stores a job as it is now.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer. It may have taken the job: storing it again does no harm.
+    pub(super) async fn write(&self, record: &Record) -> Result<(), WarehouseError> {
+        let report = record.report.as_ref().and_then(|report| serde_json::to_string(report).ok());
+        let mut row = Vec::new();
+        for text in [
+            record.id.to_string().as_str(),
+            self.owner.to_string().as_str(),
+            &record.file_name,
+            record.encoding.map_or("", Encoding::name),
+            record.reason.as_deref().unwrap_or_default(),
+            report.as_deref().unwrap_or_default(),
+        ] {
+            write_text(text.as_bytes(), &mut row);
+        }
+        row.extend(record.version.to_le_bytes());
+        row.extend(record.bytes.to_le_bytes());
+        row.push(match record.state {
+            JobState::Queued => 1,
+            JobState::Running => 2,
+            JobState::Done => 3,
+            JobState::Failed => 4,
+        });
+        self.warehouse.insert_rows(INSERT, Bytes::from(row)).await
+    }
+}
