@@ -71,7 +71,6 @@ pub(super) struct Api {
         usize,
         *mut RawAnalysis,
     ) -> c_int,
-    shutdown: unsafe extern "C" fn() -> c_int,
     /// Never unloaded: the engine's threads run its code until the process ends.
     _library: ManuallyDrop<Library>,
 }
@@ -117,7 +116,6 @@ impl Api {
             rows_written: function!(b"chdb_result_rows_written\0"),
             bytes_written: function!(b"chdb_result_bytes_written\0"),
             classify: function!(b"chdb_classify_query_n\0"),
-            shutdown: function!(b"chdb_shutdown\0"),
             _library: ManuallyDrop::new(library),
         })
     }
@@ -132,12 +130,6 @@ impl Api {
     pub(super) fn leave_signals_alone(&self) {
         // SAFETY: sets a flag and resets handlers that the library itself installed.
         unsafe { (self.set_signal_handlers_enabled)(0) }
-    }
-
-    /// Stops the engine's threads; `false` if a connection is still open or a thread would not stop.
-    pub(super) fn shutdown(&self) -> bool {
-        // SAFETY: safe from any thread; refuses while a connection is open.
-        unsafe { (self.shutdown)() == 0 }
     }
 }
 
