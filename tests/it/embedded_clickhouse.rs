@@ -46,7 +46,10 @@ impl Reply {
         let text = self.text();
         assert_eq!(self.header("x-clickhouse-exception-code"), code.to_string(), "{text}");
         assert_eq!(self.status.as_u16(), status, "{text}");
-        assert!(text.starts_with(&format!("Code: {code}. DB::Exception: ")) && text.ends_with(")\n"), "{text}");
+        assert!(
+            text.starts_with(&format!("Code: {code}. DB::Exception: ")) && text.ends_with(")\n"),
+            "{text}"
+        );
         text
     }
 }
@@ -59,7 +62,9 @@ impl ClickHouse {
     fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let part = Part::start("clickhouse", directory.path(), arguments);
-        Self { part, http: reqwest::Client::new(), directory }
+        // A kept connection would be one to a process that a test has killed.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("client");
+        Self { part, http, directory }
     }
 
     fn path(&self) -> &Path {

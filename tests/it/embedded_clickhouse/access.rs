@@ -25,7 +25,8 @@ async fn pages_of_named_origins_may_ask_and_others_may_not() {
     let origins = "http://localhost:8088,https://tabix.example";
     let clickhouse = ClickHouse::start_with(&["--clickhouse-cors-origins", origins]);
     for origin in origins.split(',') {
-        let request = clickhouse.request(Method::POST, &[("add_http_cors_header", "1")]).header("Origin", origin);
+        let request =
+            clickhouse.request(Method::POST, &[("add_http_cors_header", "1")]).header("Origin", origin);
         let reply = read(request.body("SELECT 1")).await;
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "1\n"));
         assert_eq!(reply.header("access-control-allow-origin"), origin);
@@ -46,7 +47,8 @@ async fn pages_of_named_origins_may_ask_and_others_may_not() {
     clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
     for origin in ["http://evil.example", "null", "http://localhost:80881"] {
         for method in [Method::POST, Method::OPTIONS] {
-            let request = clickhouse.request(method, &[]).header("Origin", origin).body("INSERT INTO t VALUES (1)");
+            let request =
+                clickhouse.request(method, &[]).header("Origin", origin).body("INSERT INTO t VALUES (1)");
             let reply = read(request).await;
             assert_eq!(reply.status, StatusCode::FORBIDDEN, "{origin}");
             assert_eq!(reply.header("access-control-allow-origin"), "");

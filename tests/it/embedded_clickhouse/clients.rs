@@ -46,7 +46,10 @@ async fn the_rust_client_works() {
     let some = client.query("SELECT ?fields FROM rounds WHERE id IN ? ORDER BY id").bind([3, 77_777]);
     assert_eq!(some.fetch_all::<Round>().await.unwrap(), [round(3), round(77_777)]);
 
-    let mut cursor = client.query("SELECT number, toString(number) FROM numbers(1000000)").fetch::<(u64, String)>().unwrap();
+    let mut cursor = client
+        .query("SELECT number, toString(number) FROM numbers(1000000)")
+        .fetch::<(u64, String)>()
+        .unwrap();
     let mut expected = 0;
     while let Some((number, text)) = cursor.next().await.unwrap() {
         assert_eq!((number, text.parse()), (expected, Ok(expected)));

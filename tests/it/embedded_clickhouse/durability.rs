@@ -35,7 +35,10 @@ async fn what_was_acknowledged_survives_a_kill() {
         drop(sender);
         assert!(under_way.await.unwrap().is_err());
         clickhouse.part.restart();
-        assert_eq!(clickhouse.sql("SELECT count(), uniqExact(a) FROM t").await, format!("{stored}\t{stored}"));
+        assert_eq!(
+            clickhouse.sql("SELECT count(), uniqExact(a) FROM t").await,
+            format!("{stored}\t{stored}")
+        );
     }
 }
 
@@ -43,7 +46,9 @@ async fn what_was_acknowledged_survives_a_kill() {
 async fn a_chunk_with_its_token_is_one_block_and_counts_once() {
     let mut clickhouse = ClickHouse::start();
     let window = "SETTINGS non_replicated_deduplication_window = 1000";
-    clickhouse.sql(&format!("CREATE TABLE rounds (id UInt64, game UInt64) ENGINE = MergeTree ORDER BY id {window}")).await;
+    clickhouse
+        .sql(&format!("CREATE TABLE rounds (id UInt64, game UInt64) ENGINE = MergeTree ORDER BY id {window}"))
+        .await;
     clickhouse
         .sql(&format!(
             "CREATE TABLE hours (game UInt64, rounds SimpleAggregateFunction(sum, UInt64)) \
@@ -66,7 +71,12 @@ async fn a_chunk_with_its_token_is_one_block_and_counts_once() {
         let reply = clickhouse.post(&insert("topic:0:0-199999"), rows(0..200_000)).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         assert_eq!(clickhouse.sql(counts).await, "200000\t200000", "attempt {attempt}");
-        assert_eq!(clickhouse.sql("SELECT count(), sum(rows) FROM system.parts WHERE table = 'rounds' AND active").await, "1\t200000");
+        assert_eq!(
+            clickhouse
+                .sql("SELECT count(), sum(rows) FROM system.parts WHERE table = 'rounds' AND active")
+                .await,
+            "1\t200000"
+        );
         if attempt == 1 {
             clickhouse.part.restart();
         }
@@ -83,7 +93,9 @@ async fn a_stop_lets_inserts_end_and_everything_is_there_after_it() {
     let mut clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;
     clickhouse.post(&[("query", "INSERT INTO t FORMAT RowBinary")], rows(0..1000)).await;
-    let endless = clickhouse.request(Method::POST, &[]).body("SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(number))");
+    let endless = clickhouse
+        .request(Method::POST, &[])
+        .body("SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(number))");
     let endless = tokio::spawn(endless.send());
     clickhouse.eventually(&super::running("1"), "1").await;
     let (sender, frames) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);

@@ -22,9 +22,13 @@ fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
 async fn heads_and_statements_have_their_limits() {
     let clickhouse = ClickHouse::start();
     let long = "x".repeat(200_000);
-    let answer = raw(&clickhouse, format!("GET /?query=SELECT+1&a={long} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+    let answer = raw(
+        &clickhouse,
+        format!("GET /?query=SELECT+1&a={long} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    );
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
-    let answer = raw(&clickhouse, format!("GET /ping HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n").as_bytes());
+    let answer =
+        raw(&clickhouse, format!("GET /ping HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let many: String = (0..200).map(|n| format!("X-{n}: 1\r\n")).collect();
     let answer = raw(&clickhouse, format!("GET /ping HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").as_bytes());

@@ -14,7 +14,8 @@ async fn nothing_of_a_request_reaches_the_next() {
     let settings = "SET max_threads = 3";
     let before = clickhouse.sql(seen).await;
     for _ in 0..10 {
-        let parameters = [("max_threads", "7"), ("max_block_size", "77"), ("database", "other"), ("readonly", "2")];
+        let parameters =
+            [("max_threads", "7"), ("max_block_size", "77"), ("database", "other"), ("readonly", "2")];
         assert_eq!(clickhouse.post(&parameters, seen).await.text(), "7\t77\tother\t2\n");
         clickhouse.post(&[("max_threads", "7")], "SELECT * FROM nowhere").await.exception(60, 404);
         assert_eq!(clickhouse.sql(settings).await, "");
@@ -39,7 +40,10 @@ async fn a_session_keeps_what_was_set_in_it_and_nothing_of_its_requests() {
     let changed = [session, ("max_threads", "5"), ("log_comment", "x"), ("database", "other")];
     assert_eq!(clickhouse.post(&changed, seen).await.text(), "5\tx\tother\n");
     clickhouse.post(&changed, "SELECT * FROM nowhere").await.exception(60, 404);
-    clickhouse.post(&[session, ("max_threads", "5"), ("nonsense", "1")], "SELECT 1").await.exception(115, 404);
+    clickhouse
+        .post(&[session, ("max_threads", "5"), ("nonsense", "1")], "SELECT 1")
+        .await
+        .exception(115, 404);
     assert_eq!(clickhouse.post(&[session], seen).await.text(), "3\tit\\'s \\\\ mine\tdefault\n");
     clickhouse.post(&[session], "USE other").await;
     assert_eq!(clickhouse.post(&[session], "SELECT currentDatabase()").await.text(), "other\n");
@@ -111,13 +115,16 @@ async fn an_upload_that_breaks_off_stores_nothing() {
 async fn long_queries_leave_room_for_short_ones_and_ping_always_answers() {
     let clickhouse = ClickHouse::start_with(&["--clickhouse-connections", "3"]);
     let slow = "SELECT sleepEachRow(1) FROM numbers(300) SETTINGS max_block_size = 1";
-    let start = |id: usize| tokio::spawn(clickhouse.request(Method::POST, &[("query_id", &id.to_string())]).body(slow).send());
+    let start = |id: usize| {
+        tokio::spawn(clickhouse.request(Method::POST, &[("query_id", &id.to_string())]).body(slow).send())
+    };
     let mut tasks = vec![start(0), start(1)];
     clickhouse.eventually(&running("1"), "2").await;
     assert_eq!(clickhouse.sql("SELECT 1").await, "1");
     tasks.push(start(2));
     let waiting = tokio::spawn(clickhouse.request(Method::POST, &[]).body("SELECT 2").send());
-    let ping = clickhouse.http.get(format!("{}/ping", clickhouse.part.url())).timeout(Duration::from_secs(20));
+    let ping =
+        clickhouse.http.get(format!("{}/ping", clickhouse.part.url())).timeout(Duration::from_secs(20));
     assert_eq!(read(ping).await.text(), "Ok.\n");
     for task in tasks {
         task.abort();
