@@ -29,6 +29,8 @@ use crate::http::state::AppState;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
+use crate::reconcile::Reconciler;
+use crate::reconcile::arrivals::Arrivals;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::client::Warehouse;
@@ -83,7 +85,7 @@ pub struct Server {
     pub addresses: Addresses,
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    loaders: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
     supervisor: Supervisor,
     _lock: DirectoryLock,
 }
@@ -106,8 +108,8 @@ impl Server {
         let supervisor = parts::start(&options, &services, log).await.map_err(failed)?;
         let running = Self::start_on(&options, services, &supervisor, listener, address).await;
         match running {
-            Ok((addresses, stop, serving, loaders)) => {
-                Ok(Self { addresses, stop, serving, loaders, supervisor, _lock: lock })
+            Ok((addresses, stop, serving, workers)) => {
+                Ok(Self { addresses, stop, serving, workers, supervisor, _lock: lock })
             }
             Err(error) => {
                 supervisor.stop().await;
@@ -137,16 +139,17 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
-        let (loaders, states) = match options.services.loader {
+        let (mut workers, states) = match options.services.loader {
             LoaderKind::Roundhouse => start_loaders(&clients, &destination, &stop),
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         let state = app_state(options, &clients, destination, states, parts::local_parts(supervisor))?;
+        workers.push(state.reconciler.clone().run(stop.clone()));
         let app = router(state, options.api_keys.clone());
         let app = ServiceExt::<Request>::into_make_service(app);
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
-        Ok((addresses, stop, serving, loaders))
+        Ok((addresses, stop, serving, workers))
     }
 
     /// Waits until `stop`, or until serving fails.
@@ -157,15 +160,15 @@ impl Server {
         }
     }
 
-    /// Stops taking requests, lets those under way end, then the loaders, then the embedded parts.
+    /// Stops taking requests, lets those under way end, then loaders and reconciliations, then the embedded parts.
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stop.cancel();
         if tokio::time::timeout(STOP_PATIENCE, self.serving).await.is_err() {
             tracing::warn!("requests that were still under way have been broken off");
         }
-        for loader in self.loaders {
-            let _ = tokio::time::timeout(STOP_PATIENCE, loader).await;
+        for worker in self.workers {
+            let _ = tokio::time::timeout(STOP_PATIENCE, worker).await;
         }
         self.supervisor.stop().await;
     }
@@ -288,9 +291,20 @@ fn app_state(
         loaders,
         local_parts,
     };
+    let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
+    let jobs = options.data_dir.join("reconcile");
+    let reconciler = Reconciler::new(
+        clients.warehouse.clone(),
+        arrivals,
+        destination.columns.clone(),
+        &options.limits,
+        &jobs,
+    )
+    .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
     let uploader = Uploader::new(&clients.kafka, clients.warehouse.clone(), destination, &options.limits, spool);
     Ok(AppState {
         uploader: Arc::new(uploader),
+        reconciler: Arc::new(reconciler),
         warehouse: clients.warehouse.clone(),
         topic: topic.into(),
         readiness: Arc::new(readiness),

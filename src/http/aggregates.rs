@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -40,6 +39,26 @@ struct Item {
     net: String,
 }
 
+/// A page, where it begins, and where the next one is.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    items: Vec<Item>,
+    page: Position,
+    links: Links,
+}
+
+#[derive(Debug, Serialize)]
+struct Position {
+    limit: u64,
+    skip: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    /// None where this page is the last.
+    next: Option<String>,
+}
+
 impl From<AggregateRow> for Item {
     fn from(row: AggregateRow) -> Self {
         Self {
@@ -63,7 +82,7 @@ pub async fn aggregates(
     State(state): State<AppState>,
     OriginalUri(uri): OriginalUri,
     mut parameters: Parameters,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Answer>, Problem> {
     let filter = parse_filter(&mut parameters)?;
     let page = parse_page(&mut parameters)?;
     parameters.finish(KNOWN)?;
@@ -71,11 +90,7 @@ pub async fn aggregates(
     let items: Vec<Item> = rows.into_iter().map(Item::from).collect();
     let is_full = items.len() as u64 == page.limit;
     let next = is_full.then(|| next_link(uri.query().unwrap_or_default(), page.skip + page.limit));
-    Ok(Json(json!({
-        "items": items,
-        "page": { "limit": page.limit, "skip": page.skip },
-        "links": { "next": next },
-    })))
+    Ok(Json(Answer { items, page: Position { limit: page.limit, skip: page.skip }, links: Links { next } }))
 }
 
 fn parse_filter(parameters: &mut Parameters) -> Result<Filter, Problem> {

@@ -2,6 +2,7 @@
 
 pub mod aggregates;
 pub mod auth;
+pub mod body;
 pub mod health;
 pub mod parameters;
 pub mod problem;

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::ingest::FileError;
+use crate::ingest::body::BodyError;
 use crate::ingest::upload::{Progress, UploadError};
+use crate::reconcile::SubmitError;
 use crate::warehouse::client::WarehouseError;
 
 /// Seconds after which a client may try again.
@@ -151,6 +153,31 @@ impl From<UploadError> for Problem {
             UploadError::Internal(cause) => {
                 Self::unavailable("internal", "the upload could not be worked on: try again", cause)
             }
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SubmitError::Body(BodyError::BrokenOff { bytes, .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, "broken_off", detail).with("bytes", bytes)
+            }
+            SubmitError::Body(BodyError::TooLarge { limit }) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+            }
+            SubmitError::SpoolFull { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "spool_full", detail).with("limit_bytes", limit)
+            }
+            SubmitError::QueueFull { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)
+            }
+            SubmitError::Spool(cause) => {
+                Self::unavailable("internal", "the file could not be kept: try again", cause)
+            }
+            SubmitError::Warehouse(error) => error.into(),
+            SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping: try again", ""),
         }
     }
 }

@@ -9,7 +9,7 @@ use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::state::AppState;
-use super::{aggregates, auth, health, problem, upload};
+use super::{aggregates, auth, health, problem, reconcile, upload};
 use crate::settings::ApiKey;
 
 /// Builds the API. Paths answer with and without a slash at their end.
@@ -19,6 +19,8 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         // The reader of the body counts its bytes.
         .route("/uploadcsv", post(upload::upload_csv).layer(DefaultBodyLimit::disable()))
         .route("/aggregates", get(aggregates::aggregates))
+        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
+        .route("/reconcile/{id}", get(reconcile::show))
         .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let router = Router::new()
         .merge(api)
