@@ -12,7 +12,8 @@ use crate::settings::LogFormat;
 /// The directives cannot be parsed.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     // The embedded broker's crates and the Kafka client narrate; their warnings are enough.
-    let directives = format!("slatedb=warn,nisshi_broker=warn,nisshi_storage=warn,{directives}");
+    let directives =
+        format!("slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}");
     let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log: {error}"))?;
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),

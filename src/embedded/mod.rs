@@ -18,7 +18,9 @@ use thiserror::Error;
 /// Why an embedded part cannot run: one line each, with the remedy.
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
-    #[error("{address} is in use: stop what listens there, or give {option} another port (0 takes a free one)")]
+    #[error(
+        "{address} is in use: stop what listens there, or give {option} another port (0 takes a free one)"
+    )]
     PortInUse { address: SocketAddr, option: &'static str },
     #[error("cannot listen on {address} ({option}): {source}")]
     Listen { address: SocketAddr, option: &'static str, source: io::Error },
@@ -26,7 +28,9 @@ pub enum EmbeddedError {
     DirectoryInUse { directory: PathBuf },
     #[error("cannot use the directory {}: {source}", .directory.display())]
     Directory { directory: PathBuf, source: io::Error },
-    #[error("the ClickHouse engine library is not there (looked at {looked_at}): run `npm ci --prefix engine`, or name it with --clickhouse-library")]
+    #[error(
+        "the ClickHouse engine library is not there (looked at {looked_at}): run `npm ci --prefix engine`, or name it with --clickhouse-library"
+    )]
     LibraryMissing { looked_at: String },
     #[error("{} is not a usable ClickHouse engine library ({reason}): run `npm ci --prefix engine`, or name another with --clickhouse-library", .path.display())]
     LibraryWrong { path: PathBuf, reason: String },
