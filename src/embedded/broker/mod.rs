@@ -1,4 +1,27 @@
-//! The embedded Kafka broker.
+//! The embedded Kafka broker: one node, for one machine, that keeps what it acknowledges.
+//!
+//! Two parts share the work. `nisshi` (formerly tansu, pinned: later versions want a newer compiler) keeps the
+//! [`catalogue`] of topics, groups and committed offsets in a SlateDB database, coordinates groups and writes answers.
+//! The [`log`] of records is ours, and so is all that reads requests, because nisshi 0.7.0-pre.2 with its own log
+//!
+//! - shows consumers records before they are on the disk, so that a crash can put others at the same offsets;
+//! - writes one file for every few milliseconds of a trickle (5,500 files for 24,000 records), and with every batch
+//!   again the map of all batches' times, so that each batch costs more than the one before;
+//! - fails a transaction, and with it a request, when two idempotent producers send at the same time;
+//! - answers an offset out of range with silence, and a waiting fetch up to 250 ms late;
+//! - keeps a deleted topic's committed offsets for the next topic of that name;
+//! - takes a length from the network for a number of bytes to allocate, and a topic's partition count as it comes.
+//!
+//! What holds: a record is acknowledged, and shown, once it is on the disk (`fdatasync`, one for all that came while
+//! the one before ran). The catalogue's files are synced likewise. Records are kept until their topic or they
+//! themselves are deleted; there is no retention. Every idempotent producer's last five batches per partition are known
+//! across restarts. Only topics that were created exist, none is made by asking for it. A batch has at most
+//! [`MAX_BATCH_BYTES`]; compressed ones are stored as they come.
+//!
+//! What is missing, and refused: transactions, more partitions for a topic that is there, changed configurations,
+//! authentication (it listens on loopback unless told otherwise). A group's first member waits half its
+//! `session.timeout.ms` for others before it gets partitions: use a short one (6 s).
+
 mod api;
 mod catalogue;
 mod connection;
