@@ -14,7 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::api::{Answer, Broker};
+use super::api::{Answer, Broker, Refusal};
 
 /// Bytes of a request; Kafka's `socket.request.max.bytes`.
 const MAX_FRAME_BYTES: usize = 100 << 20;
@@ -55,7 +55,10 @@ async fn read_requests(
                 }
             }
             Err(refusal) => {
-                tracing::debug!(%refusal, "connection closed");
+                match refusal {
+                    Refusal::Failed(_) => tracing::warn!(%refusal, "connection closed"),
+                    _ => tracing::debug!(%refusal, "connection closed"),
+                }
                 return Ok(());
             }
         }

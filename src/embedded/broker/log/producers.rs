@@ -165,3 +165,78 @@ fn parse_line(line: &str) -> Option<(i64, Producer)> {
     }
     Some((id, Producer { epoch, recent }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of a batch of ten records.
+    fn batch(producer: i64, epoch: i16, sequence: i32, base_offset: i64) -> Header {
+        let mut bytes = [0; 61];
+        bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+        bytes[8..12].copy_from_slice(&49_i32.to_be_bytes());
+        bytes[23..27].copy_from_slice(&9_i32.to_be_bytes());
+        bytes[43..51].copy_from_slice(&producer.to_be_bytes());
+        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+        bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+        Header::parse(&bytes).expect("a header")
+    }
+
+    fn sent(batches: i32) -> Producers {
+        let mut producers = Producers::default();
+        for number in 0..batches {
+            producers.remember(&batch(7, 0, number * 10, i64::from(number) * 100));
+        }
+        producers
+    }
+
+    #[test]
+    fn a_batch_sent_again_is_found_where_it_is_stored() {
+        let producers = sent(6);
+        assert_eq!(producers.judge(&batch(7, 0, 20, 0)), Ok(Verdict::Stored(200)));
+        assert_eq!(producers.judge(&batch(7, 0, 50, 0)), Ok(Verdict::Stored(500)));
+        assert_eq!(producers.judge(&batch(7, 0, 0, 0)), Err(ErrorCode::DuplicateSequenceNumber), "forgotten");
+        assert_eq!(producers.judge(&batch(7, 0, 60, 0)), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn a_missing_batch_and_an_old_epoch_are_refused() {
+        let producers = sent(2);
+        assert_eq!(producers.judge(&batch(7, 0, 30, 0)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(producers.judge(&batch(7, -1, 20, 0)), Err(ErrorCode::InvalidProducerEpoch));
+        assert_eq!(producers.judge(&batch(7, 1, 0, 0)), Ok(Verdict::New));
+        assert_eq!(producers.judge(&batch(7, 1, 20, 0)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(producers.judge(&batch(8, 0, 30, 0)), Ok(Verdict::New), "another producer");
+        assert_eq!(producers.judge(&batch(-1, -1, -1, 0)), Ok(Verdict::New), "not idempotent");
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut producers = Producers::default();
+        producers.remember(&batch(7, 0, i32::MAX - 9, 0));
+        assert_eq!(producers.judge(&batch(7, 0, 0, 0)), Ok(Verdict::New));
+        let mut producers = Producers::default();
+        producers.remember(&batch(7, 0, i32::MAX - 4, 0));
+        assert_eq!(producers.judge(&batch(7, 0, 5, 0)), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("producers");
+        sent(3).save(&path).expect("saved");
+        let producers = Producers::load(&path).expect("loaded");
+        assert_eq!(producers.judge(&batch(7, 0, 20, 0)), Ok(Verdict::Stored(200)));
+        assert_eq!(producers.judge(&batch(7, 0, 30, 0)), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn the_quietest_are_forgotten_first() {
+        let mut producers = Producers::default();
+        for number in 0..=REMEMBERED_PRODUCERS as i64 {
+            producers.remember(&batch(number, 0, 0, number * 10));
+        }
+        assert!(producers.by_id.len() <= REMEMBERED_PRODUCERS / 2 + 1);
+        assert!(producers.by_id.contains_key(&(REMEMBERED_PRODUCERS as i64)));
+    }
+}
