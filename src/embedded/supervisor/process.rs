@@ -72,7 +72,12 @@ impl Process {
 
     /// Tells the process to stop, and kills it if it does not in time.
     pub(super) async fn stop(self, patience: Duration) {
-        stop(self.part, self.child, self.stdin, patience).await;
+        match stop(self.part, self.child, self.stdin, patience).await {
+            Some(status) if !status.success() => {
+                tracing::warn!(part = self.part, %status, "embedded part stopped");
+            }
+            _ => tracing::debug!(part = self.part, "embedded part stopped"),
+        }
     }
 }
 
@@ -111,25 +116,31 @@ impl Starting {
         Process { address, part, child, stdin }
     }
 
-    /// Tells the process to stop, and kills it if it does not in time.
+    /// Tells the process to stop, and kills it if it does not in time. Why it is not wanted is told elsewhere, once.
     pub(super) async fn stop(self, patience: Duration) {
         let Self { part, child, stdin, mut stdout } = self;
         tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
-        stop(part, child, stdin, patience).await;
+        let status = stop(part, child, stdin, patience).await;
+        tracing::debug!(part, ?status, "embedded part that did not get ready stopped");
     }
 }
 
-/// Closes the standard input, which tells a part to stop, waits, and kills what is left.
-async fn stop(part: &'static str, mut child: Child, stdin: Option<ChildStdin>, patience: Duration) {
+/// Closes the standard input, which tells a part to stop, waits, and kills what is left. Returns how it ended by itself.
+async fn stop(
+    part: &'static str,
+    mut child: Child,
+    stdin: Option<ChildStdin>,
+    patience: Duration,
+) -> Option<ExitStatus> {
     drop(stdin);
     match tokio::time::timeout(patience, child.wait()).await {
-        Ok(Ok(status)) if status.success() => tracing::debug!(part, "embedded part stopped"),
-        Ok(status) => tracing::warn!(part, status = exit(status), "embedded part stopped"),
+        Ok(status) => status.ok(),
         Err(_) => {
             tracing::warn!(part, "embedded part did not stop in time; killing it");
             if let Err(error) = child.kill().await {
                 tracing::error!(part, %error, "cannot kill an embedded part");
             }
+            None
         }
     }
 }
