@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools engine build demo run test fmt lint docs test-clients sample clean
+.PHONY: help check-tools check-test-tools engine build demo run test fmt lint docs test-clients sample readme clean
 
 # Out of the tree, so that a second clone and a clean checkout build the 600 crates once. One profile serves all.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
@@ -55,6 +55,9 @@ test-clients: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## 
 
 sample: build ## Writes data/gamerounds.csv anew; the generator's defaults decide what is in it
 	$(ROUNDHOUSE) generate -o data/gamerounds.csv
+
+readme: ## Writes the settings tables in README.md anew, from the options of the program
+	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::
 
 clean: ## Removes what was built and fetched; what is stored (.roundhouse) stays
 	cargo clean

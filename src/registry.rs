@@ -5,7 +5,9 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
+use schema_registry_converter::async_impl::schema_registry::{
+    SrSettings, get_all_subjects, get_schema_by_id, post_schema,
+};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
 use thiserror::Error;
@@ -88,6 +90,15 @@ impl Registry {
         let columns = Arc::new(columns);
         self.cache().insert(id, columns.clone());
         Ok(columns)
+    }
+
+    /// Whether the registry answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), RegistryError> {
+        let subjects = get_all_subjects(&self.settings).await;
+        subjects.map(drop).map_err(|error| RegistryError::Unavailable(describe(&error)))
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Columns>>> {

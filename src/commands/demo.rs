@@ -1,6 +1,192 @@
-use super::CommandError;
-use crate::settings::DemoOptions;
+//! `roundhouse demo`: the whole job on one file, embedded, in a temporary directory, with what came of it.
 
-pub(super) async fn run(_options: DemoOptions) -> Result<(), CommandError> {
-    Err(CommandError::failed("under construction"))
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use super::CommandError;
+use super::serve::Server;
+use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
+
+/// Rows of the page that is shown.
+const SHOWN_ROWS: usize = 10;
+
+/// How long the reconciliation may take, and how often it is looked at.
+const RECONCILE_PATIENCE: Duration = Duration::from_secs(600);
+const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Columns of the page that is shown, with the members of the answer.
+const COLUMNS: [(&str, &str); 7] = [
+    ("hour", "created_hour"),
+    ("player", "player_id"),
+    ("game", "game_name"),
+    ("rounds", "rounds_played"),
+    ("real bet", "real_amount_bet"),
+    ("real win", "real_amount_win"),
+    ("net", "net"),
+];
+
+pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), CommandError> {
+    if !options.file.is_file() {
+        return Err(CommandError::usage(format!("there is no file {}", options.file.display())));
+    }
+    let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
+    let started = Instant::now();
+    println!("Starting broker, registry, ClickHouse and API in {} …", directory.path().display());
+    let server = Server::start(serve_options(&options, directory.path())?, log).await?;
+    println!("Ready after {:.1} s\n", started.elapsed().as_secs_f64());
+    let shown = tokio::select! {
+        shown = show(&server.addresses.api, &options.file) => shown,
+        _ = tokio::signal::ctrl_c() => Err(CommandError::failed("interrupted")),
+    };
+    server.stop().await;
+    shown
+}
+
+/// The options of `serve` with free ports and a directory of its own.
+fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions, CommandError> {
+    let any = "127.0.0.1:0";
+    let arguments = [
+        ("--listen", any),
+        ("--embedded-kafka-listen", any),
+        ("--embedded-registry-listen", any),
+        ("--embedded-clickhouse-listen", any),
+    ];
+    let arguments = arguments.into_iter().flat_map(|(option, value)| [option, value]);
+    let cli = Cli::try_parse_from(["roundhouse", "serve"].into_iter().chain(arguments)).map_err(failed)?;
+    match cli.command {
+        Command::Serve(mut serve) => {
+            serve.data_dir = directory.to_owned();
+            serve.engine = options.engine.clone();
+            Ok(*serve)
+        }
+        _ => Err(CommandError::failed("the demo could not make its options")),
+    }
+}
+
+async fn show(api: &str, file: &Path) -> Result<(), CommandError> {
+    let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
+    show_upload(&client, api, file).await?;
+    show_aggregates(&client, api).await?;
+    show_reconciliation(&client, api, file).await
+}
+
+async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result<(), CommandError> {
+    println!("POST /uploadcsv?wait=visible with {}", file.display());
+    let started = Instant::now();
+    let request = client.post(format!("{api}/uploadcsv?wait=visible")).multipart(form(file).await?);
+    let receipt = answer(request).await?;
+    let visible = started.elapsed().as_secs_f64();
+    let (rows, seconds) = (number(&receipt, "rows"), receipt["seconds"].as_f64().unwrap_or_default());
+    println!(
+        "  {} in {}: {rows} rows, {} accepted, {} rejected",
+        text(&receipt, "state"),
+        text(&receipt, "encoding"),
+        number(&receipt, "accepted"),
+        number(&receipt, "rejected"),
+    );
+    println!("  acknowledged by Kafka after {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
+    println!("  in the hourly aggregates after {visible:.2} s ({:.0} rows/s)\n", per_second(rows, visible));
+    if text(&receipt, "state") == "visible" {
+        return Ok(());
+    }
+    Err(CommandError::failed("the rows did not come into the aggregates"))
+}
+
+async fn show_aggregates(client: &reqwest::Client, api: &str) -> Result<(), CommandError> {
+    println!("GET /aggregates?limit={SHOWN_ROWS}");
+    let page = answer(client.get(format!("{api}/aggregates?limit={SHOWN_ROWS}"))).await?;
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(COLUMNS.map(|(name, _)| name));
+    for item in page["items"].as_array().into_iter().flatten() {
+        table.add_row(COLUMNS.map(|(_, member)| shown(&item[member])));
+    }
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}\n");
+    Ok(())
+}
+
+async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -> Result<(), CommandError> {
+    println!("POST /reconcile with the same file");
+    let job = answer(client.post(format!("{api}/reconcile")).multipart(form(file).await?)).await?;
+    let url = format!("{api}/reconcile/{}", text(&job, "id"));
+    let started = Instant::now();
+    let report = loop {
+        let report = answer(client.get(&url)).await?;
+        match text(&report, "state") {
+            "done" => break report,
+            "failed" => return Err(CommandError::failed(format!("reconciling failed: {}", text(&report, "reason")))),
+            _ if started.elapsed() > RECONCILE_PATIENCE => {
+                return Err(CommandError::failed("reconciling takes too long"));
+            }
+            _ => tokio::time::sleep(RECONCILE_INTERVAL).await,
+        }
+    };
+    let (rows, seconds) = (number(&report, "rows"), report["seconds"].as_f64().unwrap_or_default());
+    println!(
+        "  verdict: {}\n  {rows} rows: {} matched, {} missing, {} different, {} twice in the file",
+        text(&report, "verdict"),
+        number(&report, "matched"),
+        number(&report, "missing"),
+        number(&report, "different"),
+        number(&report, "duplicate_in_file"),
+    );
+    println!(
+        "  {} hours of a player in a game checked, {} different\n  {seconds:.2} s ({:.0} rows/s)",
+        number(&report["hours"], "checked"),
+        number(&report["hours"], "different"),
+        per_second(rows, seconds),
+    );
+    if text(&report, "verdict") == "match" {
+        return Ok(());
+    }
+    Err(CommandError::failed("the file and what is stored do not match"))
+}
+
+/// A form with the file, read while it is sent.
+async fn form(file: &Path) -> Result<Form, CommandError> {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let opened = tokio::fs::File::open(file)
+        .await
+        .map_err(|error| CommandError::failed(format!("cannot read {}: {error}", file.display())))?;
+    Ok(Form::new().part("file", Part::stream(opened).file_name(name)))
+}
+
+/// The JSON of an answer; a problem's detail where it is one.
+async fn answer(request: reqwest::RequestBuilder) -> Result<Value, CommandError> {
+    let response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let body: Value = response.json().await.map_err(failed)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(CommandError::failed(format!("{status}: {}", text(&body, "detail"))))
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_default()
+}
+
+fn number(value: &Value, member: &str) -> u64 {
+    value[member].as_u64().unwrap_or_default()
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn per_second(rows: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
+}
+
+fn failed(error: impl std::fmt::Display) -> CommandError {
+    CommandError::failed(error.to_string())
 }

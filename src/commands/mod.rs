@@ -3,11 +3,14 @@
 mod demo;
 mod embedded;
 mod generate;
+mod parts;
 mod serve;
+mod services;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use clap::error::ErrorKind;
 
 use crate::settings::{Cli, Command};
@@ -25,14 +28,15 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
         return fail(&error, EXIT_USAGE);
     }
+    let log = log_arguments(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}"), 1),
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Serve(options) => serve::run(*options).await,
-            Command::Demo(options) => demo::run(options).await,
+            Command::Serve(options) => serve::run(*options, &log).await,
+            Command::Demo(options) => demo::run(options, &log).await,
             Command::Embedded(command) => embedded::run(command).await,
             Command::Generate(options) => generate::run(&options),
         }
@@ -44,6 +48,14 @@ pub fn main() -> ExitCode {
         Err(CommandError { message: Some(message), exit_code }) => fail(&message, exit_code),
         Err(CommandError { message: None, exit_code }) => ExitCode::from(exit_code),
     }
+}
+
+/// The log options again, for the processes that this one starts.
+fn log_arguments(cli: &Cli) -> Vec<OsString> {
+    let format = cli.log_format.to_possible_value().map(|value| value.get_name().to_owned());
+    ["--log".to_owned(), cli.log.clone(), "--log-format".to_owned(), format.unwrap_or_default()]
+        .map(OsString::from)
+        .into()
 }
 
 /// Why a subcommand ended: one line for the user, with the remedy, and the exit code.

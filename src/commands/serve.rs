@@ -1,6 +1,365 @@
-use super::CommandError;
-use crate::settings::ServeOptions;
+//! `roundhouse serve`: the embedded parts, the loaders and the API, started in that order and stopped in the other.
 
-pub(super) async fn run(_options: ServeOptions) -> Result<(), CommandError> {
-    Err(CommandError::failed("under construction"))
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::ServiceExt;
+use axum::extract::Request;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::CommandError;
+use super::parts;
+use super::services::Services;
+use crate::domain::columns::Columns;
+use crate::embedded::part::{DirectoryLock, stop_on_signals};
+use crate::embedded::supervisor::Supervisor;
+use crate::embedded::EmbeddedError;
+use crate::http::health::{LocalParts, Readiness};
+use crate::http::router::router;
+use crate::http::state::AppState;
+use crate::ingest::upload::{Destination, Uploader};
+use crate::kafka::Kafka;
+use crate::loader::run::{Loader, LoaderState, TopicKind};
+use crate::reconcile::Reconciler;
+use crate::reconcile::arrivals::Arrivals;
+use crate::registry::{Registry, RegistryError};
+use crate::settings::{LoaderKind, ServeOptions};
+use crate::warehouse::client::Warehouse;
+
+/// The rows of a file.
+const BETS_SCHEMA: &str = include_str!("../../schemas/bets.avsc");
+
+/// How long services that were given by URL may take to answer when the server starts.
+const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long requests that are under way may take when the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long `?wait=visible` waits.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long another server that is just stopping may hold the data directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where everything answers, as the ready file has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    pub api: String,
+    pub kafka_brokers: String,
+    pub schema_registry_url: String,
+    pub clickhouse_url: String,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<(), CommandError> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone());
+    let ready_file = options.ready_file.clone();
+    let server = tokio::select! {
+        server = Server::start(options, log) => server?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    print_addresses(&server.addresses);
+    if let Some(path) = ready_file {
+        write_ready_file(&path, &server.addresses)?;
+    }
+    let ended = server.serve_until(&stop).await;
+    server.stop().await;
+    ended
+}
+
+/// A server that runs.
+pub struct Server {
+    pub addresses: Addresses,
+    stop: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+    workers: Vec<JoinHandle<()>>,
+    supervisor: Supervisor,
+    _lock: DirectoryLock,
+}
+
+impl Server {
+    /// Starts everything, and returns once it all answers. `log`: log options for the embedded parts.
+    pub async fn start(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<Self, CommandError> {
+        if !options.listen.ip().is_loopback() && options.api_keys.is_empty() {
+            return Err(CommandError::usage(format!(
+                "--listen {} is not loopback: give at least one --api-key, or listen on 127.0.0.1",
+                options.listen
+            )));
+        }
+        let services = Services::decide(&options.services, |name| std::env::var(name).ok())
+            .map_err(CommandError::usage)?;
+        let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
+        let listening = |error| failed(EmbeddedError::listen(options.listen, "--listen", error));
+        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let supervisor = parts::start(&options, &services, log).await.map_err(failed)?;
+        let running = Self::start_on(&options, services, &supervisor, listener, address).await;
+        match running {
+            Ok((addresses, stop, serving, workers)) => {
+                Ok(Self { addresses, stop, serving, workers, supervisor, _lock: lock })
+            }
+            Err(error) => {
+                supervisor.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_on(
+        options: &ServeOptions,
+        services: Services,
+        supervisor: &Supervisor,
+        listener: TcpListener,
+        address: SocketAddr,
+    ) -> Result<
+        (Addresses, CancellationToken, JoinHandle<std::io::Result<()>>, Vec<JoinHandle<()>>),
+        CommandError,
+    > {
+        let addresses = addresses(&services, supervisor, address)?;
+        let (clients, schema_id) = Clients::connect(&addresses, &services, options.services.kafka_partitions).await?;
+        let stop = CancellationToken::new();
+        let columns = Arc::new(Columns::parse(BETS_SCHEMA).map_err(failed)?);
+        let destination = Destination {
+            key: columns.key().map_err(failed)?,
+            columns,
+            schema_id,
+            topic: services.topic.clone(),
+            dead_letter_topic: services.dead_letter_topic.clone(),
+        };
+        let (mut workers, states) = match options.services.loader {
+            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &stop),
+            LoaderKind::None => (Vec::new(), Vec::new()),
+        };
+        let state = app_state(options, &clients, destination, states, parts::local_parts(supervisor))?;
+        workers.push(state.reconciler.clone().run(stop.clone()));
+        let app = router(state, options.api_keys.clone());
+        let app = ServiceExt::<Request>::into_make_service(app);
+        let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = tokio::spawn(serving.into_future());
+        Ok((addresses, stop, serving, workers))
+    }
+
+    /// Waits until `stop`, or until serving fails.
+    pub async fn serve_until(&self, stop: &CancellationToken) -> Result<(), CommandError> {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = until_finished(&self.serving) => Err(CommandError::failed("the API stopped serving")),
+        }
+    }
+
+    /// Stops taking requests, lets those under way end, then loaders and reconciliations, then the embedded parts.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_PATIENCE, self.serving).await.is_err() {
+            tracing::warn!("requests that were still under way have been broken off");
+        }
+        for worker in self.workers {
+            let _ = tokio::time::timeout(STOP_PATIENCE, worker).await;
+        }
+        self.supervisor.stop().await;
+    }
+}
+
+async fn until_finished<T>(task: &JoinHandle<T>) {
+    while !task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The three services as clients see them.
+struct Clients {
+    kafka: Kafka,
+    registry: Registry,
+    registry_url: Url,
+    warehouse: Warehouse,
+}
+
+impl Clients {
+    /// Waits until the services answer, makes topics and tables, and registers the schema.
+    async fn connect(
+        addresses: &Addresses,
+        services: &Services,
+        partitions: u16,
+    ) -> Result<(Self, u32), CommandError> {
+        let url = |text: &str| Url::parse(text).map_err(failed);
+        let registry_url = url(&addresses.schema_registry_url)?;
+        let clients = Self {
+            kafka: Kafka::new(&addresses.kafka_brokers),
+            registry: Registry::new(&registry_url).map_err(failed)?,
+            registry_url,
+            warehouse: Warehouse::new(
+                &url(&addresses.clickhouse_url)?,
+                services.clickhouse_user.as_deref(),
+                services.clickhouse_password.as_ref(),
+                &services.database,
+            ),
+        };
+        for topic in [&services.topic, &services.dead_letter_topic] {
+            let made = || clients.kafka.ensure_topic(topic, partitions);
+            patiently(&format!("Kafka at {}", addresses.kafka_brokers), |_| true, made).await?;
+        }
+        let what = format!("ClickHouse at {}", addresses.clickhouse_url);
+        patiently(&what, |_| true, || clients.warehouse.create_schema()).await?;
+        let subject = format!("{}-value", services.topic);
+        let may_pass = |error: &RegistryError| !matches!(error, RegistryError::Refused { .. });
+        let what = format!("the registry at {}", clients.registry_url);
+        let register = || clients.registry.register(&subject, BETS_SCHEMA);
+        let schema_id = patiently(&what, may_pass, register).await?;
+        Ok((clients, schema_id))
+    }
+}
+
+/// Tries until it works, or the patience is over, or the error is one that does not pass.
+async fn patiently<T, E, F>(
+    what: &str,
+    may_pass: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, CommandError>
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<T, E>>,
+{
+    let started = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if started.elapsed() < SERVICES_PATIENCE && may_pass(&error) => {
+                tracing::warn!(%error, "waiting for {what}");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(error) => return Err(CommandError::failed(format!("{what} cannot be used: {error}"))),
+        }
+    }
+}
+
+type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
+
+fn start_loaders(
+    clients: &Clients,
+    destination: &Destination,
+    stop: &CancellationToken,
+) -> (Vec<JoinHandle<()>>, LoaderStates) {
+    let kinds = [
+        ("loader", &destination.topic, TopicKind::Rounds(destination.columns.clone())),
+        ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects),
+    ];
+    kinds
+        .into_iter()
+        .map(|(name, topic, kind)| {
+            let loader = Loader {
+                kafka: clients.kafka.clone(),
+                registry: clients.registry.clone(),
+                warehouse: clients.warehouse.clone(),
+                topic: topic.clone(),
+                kind,
+            };
+            let (sender, state) = watch::channel(LoaderState::Starting);
+            (tokio::spawn(loader.run(sender, stop.clone())), (name, state))
+        })
+        .unzip()
+}
+
+fn app_state(
+    options: &ServeOptions,
+    clients: &Clients,
+    destination: Destination,
+    loaders: LoaderStates,
+    local_parts: LocalParts,
+) -> Result<AppState, CommandError> {
+    let spool = options.data_dir.join("spool");
+    std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
+    let topic = destination.topic.clone();
+    let readiness = Readiness {
+        kafka: clients.kafka.clone(),
+        topic: topic.clone(),
+        registry: clients.registry.clone(),
+        warehouse: clients.warehouse.clone(),
+        loaders,
+        local_parts,
+    };
+    let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
+    let jobs = options.data_dir.join("reconcile");
+    let reconciler = Reconciler::new(
+        clients.warehouse.clone(),
+        arrivals,
+        destination.columns.clone(),
+        &options.limits,
+        &jobs,
+    )
+    .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
+    let uploader = Uploader::new(&clients.kafka, clients.warehouse.clone(), destination, &options.limits, spool);
+    Ok(AppState {
+        uploader: Arc::new(uploader),
+        reconciler: Arc::new(reconciler),
+        warehouse: clients.warehouse.clone(),
+        topic: topic.into(),
+        readiness: Arc::new(readiness),
+        query_timeout: Duration::from_secs(options.limits.query_timeout_seconds),
+        visible_timeout: VISIBLE_TIMEOUT,
+    })
+}
+
+fn addresses(services: &Services, supervisor: &Supervisor, api: SocketAddr) -> Result<Addresses, CommandError> {
+    let embedded = |name: &str| {
+        supervisor.address(name).ok_or_else(|| CommandError::failed(format!("the embedded {name} has no address")))
+    };
+    let url = |given: &Option<Url>, name: &str| match given {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => embedded(name).map(|address| format!("http://{address}")),
+    };
+    Ok(Addresses {
+        api: format!("http://{api}"),
+        kafka_brokers: match &services.kafka_brokers {
+            Some(brokers) => brokers.clone(),
+            None => embedded(parts::BROKER)?.to_string(),
+        },
+        schema_registry_url: url(&services.schema_registry_url, parts::REGISTRY)?,
+        clickhouse_url: url(&services.clickhouse_url, parts::CLICKHOUSE)?,
+    })
+}
+
+fn failed(error: impl std::fmt::Display) -> CommandError {
+    CommandError::failed(error.to_string())
+}
+
+fn print_addresses(addresses: &Addresses) {
+    let Addresses { api, kafka_brokers, schema_registry_url, clickhouse_url } = addresses;
+    println!(
+        "Roundhouse is ready\n  API              {api}\n  Kafka            {kafka_brokers}\n  \
+         Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n  \
+         curl -F file=@data/gamerounds.csv '{api}/uploadcsv?wait=visible'\n  \
+         curl '{api}/aggregates?limit=3'\n  \
+         curl -F file=@data/gamerounds.csv {api}/reconcile"
+    );
+    // Whoever reads this through a pipe wants it now.
+    let _ = std::io::stdout().flush();
+}
+
+/// Writes the addresses at once: whoever waits for the file never reads half of it.
+fn write_ready_file(path: &Path, addresses: &Addresses) -> Result<(), CommandError> {
+    let json: BTreeMap<&str, &str> = BTreeMap::from([
+        ("api", addresses.api.as_str()),
+        ("kafka_brokers", &addresses.kafka_brokers),
+        ("schema_registry_url", &addresses.schema_registry_url),
+        ("clickhouse_url", &addresses.clickhouse_url),
+    ]);
+    let partial = path.with_extension("partial");
+    let text = serde_json::to_string_pretty(&json).unwrap_or_default();
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .map_err(|error| CommandError::failed(format!("cannot write --ready-file {}: {error}", path.display())))
 }

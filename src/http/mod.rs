@@ -1,1 +1,12 @@
-//! (under construction)
+//! The API: thin handlers over the rooms, `router.rs` its index.
+
+pub mod aggregates;
+pub mod auth;
+pub mod body;
+pub mod health;
+pub mod parameters;
+pub mod problem;
+pub mod reconcile;
+pub mod router;
+pub mod state;
+pub mod upload;

@@ -5,6 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use roundhouse::domain::columns::Columns;
+use roundhouse::domain::value::Value;
+use roundhouse::ingest::rows::{Reject, Row, RowReader, RowSink};
 use tempfile::TempDir;
 
 use crate::harness::expected::{self, Expected};
@@ -162,6 +165,42 @@ print(rows, int(bets * 10**8), len(row))
     let ours = format!("{} {} 10", expected.rows, expected.totals().real_bet);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), ours);
     assert_eq!((expected.rows, expected.rounds), (10_000, 10_000));
+}
+
+/// Counts rounds and adds up real bets, as the server reads them.
+#[derive(Default)]
+struct Accepted {
+    rows: u64,
+    real_bets: i128,
+}
+
+impl RowSink for Accepted {
+    type Error = Reject;
+
+    fn accept(&mut self, row: Row<'_>) -> Result<(), Reject> {
+        self.rows += 1;
+        if let Value::Decimal(units) = row.values[4] {
+            self.real_bets += units;
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject, _raw: &str) -> Result<(), Reject> {
+        Err(reject)
+    }
+}
+
+#[test]
+fn the_server_accepts_every_row_and_reads_the_same_money() {
+    let directory = TempDir::new().unwrap();
+    let path = generated(&directory, "all.csv", &["--rows", "100000", "--seed", "3", "--null-percent", "20"]);
+    let schema = std::fs::read_to_string(repository().join("schemas/bets.avsc")).unwrap();
+    let columns = std::sync::Arc::new(Columns::parse(&schema).unwrap());
+    let mut accepted = Accepted::default();
+    let mut reader = RowReader::new(columns, None, 1 << 20);
+    reader.push(&std::fs::read(&path).unwrap(), true, &mut accepted).unwrap();
+    let expected = Expected::of(&[&path]);
+    assert_eq!((accepted.rows, accepted.real_bets), (expected.rows, expected.totals().real_bet));
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deployment;
 mod embedded_broker;
 mod embedded_clickhouse;
 mod embedded_registry;
 mod generate;
 mod harness;
+mod readme;
 mod reconcile;
 mod supervision;

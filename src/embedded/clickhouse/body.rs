@@ -25,12 +25,16 @@ pub(super) struct BodyReader {
     current: Bytes,
 }
 
+/// Begins to read a body, a few frames ahead of whoever takes them.
+pub(super) fn frames(body: Incoming) -> mpsc::Receiver<io::Result<Bytes>> {
+    let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
+    tokio::spawn(pump(body, sender));
+    frames
+}
+
 impl BodyReader {
-    /// Begins to read a body.
     pub(super) fn new(body: Incoming) -> Self {
-        let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
-        tokio::spawn(pump(body, sender));
-        Self { frames, current: Bytes::new() }
+        Self { frames: frames(body), current: Bytes::new() }
     }
 
     /// The body of a request whose form was read already.

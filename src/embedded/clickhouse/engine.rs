@@ -80,10 +80,9 @@ impl Engine {
         }
     }
 
-    /// Closes the engine; `false` if a request still has a connection.
-    pub(super) fn close(&self) -> bool {
+    /// Lets go of the engine, which stops with its last connection.
+    pub(super) fn close(&self) {
         drop(self.control.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.api.shutdown()
     }
 
     /// ClickHouse's version, like `26.7.2.1`.

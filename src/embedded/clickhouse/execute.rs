@@ -2,9 +2,11 @@
 //!
 //! Blocking, on a thread of its own.
 
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +15,7 @@ use super::body::BodyReader;
 use super::codec;
 use super::engine::{self, Engine, QUERY_ID_SETTING};
 use super::exception::{Code, Exception};
-use super::ffi::{Connection, Reply, Statement};
+use super::ffi::{Connection, Statement};
 use super::output::Output;
 use super::request::Request;
 use super::sessions::{Lease, Sessions};
@@ -112,7 +114,12 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             if analysis.statements == 0 {
                 text.keep_from_client();
             }
-            run_query(used.connection()?, &request, &text.0, output)?;
+            let connection = used.connection()?;
+            if analysis.read_only && text.shape() == Shape::Select {
+                run_select(connection, &engine, &request, &text.0, output)?;
+            } else {
+                run_query(connection, &request, &text.0, output)?;
+            }
         }
     }
     used.restore();
@@ -244,38 +251,69 @@ fn run_insert(
     Ok(())
 }
 
+/// Runs a SELECT and passes its result on as it comes.
+///
+/// The engine's client writes into a pipe: in every format, block by block, and no faster than the client of ours reads.
+fn run_select(
+    connection: &mut Connection,
+    engine: &Engine,
+    request: &Request,
+    text: &[u8],
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let format = name_format(request, text, output);
+    let (reader, writer) = io::pipe().map_err(|error| Exception::new(Code::StdException, error))?;
+    let text = statement::into_file(text, &format!("/dev/fd/{}", writer.as_raw_fd()));
+    let statement = Statement { text: &text, format, parameters: &request.parameters };
+    let (copied, outcome) = thread::scope(|scope| {
+        let query = scope.spawn(move || {
+            let outcome = connection.query(statement).map(|reply| reply.progress());
+            drop(writer);
+            outcome
+        });
+        let copied = copy(reader, output);
+        if copied.is_err() {
+            engine.kill(&request.query_id);
+        }
+        (copied, query.join().unwrap_or_else(|_| Err("the statement's thread failed".to_owned())))
+    });
+    copied?;
+    output.add_progress(outcome.map_err(|message| Exception::from_engine(&message))?);
+    Ok(())
+}
+
+fn copy(mut reader: PipeReader, output: &mut Output) -> Result<(), Failure> {
+    let mut part = vec![0; PART];
+    loop {
+        match read_some(&mut reader, &mut part)? {
+            0 => return Ok(()),
+            read => output.write(part.get(..read).unwrap_or_default())?,
+        }
+    }
+}
+
+/// Runs any other statement; what it returns is small.
 fn run_query(
     connection: &mut Connection,
     request: &Request,
     text: &[u8],
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let default = request.default_format.as_deref().unwrap_or(DEFAULT_FORMAT);
-    output.set_format(statement::output_format(text).unwrap_or(default));
-    let statement = Statement { text, format: default, parameters: &request.parameters };
-    if statement::shape(text) == Shape::Select {
-        match connection.stream(statement) {
-            Ok(mut stream) => {
-                while let Some(reply) = stream.next().map_err(|message| Exception::from_engine(&message))? {
-                    write(&reply, output)?;
-                }
-                return Ok(());
-            }
-            // `WITH … INSERT INTO … SELECT` looks like a SELECT; nothing has run yet.
-            Err(message) if message.contains("Streaming query is not supported for query") => {}
-            Err(message) => return Err(Exception::from_engine(&message).into()),
-        }
-    }
+    let format = name_format(request, text, output);
+    let statement = Statement { text, format, parameters: &request.parameters };
     let reply = connection.query(statement).map_err(|message| Exception::from_engine(&message))?;
-    write(&reply, output)
-}
-
-fn write(reply: &Reply, output: &mut Output) -> Result<(), Failure> {
     output.add_progress(reply.progress());
     if !reply.bytes().is_empty() {
         output.write(reply.bytes())?;
     }
     Ok(())
+}
+
+/// Tells the answer which format it will have, and returns the one for a text that names none.
+fn name_format<'a>(request: &'a Request, text: &[u8], output: &mut Output) -> &'a str {
+    let default = request.default_format.as_deref().unwrap_or(DEFAULT_FORMAT);
+    output.set_format(statement::output_format(text).unwrap_or(default));
+    default
 }
 
 /// The connection that a request uses: a new one, or that of its session.

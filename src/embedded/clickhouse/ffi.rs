@@ -1,7 +1,10 @@
 //! The C API of `libchdb` 26.7, behind types that cannot be misused: the only `unsafe` of the crate.
 //!
-//! A [`Connection`] runs one statement at a time, which `&mut self` says. [`ResultStream`] and [`InsertStream`]
-//! borrow it for as long as they are open. Everything blocks.
+//! A [`Connection`] runs one statement at a time, which `&mut self` says; an [`InsertStream`] borrows it for as long as
+//! it is open. Everything blocks.
+//!
+//! The library's streaming of results is not used: it makes every piece a document of its own, with the header of
+//! RowBinaryWithNamesAndTypes or the brackets of JSON in each. See `execute::run_select`.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -45,9 +48,6 @@ pub(super) struct Api {
     connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut ConnectionPointer,
     close: unsafe extern "C" fn(*mut ConnectionPointer),
     query: Parameterized<ResultPointer>,
-    stream_query: Parameterized<ResultPointer>,
-    stream_fetch: unsafe extern "C" fn(ConnectionPointer, ResultPointer) -> ResultPointer,
-    stream_cancel: unsafe extern "C" fn(ConnectionPointer, ResultPointer),
     destroy_result: unsafe extern "C" fn(ResultPointer),
     insert: Parameterized<InsertPointer>,
     insert_append: unsafe extern "C" fn(InsertPointer, *const c_void, usize) -> c_int,
@@ -71,7 +71,6 @@ pub(super) struct Api {
         usize,
         *mut RawAnalysis,
     ) -> c_int,
-    shutdown: unsafe extern "C" fn() -> c_int,
     /// Never unloaded: the engine's threads run its code until the process ends.
     _library: ManuallyDrop<Library>,
 }
@@ -98,9 +97,6 @@ impl Api {
             connect: function!(b"chdb_connect\0"),
             close: function!(b"chdb_close_conn\0"),
             query: function!(b"chdb_query_with_params_n\0"),
-            stream_query: function!(b"chdb_stream_query_with_params_n\0"),
-            stream_fetch: function!(b"chdb_stream_fetch_result\0"),
-            stream_cancel: function!(b"chdb_stream_cancel_query\0"),
             destroy_result: function!(b"chdb_destroy_query_result\0"),
             insert: function!(b"chdb_stream_insert_with_params_n\0"),
             insert_append: function!(b"chdb_stream_append\0"),
@@ -117,7 +113,6 @@ impl Api {
             rows_written: function!(b"chdb_result_rows_written\0"),
             bytes_written: function!(b"chdb_result_bytes_written\0"),
             classify: function!(b"chdb_classify_query_n\0"),
-            shutdown: function!(b"chdb_shutdown\0"),
             _library: ManuallyDrop::new(library),
         })
     }
@@ -132,12 +127,6 @@ impl Api {
     pub(super) fn leave_signals_alone(&self) {
         // SAFETY: sets a flag and resets handlers that the library itself installed.
         unsafe { (self.set_signal_handlers_enabled)(0) }
-    }
-
-    /// Stops the engine's threads; `false` if a connection is still open or a thread would not stop.
-    pub(super) fn shutdown(&self) -> bool {
-        // SAFETY: safe from any thread; refuses while a connection is open.
-        unsafe { (self.shutdown)() == 0 }
     }
 }
 
@@ -194,7 +183,7 @@ pub(super) struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    /// Calls one of the three entry points that take a statement.
+    /// Calls one of the entry points that take a statement.
     fn call<R>(&self, function: Parameterized<R>, connection: ConnectionPointer) -> R {
         let names: Vec<*const c_char> =
             self.parameters.iter().map(|(name, _)| name.as_ptr().cast()).collect();
@@ -255,16 +244,6 @@ impl Connection {
     pub(super) fn query(&mut self, statement: Statement<'_>) -> Result<Reply, String> {
         let pointer = statement.call(self.api.query, self.pointer());
         Reply::checked(&self.api, pointer)
-    }
-
-    /// Starts a SELECT whose result is fetched piece by piece.
-    ///
-    /// # Errors
-    /// The engine's message; a statement that returns no rows is refused.
-    pub(super) fn stream(&mut self, statement: Statement<'_>) -> Result<ResultStream<'_>, String> {
-        let pointer = statement.call(self.api.stream_query, self.pointer());
-        let handle = Reply::checked(&self.api, pointer)?;
-        Ok(ResultStream { connection: self, handle, ended: false })
     }
 
     /// Starts an INSERT (its text up to, and without, FORMAT or VALUES) to which data in the statement's format
@@ -362,50 +341,6 @@ impl Drop for Reply {
     fn drop(&mut self) {
         // SAFETY: owned by this value alone.
         unsafe { (self.api.destroy_result)(self.handle.as_ptr()) }
-    }
-}
-
-/// A SELECT under way. Dropped before its end, it is cancelled.
-pub(super) struct ResultStream<'c> {
-    connection: &'c mut Connection,
-    handle: Reply,
-    ended: bool,
-}
-
-impl ResultStream<'_> {
-    /// Waits for the next piece; `None` after the last.
-    ///
-    /// # Errors
-    /// The engine's message.
-    pub(super) fn next(&mut self) -> Result<Option<Reply>, String> {
-        if self.ended {
-            return Ok(None);
-        }
-        let api = Arc::clone(&self.connection.api);
-        // SAFETY: connection and stream are open, and borrowed by this value alone.
-        let pointer = unsafe { (api.stream_fetch)(self.connection.pointer(), self.handle.handle.as_ptr()) };
-        match Reply::checked(&api, pointer) {
-            Ok(reply) if reply.bytes().is_empty() => {
-                self.ended = true;
-                Ok(None)
-            }
-            Ok(reply) => Ok(Some(reply)),
-            Err(message) => {
-                self.ended = true;
-                Err(message)
-            }
-        }
-    }
-}
-
-impl Drop for ResultStream<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            // SAFETY: connection and stream are open; the stream's handle is destroyed after this.
-            unsafe {
-                (self.connection.api.stream_cancel)(self.connection.pointer(), self.handle.handle.as_ptr())
-            }
-        }
     }
 }
 

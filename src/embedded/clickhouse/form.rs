@@ -5,7 +5,9 @@ use axum::extract::{FromRequest, Multipart};
 use axum::http::{HeaderMap, header};
 use http_body_util::Limited;
 use hyper::body::Incoming;
+use tokio_stream::wrappers::ReceiverStream;
 
+use super::body;
 use super::exception::{Code, Exception};
 
 /// Bytes of a whole form.
@@ -27,6 +29,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 /// It is broken or too large, or has files: tables sent along with a query are not supported.
 pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(String, String)>, Exception> {
     let (parts, body) = request.into_parts();
+    let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
     let request = hyper::Request::from_parts(parts, Body::new(Limited::new(body, MAX_FORM)));
     let broken =
         |reason: String| Exception::new(Code::BadArguments, format_args!("Cannot read the form: {reason}"));

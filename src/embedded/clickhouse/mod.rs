@@ -115,8 +115,7 @@ async fn close(service: &Arc<Service>) {
     }
     service.sessions.clear();
     let engine = Arc::clone(&service.engine);
-    match timeout(ENGINE_CLOSES, spawn_blocking(move || engine.close())).await {
-        Ok(Ok(true)) => {}
-        _ => tracing::warn!("the engine did not close in time; what was acknowledged is stored"),
+    if timeout(ENGINE_CLOSES, spawn_blocking(move || engine.close())).await.is_err() {
+        tracing::warn!("the engine did not close in time; what was acknowledged is stored");
     }
 }

@@ -53,9 +53,25 @@ pub(super) fn begins_with(text: &[u8], keywords: &[&[u8]]) -> bool {
 /// The name after FORMAT at the end of a statement that returns rows.
 pub(super) fn output_format(text: &[u8]) -> Option<&str> {
     let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    tokens.windows(2).rev().find_map(|pair| match pair {
-        [keyword, name] if keyword.depth == 0 && keyword.is(b"FORMAT") && name.word => as_str(name.text),
-        _ => None,
+    format_clause(&tokens).and_then(|(_, name)| as_str(name.text))
+}
+
+/// Has a SELECT write its result to a file of the client, which the engine's client does in any format, block by block.
+pub(super) fn into_file(text: &[u8], path: &str) -> Vec<u8> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    let end = tokens.iter().rfind(|token| !token.is(b";")).map_or(0, |token| token.end);
+    let position = format_clause(&tokens).map_or(end, |(keyword, _)| keyword.start);
+    let (before, after) = text.split_at_checked(position).unwrap_or((text, b""));
+    [before, format!(" INTO OUTFILE '{path}' APPEND COMPRESSION 'none' ").as_bytes(), after].concat()
+}
+
+/// The keyword FORMAT and the name after it. A column may have the name `format`: the clause comes last, but for SETTINGS.
+fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Token<'a>)> {
+    let is_last = |next: Option<&Token<'_>>| next.is_none_or(|next| next.is(b";") || next.is(b"SETTINGS"));
+    tokens.iter().enumerate().rev().find_map(|(index, keyword)| {
+        let name = tokens.get(index + 1).filter(|name| name.word)?;
+        let found = keyword.depth == 0 && keyword.is(b"FORMAT") && is_last(tokens.get(index + 2));
+        found.then_some((*keyword, *name))
     })
 }
 
@@ -365,6 +381,24 @@ mod tests {
         assert_eq!(output_format(b"SELECT 1 FORMAT JSON SETTINGS a = 1;"), Some("JSON"));
         assert_eq!(output_format(b"SELECT 'FORMAT CSV' /* FORMAT XML */"), None);
         assert_eq!(output_format(b"SELECT format('{}', 1)"), None);
+        assert_eq!(output_format(b"SELECT format FROM t"), None);
+        assert_eq!(output_format(b"SELECT format FROM t FORMAT CSV -- c"), Some("CSV"));
+    }
+
+    #[test]
+    fn a_result_is_sent_to_a_file_wherever_its_clauses_end() {
+        let cases = [
+            ("SELECT 1", "SELECT 1>>"),
+            ("SELECT 1 -- c", "SELECT 1>> -- c"),
+            ("SELECT 1; ; -- c", "SELECT 1>>; ; -- c"),
+            ("(SELECT 1) FORMAT JSON;", "(SELECT 1) >>FORMAT JSON;"),
+            ("SELECT format FROM t SETTINGS a = 1", "SELECT format FROM t SETTINGS a = 1>>"),
+            ("SELECT 1 FORMAT CSV SETTINGS a = 1", "SELECT 1 >>FORMAT CSV SETTINGS a = 1"),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.replace(">>", " INTO OUTFILE '/dev/fd/3' APPEND COMPRESSION 'none' ");
+            assert_eq!(String::from_utf8(into_file(text.as_bytes(), "/dev/fd/3")).unwrap(), expected);
+        }
     }
 
     #[test]

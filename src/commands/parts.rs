@@ -1,0 +1,75 @@
+//! The embedded parts of a server: one for each service that has no URL.
+
+use std::ffi::OsString;
+
+use super::services::Services;
+use crate::embedded::EmbeddedError;
+use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
+use crate::http::health::{LocalParts, PartHealth};
+use crate::settings::{EngineOptions, ServeOptions};
+
+pub const BROKER: &str = "broker";
+pub const REGISTRY: &str = "registry";
+pub const CLICKHOUSE: &str = "clickhouse";
+
+/// Starts the parts that are needed; `log` are the log options that they take over.
+pub async fn start(
+    options: &ServeOptions,
+    services: &Services,
+    log: &[OsString],
+) -> Result<Supervisor, EmbeddedError> {
+    let executable = std::env::current_exe().map_err(|error| EmbeddedError::Failed {
+        part: "server",
+        reason: format!("it does not know its own binary: {error}"),
+    })?;
+    let listen = &options.embedded;
+    let specs = [
+        (services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new()),
+        (services.schema_registry_url.is_none(), REGISTRY, listen.embedded_registry_listen, Vec::new()),
+        (
+            services.clickhouse_url.is_none(),
+            CLICKHOUSE,
+            listen.embedded_clickhouse_listen,
+            engine_arguments(&options.engine),
+        ),
+    ];
+    let needed = specs.into_iter().filter(|(needed, ..)| *needed);
+    let specs = needed
+        .map(|(_, name, listen, arguments)| PartSpec {
+            name,
+            arguments,
+            listen,
+            data_dir: options.data_dir.join(name),
+        })
+        .collect();
+    Supervisor::start(Program::new(executable, log.to_vec()), specs).await
+}
+
+/// What tells how the parts are, for `/readyz`.
+pub fn local_parts(supervisor: &Supervisor) -> LocalParts {
+    let states = supervisor.watch();
+    Box::new(move || {
+        let health = |status| match status {
+            PartStatus::Ready { .. } => PartHealth::ready(),
+            PartStatus::Starting => PartHealth::not_ready("starting"),
+            PartStatus::Restarting { reason, .. } => {
+                PartHealth::not_ready(format!("it ended and is being started again: {reason}"))
+            }
+            PartStatus::Stopped => PartHealth::not_ready("stopped"),
+        };
+        states.current().into_iter().map(|part| (part.name.to_owned(), health(part.status))).collect()
+    })
+}
+
+fn engine_arguments(engine: &EngineOptions) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![
+        "--clickhouse-connections".into(),
+        engine.clickhouse_connections.to_string().into(),
+        "--clickhouse-cors-origins".into(),
+        engine.clickhouse_cors_origins.join(",").into(),
+    ];
+    if let Some(library) = &engine.clickhouse_library {
+        arguments.extend(["--clickhouse-library".into(), library.clone().into_os_string()]);
+    }
+    arguments
+}

@@ -1,0 +1,137 @@
+//! Which services a server uses: those given by option or by a variable that people have set anyway, the others embedded.
+
+use url::Url;
+
+use crate::settings::{Secret, ServiceOptions};
+
+/// The topic of the accepted rounds, unless told otherwise.
+const DEFAULT_TOPIC: &str = "staging-bets";
+
+/// The ClickHouse database, unless told otherwise.
+const DEFAULT_DATABASE: &str = "game_data";
+
+/// ClickHouse's HTTP port, where only a host is named.
+const CLICKHOUSE_PORT: &str = "8123";
+
+/// What was decided about the services.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// None: embedded. So for the other two.
+    pub kafka_brokers: Option<String>,
+    pub schema_registry_url: Option<Url>,
+    pub clickhouse_url: Option<Url>,
+    pub topic: String,
+    pub dead_letter_topic: String,
+    pub clickhouse_user: Option<String>,
+    pub clickhouse_password: Option<Secret>,
+    pub database: String,
+}
+
+impl Services {
+    /// Decides from the options, and from the variables of others that `variable` looks up.
+    ///
+    /// # Errors
+    /// A value cannot be used: one line that names the option or variable.
+    pub fn decide(options: &ServiceOptions, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let given = |option: &Option<String>, name: &str| {
+            option.clone().or_else(|| variable(name)).filter(|value| !value.is_empty())
+        };
+        let topic = given(&options.kafka_topic, "KAFKA_TOPIC").unwrap_or_else(|| DEFAULT_TOPIC.to_owned());
+        check_topic(&topic)?;
+        let schema_registry_url = match &options.schema_registry_url {
+            Some(url) => Some(url.clone()),
+            None => {
+                variable("SCHEMA_REGISTRY_URL").map(|url| parse_url("SCHEMA_REGISTRY_URL", &url)).transpose()?
+            }
+        };
+        let clickhouse_url = match &options.clickhouse_url {
+            Some(url) => Some(url.clone()),
+            None => clickhouse_url(&variable)?,
+        };
+        for (name, url) in [("--schema-registry-url", &schema_registry_url), ("--clickhouse-url", &clickhouse_url)] {
+            if let Some(url) = url.as_ref().filter(|url| !matches!(url.scheme(), "http" | "https")) {
+                return Err(format!("{name} {url} is not an http:// or https:// URL"));
+            }
+        }
+        let password = variable("CLICKHOUSE_PASSWORD").filter(|text| !text.is_empty()).map(Secret::from);
+        Ok(Self {
+            kafka_brokers: given(&options.kafka_brokers, "KAFKA_BROKER"),
+            schema_registry_url,
+            clickhouse_url,
+            dead_letter_topic: format!("{topic}-dlq"),
+            topic,
+            clickhouse_user: given(&options.clickhouse_user, "CLICKHOUSE_USER"),
+            clickhouse_password: options.clickhouse_password.clone().or(password),
+            database: given(&options.clickhouse_database, "CLICKHOUSE_DB")
+                .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+        })
+    }
+}
+
+/// Kafka's rule for names, short enough for `-dlq` behind it.
+fn check_topic(topic: &str) -> Result<(), String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if topic.bytes().all(legal) && (1..=240).contains(&topic.len()) && topic != "." && topic != ".." {
+        return Ok(());
+    }
+    Err(format!("--kafka-topic {topic:?} is not a topic name: 1 to 240 letters, digits, '.', '_' and '-'"))
+}
+
+fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Url>, String> {
+    let Some(host) = variable("CLICKHOUSE_HOST").filter(|host| !host.is_empty()) else { return Ok(None) };
+    if host.contains("://") {
+        return parse_url("CLICKHOUSE_HOST", &host).map(Some);
+    }
+    let port = variable("CLICKHOUSE_PORT").unwrap_or_else(|| CLICKHOUSE_PORT.to_owned());
+    if port == "9000" {
+        return Err("CLICKHOUSE_PORT 9000 is ClickHouse's native protocol: give its HTTP port (8123)".to_owned());
+    }
+    parse_url("CLICKHOUSE_HOST with CLICKHOUSE_PORT", &format!("http://{host}:{port}")).map(Some)
+}
+
+fn parse_url(name: &str, text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| format!("{name} {text:?} is not a URL: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::settings::{Cli, Command};
+
+    fn decide(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Services, String> {
+        let cli = Cli::try_parse_from([&["roundhouse", "serve"], arguments].concat()).unwrap();
+        let Command::Serve(options) = cli.command else { panic!("not serve") };
+        Services::decide(&options.services, |name| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn nothing_given_means_all_embedded() {
+        let services = decide(&[], &[]).unwrap();
+        assert!(services.kafka_brokers.is_none() && services.schema_registry_url.is_none());
+        assert!(services.clickhouse_url.is_none());
+        assert_eq!((services.topic.as_str(), services.database.as_str()), ("staging-bets", "game_data"));
+        assert_eq!(services.dead_letter_topic, "staging-bets-dlq");
+    }
+
+    #[test]
+    fn the_variables_people_have_set_count_behind_the_options() {
+        let variables =
+            [("KAFKA_BROKER", "kafka:9092"), ("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_DB", "rounds")];
+        let services = decide(&["--kafka-brokers", "other:1"], &variables).unwrap();
+        assert_eq!(services.kafka_brokers.as_deref(), Some("other:1"));
+        assert_eq!(services.clickhouse_url.unwrap().as_str(), "http://warehouse:8123/");
+        assert_eq!(services.database, "rounds");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named() {
+        let native = [("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_PORT", "9000")];
+        assert!(decide(&[], &native).unwrap_err().contains("CLICKHOUSE_PORT"));
+        assert!(decide(&["--kafka-topic", "a b"], &[]).unwrap_err().contains("--kafka-topic"));
+        assert!(decide(&["--clickhouse-url", "tcp://x:9000"], &[]).unwrap_err().contains("--clickhouse-url"));
+    }
+}

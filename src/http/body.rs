@@ -1,0 +1,102 @@
+//! Bodies that are files: as they are or compressed, or as parts of a form.
+
+use std::time::Duration;
+
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use axum::body::{Body, Bytes};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use encoding_rs::Encoding;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::parameters::Parameters;
+use super::problem::Problem;
+
+/// What is read of a body that is refused, so that its sender gets to see why instead of a broken connection.
+const DRAIN_BYTES: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of a piece that comes out of a decompressor.
+const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
+
+/// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>).
+pub fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
+    let Some(label) = parameters.one("encoding")? else { return Ok(None) };
+    Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
+        Problem::parameter("encoding", "a label of the WHATWG Encoding Standard, such as utf-16le")
+    })
+}
+
+/// Whether the request is a form.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.to_ascii_lowercase().starts_with("multipart/form-data")
+}
+
+/// Begins to read a form.
+///
+/// # Errors
+/// It is compressed, or no form.
+pub async fn read_form(request: Request) -> Result<Multipart, Problem> {
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        let detail = "a form cannot be compressed: send the file as the body, with Content-Encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
+    }
+    let form = Multipart::from_request(request, &()).await;
+    form.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_form", error.body_text()))
+}
+
+/// The form ended too early, or is none.
+pub fn broken_form(error: &MultipartError) -> Problem {
+    let detail = format!("the form is not complete: {}; sending it again counts nothing twice", error.body_text());
+    Problem::new(StatusCode::BAD_REQUEST, "bad_form", detail)
+}
+
+/// The form has no file.
+pub fn no_file() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "no_file", "the form has no file: curl -F file=@rounds.csv")
+}
+
+/// Returns the body as it was before it was compressed; the limit on its size counts what comes out.
+pub fn decompressed(headers: &HeaderMap, body: Body) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
+    let body = body.into_data_stream().map_err(std::io::Error::other);
+    let piece = DECOMPRESSED_PIECE_BYTES;
+    match encoding.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("identity" | "") => Ok(body.boxed()),
+        Some("gzip" | "x-gzip") => {
+            let mut decoder = GzipDecoder::new(StreamReader::new(body));
+            decoder.multiple_members(true);
+            Ok(ReaderStream::with_capacity(decoder, piece).boxed())
+        }
+        Some("zstd") => {
+            let mut decoder = ZstdDecoder::new(StreamReader::new(body));
+            decoder.multiple_members(true);
+            Ok(ReaderStream::with_capacity(decoder, piece).boxed())
+        }
+        Some(other) => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_encoding",
+            format!("Content-Encoding {other:?} is not taken: send gzip, zstd or none"),
+        )),
+    }
+}
+
+/// Reads on, within bounds, so that the answer reaches a client that is still sending.
+pub async fn drain(mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin) {
+    let mut rest = DRAIN_BYTES;
+    let draining = async {
+        while let Some(Ok(piece)) = body.next().await {
+            rest = rest.saturating_sub(piece.len());
+            if rest == 0 {
+                break;
+            }
+        }
+    };
+    // Past the bound the connection breaks off, as it would have at once.
+    let _ = tokio::time::timeout(DRAIN_TIME, draining).await;
+}
+

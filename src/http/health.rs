@@ -1,0 +1,126 @@
+//! Whether the process lives, and whether each part that it needs does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::state::AppState;
+use crate::kafka::Kafka;
+use crate::loader::run::LoaderState;
+use crate::registry::Registry;
+use crate::warehouse::client::Warehouse;
+
+/// How long a part may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How one part is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartHealth {
+    pub ready: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl PartHealth {
+    pub fn ready() -> Self {
+        Self { ready: true, reason: None }
+    }
+
+    pub fn not_ready(reason: impl Into<String>) -> Self {
+        Self { ready: false, reason: Some(reason.into()) }
+    }
+}
+
+/// Tells how parts are that this process runs.
+pub type LocalParts = Box<dyn Fn() -> Vec<(String, PartHealth)> + Send + Sync>;
+
+/// What readiness is made of.
+pub struct Readiness {
+    pub kafka: Kafka,
+    pub topic: String,
+    pub registry: Registry,
+    pub warehouse: Warehouse,
+    pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
+    pub local_parts: LocalParts,
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Readiness {
+    /// Asks each part.
+    pub async fn check(&self) -> BTreeMap<String, PartHealth> {
+        let (broker, registry, clickhouse) = tokio::join!(
+            probe("the broker does not answer", self.kafka.watermarks(&self.topic)),
+            probe("the registry does not answer", self.registry.ping()),
+            probe("ClickHouse does not answer", self.warehouse.ping()),
+        );
+        let mut parts: BTreeMap<String, PartHealth> = (self.local_parts)().into_iter().collect();
+        for (name, state) in &self.loaders {
+            parts.insert((*name).to_owned(), loader_health(&state.borrow()));
+        }
+        for (name, health) in [("broker", broker), ("registry", registry), ("clickhouse", clickhouse)] {
+            // That it does not answer says more than that its process runs; that its process is gone says why.
+            match parts.get(name) {
+                Some(local) if !local.ready => {}
+                _ => drop(parts.insert(name.to_owned(), health)),
+            }
+        }
+        parts
+    }
+}
+
+async fn probe<T, E: fmt::Display>(failure: &str, answer: impl Future<Output = Result<T, E>>) -> PartHealth {
+    match tokio::time::timeout(PROBE_TIMEOUT, answer).await {
+        Ok(Ok(_)) => PartHealth::ready(),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, failure);
+            PartHealth::not_ready(failure)
+        }
+        Err(_) => PartHealth::not_ready(format!("{failure} within {} seconds", PROBE_TIMEOUT.as_secs())),
+    }
+}
+
+fn loader_health(state: &LoaderState) -> PartHealth {
+    match state {
+        LoaderState::Running => PartHealth::ready(),
+        LoaderState::Starting => PartHealth::not_ready("starting"),
+        LoaderState::Waiting(reason) => {
+            tracing::debug!(reason, "the loader waits");
+            PartHealth::not_ready("interrupted; it tries again by itself")
+        }
+        LoaderState::Stopped(reason) => PartHealth::not_ready(reason.clone()),
+    }
+}
+
+/// `GET /healthz`: the process lives.
+pub async fn healthz() -> Json<serde_json::Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// `GET /readyz`: 200 if every part is ready, else 503; each part with its reason.
+pub async fn readyz(State(state): State<AppState>) -> Response {
+    let parts = state.readiness.check().await;
+    let ready = parts.values().all(|part| part.ready);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = Json(json!({ "ready": ready, "parts": parts }));
+    if ready {
+        return (status, body).into_response();
+    }
+    super::problem::Problem::new(status, "not_ready", "not every part is ready")
+        .with("ready", false)
+        .with("parts", serde_json::to_value(parts).unwrap_or_default())
+        .into_response()
+}

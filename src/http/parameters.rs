@@ -1,0 +1,84 @@
+//! Query parameters, taken by name; one that nobody takes is an error.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::problem::Problem;
+
+/// Bytes of a query string.
+const MAX_QUERY_BYTES: usize = 16_384;
+
+/// The parameters of one request that were not taken yet.
+#[derive(Debug, Default)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Takes all values of a repeatable parameter.
+    pub fn all(&mut self, name: &str) -> Vec<String> {
+        let (taken, rest) = std::mem::take(&mut self.0).into_iter().partition(|(key, _)| key == name);
+        self.0 = rest;
+        let taken: Vec<(String, String)> = taken;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Takes a parameter that may be given once.
+    ///
+    /// # Errors
+    /// It is given twice.
+    pub fn one(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut values = self.all(name);
+        match values.len() {
+            0 | 1 => Ok(values.pop()),
+            _ => Err(Problem::parameter(name, "it may be given once")),
+        }
+    }
+
+    /// Takes a whole number between two bounds.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn number(&mut self, name: &str, default: u64, bounds: std::ops::RangeInclusive<u64>) -> Result<u64, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(default) };
+        text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+            Problem::parameter(name, format!("a whole number from {} to {}", bounds.start(), bounds.end()))
+        })
+    }
+
+    /// Takes `true` or `false`.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)?.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(Problem::parameter(name, "true or false")),
+        }
+    }
+
+    /// Checks that every parameter was taken.
+    ///
+    /// # Errors
+    /// One was not: it is unknown here.
+    pub fn finish(self, known: &str) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                let shown: String = name.chars().take(100).collect();
+                Err(Problem::parameter(&shown, format!("unknown here; known are {known}")))
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        if query.len() > MAX_QUERY_BYTES {
+            return Err(Problem::parameter("(all)", format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
+        }
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}

@@ -1,0 +1,210 @@
+//! Errors as `application/problem+json` (RFC 9457): what is wrong, where, and what to do; never an inner detail.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::ingest::FileError;
+use crate::ingest::body::BodyError;
+use crate::ingest::upload::{Progress, UploadError};
+use crate::reconcile::SubmitError;
+use crate::warehouse::client::WarehouseError;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// An answer that is an error.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// Stable: clients may rely on it.
+    code: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), members: Map::new(), cause: None }
+    }
+
+    /// A parameter that cannot be used.
+    pub fn parameter(name: &str, detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("parameter {name}: {detail}"))
+            .with("parameter", name)
+    }
+
+    /// Something of ours does not answer: a fixed sentence for the client, the cause for the log.
+    pub fn unavailable(code: &'static str, detail: &str, cause: impl ToString) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// Adds a member.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn body(&self, instance: &str) -> Value {
+        let mut members = self.members.clone();
+        members.insert("type".to_owned(), json!(format!("urn:roundhouse:problem:{}", self.code)));
+        members.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
+        members.insert("status".to_owned(), json!(self.status.as_u16()));
+        members.insert("code".to_owned(), json!(self.code));
+        members.insert("detail".to_owned(), json!(self.detail));
+        members.insert("instance".to_owned(), json!(instance));
+        Value::Object(members)
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is written by [`render`], which knows what was asked.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives every error its body, also those that the framework answers (no such path, wrong method), and logs causes once.
+pub async fn render(request: Request, next: Next) -> Response {
+    let instance = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let problem = match parts.extensions.remove::<Problem>() {
+        Some(problem) => problem,
+        None => from_framework(status, &method, body).await,
+    };
+    if status.is_server_error() {
+        tracing::error!(path = instance, %status, code = problem.code, cause = problem.cause, "{}", problem.detail);
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    Response::from_parts(parts, Body::from(problem.body(&instance).to_string()))
+}
+
+async fn from_framework(status: StatusCode, method: &axum::http::Method, body: Body) -> Problem {
+    match status {
+        StatusCode::NOT_FOUND => Problem::new(status, "no_such_path", "there is nothing at this path"),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            status,
+            "method_not_allowed",
+            format!("{method} is not for this path: the Allow header says what is"),
+        ),
+        _ => {
+            // The framework's own words about a request that it could not take apart.
+            let text = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
+            Problem::new(status, "bad_request", String::from_utf8_lossy(&text).into_owned())
+        }
+    }
+}
+
+impl From<WarehouseError> for Problem {
+    fn from(error: WarehouseError) -> Self {
+        Self::unavailable("clickhouse_unavailable", "ClickHouse does not answer: try again soon", error)
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            UploadError::File { source, progress } => file_problem(&source, detail).with_progress(progress),
+            UploadError::Rejected { reject, progress } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "row_rejected", detail)
+                    .with("line", reject.line)
+                    .with("column", reject.column)
+                    .with("reject_code", reject.code)
+                    .with_progress(progress)
+            }
+            UploadError::BrokenOff { progress, .. } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "broken_off",
+                format!("{detail}; sending the file again counts nothing twice"),
+            )
+            .with_progress(progress),
+            UploadError::TooLarge { limit } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+            }
+            UploadError::TooMany { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_uploads", detail).with("limit", limit)
+            }
+            UploadError::Broker { reason, acknowledged } => Self::unavailable(
+                "broker_unavailable",
+                "the broker does not take all rows: send the file again when it is back, nothing counts twice",
+                reason,
+            )
+            .with("acknowledged", acknowledged),
+            UploadError::Internal(cause) => {
+                Self::unavailable("internal", "the upload could not be worked on: try again", cause)
+            }
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SubmitError::Body(BodyError::BrokenOff { bytes, .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, "broken_off", detail).with("bytes", bytes)
+            }
+            SubmitError::Body(BodyError::TooLarge { limit }) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+            }
+            SubmitError::SpoolFull { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "spool_full", detail).with("limit_bytes", limit)
+            }
+            SubmitError::QueueFull { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)
+            }
+            SubmitError::Spool(cause) => {
+                Self::unavailable("internal", "the file could not be kept: try again", cause)
+            }
+            SubmitError::Warehouse(error) => error.into(),
+            SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping: try again", ""),
+        }
+    }
+}
+
+impl Problem {
+    fn with_progress(self, progress: Progress) -> Self {
+        self.with("bytes", progress.bytes)
+            .with("rows", progress.rows)
+            .with("accepted", progress.accepted)
+            .with("rejected", progress.rejected)
+    }
+}
+
+fn file_problem(error: &FileError, detail: String) -> Problem {
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    match error {
+        FileError::NotText { .. } => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_text", detail),
+        FileError::Empty { .. } => Problem::new(unprocessable, "empty_file", detail),
+        FileError::NotCsv { .. } => Problem::new(unprocessable, "not_csv", detail).with("line", 1),
+        FileError::MissingColumns { missing, found } => Problem::new(unprocessable, "missing_columns", detail)
+            .with("missing", missing.clone())
+            .with("found", found.clone()),
+        FileError::DuplicateColumn { name } => {
+            Problem::new(unprocessable, "duplicate_column", detail).with("column", name.clone())
+        }
+        FileError::LineTooLong { line, limit } => Problem::new(StatusCode::BAD_REQUEST, "line_too_long", detail)
+            .with("line", *line)
+            .with("limit_bytes", *limit),
+    }
+}

@@ -1,0 +1,33 @@
+//! The index of the API.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use tower_http::normalize_path::NormalizePath;
+use tower_http::trace::TraceLayer;
+
+use super::state::AppState;
+use super::{aggregates, auth, health, problem, reconcile, upload};
+use crate::settings::ApiKey;
+
+/// Builds the API. Paths answer with and without a slash at their end.
+pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
+    let keys: Arc<[ApiKey]> = keys.into();
+    let api = Router::new()
+        // The reader of the body counts its bytes.
+        .route("/uploadcsv", post(upload::upload_csv).layer(DefaultBodyLimit::disable()))
+        .route("/aggregates", get(aggregates::aggregates))
+        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
+        .route("/reconcile/{id}", get(reconcile::show))
+        .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
+    let router = Router::new()
+        .merge(api)
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(state)
+        .layer(middleware::from_fn(problem::render))
+        .layer(TraceLayer::new_for_http());
+    NormalizePath::trim_trailing_slash(router)
+}

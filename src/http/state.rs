@@ -1,0 +1,21 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::health::Readiness;
+use crate::ingest::upload::Uploader;
+use crate::reconcile::Reconciler;
+use crate::warehouse::client::Warehouse;
+
+/// Everything a handler may use; a clone is cheap.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub uploader: Arc<Uploader>,
+    pub reconciler: Arc<Reconciler>,
+    pub warehouse: Warehouse,
+    pub topic: Arc<str>,
+    pub readiness: Arc<Readiness>,
+    pub query_timeout: Duration,
+    pub visible_timeout: Duration,
+}

@@ -1,0 +1,12 @@
+"""Prints docker-compose.yml as JSON, once the Compose Specification's own types have taken it: FILE."""
+
+import json
+import sys
+
+import yaml
+from compose_spec import PyCompose
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    model = yaml.safe_load(file)
+PyCompose.from_json(json.dumps(model))
+print(json.dumps(model))

@@ -1,0 +1,103 @@
+//! What is too large, damaged, or too much.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+
+use super::{ClickHouse, read};
+
+/// Sends bytes and returns what comes back before the connection closes.
+fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(clickhouse.part.address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let _ = socket.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn heads_and_statements_have_their_limits() {
+    let clickhouse = ClickHouse::start();
+    let long = "x".repeat(200_000);
+    let answer = raw(
+        &clickhouse,
+        format!("GET /?query=SELECT+1&a={long} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    );
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let answer =
+        raw(&clickhouse, format!("GET /ping HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let many: String = (0..200).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let answer = raw(&clickhouse, format!("GET /ping HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(raw(&clickhouse, b"nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
+
+    let reply = clickhouse.post(&[], format!("SELECT '{}'", "x".repeat(17 << 20))).await;
+    reply.exception(229, 413);
+    let reply = clickhouse.post(&[], format!("SELECT length('{}')", "x".repeat(200_000))).await;
+    assert_eq!(reply.text(), "200000\n");
+    let reply = clickhouse.post(&[], format!("SELECT length('{}')", "x".repeat(300_000))).await;
+    reply.exception(62, 400);
+    let more = [("max_query_size", "1000000")];
+    let reply = clickhouse.post(&more, format!("SELECT length('{}')", "x".repeat(300_000))).await;
+    assert_eq!(reply.text(), "300000\n");
+    let form = reqwest::multipart::Form::new().text("query", "x".repeat(17 << 20));
+    read(clickhouse.request(Method::POST, &[]).multipart(form)).await.exception(36, 400);
+    assert_eq!(clickhouse.sql("SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn damaged_blocks_are_refused() {
+    let clickhouse = ClickHouse::start();
+    clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
+    let blocks = [("query", "INSERT INTO t FORMAT CSV"), ("decompress", "1")];
+    let mut huge = vec![0; 16];
+    huge.push(0x82);
+    huge.extend(u32::MAX.to_le_bytes());
+    huge.extend(1_u32.to_le_bytes());
+    clickhouse.post(&blocks, huge).await.exception(271, 500);
+    clickhouse.post(&blocks, vec![7; 1000]).await.exception(271, 500);
+    clickhouse.post(&blocks, vec![7; 10]).await.exception(33, 500);
+    assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "0");
+    assert_eq!(clickhouse.post(&[("compress", "1")], "SELECT 1").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_results_and_uploads() {
+    let clickhouse = ClickHouse::start();
+    clickhouse.sql("CREATE TABLE t (a UInt64) ENGINE = Null").await;
+    // Warm-up: what the engine keeps for its threads.
+    clickhouse.post(&[], "SELECT number, repeat('x', 100) FROM numbers(1000000)").await;
+    let before = resident_mib(clickhouse.part.pid());
+
+    // A result of 400 MB that the client reads slowly.
+    let query = "SELECT number, repeat('x', 100) FROM numbers(4000000) FORMAT RowBinary";
+    let mut response = clickhouse.request(Method::POST, &[]).body(query).send().await.unwrap();
+    let mut bytes = 0;
+    let mut most = 0;
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        bytes += chunk.len();
+        if bytes / (20 << 20) != (bytes - chunk.len()) / (20 << 20) {
+            most = most.max(resident_mib(clickhouse.part.pid()));
+        }
+    }
+    assert_eq!(bytes, 4_000_000 * 109);
+
+    // An upload of 400 MB.
+    let rows: Vec<u8> = (0..131_072_u64).flat_map(u64::to_le_bytes).collect();
+    let parts = futures_util::stream::iter((0..400).map(move |_| Ok::<_, std::io::Error>(rows.clone())));
+    let request = clickhouse.request(Method::POST, &[("query", "INSERT INTO t FORMAT RowBinary")]);
+    let reply = read(request.body(reqwest::Body::wrap_stream(parts))).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    most = most.max(resident_mib(clickhouse.part.pid()));
+    assert!(most < before + 200, "{before} MiB before, {most} MiB at most");
+}
+
+fn resident_mib(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10
+}
