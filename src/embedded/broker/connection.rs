@@ -1,0 +1,107 @@
+//! One client's connection: frames in, answers out in the order of their requests.
+//!
+//! Whatever comes over the port, a connection uses no more memory than it was sent bytes, and an end comes to one
+//! that stops in the middle of a request.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::api::{Answer, Broker, Refusal};
+
+/// Bytes of a request; Kafka's `socket.request.max.bytes`.
+const MAX_FRAME_BYTES: usize = 100 << 20;
+
+/// Bytes reserved before they arrived.
+const READ_AHEAD_BYTES: usize = 64 << 10;
+
+/// How long the rest of a request may take once it has begun.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the client may take to accept an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests that wait for the disk at the same time.
+const ANSWERS_AHEAD: usize = 16;
+
+/// Serves a client until it goes away or sends what is no request.
+pub(super) async fn serve(broker: Arc<Broker>, stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (reader, writer) = stream.into_split();
+    let (answers, waiting) = mpsc::channel(ANSWERS_AHEAD);
+    let (read, written) =
+        tokio::join!(read_requests(&broker, reader, answers), write_answers(writer, waiting));
+    read.and(written)
+}
+
+async fn read_requests(
+    broker: &Broker,
+    mut reader: OwnedReadHalf,
+    answers: mpsc::Sender<Answer>,
+) -> io::Result<()> {
+    while let Some(frame) = read_frame(&mut reader).await? {
+        match broker.answer(frame).await {
+            Ok(Answer::None) => {}
+            Ok(answer) => {
+                if answers.send(answer).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(refusal) => {
+                match refusal {
+                    Refusal::Failed(_) => tracing::warn!(%refusal, "connection closed"),
+                    _ => tracing::debug!(%refusal, "connection closed"),
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write_answers(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<Answer>) -> io::Result<()> {
+    while let Some(answer) = waiting.recv().await {
+        let bytes = match answer {
+            Answer::Now(bytes) => bytes,
+            Answer::Later(answer) => answer.await,
+            Answer::None => continue,
+        };
+        timeout(WRITE_TIMEOUT, writer.write_all(&bytes)).await??;
+    }
+    Ok(())
+}
+
+/// Reads a frame with its length; `None` when the client has gone away between two.
+async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<Option<Bytes>> {
+    let mut prefix = [0; 4];
+    if let Err(error) = reader.read_exact(&mut prefix).await {
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+    }
+    let length = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
+    if length > MAX_FRAME_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no request is that large"));
+    }
+    let mut frame = BytesMut::with_capacity(4 + length.min(READ_AHEAD_BYTES));
+    frame.extend_from_slice(&prefix);
+    timeout(FRAME_TIMEOUT, read_rest(reader, &mut frame, 4 + length)).await??;
+    Ok(Some(frame.freeze()))
+}
+
+async fn read_rest(reader: &mut OwnedReadHalf, frame: &mut BytesMut, bytes: usize) -> io::Result<()> {
+    let mut limited = reader.take((bytes - frame.len()) as u64);
+    while frame.len() < bytes {
+        // Grows by doubling, so never by more than has arrived.
+        frame.reserve((bytes - frame.len()).min(frame.len().max(READ_AHEAD_BYTES)));
+        if limited.read_buf(frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}

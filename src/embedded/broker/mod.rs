@@ -1,0 +1,167 @@
+//! The embedded Kafka broker: one node, for one machine, that keeps what it acknowledges.
+//!
+//! Two parts share the work. `nisshi` (formerly tansu, pinned: later versions want a newer compiler) keeps the
+//! [`catalogue`] of topics, groups and committed offsets in a SlateDB database, coordinates groups and writes answers.
+//! The [`log`] of records is ours, and so is all that reads requests, because nisshi 0.7.0-pre.2 with its own log
+//!
+//! - shows consumers records before they are on the disk, so that a crash can put others at the same offsets;
+//! - writes one file for every few milliseconds of a trickle (5,500 files for 24,000 records), and with every batch
+//!   again the map of all batches' times, so that each batch costs more than the one before;
+//! - fails a transaction, and with it a request, when two idempotent producers send at the same time;
+//! - answers an offset out of range with silence, and a waiting fetch up to 250 ms late;
+//! - keeps a deleted topic's committed offsets for the next topic of that name;
+//! - takes a length from the network for a number of bytes to allocate, and a topic's partition count as it comes.
+//!
+//! What holds: a record is acknowledged, and shown, once it is on the disk (`fdatasync`, one for all that came while
+//! the one before ran). The catalogue's files are synced likewise. Records are kept until their topic or they
+//! themselves are deleted; there is no retention. Every idempotent producer's last five batches per partition are known
+//! across restarts. Only topics that were created exist, none is made by asking for it. A batch has at most
+//! [`MAX_BATCH_BYTES`]; compressed ones are stored as they come.
+//!
+//! What is missing, and refused: transactions, more partitions for a topic that is there, changed configurations,
+//! authentication (it listens on loopback unless told otherwise). A group's first member waits half its
+//! `session.timeout.ms` for others before it gets partitions: use a short one (6 s).
+
+mod api;
+mod catalogue;
+mod connection;
+mod durable_files;
+mod fetch;
+mod groups;
+mod log;
+mod offsets;
+mod produce;
+mod requests;
+mod topics;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use self::api::Broker;
+use self::catalogue::Catalogue;
+use self::durable_files::DurableFiles;
+use self::log::Log;
+use super::EmbeddedError;
+use super::part::{Announcer, DirectoryLock};
+use crate::settings::BrokerOptions;
+
+/// The part's name, and that of the option that gives its address.
+const PART: &str = "broker";
+const LISTEN_OPTION: &str = "--embedded-kafka-listen";
+
+const CLUSTER_ID: &str = "roundhouse";
+const NODE_ID: i32 = 1;
+
+/// Bytes of one batch: a producer's `message.max.bytes` may be set up to it.
+const MAX_BATCH_BYTES: usize = 32 << 20;
+
+/// Connections at the same time; further ones wait.
+const MAX_CONNECTIONS: usize = 512;
+
+/// How long a stop waits for answers that are under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the broker until `stop`.
+///
+/// # Errors
+/// The address or the directory is taken or cannot be used, or the disk failed.
+pub async fn run(
+    options: &BrokerOptions,
+    announcer: &Announcer,
+    stop: CancellationToken,
+) -> Result<(), EmbeddedError> {
+    let _lock = DirectoryLock::take(&options.data_dir).await?;
+    let in_use = |error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error);
+    let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
+    let address = listener.local_addr().map_err(in_use)?;
+    let disk_failure = CancellationToken::new();
+    let broker = open(&options.data_dir, address, disk_failure.clone()).await?;
+    let tidying = tokio::spawn(broker.catalogue.clone().keep_tidy());
+    let connections = TaskTracker::new();
+    let accepting = tokio::spawn(accept(Arc::clone(&broker), listener, connections.clone(), stop.clone()));
+    announcer.ready(PART, address);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = disk_failure.cancelled() => return Err(failed("the disk failed a sync, see the log")),
+    }
+    let _ = accepting.await;
+    connections.close();
+    let _ = tokio::time::timeout(STOP_PATIENCE, connections.wait()).await;
+    tidying.abort();
+    broker.log.sync_all().map_err(|error| EmbeddedError::directory(&options.data_dir, error))?;
+    broker.catalogue.close().await.map_err(failed)
+}
+
+async fn open(
+    directory: &Path,
+    address: SocketAddr,
+    disk_failure: CancellationToken,
+) -> Result<Arc<Broker>, EmbeddedError> {
+    let files = DurableFiles::new(directory).map_err(|error| EmbeddedError::directory(directory, error))?;
+    let advertised = Url::parse(&format!("tcp://{address}")).map_err(|error| failed(error.to_string()))?;
+    let catalogue = Catalogue::open(Arc::new(files), advertised).await.map_err(failed)?;
+    let topics = catalogue.topics().await.map_err(failed)?;
+    let log = directory.join("log");
+    let log = tokio::task::spawn_blocking(move || Log::open(&log, &topics, disk_failure)).await;
+    let log = log.map_err(|error| failed(error.to_string()))?;
+    let log = log.map_err(|error| EmbeddedError::directory(directory, error))?;
+    Broker::new(catalogue, Arc::new(log)).map(Arc::new).map_err(failed)
+}
+
+/// Accepts connections until `stop`, which ends them too.
+async fn accept(
+    broker: Arc<Broker>,
+    listener: TcpListener,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accept_one(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                let serving = connection::serve(Arc::clone(&broker), stream);
+                let stop = stop.clone();
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        served = serving => if let Err(error) = served {
+                            tracing::debug!(%error, "connection ended");
+                        }
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file handles, say: the others must not starve.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn accept_one(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, slot))
+}
+
+fn failed(reason: impl Into<String>) -> EmbeddedError {
+    EmbeddedError::Failed { part: PART, reason: reason.into() }
+}

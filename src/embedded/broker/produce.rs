@@ -1,0 +1,109 @@
+//! Produce: batches in, an answer once they are on the disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nisshi_sans_io::ErrorCode;
+
+use super::MAX_BATCH_BYTES;
+use super::api::{Answer, Call};
+use super::log::{Appended, Batch, Log, Partition};
+use super::wire::{Malformed, Reader, Writer};
+
+struct TopicData {
+    name: String,
+    partitions: Vec<PartitionData>,
+}
+
+struct PartitionData {
+    number: i32,
+    records: Bytes,
+}
+
+struct Request {
+    transactional: bool,
+    acks: i16,
+    topics: Vec<TopicData>,
+}
+
+/// What became of the batch for one partition, before it is on the disk.
+struct Outcome {
+    number: i32,
+    appended: Result<(Arc<Partition>, Appended), ErrorCode>,
+}
+
+/// Appends the batches; the answer waits for the disk while the connection's next request is worked on.
+pub(super) async fn produce(log: &Arc<Log>, call: &Call, body: Bytes) -> Result<Answer, Malformed> {
+    let request = parse(Reader(body))?;
+    let acks = request.acks;
+    let log = Arc::clone(log);
+    let outcomes = tokio::task::spawn_blocking(move || append(&log, request)).await.map_err(|_| Malformed)?;
+    if acks == 0 {
+        return Ok(Answer::None);
+    }
+    let (version, correlation_id) = (call.version, call.correlation_id);
+    Ok(Answer::Later(Box::pin(async move { answer(version, correlation_id, outcomes).await })))
+}
+
+fn parse(mut reader: Reader) -> Result<Request, Malformed> {
+    let transactional = reader.string()?.is_some();
+    let acks = reader.i16()?;
+    let _timeout = reader.i32()?;
+    let topics = reader.array(|topic| {
+        let name = topic.text()?;
+        let partitions = topic.array(|partition| {
+            Ok(PartitionData { number: partition.i32()?, records: partition.bytes()?.unwrap_or_default() })
+        })?;
+        Ok(TopicData { name, partitions })
+    })?;
+    Ok(Request { transactional, acks, topics })
+}
+
+fn append(log: &Log, request: Request) -> Vec<(String, Vec<Outcome>)> {
+    let refusal = match (request.transactional, request.acks) {
+        (true, _) => Some(ErrorCode::InvalidTxnState),
+        (false, -1..=1) => None,
+        (false, _) => Some(ErrorCode::InvalidRequiredAcks),
+    };
+    let append_topic = |topic: TopicData| {
+        let outcome = |data: PartitionData| {
+            let appended = refusal.map_or(Ok(()), Err).and_then(|()| {
+                let partition =
+                    log.partition(&topic.name, data.number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+                let batch = Batch::from_producer(data.records, MAX_BATCH_BYTES)?;
+                let appended = partition.append(&batch)?;
+                Ok((partition, appended))
+            });
+            Outcome { number: data.number, appended }
+        };
+        let outcomes = topic.partitions.into_iter().map(outcome).collect();
+        (topic.name, outcomes)
+    };
+    request.topics.into_iter().map(append_topic).collect()
+}
+
+async fn answer(version: i16, correlation_id: i32, topics: Vec<(String, Vec<Outcome>)>) -> Bytes {
+    let mut answer = Writer::answer(correlation_id, 256);
+    answer.array(topics.len());
+    for (name, outcomes) in topics {
+        answer.string(&name).array(outcomes.len());
+        for outcome in outcomes {
+            let (error, base_offset, start) = match outcome.appended {
+                Ok((partition, appended)) => match partition.wait_until_safe(appended).await {
+                    Ok(()) => (ErrorCode::None, appended.base_offset, partition.start_offset()),
+                    Err(error) => (error, -1, -1),
+                },
+                Err(error) => (error, -1, -1),
+            };
+            answer.i32(outcome.number).i16(error.into()).i64(base_offset).i64(-1);
+            if version >= 5 {
+                answer.i64(start);
+            }
+            if version >= 8 {
+                answer.array(0).i16(-1);
+            }
+        }
+    }
+    answer.i32(0);
+    answer.finish()
+}

@@ -1,0 +1,232 @@
+//! Topics: made, deleted, described, shortened. The catalogue knows them, the log holds their records.
+
+use std::sync::Arc;
+
+use nisshi_sans_io::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use nisshi_sans_io::create_topics_response::CreatableTopicResult;
+use nisshi_sans_io::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use nisshi_sans_io::delete_topics_response::DeletableTopicResult;
+use nisshi_sans_io::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
+use nisshi_sans_io::{
+    ConfigResource, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode,
+};
+use uuid::Uuid;
+
+use super::MAX_BATCH_BYTES;
+use super::api::Broker;
+use super::log::TopicEntry;
+
+/// Partitions of a topic that does not say how many.
+const DEFAULT_PARTITIONS: i32 = 1;
+
+const MAX_PARTITIONS: i32 = 256;
+
+/// Bytes of a topic's name, as in Kafka.
+const MAX_NAME_BYTES: usize = 249;
+
+/// How every topic is configured: nothing of it can be changed.
+fn configuration() -> [(&'static str, String); 6] {
+    [
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", "-1".to_owned()),
+        ("retention.bytes", "-1".to_owned()),
+        ("compression.type", "producer".to_owned()),
+        ("message.timestamp.type", "CreateTime".to_owned()),
+        ("max.message.bytes", MAX_BATCH_BYTES.to_string()),
+    ]
+}
+
+/// Why a topic was not made.
+struct Refusal(ErrorCode, String);
+
+pub(super) async fn create(broker: &Broker, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let validate_only = request.validate_only.unwrap_or_default();
+    let mut results = Vec::new();
+    for topic in request.topics.unwrap_or_default() {
+        let result = CreatableTopicResult::default()
+            .name(topic.name.clone())
+            .topic_config_error_code(Some(0))
+            .configs(Some(Vec::new()));
+        results.push(match create_one(broker, topic, validate_only).await {
+            Ok((id, partitions)) => result
+                .topic_id(Some(id.into_bytes()))
+                .error_code(ErrorCode::None.into())
+                .error_message(None)
+                .num_partitions(Some(partitions))
+                .replication_factor(Some(1)),
+            Err(Refusal(code, reason)) => result
+                .topic_id(Some([0; 16]))
+                .error_code(code.into())
+                .error_message(Some(reason))
+                .num_partitions(Some(-1))
+                .replication_factor(Some(-1)),
+        });
+    }
+    CreateTopicsResponse::default().throttle_time_ms(Some(0)).topics(Some(results))
+}
+
+async fn create_one(
+    broker: &Broker,
+    topic: CreatableTopic,
+    validate_only: bool,
+) -> Result<(Uuid, i32), Refusal> {
+    let partitions = check(&topic)?;
+    let _one_at_a_time = broker.topic_changes.lock().await;
+    if broker.log.topic(&topic.name).is_some() {
+        return Err(Refusal(ErrorCode::TopicAlreadyExists, format!("topic {} exists", topic.name)));
+    }
+    if validate_only {
+        return Ok((Uuid::nil(), partitions));
+    }
+    let name = topic.name.clone();
+    let topic = CreatableTopic::default()
+        .name(topic.name)
+        .num_partitions(partitions)
+        .replication_factor(1)
+        .assignments(Some(Vec::new()))
+        .configs(Some(Vec::new()));
+    let failed = |code: ErrorCode| Refusal(code, "the topic cannot be stored".to_owned());
+    let id = broker.catalogue.create(topic).await.map_err(failed)?;
+    let entry = TopicEntry { name, id, partitions: partitions.unsigned_abs() };
+    let log = Arc::clone(&broker.log);
+    let added = tokio::task::spawn_blocking(move || log.add(&entry)).await.map_err(std::io::Error::other);
+    added.flatten().map_err(|error| {
+        tracing::error!(%error, "cannot make the files of a topic");
+        failed(ErrorCode::KafkaStorageError)
+    })?;
+    Ok((id, partitions))
+}
+
+/// Returns how many partitions a topic gets that can be made.
+fn check(topic: &CreatableTopic) -> Result<i32, Refusal> {
+    let name = &topic.name;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty()
+        || name.len() > MAX_NAME_BYTES
+        || name == "."
+        || name == ".."
+        || !name.bytes().all(legal)
+    {
+        let reason = "a topic's name has 1 to 249 ASCII letters, digits, '.', '_' and '-'".to_owned();
+        return Err(Refusal(ErrorCode::InvalidTopicException, reason));
+    }
+    let partitions = if topic.num_partitions == -1 { DEFAULT_PARTITIONS } else { topic.num_partitions };
+    if !(1..=MAX_PARTITIONS).contains(&partitions) {
+        return Err(Refusal(
+            ErrorCode::InvalidPartitions,
+            format!("a topic has 1 to {MAX_PARTITIONS} partitions"),
+        ));
+    }
+    if !matches!(topic.replication_factor, -1 | 1)
+        || topic.assignments.as_ref().is_some_and(|all| !all.is_empty())
+    {
+        let reason = "there is one broker: the replication factor is 1".to_owned();
+        return Err(Refusal(ErrorCode::InvalidReplicationFactor, reason));
+    }
+    topic.configs.iter().flatten().try_for_each(check_config)?;
+    Ok(partitions)
+}
+
+/// Refuses what would not be done, rather than to accept it and not to do it.
+fn check_config(config: &CreatableTopicConfig) -> Result<(), Refusal> {
+    let given = config.value.as_deref().unwrap_or_default();
+    let fixed = configuration().into_iter().find(|(name, _)| *name == config.name);
+    match fixed {
+        Some((_, value)) if value == given => Ok(()),
+        Some((name, value)) => {
+            Err(Refusal(ErrorCode::InvalidConfig, format!("{name} is always {value} in the embedded broker")))
+        }
+        None => Err(Refusal(ErrorCode::InvalidConfig, format!("the embedded broker has no {}", config.name))),
+    }
+}
+
+pub(super) async fn delete(broker: &Broker, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let mut results = Vec::new();
+    for name in request.topic_names.unwrap_or_default() {
+        let code = delete_one(broker, &name).await.err().unwrap_or(ErrorCode::None);
+        results.push(DeletableTopicResult::default().name(Some(name)).error_code(code.into()));
+    }
+    DeleteTopicsResponse::default().throttle_time_ms(Some(0)).responses(Some(results))
+}
+
+async fn delete_one(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
+    let _one_at_a_time = broker.topic_changes.lock().await;
+    broker.catalogue.delete(name).await?;
+    let (log, name) = (Arc::clone(&broker.log), name.to_owned());
+    let removed = tokio::task::spawn_blocking(move || log.remove(&name)).await.map_err(std::io::Error::other);
+    if let Err(error) = removed.flatten() {
+        tracing::warn!(%error, "files of a deleted topic stay until the next start");
+    }
+    Ok(())
+}
+
+pub(super) async fn delete_records(broker: &Broker, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let log = Arc::clone(&broker.log);
+    let shorten = move || {
+        let shorten_topic = |topic: nisshi_sans_io::delete_records_request::DeleteRecordsTopic| {
+            let shorten_partition =
+                |wanted: &nisshi_sans_io::delete_records_request::DeleteRecordsPartition| {
+                    let outcome = log
+                        .partition(&topic.name, wanted.partition_index)
+                        .ok_or(ErrorCode::UnknownTopicOrPartition)
+                        .and_then(|partition| {
+                            // -1 is the high watermark.
+                            let offset =
+                                if wanted.offset == -1 { partition.end_offset() } else { wanted.offset };
+                            partition.delete_before(offset).map(|()| partition.start_offset())
+                        });
+                    DeleteRecordsPartitionResult::default()
+                        .partition_index(wanted.partition_index)
+                        .low_watermark(outcome.unwrap_or(-1))
+                        .error_code(outcome.err().unwrap_or(ErrorCode::None).into())
+                };
+            let results = topic.partitions.iter().flatten().map(shorten_partition).collect();
+            DeleteRecordsTopicResult::default().name(topic.name.clone()).partitions(Some(results))
+        };
+        request.topics.unwrap_or_default().into_iter().map(shorten_topic).collect::<Vec<_>>()
+    };
+    let topics = tokio::task::spawn_blocking(shorten).await.unwrap_or_default();
+    DeleteRecordsResponse::default().throttle_time_ms(0).topics(Some(topics))
+}
+
+pub(super) fn describe(broker: &Broker, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let describe_one = |resource: nisshi_sans_io::describe_configs_request::DescribeConfigsResource| {
+        let wanted = |name: &str| {
+            resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == name))
+        };
+        let is_topic = ConfigResource::from(resource.resource_type) == ConfigResource::Topic;
+        let known = !is_topic || broker.log.topic(&resource.resource_name).is_some();
+        let code = if known { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+        let configs = configuration()
+            .into_iter()
+            .filter(|(name, _)| is_topic && known && wanted(name))
+            .map(|(name, value)| describe_value(name, value))
+            .collect();
+        DescribeConfigsResult::default()
+            .error_code(code.into())
+            .error_message((!known).then(|| code.to_string()))
+            .resource_type(resource.resource_type)
+            .resource_name(resource.resource_name)
+            .configs(Some(configs))
+    };
+    let results = request.resources.unwrap_or_default().into_iter().map(describe_one).collect();
+    DescribeConfigsResponse::default().throttle_time_ms(0).results(Some(results))
+}
+
+fn describe_value(name: &str, value: String) -> DescribeConfigsResourceResult {
+    /// Kafka's DEFAULT_CONFIG.
+    const DEFAULT: i8 = 5;
+    /// Kafka's STRING.
+    const TEXT: i8 = 2;
+    DescribeConfigsResourceResult::default()
+        .name(name.to_owned())
+        .value(Some(value))
+        .read_only(true)
+        .is_default(Some(true))
+        .config_source(Some(DEFAULT))
+        .is_sensitive(false)
+        .synonyms(Some(Vec::new()))
+        .config_type(Some(TEXT))
+        .documentation(None)
+}

@@ -1,0 +1,132 @@
+//! Bytes that are no requests: they cost their own connection, and nothing else.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use super::kafka::{PATIENCE, TestBroker, noise};
+
+/// Produces and reads back, as another client does.
+fn works(broker: &TestBroker, id: u64) {
+    let producer = broker.producer(&[]);
+    producer.send("others", 0, id, &id.to_be_bytes());
+    assert_eq!(producer.finish_acknowledged()[0].outcome, Ok(id as i64));
+    assert_eq!(broker.read_all("others", 1)[&0].last().unwrap(), &id.to_be_bytes());
+}
+
+fn connect(broker: &TestBroker) -> TcpStream {
+    let stream = TcpStream::connect(broker.part.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Mebibytes that the broker has resident, where the kernel tells.
+fn resident(broker: &TestBroker) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", broker.part.pid())).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).map_or(0, |kibibytes| kibibytes.parse::<u64>().unwrap() >> 10)
+}
+
+/// A request's frame: its length, key, version, correlation id, client and body.
+fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut request = [key.to_be_bytes(), version.to_be_bytes()].concat();
+    request.extend([0, 0, 0, 1, 0, 0]);
+    request.extend(body);
+    [&(request.len() as u32).to_be_bytes()[..], &request].concat()
+}
+
+#[test]
+fn bytes_that_are_no_request_end_their_connection_only() {
+    let broker = TestBroker::start();
+    broker.create_topic("others", 1).unwrap();
+    works(&broker, 0);
+    let before = resident(&broker);
+    let negative = (-1_i32).to_be_bytes().to_vec();
+    let two_gigabytes = [&i32::MAX.to_be_bytes()[..], &noise(1, 1_000)].concat();
+    let produce_with_huge_count = frame(0, 7, &[0xff, 0xff, 0, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]);
+    let fetch_with_huge_count = frame(1, 11, &[0x7f; 60]);
+    let metadata_with_huge_text = frame(3, 4, &[0, 0, 0, 1, 0x7f, 0xff, 1]);
+    let unknown_request = frame(999, 0, b"");
+    let http = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
+    let all = [
+        negative,
+        two_gigabytes,
+        produce_with_huge_count,
+        fetch_with_huge_count,
+        metadata_with_huge_text,
+        unknown_request,
+        http,
+    ];
+    for bytes in all {
+        let mut stream = connect(&broker);
+        stream.write_all(&bytes).unwrap();
+        let answered = stream.read_to_end(&mut Vec::new());
+        assert!(matches!(answered, Ok(0) | Err(_)), "{answered:?} for {bytes:?}");
+    }
+    works(&broker, 1);
+    let grown = resident(&broker).saturating_sub(before);
+    assert!(grown < 100, "{grown} MiB more");
+}
+
+#[test]
+fn noise_on_the_port_kills_nothing() {
+    let broker = TestBroker::start();
+    broker.create_topic("others", 1).unwrap();
+    works(&broker, 0);
+    for seed in 0..300_u64 {
+        let mut stream = connect(&broker);
+        let mut bytes = noise(seed, 300);
+        // Mostly requests that are known, in a version that is known, full of nonsense.
+        if seed % 4 != 0 {
+            bytes = frame((seed % 23) as i16, (seed / 23 % 6) as i16, &bytes);
+        }
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    works(&broker, 1);
+}
+
+#[test]
+fn half_requests_hold_nobody_up_and_take_no_memory() {
+    let broker = TestBroker::start();
+    broker.create_topic("others", 1).unwrap();
+    works(&broker, 0);
+    let before = resident(&broker);
+    let waiting: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = connect(&broker);
+            // The length of a request of 90 MiB, and its first bytes.
+            stream.write_all(&(90_u32 << 20).to_be_bytes()).unwrap();
+            stream.write_all(&[0, 0, 0, 7, 0, 0]).unwrap();
+            stream
+        })
+        .collect();
+    works(&broker, 1);
+    let grown = resident(&broker).saturating_sub(before);
+    assert!(grown < 100, "{grown} MiB more for {} half requests", waiting.len());
+}
+
+#[test]
+fn a_batch_that_was_damaged_on_its_way_is_refused() {
+    let broker = TestBroker::start();
+    broker.create_topic("others", 1).unwrap();
+    works(&broker, 0);
+    // A batch of the right form with a wrong checksum.
+    let mut batch = vec![0; 80];
+    batch[8..12].copy_from_slice(&68_u32.to_be_bytes());
+    batch[16] = 2;
+    batch[60] = 1;
+    let mut body = vec![0xff, 0xff, 0xff, 0xff, 0, 0, 0x75, 0x30, 0, 0, 0, 1, 0, 6];
+    body.extend(b"others");
+    body.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+    body.extend((batch.len() as u32).to_be_bytes());
+    body.extend(&batch);
+    let mut stream = connect(&broker);
+    stream.write_all(&frame(0, 7, &body)).unwrap();
+    let mut answer = [0; 32];
+    stream.read_exact(&mut answer).unwrap();
+    let error = i16::from_be_bytes([answer[28], answer[29]]);
+    assert_eq!(error, 2, "CORRUPT_MESSAGE in {answer:?}");
+    works(&broker, 1);
+}
