@@ -36,6 +36,8 @@ pub(super) fn router(store: Arc<Store>) -> Router {
         .route("/subjects/{subject}/versions", get(versions).post(register))
         .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
         .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
+        .route("/subjects/{subject}/versions/{version}/referencedby", get(referenced_by))
+        .route("/contexts", get(contexts))
         .route("/schemas/types", get(types))
         .route("/schemas/ids/{id}", get(schema_by_id))
         .route("/schemas/ids/{id}/schema", get(schema_text_by_id))
@@ -87,7 +89,6 @@ impl SchemaRequest {
     }
 }
 
-/// `null` for a schema is an empty object with nothing in it to Confluent's clients.
 type SchemaBody = Body<SchemaRequest>;
 
 async fn root() -> Json<Value> {
@@ -98,8 +99,14 @@ async fn types() -> Json<Value> {
     Json(json!(["AVRO"]))
 }
 
+/// There is the default context only.
+async fn contexts() -> Json<Value> {
+    Json(json!(["."]))
+}
+
 async fn subjects(State(store): Registry, parameters: Parameters) -> Answer {
-    Ok(Json(json!(store.state().subjects(&parameters.subject_prefix, parameters.visibility()))))
+    let subjects = store.state().subjects(&parameters.subject_prefix, parameters.visibility());
+    Ok(Json(json!(parameters.page(subjects))))
 }
 
 async fn register(State(store): Registry, subject: Subject, Body(request): SchemaBody) -> Answer {
@@ -124,8 +131,8 @@ async fn versions(State(store): Registry, subject: Subject, parameters: Paramete
     if versions.is_empty() {
         return Err(RegistryError::SubjectNotFound(subject.to_string()));
     }
-    let numbers: Vec<u32> = versions.into_iter().map(|(number, _)| number).collect();
-    Ok(Json(json!(numbers)))
+    let numbers = versions.into_iter().map(|(number, _)| number);
+    Ok(Json(json!(parameters.page(numbers))))
 }
 
 async fn version(
@@ -145,6 +152,12 @@ async fn version_schema(
     parameters: Parameters,
 ) -> Result<String, RegistryError> {
     Ok(store.version(&subject, version, parameters.visibility())?.schema.to_string())
+}
+
+/// There are no references.
+async fn referenced_by(State(store): Registry, subject: Subject, version: VersionSelector) -> Answer {
+    store.version(&subject, version, Visibility::Live)?;
+    Ok(Json(json!([])))
 }
 
 async fn delete_subject(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
@@ -174,15 +187,14 @@ async fn subjects_by_id(State(store): Registry, SchemaId(id): SchemaId, paramete
     schema_in_use(&store, id)?;
     let uses = store.state().uses(id, parameters.visibility());
     let subjects: BTreeSet<String> = uses.into_iter().map(|(subject, _)| subject).collect();
-    Ok(Json(json!(subjects)))
+    Ok(Json(json!(parameters.page(subjects))))
 }
 
 async fn versions_by_id(State(store): Registry, SchemaId(id): SchemaId, parameters: Parameters) -> Answer {
     schema_in_use(&store, id)?;
     let uses = store.state().uses(id, parameters.visibility());
-    let uses: Vec<Value> =
-        uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version })).collect();
-    Ok(Json(json!(uses)))
+    let uses = uses.into_iter().map(|(subject, version)| json!({ "subject": subject, "version": version }));
+    Ok(Json(json!(parameters.page(uses))))
 }
 
 async fn check_one(

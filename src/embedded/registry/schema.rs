@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use apache_avro::Schema;
 
-use super::{RegistryError, canonical, compatibility};
+use super::compatibility::{self, Level};
+use super::{RegistryError, canonical};
 
 /// A valid schema and the text by which it is known.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl AvroSchema {
             .map_err(|error| RegistryError::InvalidSchema(format!("not JSON: {error}")))?;
         let text = canonical::canonical(&value).map_err(RegistryError::InvalidSchema)?;
         let parsed = Self::read(&text)?;
-        compatibility::differences(&parsed, &parsed)?;
+        compatibility::conflicts(Level::Backward, &parsed, &parsed)?;
         Ok(Self { text: text.into(), parsed })
     }
 
