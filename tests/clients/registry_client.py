@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
-from confluent_kafka.schema_registry.schema_registry_client import ServerConfig
+from confluent_kafka.schema_registry.schema_registry_client import ConfigCompatibilityLevel, ServerConfig
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 SUBJECT = "python bets/ä-value"
@@ -72,7 +72,7 @@ def configured(client):
     assert client.get_config(SUBJECT).compatibility_level == "FULL_TRANSITIVE"
     client.delete_config(SUBJECT)
     refused(40408, client.get_config, SUBJECT)
-    assert client.set_config(config=ServerConfig(compatibility="NONE")).compatibility == "NONE"
+    client.set_config(config=ServerConfig(compatibility=ConfigCompatibilityLevel.NONE))
     assert client.get_compatibility() == "NONE"
     client.delete_config()
     assert client.get_compatibility() == "BACKWARD"

@@ -20,6 +20,11 @@ use crate::harness::part::Part;
 
 const LOG: &str = "schemas.jsonl";
 
+/// A client that opens a connection for each request: those to a killed registry are no use.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
+}
+
 async fn register(client: &reqwest::Client, url: &str, subject: &str, schema: &str) -> Option<u64> {
     let request = client.post(format!("{url}/subjects/{subject}/versions"));
     let response = request.json(&json!({ "schema": schema })).send().await.ok()?;
@@ -38,7 +43,7 @@ async fn register_until_killed(part: &mut Part, round: u32, deadly: usize, answe
     for number in 0..8 {
         let (url, answered, count, enough) = (part.url(), answered.clone(), count.clone(), enough.clone());
         clients.spawn(async move {
-            let client = reqwest::Client::new();
+            let client = client();
             for step in 0..10_000 {
                 let schema = record(&[(&format!("f_{round}_{number}_{step}"), "int")]);
                 let subject = format!("s-{round}-{number}-{step}");
@@ -67,7 +72,7 @@ async fn every_id_that_was_answered_survives_sigkill_and_belongs_to_one_schema()
         register_until_killed(&mut part, round, random.random_range(1..80), &answered).await;
         part.restart();
     }
-    let client = reqwest::Client::new();
+    let client = client();
     let answered = answered.lock().unwrap().clone();
     let mut owners: HashMap<u64, &str> = HashMap::new();
     for (schema, &id) in &answered {
@@ -88,7 +93,7 @@ async fn every_id_that_was_answered_survives_sigkill_and_belongs_to_one_schema()
 async fn a_torn_last_line_is_cut_off_and_its_id_given_to_the_next() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
-    let client = reqwest::Client::new();
+    let client = client();
     let first = register(&client, &part.url(), "s", r#""long""#).await;
     part.kill();
     let line = fs::read_to_string(directory.path().join(LOG)).unwrap().lines().last().unwrap().to_owned();
@@ -105,7 +110,7 @@ async fn a_torn_last_line_is_cut_off_and_its_id_given_to_the_next() {
 async fn a_damaged_file_stops_the_start_with_its_name_and_line() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
-    register(&reqwest::Client::new(), &part.url(), "s", r#""long""#).await;
+    register(&client(), &part.url(), "s", r#""long""#).await;
     part.kill();
     let path = directory.path().join(LOG);
     let text = fs::read_to_string(&path).unwrap().replace("long", "lung");
@@ -132,7 +137,7 @@ async fn a_write_that_fails_is_answered_50001_and_changes_nothing() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let Ok(Announcement::Ready { address }) = serde_json::from_str(&line) else { panic!("{line}") };
-    let (client, url) = (reqwest::Client::new(), format!("http://{address}"));
+    let (client, url) = (client(), format!("http://{address}"));
     let before = register(&client, &url, "before", r#""long""#).await.unwrap();
     let size = fs::metadata(directory.path().join(LOG)).unwrap().len();
 
