@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -55,9 +56,10 @@ async fn register_until_killed(part: &mut Part, round: u32, deadly: usize, answe
             }
         });
     }
-    enough.notified().await;
+    let notified = tokio::time::timeout(Duration::from_secs(60), enough.notified()).await;
     part.kill();
     clients.join_all().await;
+    notified.expect("enough answers");
 }
 
 #[tokio::test]
