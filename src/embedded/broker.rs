@@ -4,10 +4,6 @@ use super::EmbeddedError;
 use super::part::Announcer;
 use crate::settings::BrokerOptions;
 
-pub async fn run(
-    _options: &BrokerOptions,
-    _announcer: &Announcer,
-    _stop: CancellationToken,
-) -> Result<(), EmbeddedError> {
+pub async fn run(_options: &BrokerOptions, _announcer: &Announcer, _stop: CancellationToken) -> Result<(), EmbeddedError> {
     Err(EmbeddedError::Failed { part: "broker", reason: "under construction".to_owned() })
 }
