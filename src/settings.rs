@@ -145,12 +145,7 @@ pub struct EngineOptions {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
     pub clickhouse_connections: u16,
     /// Origins of web pages that may query it (CORS), separated by commas
-    #[arg(
-        long,
-        default_value = "http://localhost:8088",
-        value_delimiter = ',',
-        env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS"
-    )]
+    #[arg(long, default_value = "http://localhost:8088", value_delimiter = ',', env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS")]
     pub clickhouse_cors_origins: Vec<String>,
 }
 

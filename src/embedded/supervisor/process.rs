@@ -123,8 +123,7 @@ impl Starting {
 async fn stop(part: &'static str, mut child: Child, stdin: Option<ChildStdin>, patience: Duration) {
     drop(stdin);
     match tokio::time::timeout(patience, child.wait()).await {
-        Ok(Ok(status)) if status.success() => tracing::debug!(part, "embedded part stopped"),
-        Ok(status) => tracing::warn!(part, status = exit(status), "embedded part stopped"),
+        Ok(status) => tracing::debug!(part, status = exit(status), "embedded part stopped"),
         Err(_) => {
             tracing::warn!(part, "embedded part did not stop in time; killing it");
             if let Err(error) = child.kill().await {
