@@ -91,7 +91,7 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
     let mut used = Used::open(&engine, &sessions, &mut request)?;
     match text.shape() {
         Shape::Insert(insert) => {
-            if request.read_only && used.is_session() {
+            if used.is_session() && request.is_read_only() {
                 return Err(read_only().into());
             }
             used.prepare(&request, &text.0)?;
@@ -103,7 +103,7 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             if analysis.statements > 1 {
                 return Err(multiple_statements().into());
             }
-            if request.read_only && used.is_session() && !analysis.read_only {
+            if used.is_session() && request.is_read_only() && !analysis.read_only {
                 return Err(read_only().into());
             }
             used.prepare(&request, &text.0)?;
@@ -122,7 +122,6 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             }
         }
     }
-    used.restore();
     Ok(())
 }
 
@@ -262,7 +261,7 @@ fn run_select(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let format = name_format(request, text, output);
-    let (reader, writer) = io::pipe().map_err(|error| Exception::new(Code::StdException, error))?;
+    let (mut reader, writer) = io::pipe().map_err(|error| Exception::new(Code::StdException, error))?;
     let text = statement::into_file(text, &format!("/dev/fd/{}", writer.as_raw_fd()));
     let statement = Statement { text: &text, format, parameters: &request.parameters };
     let (copied, outcome) = thread::scope(|scope| {
@@ -271,9 +270,11 @@ fn run_select(
             drop(writer);
             outcome
         });
-        let copied = copy(reader, output);
+        let copied = copy(&mut reader, output);
         if copied.is_err() {
             engine.kill(&request.query_id);
+            // Closing the pipe would have the engine's client run the statement to its end, only without writing.
+            let _ = io::copy(&mut reader, &mut io::sink());
         }
         (copied, query.join().unwrap_or_else(|_| Err("the statement's thread failed".to_owned())))
     });
@@ -282,10 +283,10 @@ fn run_select(
     Ok(())
 }
 
-fn copy(mut reader: PipeReader, output: &mut Output) -> Result<(), Failure> {
+fn copy(reader: &mut PipeReader, output: &mut Output) -> Result<(), Failure> {
     let mut part = vec![0; PART];
     loop {
-        match read_some(&mut reader, &mut part)? {
+        match read_some(reader, &mut part)? {
             0 => return Ok(()),
             read => output.write(part.get(..read).unwrap_or_default())?,
         }
@@ -354,21 +355,18 @@ impl Used {
             }
             *before = undo(connection, request)?;
         }
-        let read_only = request.read_only && !self.is_session();
-        let connection = self.connection()?;
-        let outcome = apply(connection, request, read_only);
-        if outcome.is_err() {
-            self.restore();
-        }
-        outcome
+        let enforce = !self.is_session();
+        apply(self.connection()?, request, enforce)
     }
 
-    /// Puts a session's settings and database back to what they were before the request.
+    /// Puts a session's settings and database back to what they were before the request. The last statement also ends
+    /// what the engine keeps of a failed one until there is another.
     fn restore(&mut self) {
         if let Self::Session { lease, before } = self
             && let Some(connection) = lease.connection()
         {
-            for statement in before.drain(..) {
+            let last = format!("SET {QUERY_ID_SETTING} = DEFAULT");
+            for statement in before.drain(..).chain([last]) {
                 if let Err(message) = engine::run(connection, &statement) {
                     tracing::warn!(message, "cannot restore a session");
                 }
@@ -383,7 +381,9 @@ impl Drop for Used {
     }
 }
 
-fn apply(connection: &mut Connection, request: &Request, read_only: bool) -> Result<(), Exception> {
+/// `enforce`: has the engine see to `readonly`. It could not be taken back, so that a session's requests are looked at
+/// beforehand instead.
+fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Result<(), Exception> {
     let own = (QUERY_ID_SETTING.to_owned(), request.query_id.clone());
     // `readonly` comes last: it forbids to change more.
     let (last, settings): (Vec<_>, Vec<_>) =
@@ -392,9 +392,9 @@ fn apply(connection: &mut Connection, request: &Request, read_only: bool) -> Res
     if let Some(database) = request.database.as_deref().filter(|database| !database.is_empty()) {
         statements.push(use_database(database));
     }
-    if !last.is_empty() {
+    if enforce && !last.is_empty() {
         statements.push(set(&last));
-    } else if read_only {
+    } else if enforce && request.read_only {
         statements.push("SET readonly = 2".to_owned());
     }
     for statement in statements {

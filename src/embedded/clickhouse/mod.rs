@@ -47,7 +47,7 @@ use crate::embedded::EmbeddedError;
 use crate::embedded::part::{Announcer, DirectoryLock};
 use crate::settings::ClickHouseOptions;
 
-const LISTEN_OPTION: &str = "--embedded-clickhouse-listen, or --listen of the part alone";
+const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
 
 /// The steps of a stop, in order: inserts may end, what still runs is stopped, the engine closes.
 const INSERTS_END: Duration = Duration::from_secs(4);
