@@ -58,7 +58,8 @@ async fn formats_come_from_the_query_or_else_from_the_request() {
 #[tokio::test]
 async fn errors_have_the_server_s_code_status_and_text() {
     let clickhouse = ClickHouse::start();
-    let cases: [(&[(&str, &str)], &str, u32, u16, &str); 13] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static str, u32, u16, &'static str);
+    let cases: [Case; 13] = [
         (&[], "SELECT * FROM nowhere", 60, 404, "(UNKNOWN_TABLE)"),
         (&[], "selec 1", 62, 400, "(SYNTAX_ERROR)"),
         (&[], "SELECT 1; SELECT 2", 62, 400, "Multi-statements are not allowed"),
@@ -205,7 +206,7 @@ async fn every_coding_works_both_ways() {
             .request(Method::POST, &[("query", "INSERT INTO t FORMAT TSV")])
             .header("Content-Encoding", coding)
             .body(cut[..cut.len() / 2].to_vec());
-        assert_eq!(read(request).await.status.is_success(), false, "half of a {coding} body");
+        assert!(!read(request).await.status.is_success(), "half of a {coding} body");
         assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "100000");
     }
 }
@@ -225,11 +226,11 @@ async fn large_results_are_whole_and_late_errors_break_them_off() {
     let (data, exception) =
         reply.text().split_once(&format!("\r\n__exception__\r\n{tag}\r\n")).expect("the mark");
     assert!(data.ends_with('\n'));
-    let (message, rest) =
-        exception.rsplit_once('\n').and_then(|(all, _)| all.rsplit_once('\n')).expect("lines");
-    let message = message.rsplit_once('\n').map_or(message, |(message, _)| message);
+    let end = format!(" {tag}\r\n__exception__\r\n");
+    let (message, length) =
+        exception.strip_suffix(&end).and_then(|text| text.rsplit_once('\n')).expect("the end");
     assert!(message.starts_with("Code: 395. DB::Exception: too late"), "{message}");
-    let _ = rest;
+    assert_eq!(length.parse(), Ok(message.len() + 1));
 
     let reply = clickhouse.post(&[("wait_end_of_query", "1")], late).await;
     assert!(reply.exception(395, 500).contains("too late"));
