@@ -124,8 +124,20 @@ async fn an_insert_takes_its_data_from_the_query_the_body_or_both() {
     );
     let reply = clickhouse.post(&[("query", "INSERT INTO t FORMAT CSV")], "12,ok\nnot a number,x\n").await;
     assert!(reply.exception(27, 400).contains("at row 2"), "{}", reply.text());
+    clickhouse
+        .post(&[], "INSERT INTO t SELECT a, 'x' FROM input('a UInt64') FORMAT CSV\n12\n")
+        .await
+        .exception(48, 501);
     clickhouse.post(&[], "INSERT INTO nowhere FORMAT CSV\n1").await.exception(60, 404);
     assert_eq!(clickhouse.sql("SELECT count() FROM t WHERE a = 12").await, "0");
+
+    let parameters = [("param_a", "13"), ("param_table", "t")];
+    let reply = clickhouse.post(
+        &parameters,
+        "INSERT INTO {table:Identifier} VALUES (1 + 12, concat('a', 'b')), ({a:UInt64}, 'p')",
+    );
+    assert_eq!(reply.await.status, StatusCode::OK);
+    assert_eq!(clickhouse.sql("SELECT b FROM t WHERE a = 13 ORDER BY b").await, "ab\np");
 }
 
 #[tokio::test]
