@@ -1,7 +1,7 @@
 //! Every option of every subcommand: its flag, environment variable, default and unit.
 //!
 //! One line of help is the option's manual. [`Cli`] is what clap reads; what needs more than one option to
-//! decide (a broker given or embedded, keys on a public address) is checked in [`ServeOptions::check`].
+//! decide (a broker given or embedded, keys on a public address) is decided in `commands`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -145,7 +145,12 @@ pub struct EngineOptions {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
     pub clickhouse_connections: u16,
     /// Origins of web pages that may query it (CORS), separated by commas
-    #[arg(long, default_value = "http://localhost:8088", value_delimiter = ',', env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS")]
+    #[arg(
+        long,
+        default_value = "http://localhost:8088",
+        value_delimiter = ',',
+        env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS"
+    )]
     pub clickhouse_cors_origins: Vec<String>,
 }
 

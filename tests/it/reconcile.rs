@@ -274,9 +274,18 @@ async fn the_last_digit_of_an_amount_and_null_instead_of_zero_are_differences() 
     assert_eq!((report.matched, report.different, report.missing), (1, 3, 0));
     assert_eq!(lines(&report, Kind::Different), [3, 4, 5]);
     let fields = serde_json::to_value(&report.sample).unwrap();
-    assert_eq!(fields[0]["fields"], serde_json::json!({ "real_amount_bet": { "file": "0.10000001", "stored": "0.1" } }));
-    assert_eq!(fields[1]["fields"], serde_json::json!({ "bonus_amount_bet": { "file": null, "stored": "0" } }));
-    assert_eq!(fields[2]["fields"], serde_json::json!({ "bonus_amount_win": { "file": "0", "stored": null } }));
+    assert_eq!(
+        fields[0]["fields"],
+        serde_json::json!({ "real_amount_bet": { "file": "0.10000001", "stored": "0.1" } })
+    );
+    assert_eq!(
+        fields[1]["fields"],
+        serde_json::json!({ "bonus_amount_bet": { "file": null, "stored": "0" } })
+    );
+    assert_eq!(
+        fields[2]["fields"],
+        serde_json::json!({ "bonus_amount_win": { "file": "0", "stored": null } })
+    );
     // Null counts as 0 in an hour; the changed digit does not.
     assert_eq!(report.hours, Hours { checked: 1, different: 1, shared: 0 });
 }
@@ -319,7 +328,8 @@ async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order()
 
     let (last, first) = (in_file.split_off(40), in_file);
     let shuffled: Vec<Round> = (0..40).map(|at| first[at * 27 % 40].clone()).collect();
-    let out_of_order = HEADER.to_owned() + "not,a,row\n" + &file(&shuffled)[HEADER.len()..] + &Round::new(41).csv("x");
+    let out_of_order =
+        HEADER.to_owned() + "not,a,row\n" + &file(&shuffled)[HEADER.len()..] + &Round::new(41).csv("x");
     let again = bench.report(out_of_order + &file(&last)[HEADER.len()..]).await;
     let counts = |report: &Report| Report { sample: Vec::new(), seconds: 0.0, ..report.clone() };
     assert_eq!(counts(&again), counts(&report));
@@ -349,7 +359,11 @@ async fn an_hour_that_was_doubled_or_lost_behind_the_server_s_back_is_found_thou
     bench.store(&stored).await;
     assert_eq!(bench.report(file(&stored)).await.hours, Hours { checked: 3, different: 0, shared: 0 });
 
-    bench.execute("INSERT INTO hourly_aggregates SELECT * FROM hourly_aggregates WHERE toHour(created_hour) = 1").await;
+    bench
+        .execute(
+            "INSERT INTO hourly_aggregates SELECT * FROM hourly_aggregates WHERE toHour(created_hour) = 1",
+        )
+        .await;
     let report = bench.report(file(&stored)).await;
     assert_eq!((report.verdict, report.matched, report.hours.different), (Verdict::Mismatch, 30, 1));
 
@@ -446,7 +460,8 @@ async fn rows_that_are_on_their_way_are_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_says_when_not_all_had_arrived() {
     let mut bench = Bench::new().await;
-    bench.arrivals = Arrivals::new(TOPIC, Duration::ZERO, || Box::pin(async { Ok(BTreeMap::from([(0, (0, 9))])) }));
+    bench.arrivals =
+        Arrivals::new(TOPIC, Duration::ZERO, || Box::pin(async { Ok(BTreeMap::from([(0, (0, 9))])) }));
     let report = bench.report(file(&rounds(1..=2))).await;
     assert_eq!((report.missing, report.settled), (2, false));
 }
@@ -471,7 +486,11 @@ async fn jobs_of_a_process_that_died_are_run_again_and_nothing_of_them_is_left()
         .await;
     for table in ["rows", "hours"] {
         let begun = begun.simple();
-        bench.execute(&format!("CREATE TABLE reconcile_{table}_{begun} (n UInt8) ENGINE = MergeTree ORDER BY n")).await;
+        bench
+            .execute(&format!(
+                "CREATE TABLE reconcile_{table}_{begun} (n UInt8) ENGINE = MergeTree ORDER BY n"
+            ))
+            .await;
     }
     let spooled = |id: Uuid| bench.spool.path().join(format!("{}.csv", id.simple()));
     std::fs::remove_file(spooled(lost)).unwrap();
@@ -582,7 +601,14 @@ fn model(in_file: &[Round], stored: &[Round]) -> Model {
 fn any_round() -> impl Strategy<Value = Round> {
     let amount = proptest::option::of(prop_oneof![Just(0), Just(1), Just(100_000_000)]);
     (0_u64..30, 0_u8..3, "[ab]", 1_u64..3, [amount.clone(), amount.clone(), amount.clone(), amount]).prop_map(
-        |(id, hour, player, game, amounts)| Round { id, hour, player, game, amounts, name: "Game".to_owned() },
+        |(id, hour, player, game, amounts)| Round {
+            id,
+            hour,
+            player,
+            game,
+            amounts,
+            name: "Game".to_owned(),
+        },
     )
 }
 
