@@ -81,10 +81,11 @@ impl Registry {
         if let Some(columns) = self.cache().get(&id) {
             return Ok(columns.clone());
         }
-        let registered = get_schema_by_id(id, &self.settings).await.map_err(|error| match error_code(&error) {
-            Some(SCHEMA_NOT_FOUND) => RegistryError::UnknownId(id),
-            _ => RegistryError::Unavailable(describe(&error)),
-        })?;
+        let registered =
+            get_schema_by_id(id, &self.settings).await.map_err(|error| match error_code(&error) {
+                Some(SCHEMA_NOT_FOUND) => RegistryError::UnknownId(id),
+                _ => RegistryError::Unavailable(describe(&error)),
+            })?;
         let columns =
             Columns::parse(&registered.schema).map_err(|source| RegistryError::NotRows { id, source })?;
         let columns = Arc::new(columns);

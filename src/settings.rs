@@ -1,7 +1,7 @@
 //! Every option of every subcommand: its flag, environment variable, default and unit.
 //!
 //! One line of help is the option's manual. [`Cli`] is what clap reads; what needs more than one option to
-//! decide (a broker given or embedded, keys on a public address) is checked in [`ServeOptions::check`].
+//! decide (a broker given or embedded, keys on a public address) is decided in `commands`.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -13,8 +13,9 @@ use crate::settings::LogFormat;
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     // The embedded broker's crates and the Kafka client narrate; their warnings are enough. The Avro parser warns
     // about what a registry refuses, with the whole schema.
-    let directives =
-        format!("apache_avro=error,slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}");
+    let directives = format!(
+        "apache_avro=error,slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}"
+    );
     let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log: {error}"))?;
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
@@ -103,7 +103,7 @@ async fn show_aggregates(client: &reqwest::Client, api: &str) -> Result<(), Comm
     println!("GET /aggregates?limit={SHOWN_ROWS}");
     let page = answer(client.get(format!("{api}/aggregates?limit={SHOWN_ROWS}"))).await?;
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(COLUMNS.map(|(name, _)| name));
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(COLUMNS.map(|(name, _)| name));
     for item in page["items"].as_array().into_iter().flatten() {
         table.add_row(COLUMNS.map(|(_, member)| shown(&item[member])));
     }
@@ -123,7 +123,9 @@ async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -
         let report = answer(client.get(&url)).await?;
         match text(&report, "state") {
             "done" => break report,
-            "failed" => return Err(CommandError::failed(format!("reconciling failed: {}", text(&report, "reason")))),
+            "failed" => {
+                return Err(CommandError::failed(format!("reconciling failed: {}", text(&report, "reason"))));
+            }
             _ if started.elapsed() > RECONCILE_PATIENCE => {
                 return Err(CommandError::failed("reconciling takes too long"));
             }

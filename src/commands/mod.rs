@@ -10,8 +10,8 @@ mod services;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
 use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
 
 use crate::settings::{Cli, Command};
 use crate::telemetry;

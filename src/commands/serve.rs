@@ -20,9 +20,9 @@ use super::CommandError;
 use super::parts;
 use super::services::Services;
 use crate::domain::columns::Columns;
+use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
 use crate::embedded::supervisor::Supervisor;
-use crate::embedded::EmbeddedError;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::state::AppState;
@@ -129,7 +129,8 @@ impl Server {
         CommandError,
     > {
         let addresses = addresses(&services, supervisor, address)?;
-        let (clients, schema_id) = Clients::connect(&addresses, &services, options.services.kafka_partitions).await?;
+        let (clients, schema_id) =
+            Clients::connect(&addresses, &services, options.services.kafka_partitions).await?;
         let stop = CancellationToken::new();
         let columns = Arc::new(Columns::parse(BETS_SCHEMA).map_err(failed)?);
         let destination = Destination {
@@ -301,9 +302,13 @@ fn app_state(
         &jobs,
     )
     .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let uploader = Uploader::new(&clients.kafka, clients.warehouse.clone(), destination, &options.limits, spool);
+    let uploader =
+        Uploader::new(&clients.kafka, clients.warehouse.clone(), destination, &options.limits, spool);
+    let uploader = Arc::new(uploader);
+    let first = uploader.clone();
+    tokio::task::spawn_blocking(move || first.warm_up());
     Ok(AppState {
-        uploader: Arc::new(uploader),
+        uploader,
         reconciler: Arc::new(reconciler),
         warehouse: clients.warehouse.clone(),
         topic: topic.into(),
@@ -313,9 +318,15 @@ fn app_state(
     })
 }
 
-fn addresses(services: &Services, supervisor: &Supervisor, api: SocketAddr) -> Result<Addresses, CommandError> {
+fn addresses(
+    services: &Services,
+    supervisor: &Supervisor,
+    api: SocketAddr,
+) -> Result<Addresses, CommandError> {
     let embedded = |name: &str| {
-        supervisor.address(name).ok_or_else(|| CommandError::failed(format!("the embedded {name} has no address")))
+        supervisor
+            .address(name)
+            .ok_or_else(|| CommandError::failed(format!("the embedded {name} has no address")))
     };
     let url = |given: &Option<Url>, name: &str| match given {
         Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
@@ -359,7 +370,7 @@ fn write_ready_file(path: &Path, addresses: &Addresses) -> Result<(), CommandErr
     ]);
     let partial = path.with_extension("partial");
     let text = serde_json::to_string_pretty(&json).unwrap_or_default();
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|error| CommandError::failed(format!("cannot write --ready-file {}: {error}", path.display())))
+    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
+        CommandError::failed(format!("cannot write --ready-file {}: {error}", path.display()))
+    })
 }

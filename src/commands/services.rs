@@ -32,7 +32,10 @@ impl Services {
     ///
     /// # Errors
     /// A value cannot be used: one line that names the option or variable.
-    pub fn decide(options: &ServiceOptions, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub fn decide(
+        options: &ServiceOptions,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         let given = |option: &Option<String>, name: &str| {
             option.clone().or_else(|| variable(name)).filter(|value| !value.is_empty())
         };
@@ -40,15 +43,17 @@ impl Services {
         check_topic(&topic)?;
         let schema_registry_url = match &options.schema_registry_url {
             Some(url) => Some(url.clone()),
-            None => {
-                variable("SCHEMA_REGISTRY_URL").map(|url| parse_url("SCHEMA_REGISTRY_URL", &url)).transpose()?
-            }
+            None => variable("SCHEMA_REGISTRY_URL")
+                .map(|url| parse_url("SCHEMA_REGISTRY_URL", &url))
+                .transpose()?,
         };
         let clickhouse_url = match &options.clickhouse_url {
             Some(url) => Some(url.clone()),
             None => clickhouse_url(&variable)?,
         };
-        for (name, url) in [("--schema-registry-url", &schema_registry_url), ("--clickhouse-url", &clickhouse_url)] {
+        for (name, url) in
+            [("--schema-registry-url", &schema_registry_url), ("--clickhouse-url", &clickhouse_url)]
+        {
             if let Some(url) = url.as_ref().filter(|url| !matches!(url.scheme(), "http" | "https")) {
                 return Err(format!("{name} {url} is not an http:// or https:// URL"));
             }
@@ -84,7 +89,9 @@ fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<U
     }
     let port = variable("CLICKHOUSE_PORT").unwrap_or_else(|| CLICKHOUSE_PORT.to_owned());
     if port == "9000" {
-        return Err("CLICKHOUSE_PORT 9000 is ClickHouse's native protocol: give its HTTP port (8123)".to_owned());
+        return Err(
+            "CLICKHOUSE_PORT 9000 is ClickHouse's native protocol: give its HTTP port (8123)".to_owned()
+        );
     }
     parse_url("CLICKHOUSE_HOST with CLICKHOUSE_PORT", &format!("http://{host}:{port}")).map(Some)
 }

@@ -132,13 +132,16 @@ mod tests {
 
     #[test]
     fn what_is_not_an_exact_amount_is_refused() {
-        for text in ["", "-", ".", "e5", "1e", "1e5x", "12,5", "1 000", "0x10", "1..2", "--1", "1e99999999999"] {
+        for text in
+            ["", "-", ".", "e5", "1e", "1e5x", "12,5", "1 000", "0x10", "1..2", "--1", "1e99999999999"]
+        {
             assert_eq!(amount(text), Err(ValueError::NotADecimal), "{text}");
         }
         for text in ["0.000000001", "1E-9", "0.30000000000000004", "1E-9999"] {
             assert_eq!(amount(text), Err(ValueError::TooManyDigits), "{text}");
         }
-        for text in ["100000000000000000000", "1e20", "1e400", "9999999999999999999999999999999999999999999"] {
+        for text in ["100000000000000000000", "1e20", "1e400", "9999999999999999999999999999999999999999999"]
+        {
             assert_eq!(amount(text), Err(ValueError::DecimalOutOfRange), "{text}");
         }
     }

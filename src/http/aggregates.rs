@@ -123,10 +123,13 @@ fn parse_filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
 fn parse_bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u32>, Problem> {
     let Some(text) = parameters.one(name)? else { return Ok(None) };
     let millis = match text.len() {
-        10 => timestamp::parse(format!("{text} 00:00:00").as_bytes()).map(|millis| millis + days * 86_400_000),
+        10 => {
+            timestamp::parse(format!("{text} 00:00:00").as_bytes()).map(|millis| millis + days * 86_400_000)
+        }
         _ => timestamp::parse(text.as_bytes()),
     };
-    let millis = millis.map_err(|error| Problem::parameter(name, format!("{error}, or a date such as 2019-10-22")))?;
+    let millis =
+        millis.map_err(|error| Problem::parameter(name, format!("{error}, or a date such as 2019-10-22")))?;
     u32::try_from(millis.div_euclid(1000) + i64::from(millis % 1000 > 0))
         .map(Some)
         .map_err(|_| Problem::parameter(name, "the time is before 1970 or after 2105"))

@@ -33,6 +33,8 @@ fn carried_key(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Compares with every key, so that the time taken tells neither which nor how much of it was right.
 fn is_one_of(carried: &[u8], keys: &[ApiKey]) -> bool {
-    let found = keys.iter().fold(subtle::Choice::from(0), |found, key| found | key.expose().as_bytes().ct_eq(carried));
+    let found = keys
+        .iter()
+        .fold(subtle::Choice::from(0), |found, key| found | key.expose().as_bytes().ct_eq(carried));
     found.into()
 }

@@ -32,7 +32,8 @@ pub fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static
 
 /// Whether the request is a form.
 pub fn is_form(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
@@ -51,7 +52,8 @@ pub async fn read_form(request: Request) -> Result<Multipart, Problem> {
 
 /// The form ended too early, or is none.
 pub fn broken_form(error: &MultipartError) -> Problem {
-    let detail = format!("the form is not complete: {}; sending it again counts nothing twice", error.body_text());
+    let detail =
+        format!("the form is not complete: {}; sending it again counts nothing twice", error.body_text());
     Problem::new(StatusCode::BAD_REQUEST, "bad_form", detail)
 }
 
@@ -61,7 +63,10 @@ pub fn no_file() -> Problem {
 }
 
 /// Returns the body as it was before it was compressed; the limit on its size counts what comes out.
-pub fn decompressed(headers: &HeaderMap, body: Body) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
+pub fn decompressed(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     let body = body.into_data_stream().map_err(std::io::Error::other);
     let piece = DECOMPRESSED_PIECE_BYTES;
@@ -99,4 +104,3 @@ pub async fn drain(mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin)
     // Past the bound the connection breaks off, as it would have at once.
     let _ = tokio::time::timeout(DRAIN_TIME, draining).await;
 }
-

@@ -37,7 +37,12 @@ impl Parameters {
     ///
     /// # Errors
     /// It is none.
-    pub fn number(&mut self, name: &str, default: u64, bounds: std::ops::RangeInclusive<u64>) -> Result<u64, Problem> {
+    pub fn number(
+        &mut self,
+        name: &str,
+        default: u64,
+        bounds: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, Problem> {
         let Some(text) = self.one(name)? else { return Ok(default) };
         text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
             Problem::parameter(name, format!("a whole number from {} to {}", bounds.start(), bounds.end()))
@@ -77,7 +82,10 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
-            return Err(Problem::parameter("(all)", format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
+            return Err(Problem::parameter(
+                "(all)",
+                format!("the query is longer than {MAX_QUERY_BYTES} bytes"),
+            ));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }

@@ -197,14 +197,18 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
         FileError::NotText { .. } => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_text", detail),
         FileError::Empty { .. } => Problem::new(unprocessable, "empty_file", detail),
         FileError::NotCsv { .. } => Problem::new(unprocessable, "not_csv", detail).with("line", 1),
-        FileError::MissingColumns { missing, found } => Problem::new(unprocessable, "missing_columns", detail)
-            .with("missing", missing.clone())
-            .with("found", found.clone()),
+        FileError::MissingColumns { missing, found } => {
+            Problem::new(unprocessable, "missing_columns", detail)
+                .with("missing", missing.clone())
+                .with("found", found.clone())
+        }
         FileError::DuplicateColumn { name } => {
             Problem::new(unprocessable, "duplicate_column", detail).with("column", name.clone())
         }
-        FileError::LineTooLong { line, limit } => Problem::new(StatusCode::BAD_REQUEST, "line_too_long", detail)
-            .with("line", *line)
-            .with("limit_bytes", *limit),
+        FileError::LineTooLong { line, limit } => {
+            Problem::new(StatusCode::BAD_REQUEST, "line_too_long", detail)
+                .with("line", *line)
+                .with("limit_bytes", *limit)
+        }
     }
 }

@@ -150,7 +150,8 @@ impl<'a> Cursor<'a> {
     fn range(&mut self) -> Result<(usize, usize), AvroError> {
         let length = usize::try_from(self.long()?).map_err(|_| AvroError::TooShort)?;
         let start = self.at;
-        let end = start.checked_add(length).filter(|end| *end <= self.message.len()).ok_or(AvroError::TooShort)?;
+        let end =
+            start.checked_add(length).filter(|end| *end <= self.message.len()).ok_or(AvroError::TooShort)?;
         self.at = end;
         Ok((start, end))
     }

@@ -60,11 +60,15 @@ fn split(line: &str, delimiter: u8) -> Vec<String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
-    record.iter().map(|name| name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_lowercase()).collect()
+    record
+        .iter()
+        .map(|name| name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_lowercase())
+        .collect()
 }
 
 fn first_repeated(names: &[String], known: impl Fn(&String) -> bool) -> Option<String> {
-    let repeated = |(at, name): &(usize, &String)| known(name) && names.iter().take(*at).any(|before| before == *name);
+    let repeated =
+        |(at, name): &(usize, &String)| known(name) && names.iter().take(*at).any(|before| before == *name);
     names.iter().enumerate().find(repeated).map(|(_, name)| name.clone())
 }
 
@@ -85,7 +89,10 @@ mod tests {
             [("\u{feff}Name , extra,\"ID\"", b','), ("NAME;extra;id", b';'), ("name\textra\tid", b'\t')]
         {
             let header = Header::parse(line, &columns()).unwrap();
-            assert_eq!(header, Header { delimiter, fields: vec![2, 0], width: 3, ignored: vec!["extra".to_owned()] });
+            assert_eq!(
+                header,
+                Header { delimiter, fields: vec![2, 0], width: 3, ignored: vec!["extra".to_owned()] }
+            );
         }
     }
 

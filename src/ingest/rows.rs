@@ -114,7 +114,12 @@ impl RowReader {
     ///
     /// # Errors
     /// The file cannot be read on, or `sink` refuses.
-    pub fn push<S: RowSink>(&mut self, bytes: &[u8], last: bool, sink: &mut S) -> Result<(), RowsError<S::Error>> {
+    pub fn push<S: RowSink>(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
         if let Stage::Header(text) = &mut self.stage {
             self.decoder.push(bytes, last, text)?;
             let Some((header, records)) = read_header(text, last, &self.columns, self.max_line_bytes)? else {
@@ -261,7 +266,10 @@ mod tests {
         assert_eq!(kept.rows, [(2, 1, "a".to_owned()), (7, 4, "d".to_owned())]);
         let rejects: Vec<_> =
             kept.rejects.iter().map(|(r, raw)| (r.line, r.column.as_str(), r.code, raw.as_str())).collect();
-        assert_eq!(rejects, [(3, "id", "not_an_integer", "b,one,"), (5, "", "wrong_number_of_fields", "\"c\n\",3")]);
+        assert_eq!(
+            rejects,
+            [(3, "id", "not_an_integer", "b,one,"), (5, "", "wrong_number_of_fields", "\"c\n\",3")]
+        );
     }
 
     #[test]

@@ -70,9 +70,10 @@ impl Projection {
 
 fn same_wire_type(one: Kind, other: Kind) -> bool {
     match (one, other) {
-        (Kind::Decimal { scale, precision }, Kind::Decimal { scale: other_scale, precision: other_precision }) => {
-            scale == other_scale && precision <= other_precision
-        }
+        (
+            Kind::Decimal { scale, precision },
+            Kind::Decimal { scale: other_scale, precision: other_precision },
+        ) => scale == other_scale && precision <= other_precision,
         (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
     }
 }
@@ -122,7 +123,13 @@ impl ChunkBuilder {
     }
 
     /// Adds the next message: a new round, a duplicate of one in `known` or in this chunk, or a reject.
-    pub fn push(&mut self, message: &impl Message, content: &Content, origin: &Origin<'_>, known: [&RoaringTreemap; 2]) {
+    pub fn push(
+        &mut self,
+        message: &impl Message,
+        content: &Content,
+        origin: &Origin<'_>,
+        known: [&RoaringTreemap; 2],
+    ) {
         if self.is_empty() {
             self.chunk.first_offset = message.offset();
         }
@@ -162,7 +169,9 @@ impl ChunkBuilder {
             .as_ref()
             .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
         avro::decode(&projection.writer, payload, &mut self.values).map_err(|error| error.to_string())?;
-        let value = |source: &Option<usize>| source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null);
+        let value = |source: &Option<usize>| {
+            source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null)
+        };
         let id = match projection.sources.get(key).map(value) {
             Some(Value::Long(id)) => u64::try_from(id).map_err(|_| "the id of the round is negative")?,
             _ => return Err("the message has no id of a round".to_owned()),

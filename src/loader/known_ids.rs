@@ -16,7 +16,8 @@ const SMALL_SET: u8 = 0;
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn elsewhere(warehouse: &Warehouse, epoch: u32) -> Result<RoaringTreemap, LoaderError> {
-    let query = warehouse.query(include_str!("../../queries/loader/known_ids_elsewhere.sql")).param("epoch", epoch);
+    let query =
+        warehouse.query(include_str!("../../queries/loader/known_ids_elsewhere.sql")).param("epoch", epoch);
     fetch(query).await
 }
 

@@ -56,7 +56,8 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn topic(&self) -> Result<Option<TopicEpoch>, LoaderError> {
-        let query = self.warehouse.query(include_str!("../../queries/loader/topic.sql")).param("topic", &self.topic);
+        let query =
+            self.warehouse.query(include_str!("../../queries/loader/topic.sql")).param("topic", &self.topic);
         Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
     }
 
@@ -126,8 +127,12 @@ struct LoadedOffset {
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn loaded_offsets(warehouse: &Warehouse, topic: &str) -> Result<BTreeMap<u16, i64>, WarehouseError> {
-    let query = warehouse.query(include_str!("../../queries/loader/loaded_offsets.sql")).param("topic", topic);
+pub async fn loaded_offsets(
+    warehouse: &Warehouse,
+    topic: &str,
+) -> Result<BTreeMap<u16, i64>, WarehouseError> {
+    let query =
+        warehouse.query(include_str!("../../queries/loader/loaded_offsets.sql")).param("topic", topic);
     let offsets = query.fetch_all::<LoadedOffset>().await?;
     Ok(offsets.into_iter().map(|row| (row.partition, row.next_offset.cast_signed())).collect())
 }

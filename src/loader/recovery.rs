@@ -110,7 +110,12 @@ pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
     )
 }
 
-async fn read_one(kafka: &Kafka, topic: &str, partition: u16, offset: i64) -> Result<OwnedMessage, LoaderError> {
+async fn read_one(
+    kafka: &Kafka,
+    topic: &str,
+    partition: u16,
+    offset: i64,
+) -> Result<OwnedMessage, LoaderError> {
     let (kafka, topic) = (kafka.clone(), topic.to_owned());
     let read = tokio::task::spawn_blocking(move || {
         let mut found = None;

@@ -90,7 +90,11 @@ impl Loader {
         }
     }
 
-    async fn load(&self, state: &watch::Sender<LoaderState>, stop: &CancellationToken) -> Result<(), LoaderError> {
+    async fn load(
+        &self,
+        state: &watch::Sender<LoaderState>,
+        stop: &CancellationToken,
+    ) -> Result<(), LoaderError> {
         let mut session = Session::begin(self).await?;
         state.send_replace(LoaderState::Running);
         tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
@@ -156,7 +160,12 @@ impl Session {
         Ok(session)
     }
 
-    async fn begin_partition(&mut self, number: u16, low: i64, last: Option<&LastChunk>) -> Result<(), LoaderError> {
+    async fn begin_partition(
+        &mut self,
+        number: u16,
+        low: i64,
+        last: Option<&LastChunk>,
+    ) -> Result<(), LoaderError> {
         let next_offset = match last {
             None => low,
             Some(chunk) if chunk.is_done => low.max(chunk.last_offset.cast_signed() + 1),
@@ -178,11 +187,19 @@ impl Session {
     /// Loads a chunk that was noted and not done: the same messages, the same block, the same token.
     async fn repeat(&mut self, number: u16, noted: LastChunk) -> Result<(), LoaderError> {
         let (first, last) = (noted.first_offset.cast_signed(), noted.last_offset.cast_signed());
-        tracing::info!(topic = self.loader.topic, partition = number, first, last, "loading a noted chunk again");
+        tracing::info!(
+            topic = self.loader.topic,
+            partition = number,
+            first,
+            last,
+            "loading a noted chunk again"
+        );
         let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut messages = Vec::new();
-            recovery::read_range(&kafka, &topic, number, first, last, |message| messages.push(message.detach()))?;
+            recovery::read_range(&kafka, &topic, number, first, last, |message| {
+                messages.push(message.detach())
+            })?;
             Ok::<_, BrokerError>(messages)
         });
         let messages =
@@ -288,7 +305,9 @@ impl Session {
         }
         let projection = match self.loader.registry.columns(id).await {
             Ok(writer) => Projection::new(writer, stored),
-            Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => Err(error.to_string()),
+            Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
+                Err(error.to_string())
+            }
             // Not an answer: the message must wait, or it would be called undecodable for good.
             Err(error) => return Err(error.into()),
         };
@@ -317,7 +336,9 @@ impl Session {
             "{}:{}:{}:{}-{}",
             self.loader.topic, self.epoch, chunk.partition, chunk.first_offset, chunk.last_offset
         );
-        for (statement, block) in [(self.insert_rounds.as_str(), &chunk.rounds), (INSERT_REJECTS, &chunk.rejects)] {
+        for (statement, block) in
+            [(self.insert_rounds.as_str(), &chunk.rounds), (INSERT_REJECTS, &chunk.rejects)]
+        {
             if !block.is_empty() {
                 self.loader.warehouse.insert_block(statement, &token, block.clone()).await?;
             }

@@ -23,7 +23,8 @@ pub async fn wait_until_loaded(
     let started = Instant::now();
     loop {
         let loaded = loaded_offsets(warehouse, topic).await?;
-        let is_loaded = |(partition, next): (&u16, &i64)| loaded.get(partition).copied().unwrap_or(0) >= *next;
+        let is_loaded =
+            |(partition, next): (&u16, &i64)| loaded.get(partition).copied().unwrap_or(0) >= *next;
         if next_offsets.iter().all(is_loaded) {
             return Ok(true);
         }

@@ -90,7 +90,9 @@ impl Arrivals {
         so_far: Option<&BTreeMap<u16, i64>>,
     ) -> Result<bool, WarehouseError> {
         match so_far {
-            Some(next_offsets) => wait_until_loaded(warehouse, &self.topic, next_offsets, self.patience).await,
+            Some(next_offsets) => {
+                wait_until_loaded(warehouse, &self.topic, next_offsets, self.patience).await
+            }
             None => Ok(false),
         }
     }

@@ -77,7 +77,8 @@ pub(super) struct Compared {
 impl Tables {
     /// Names the tables of a job. A name is made of its UUID, and of nothing that anyone has sent.
     pub(super) fn new(warehouse: Warehouse, job: Uuid) -> Self {
-        let (rows, hours) = (format!("reconcile_rows_{}", job.simple()), format!("reconcile_hours_{}", job.simple()));
+        let (rows, hours) =
+            (format!("reconcile_rows_{}", job.simple()), format!("reconcile_hours_{}", job.simple()));
         Self { warehouse, rows, hours }
     }
 
@@ -134,7 +135,8 @@ impl Tables {
             found.extend(part.sample);
             found.sort_unstable();
             found.truncate(SAMPLE);
-            self.execute(in_range(self.query(include_str!("../../queries/reconcile/file_hours.sql")), range)).await?;
+            self.execute(in_range(self.query(include_str!("../../queries/reconcile/file_hours.sql")), range))
+                .await?;
             ranges.push(range);
             let done = compared.matched + compared.different + compared.missing + compared.duplicate_in_file;
             progress.reach(load::SHARE + (ROWS_SHARE - load::SHARE) * done as f64 / rows as f64);
@@ -156,7 +158,8 @@ impl Tables {
             rows: u64,
         }
         let query = self.query(include_str!("../../queries/reconcile/next_range.sql"));
-        let next: NextRange = in_time(query.param("first", first).param("size", RANGE_ROWS).fetch_one()).await?;
+        let next: NextRange =
+            in_time(query.param("first", first).param("size", RANGE_ROWS).fetch_one()).await?;
         if next.rows < RANGE_ROWS || next.last_id == u64::MAX {
             // The last one goes on behind the file's ids: rounds of others may be there.
             return Ok((Range { first, last: u64::MAX }, true));
@@ -179,7 +182,8 @@ impl Tables {
             return Ok(sample);
         }
         let query = self.query(include_str!("../../queries/reconcile/details.sql"));
-        let details: Vec<Details> = in_time(query.param("ids", ids).param("lines", lines).fetch_all()).await?;
+        let details: Vec<Details> =
+            in_time(query.param("ids", ids).param("lines", lines).fetch_all()).await?;
         for Details { line, fields } in details {
             if let Some(row) = sample.iter_mut().find(|row| row.line == line) {
                 // Of a round that is stored twice, whatever differs in one of them.
@@ -237,7 +241,8 @@ impl Tables {
         let query = self.query(include_str!("../../queries/reconcile/aggregate_hours.sql"));
         self.execute(query.param("check", check)).await?;
         let query = self.query(include_str!("../../queries/reconcile/compare_hours.sql"));
-        let HoursRow { checked, different, shared } = in_time(query.param("check", check).fetch_one()).await?;
+        let HoursRow { checked, different, shared } =
+            in_time(query.param("check", check).fetch_one()).await?;
         Ok(Hours { checked, different, shared })
     }
 

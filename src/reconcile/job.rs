@@ -82,7 +82,12 @@ pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Resul
 }
 
 /// From the beginning, whatever an earlier attempt has done.
-async fn attempt(context: &Context, tables: &Tables, path: &Path, job: &Arc<Job>) -> Result<Report, JobError> {
+async fn attempt(
+    context: &Context,
+    tables: &Tables,
+    path: &Path,
+    job: &Arc<Job>,
+) -> Result<Report, JobError> {
     let started = Instant::now();
     let so_far = context.arrivals.so_far().await;
     tables.create().await?;

@@ -45,7 +45,12 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(record: Record, place: Option<OwnedSemaphorePermit>) -> Self {
-        Self { id: record.id, record: Mutex::new(record), progress: Progress::default(), place: Mutex::new(place) }
+        Self {
+            id: record.id,
+            record: Mutex::new(record),
+            progress: Progress::default(),
+            place: Mutex::new(place),
+        }
     }
 
     pub(super) fn record(&self) -> Record {

@@ -40,7 +40,8 @@ impl Spool {
         let mut found = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::try_parse(stem).ok());
+            let id =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::try_parse(stem).ok());
             match (id, path.extension().and_then(|extension| extension.to_str())) {
                 (Some(id), Some("csv")) => found.push((id, fs::metadata(&path)?.len())),
                 // It was still arriving when the process ended.
@@ -109,7 +110,10 @@ impl Spool {
 fn owner(path: &Path) -> io::Result<Uuid> {
     match fs::read_to_string(path) {
         Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{} does not hold a UUID: remove it", path.display()))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} does not hold a UUID: remove it", path.display()),
+            )
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let owner = Uuid::new_v4();

@@ -82,7 +82,8 @@ pub async fn fetch_page(
         .param("limit", page.limit)
         .param("skip", page.skip)
         .with_setting("max_execution_time", timeout.as_secs().to_string());
-    let rows = tokio::time::timeout(timeout, query.fetch_all()).await.map_err(|_| WarehouseError::TimedOut)?;
+    let rows =
+        tokio::time::timeout(timeout, query.fetch_all()).await.map_err(|_| WarehouseError::TimedOut)?;
     Ok(rows?)
 }
 

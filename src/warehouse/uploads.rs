@@ -29,7 +29,10 @@ pub struct FinishedUpload {
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn with_head(warehouse: &Warehouse, head_sha256: &str) -> Result<Vec<FinishedUpload>, WarehouseError> {
+pub async fn with_head(
+    warehouse: &Warehouse,
+    head_sha256: &str,
+) -> Result<Vec<FinishedUpload>, WarehouseError> {
     let query = warehouse.query(include_str!("../../queries/uploads/with_head.sql"));
     Ok(query.param("head_sha256", head_sha256).fetch_all().await?)
 }

@@ -63,7 +63,7 @@ impl<R: Read> Reader<R> {
         let [method, c0, c1, c2, c3, d0, d1, d2, d3] = header;
         let compressed_size = u32::from_le_bytes([c0, c1, c2, c3]) as usize;
         let size = u32::from_le_bytes([d0, d1, d2, d3]) as usize;
-        if compressed_size < HEADER || compressed_size > MAX_BLOCK || size > MAX_BLOCK {
+        if !(HEADER..=MAX_BLOCK).contains(&compressed_size) || size > MAX_BLOCK {
             return Err(invalid(format!(
                 "a compressed block of {compressed_size} bytes for {size} is not allowed, {MAX_BLOCK} is the most"
             )));

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exception::{Code, Exception};
@@ -113,7 +113,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-fn arguments(data: &Path, configuration: &PathBuf) -> Result<Vec<CString>, EmbeddedError> {
+fn arguments(data: &Path, configuration: &Path) -> Result<Vec<CString>, EmbeddedError> {
     let options = [("path", data), ("config-file", configuration), ("users_config", configuration)];
     let program = CString::new("clickhouse").map_err(|error| failed(error.to_string()));
     let options = options.into_iter().map(|(name, path)| {

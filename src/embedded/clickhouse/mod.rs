@@ -5,8 +5,9 @@
 //! [`output`], [`codec`] and [`response`]. A new connection per request costs a third of a millisecond and rules out
 //! that a setting of one request reaches the next; [`sessions`] are connections kept on demand.
 //!
-//! Beside what the real server does: one user, `default`, without a password; no external tables in forms; a query's
-//! id in `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
+//! Where it differs from the real server: one user, `default`, without a password; no files of the machine (`file()`,
+//! the File engine, SQLite); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
+//! `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
 
 mod access;
 mod admission;
@@ -27,6 +28,9 @@ mod response;
 mod server;
 mod sessions;
 mod statement;
+mod text;
+mod tokens;
+mod used;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +50,7 @@ use crate::embedded::EmbeddedError;
 use crate::embedded::part::{Announcer, DirectoryLock};
 use crate::settings::ClickHouseOptions;
 
-const LISTEN_OPTION: &str = "--embedded-clickhouse-listen, or --listen of the part alone";
+const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
 
 /// The steps of a stop, in order: inserts may end, what still runs is stopped, the engine closes.
 const INSERTS_END: Duration = Duration::from_secs(4);

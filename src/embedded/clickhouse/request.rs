@@ -91,6 +91,14 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Whether method or setting forbid changes.
+    pub(super) fn is_read_only(&self) -> bool {
+        let set = self.settings.iter().rfind(|(name, _)| name == "readonly");
+        self.read_only || set.is_some_and(|(_, value)| value != "0")
+    }
+}
+
 /// Parameters as they are met.
 #[derive(Default)]
 struct Reading {

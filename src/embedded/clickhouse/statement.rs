@@ -3,6 +3,8 @@
 //! Everything else is the engine's business. A text that this module does not understand goes to the engine as it
 //! is, for the engine's own error.
 
+use super::tokens::{Token, Tokens};
+
 /// What a text is, as far as serving it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape<'a> {
@@ -85,15 +87,24 @@ pub(super) fn client_file(text: &[u8]) -> Option<ClientFile> {
     })
 }
 
+/// Whether a text inserts what it selects from `input()`, the data behind it. The engine's client would drop the data.
+pub(super) fn inserts_from_input(text: &[u8]) -> bool {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    let inserts = tokens.iter().any(|token| token.depth == 0 && token.is(b"INSERT"));
+    let calls =
+        tokens.windows(2).any(|pair| matches!(pair, [name, open] if name.is(b"input") && open.is(b"(")));
+    inserts && calls
+}
+
 /// Disarms comments that the engine's client would take for instructions to its test runner
 /// (`-- { serverError 60 }` makes it hide the error), without moving a byte.
 pub(super) fn disarm_hints(text: &mut [u8]) {
     let mut tokens = Tokens::new(text);
     let mut comments = Vec::new();
     loop {
-        let from = tokens.position;
+        let from = tokens.position();
         tokens.skip_blank();
-        comments.push(from..tokens.position);
+        comments.push(from..tokens.position());
         if tokens.next().is_none() {
             break;
         }
@@ -175,138 +186,6 @@ fn skip_to_data(text: &[u8], from: usize) -> (usize, bool) {
 
 fn as_str(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Token<'a> {
-    text: &'a [u8],
-    start: usize,
-    end: usize,
-    /// Brackets around it.
-    depth: usize,
-    /// A bare word: keyword, name or number.
-    word: bool,
-}
-
-impl Token<'_> {
-    fn is(&self, keyword: &[u8]) -> bool {
-        self.text.eq_ignore_ascii_case(keyword)
-    }
-}
-
-/// The tokens of a text, without comments. Never fails: an unclosed quote ends with the text.
-#[derive(Clone)]
-struct Tokens<'a> {
-    text: &'a [u8],
-    position: usize,
-    depth: usize,
-}
-
-impl<'a> Tokens<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self { text, position: 0, depth: 0 }
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.get(self.position..).unwrap_or_default()
-    }
-
-    fn end_of(&self, needle: &[u8], from: usize) -> usize {
-        let rest = self.text.get(from..).unwrap_or_default();
-        let found = rest.windows(needle.len()).position(|window| window == needle);
-        found.map_or(self.text.len(), |offset| from + offset + needle.len())
-    }
-
-    /// Skips white space and comments.
-    fn skip_blank(&mut self) {
-        loop {
-            self.position = match self.rest() {
-                [byte, ..] if byte.is_ascii_whitespace() || *byte == b'\x0b' => self.position + 1,
-                [b'-', b'-', ..] | [b'#', b' ' | b'!', ..] => self.end_of(b"\n", self.position),
-                [b'/', b'*', ..] => self.end_of_comment(),
-                _ => return,
-            };
-        }
-    }
-
-    /// Block comments nest.
-    fn end_of_comment(&self) -> usize {
-        let mut position = self.position + 2;
-        let mut depth = 1_usize;
-        while depth > 0 {
-            match self.text.get(position..).unwrap_or_default() {
-                [b'*', b'/', ..] => {
-                    depth -= 1;
-                    position += 2;
-                }
-                [b'/', b'*', ..] => {
-                    depth += 1;
-                    position += 2;
-                }
-                [_, ..] => position += 1,
-                [] => return self.text.len(),
-            }
-        }
-        position
-    }
-
-    /// The position behind a quoted text that begins here: a backslash escapes, a doubled quote stands for itself.
-    fn end_of_quoted(&self, quote: u8) -> usize {
-        let mut position = self.position + 1;
-        loop {
-            match self.text.get(position..).unwrap_or_default() {
-                [] => return self.text.len(),
-                [b'\\', ..] => position += 2,
-                [first, second, ..] if *first == quote && *second == quote => position += 2,
-                [first, ..] if *first == quote => return position + 1,
-                _ => position += 1,
-            }
-        }
-    }
-
-    /// The position behind `$tag$ … $tag$`, or behind the dollar sign if it is no such thing.
-    fn end_of_heredoc(&self) -> usize {
-        let rest = self.rest();
-        let tag =
-            rest.iter().skip(1).position(|byte| *byte == b'$').and_then(|length| rest.get(..length + 2));
-        match tag {
-            Some(tag) if tag.iter().all(|byte| is_word(*byte) || *byte == b'$') => {
-                self.end_of(tag, self.position + tag.len())
-            }
-            _ => self.position + 1,
-        }
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        self.skip_blank();
-        let start = self.position;
-        let first = *self.rest().first()?;
-        let word = is_word(first);
-        if matches!(first, b')' | b']' | b'}') {
-            self.depth = self.depth.saturating_sub(1);
-        }
-        let depth = self.depth;
-        if matches!(first, b'(' | b'[' | b'{') {
-            self.depth += 1;
-        }
-        let end = match first {
-            b'\'' | b'"' | b'`' => self.end_of_quoted(first),
-            b'$' => self.end_of_heredoc(),
-            _ if word => start + self.rest().iter().take_while(|byte| is_word(**byte)).count(),
-            _ => start + 1,
-        };
-        self.position = end.min(self.text.len());
-        let text = self.text.get(start..self.position)?;
-        Some(Token { text, start, end: self.position, depth, word })
-    }
 }
 
 #[cfg(test)]
@@ -406,6 +285,16 @@ mod tests {
         assert_eq!(client_file(b"SELECT 1 INTO OUTFILE 'x'"), Some(ClientFile::Outfile));
         assert_eq!(client_file(b"INSERT INTO t FROM INFILE 'x' FORMAT CSV"), Some(ClientFile::Infile));
         assert_eq!(client_file(b"SELECT 'INTO OUTFILE', infile FROM t"), None);
+    }
+
+    #[test]
+    fn an_insert_from_input_is_found() {
+        assert!(inserts_from_input(b"INSERT INTO t SELECT a FROM input('a UInt8') FORMAT CSV\n1"));
+        assert!(inserts_from_input(
+            b"WITH 1 AS n INSERT INTO t SELECT a + n FROM Input ('a UInt8') FORMAT CSV"
+        ));
+        assert!(!inserts_from_input(b"INSERT INTO t SELECT input FROM u"));
+        assert!(!inserts_from_input(b"SELECT 'INSERT', input(1)"));
     }
 
     #[test]

@@ -10,9 +10,16 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// Records that the default of one field may unfold into through defaults of fields of those records. The parser
-/// unfolds each, recursively, and twenty short lines can ask for a million.
-const MAX_DEFAULT_RECORDS: u64 = 200;
+/// Steps that the parser may take to check the defaults of a schema. `"default": {}` for a record stands for the
+/// defaults of its fields, and so on, and each union on the way is gone through three times: thirty short lines
+/// can ask for a billion steps.
+const MAX_DEFAULT_STEPS: u64 = 500_000;
+
+/// Records within records that one default may unfold into: the parser recurses.
+const MAX_DEFAULT_DEPTH: u32 = 100;
+
+/// Named types of a schema. One may lead to the next, and the parser and its messages follow them recursively.
+const MAX_NAMED_TYPES: usize = 1_000;
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
@@ -26,14 +33,35 @@ pub(super) fn canonical(schema: &Value) -> Result<String, String> {
     Ok(canonicalizer.text)
 }
 
-/// Records that a value of a type takes when every field is left to its default.
-type Unfolded = u64;
+/// What checking a default of a type may take.
+#[derive(Clone, Copy, Default)]
+struct Unfolded {
+    /// Fields of a value in which every field is left to its default.
+    fields: u64,
+    /// Records within records of that value.
+    depth: u32,
+    /// Unions within unions of the type.
+    unions: u32,
+}
+
+impl Unfolded {
+    /// Adds what stands beside it.
+    fn beside(self, other: Self) -> Self {
+        Self {
+            fields: self.fields.saturating_add(other.fields),
+            depth: self.depth.max(other.depth),
+            unions: self.unions.max(other.unions),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Canonicalizer {
     text: String,
     /// The full names defined so far.
     names: HashMap<String, Unfolded>,
+    /// Steps for all defaults so far.
+    default_steps: u64,
 }
 
 impl Canonicalizer {
@@ -50,7 +78,7 @@ impl Canonicalizer {
     fn named(&mut self, name: &str, namespace: &str) -> Result<Unfolded, String> {
         if PRIMITIVES.contains(&name) {
             self.string(name);
-            return Ok(0);
+            return Ok(Unfolded::default());
         }
         let full = full_name(name, namespace);
         let unfolded = *self.names.get(&full).ok_or_else(|| format!("undefined name: {}", short(name)))?;
@@ -67,13 +95,14 @@ impl Canonicalizer {
         if branches.is_empty() {
             return Err("a union has at least one branch".to_owned());
         }
-        let mut unfolded: Unfolded = 0;
+        let mut unfolded = Unfolded::default();
         self.text.push('[');
         for (position, branch) in branches.iter().enumerate() {
             self.comma(position);
-            unfolded = unfolded.saturating_add(self.schema(branch, namespace)?);
+            unfolded = unfolded.beside(self.schema(branch, namespace)?);
         }
         self.text.push(']');
+        unfolded.unions += 1;
         Ok(unfolded)
     }
 
@@ -92,13 +121,13 @@ impl Canonicalizer {
                 self.definition(attributes, "enum", namespace)?;
                 self.attribute("symbols", attributes.get("symbols").ok_or("an enum lacks its \"symbols\"")?);
                 self.rest(attributes, &["type", "name", "namespace", "doc", "symbols", "aliases"]);
-                Ok(0)
+                Ok(Unfolded::default())
             }
             "fixed" => {
                 self.definition(attributes, "fixed", namespace)?;
                 self.attribute("size", attributes.get("size").ok_or("a fixed lacks its \"size\"")?);
                 self.rest(attributes, &["type", "name", "namespace", "doc", "size", "aliases"]);
-                Ok(0)
+                Ok(Unfolded::default())
             }
             "array" => self.container(attributes, "array", "items", namespace),
             "map" => self.container(attributes, "map", "values", namespace),
@@ -106,7 +135,7 @@ impl Canonicalizer {
                 self.text.push_str("{\"type\":");
                 self.string(primitive);
                 self.rest(attributes, &["type"]);
-                Ok(0)
+                Ok(Unfolded::default())
             }
             // A reference takes nothing over from the object around it.
             name => self.named(name, namespace),
@@ -133,19 +162,20 @@ impl Canonicalizer {
             return Err(format!("record {} lacks its \"fields\"", short(&full)));
         };
         let (namespace, _) = split(&full);
-        let mut unfolded: Unfolded = 1;
+        let mut unfolded = Unfolded { fields: 1, ..Unfolded::default() };
         self.text.push_str(",\"fields\":[");
         for (position, field) in fields.iter().enumerate() {
             self.comma(position);
-            unfolded = unfolded.saturating_add(self.field(field, &full, namespace)?);
+            unfolded = unfolded.beside(self.field(field, &full, namespace)?);
         }
+        unfolded.depth += 1;
         self.text.push(']');
         self.rest(attributes, &["type", "name", "namespace", "doc", "fields", "aliases"]);
         self.names.insert(full, unfolded);
         Ok(unfolded)
     }
 
-    /// Writes a field; returns the records that its default unfolds into.
+    /// Writes a field; returns what it and its default unfold into.
     fn field(&mut self, field: &Value, record: &str, namespace: &str) -> Result<Unfolded, String> {
         let Value::Object(attributes) = field else {
             return Err(format!("a field of {} is no object", short(record)));
@@ -159,12 +189,11 @@ impl Canonicalizer {
         self.text.push_str(",\"type\":");
         let inner = self.schema(kind, namespace)?;
         self.doc(attributes)?;
-        let mut unfolded: Unfolded = 0;
+        let mut unfolded = Unfolded { fields: 1, depth: 0, unions: inner.unions };
         if let Some(default) = attributes.get("default") {
-            unfolded = inner.saturating_mul(objects(default));
-            if unfolded > MAX_DEFAULT_RECORDS {
-                return Err(format!("the default of field {} unfolds into too many records", short(name)));
-            }
+            unfolded = self.unfold(inner, default).ok_or_else(|| {
+                format!("the default of field {} takes too many steps to check", short(name))
+            })?;
             self.attribute("default", default);
         }
         match attributes.get("order").map(Value::as_str) {
@@ -177,6 +206,19 @@ impl Canonicalizer {
         Ok(unfolded)
     }
 
+    /// Returns what a default of a type unfolds into, if that is within the limits.
+    fn unfold(&mut self, inner: Unfolded, default: &Value) -> Option<Unfolded> {
+        let Shape { objects, nodes, nesting } = Shape::of(default);
+        if nesting == 0 {
+            return Some(Unfolded { fields: 1, depth: 0, unions: inner.unions });
+        }
+        let fields = inner.fields.saturating_mul(objects).saturating_add(nodes);
+        let steps = 3_u64.saturating_pow(inner.unions.saturating_mul(nesting)).saturating_mul(fields);
+        self.default_steps = self.default_steps.saturating_add(steps);
+        let within = self.default_steps <= MAX_DEFAULT_STEPS && inner.depth <= MAX_DEFAULT_DEPTH;
+        within.then_some(Unfolded { fields, ..inner })
+    }
+
     /// Writes the head of a named type and takes its full name, which it returns.
     fn definition(
         &mut self,
@@ -187,8 +229,11 @@ impl Canonicalizer {
         let name = text_attribute(attributes, "name")?.ok_or_else(|| format!("{kind} lacks its \"name\""))?;
         let namespace = text_attribute(attributes, "namespace")?.unwrap_or(enclosing);
         let full = full_name(name, namespace);
-        if self.names.insert(full.clone(), 0).is_some() {
+        if self.names.insert(full.clone(), Unfolded::default()).is_some() {
             return Err(format!("{} is defined twice", short(&full)));
+        }
+        if self.names.len() > MAX_NAMED_TYPES {
+            return Err(format!("it has more than {MAX_NAMED_TYPES} named types"));
         }
         let (namespace, simple) = split(&full);
         let _ = write!(self.text, "{{\"type\":\"{kind}\",\"name\":");
@@ -272,12 +317,30 @@ fn text_attribute<'a>(attributes: &'a Map<String, Value>, key: &str) -> Result<O
     }
 }
 
-/// Counts the objects in a default value: each may stand for a record with fields left out.
-fn objects(default: &Value) -> u64 {
-    match default {
-        Value::Object(members) => members.values().map(objects).fold(1, u64::saturating_add),
-        Value::Array(items) => items.iter().map(objects).fold(0, u64::saturating_add),
-        _ => 0,
+/// How large a default value is.
+struct Shape {
+    /// Each may stand for a record with fields left out.
+    objects: u64,
+    nodes: u64,
+    /// Objects and arrays within one another; an empty array counts as a scalar.
+    nesting: u32,
+}
+
+impl Shape {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Object(members) => Self::around(1, members.values()),
+            Value::Array(items) if !items.is_empty() => Self::around(0, items.iter()),
+            _ => Self { objects: 0, nodes: 1, nesting: 0 },
+        }
+    }
+
+    fn around<'a>(objects: u64, inner: impl Iterator<Item = &'a Value>) -> Self {
+        inner.map(Self::of).fold(Self { objects, nodes: 1, nesting: 1 }, |sum, inner| Self {
+            objects: sum.objects + inner.objects,
+            nodes: sum.nodes + inner.nodes,
+            nesting: sum.nesting.max(inner.nesting + 1),
+        })
     }
 }
 
@@ -295,7 +358,7 @@ fn short(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn text(schema: &str) -> Result<String, String> {
@@ -379,16 +442,61 @@ mod tests {
         }
     }
 
+    /// Returns types in a chain, each with fields of the one before.
+    pub(in super::super) fn chain(length: u32, fields: &str) -> Result<String, String> {
+        let mut types = vec![r#"{"type":"record","name":"R0","fields":[]}"#.to_owned()];
+        for level in 1..=length {
+            let fields = fields.replace("BELOW", &format!("R{}", level - 1));
+            types.push(format!(r#"{{"type":"record","name":"R{level}","fields":[{fields}]}}"#));
+        }
+        text(&format!("[{}]", types.join(",")))
+    }
+
+    /// Returns as many types as are allowed but one, and the name of the last.
+    pub(in super::super) fn longest_chain() -> (String, String) {
+        let length = MAX_NAMED_TYPES as u32 - 2;
+        let schema = chain(length, r#"{"name":"a","type":"BELOW"}"#).expect("within the limit");
+        (schema, format!("R{length}"))
+    }
+
     #[test]
     fn defaults_that_unfold_without_end_are_refused() {
-        let mut schemas = vec![r#"{"type":"record","name":"R0","fields":[]}"#.to_owned()];
-        for level in 1..30 {
-            let below = level - 1;
-            schemas.push(format!(
-                r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":"R{below}","default":{{}}}},{{"name":"b","type":"R{below}","default":{{}}}}]}}"#
-            ));
+        let twice = r#"{"name":"a","type":"BELOW","default":{}},{"name":"b","type":"BELOW","default":{}}"#;
+        let union = r#"{"name":"a","type":["BELOW","null"],"default":{}}"#;
+        for fields in [twice, union] {
+            chain(5, fields).expect("within the limit");
+            assert!(chain(30, fields).expect_err("2^30 steps").contains("too many steps"));
         }
-        let error = text(&format!("[{}]", schemas.join(","))).expect_err("2^29 records");
-        assert!(error.contains("unfolds"), "{error}");
+        let list = |depth: usize| {
+            let default = format!("{}null{}", r#"{"next":"#.repeat(depth), "}".repeat(depth));
+            text(&format!(
+                r#"[{{"type":"record","name":"L","fields":[{{"name":"next","type":["null","L"]}}]}},
+                    {{"type":"record","name":"R","fields":[{{"name":"l","type":"L","default":{default}}}]}}]"#
+            ))
+        };
+        list(5).expect("within the limit");
+        assert!(list(40).is_err());
+    }
+
+    #[test]
+    fn many_defaults_of_a_wide_record_are_refused() {
+        let wide: Vec<String> =
+            (0..2_000).map(|field| format!(r#"{{"name":"w{field}","type":"int","default":0}}"#)).collect();
+        let wide = format!(r#"{{"type":"record","name":"Wide","fields":[{}]}}"#, wide.join(","));
+        let with = |count: usize| {
+            let mut fields = vec![format!(r#"{{"name":"first","type":{wide}}}"#)];
+            fields.extend(
+                (0..count).map(|field| format!(r#"{{"name":"f{field}","type":"Wide","default":{{}}}}"#)),
+            );
+            text(&format!(r#"{{"type":"record","name":"R","fields":[{}]}}"#, fields.join(",")))
+        };
+        with(200).expect("within the limit");
+        assert!(with(300).is_err());
+    }
+
+    #[test]
+    fn the_number_of_named_types_is_limited() {
+        longest_chain();
+        assert!(chain(MAX_NAMED_TYPES as u32, r#"{"name":"a","type":"long"}"#).is_err());
     }
 }

@@ -31,6 +31,11 @@ pub(super) struct Parameters {
     #[serde(deserialize_with = "flag")]
     pub(super) default_to_global: bool,
     pub(super) subject_prefix: String,
+    #[serde(deserialize_with = "count")]
+    offset: usize,
+    /// None is all.
+    #[serde(deserialize_with = "limit")]
+    limit: Option<usize>,
 }
 
 impl Parameters {
@@ -42,6 +47,11 @@ impl Parameters {
             (false, false) => Visibility::Live,
         }
     }
+
+    /// Returns the part of a list that the request asks for.
+    pub(super) fn page<T>(&self, list: impl IntoIterator<Item = T>) -> Vec<T> {
+        list.into_iter().skip(self.offset).take(self.limit.unwrap_or(usize::MAX)).collect()
+    }
 }
 
 /// Reads `true` and `false` in any case: Python's clients write `True`.
@@ -51,6 +61,22 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(serde::de::Error::custom("a flag is true or false")),
+    }
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("offset is a number from 0 on"))
+}
+
+/// Reads a limit; Confluent's clients write -1 for none.
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "-1" => Ok(None),
+        _ => {
+            text.parse().map(Some).map_err(|_| serde::de::Error::custom("limit is a number from 0 on, or -1"))
+        }
     }
 }
 

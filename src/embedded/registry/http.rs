@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderValue;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::State;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use super::compatibility::Level;
 use super::extract::{Body, Parameters, SchemaId};
@@ -20,22 +15,22 @@ use super::schema::AvroSchema;
 use super::state::Visibility;
 use super::store::{Registered, Store};
 use super::subject::{Subject, VersionSelector};
-use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
-use crate::embedded::host;
+use super::{RegistryError, guard};
 
 type Registry = State<Arc<Store>>;
 type Answer = Result<Json<Value>, RegistryError>;
 
 /// Returns the registry's REST API.
 pub(super) fn router(store: Arc<Store>) -> Router {
-    let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
-    Router::new()
+    let routes = Router::new()
         .route("/", get(root))
         .route("/subjects", get(subjects))
-        .route("/subjects/{subject}", axum::routing::post(look_up).delete(delete_subject))
+        .route("/subjects/{subject}", post(look_up).delete(delete_subject))
         .route("/subjects/{subject}/versions", get(versions).post(register))
         .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
         .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
+        .route("/subjects/{subject}/versions/{version}/referencedby", get(referenced_by))
+        .route("/contexts", get(contexts))
         .route("/schemas/types", get(types))
         .route("/schemas/ids/{id}", get(schema_by_id))
         .route("/schemas/ids/{id}/schema", get(schema_text_by_id))
@@ -43,17 +38,14 @@ pub(super) fn router(store: Arc<Store>) -> Router {
         .route("/schemas/ids/{id}/versions", get(versions_by_id))
         .route("/config", get(global_level).put(set_global_level).delete(reset_global_level))
         .route("/config/{subject}", get(level).put(set_level).delete(reset_level))
-        .route("/compatibility/subjects/{subject}/versions", axum::routing::post(check_all))
-        .route("/compatibility/subjects/{subject}/versions/{version}", axum::routing::post(check_one))
+        .route("/compatibility/subjects/{subject}/versions", post(check_all))
+        .route("/compatibility/subjects/{subject}/versions/{version}", post(check_one))
         .route("/mode", get(mode))
         .route("/mode/{subject}", get(subject_mode))
         .fallback(|| async { RegistryError::NoSuchPath })
         .method_not_allowed_fallback(|| async { RegistryError::NoSuchMethod })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(slots, limit))
-        .layer(middleware::from_fn(refuse_foreign_hosts))
-        .layer(middleware::from_fn(name_media_type))
-        .with_state(store)
+        .with_state(store);
+    guard::protect(routes)
 }
 
 /// A schema as clients send it.
@@ -87,7 +79,6 @@ impl SchemaRequest {
     }
 }
 
-/// `null` for a schema is an empty object with nothing in it to Confluent's clients.
 type SchemaBody = Body<SchemaRequest>;
 
 async fn root() -> Json<Value> {
@@ -98,8 +89,14 @@ async fn types() -> Json<Value> {
     Json(json!(["AVRO"]))
 }
 
+/// There is the default context only.
+async fn contexts() -> Json<Value> {
+    Json(json!(["."]))
+}
+
 async fn subjects(State(store): Registry, parameters: Parameters) -> Answer {
-    Ok(Json(json!(store.state().subjects(&parameters.subject_prefix, parameters.visibility()))))
+    let subjects = store.state().subjects(&parameters.subject_prefix, parameters.visibility());
+    Ok(Json(json!(parameters.page(subjects))))
 }
 
 async fn register(State(store): Registry, subject: Subject, Body(request): SchemaBody) -> Answer {
@@ -124,8 +121,8 @@ async fn versions(State(store): Registry, subject: Subject, parameters: Paramete
     if versions.is_empty() {
         return Err(RegistryError::SubjectNotFound(subject.to_string()));
     }
-    let numbers: Vec<u32> = versions.into_iter().map(|(number, _)| number).collect();
-    Ok(Json(json!(numbers)))
+    let numbers = versions.into_iter().map(|(number, _)| number);
+    Ok(Json(json!(parameters.page(numbers))))
 }
 
 async fn version(
@@ -145,6 +142,12 @@ async fn version_schema(
     parameters: Parameters,
 ) -> Result<String, RegistryError> {
     Ok(store.version(&subject, version, parameters.visibility())?.schema.to_string())
+}
+
+/// There are no references.
+async fn referenced_by(State(store): Registry, subject: Subject, version: VersionSelector) -> Answer {
+    store.version(&subject, version, Visibility::Live)?;
+    Ok(Json(json!([])))
 }
 
 async fn delete_subject(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
@@ -174,15 +177,14 @@ async fn subjects_by_id(State(store): Registry, SchemaId(id): SchemaId, paramete
     schema_in_use(&store, id)?;
     let uses = store.state().uses(id, parameters.visibility());
     let subjects: BTreeSet<String> = uses.into_iter().map(|(subject, _)| subject).collect();
-    Ok(Json(json!(subjects)))
+    Ok(Json(json!(parameters.page(subjects))))
 }
 
 async fn versions_by_id(State(store): Registry, SchemaId(id): SchemaId, parameters: Parameters) -> Answer {
     schema_in_use(&store, id)?;
     let uses = store.state().uses(id, parameters.visibility());
-    let uses: Vec<Value> =
-        uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version })).collect();
-    Ok(Json(json!(uses)))
+    let uses = uses.into_iter().map(|(subject, version)| json!({ "subject": subject, "version": version }));
+    Ok(Json(json!(parameters.page(uses))))
 }
 
 async fn check_one(
@@ -298,38 +300,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
 ) -> Result<T, RegistryError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(RegistryError::Internal))
-}
-
-/// Lets a number of requests be under way, each for a limited time.
-async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let work = async {
-        match slots.acquire().await {
-            Ok(_slot) => next.run(request).await,
-            Err(_) => RegistryError::Internal.into_response(),
-        }
-    };
-    tokio::time::timeout(REQUEST_TIMEOUT, work)
-        .await
-        .unwrap_or_else(|_| RegistryError::TooSlow.into_response())
-}
-
-async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    match header.is_some_and(host::is_ours) {
-        true => next.run(request).await,
-        false => RegistryError::WrongHost.into_response(),
-    }
-}
-
-/// Names the media type: the registry's own, or plain JSON for those who accept only that.
-async fn name_media_type(request: Request, next: Next) -> Response {
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
-    let own = accept.contains("application/vnd.schemaregistry") || !accept.contains("application/json");
-    let media_type = match own {
-        true => "application/vnd.schemaregistry.v1+json",
-        false => "application/json",
-    };
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
 }

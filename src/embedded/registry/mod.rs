@@ -1,6 +1,6 @@
 //! The embedded schema registry: Confluent's REST API for Avro over one durable file.
 //!
-//! - [`http`], [`extract`], [`error`]: the API as clients know it.
+//! - [`http`], [`guard`], [`extract`], [`error`]: the API as clients know it.
 //! - [`store`]: its operations, over [`state`] (memory) and [`log`] (the file).
 //! - [`schema`], [`canonical`], [`compatibility`]: what a schema is, when two are the same, when one reads the other.
 //!
@@ -11,6 +11,7 @@ mod canonical;
 mod compatibility;
 mod error;
 mod extract;
+mod guard;
 mod http;
 mod log;
 mod schema;

@@ -72,12 +72,7 @@ impl Process {
 
     /// Tells the process to stop, and kills it if it does not in time.
     pub(super) async fn stop(self, patience: Duration) {
-        match stop(self.part, self.child, self.stdin, patience).await {
-            Some(status) if !status.success() => {
-                tracing::warn!(part = self.part, %status, "embedded part stopped");
-            }
-            _ => tracing::debug!(part = self.part, "embedded part stopped"),
-        }
+        stop(self.part, self.child, self.stdin, patience).await;
     }
 }
 
@@ -116,31 +111,24 @@ impl Starting {
         Process { address, part, child, stdin }
     }
 
-    /// Tells the process to stop, and kills it if it does not in time. Why it is not wanted is told elsewhere, once.
+    /// Tells the process to stop, and kills it if it does not in time.
     pub(super) async fn stop(self, patience: Duration) {
         let Self { part, child, stdin, mut stdout } = self;
         tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
-        let status = stop(part, child, stdin, patience).await;
-        tracing::debug!(part, ?status, "embedded part that did not get ready stopped");
+        stop(part, child, stdin, patience).await;
     }
 }
 
-/// Closes the standard input, which tells a part to stop, waits, and kills what is left. Returns how it ended by itself.
-async fn stop(
-    part: &'static str,
-    mut child: Child,
-    stdin: Option<ChildStdin>,
-    patience: Duration,
-) -> Option<ExitStatus> {
+/// Closes the standard input, which tells a part to stop, waits, and kills what is left.
+async fn stop(part: &'static str, mut child: Child, stdin: Option<ChildStdin>, patience: Duration) {
     drop(stdin);
     match tokio::time::timeout(patience, child.wait()).await {
-        Ok(status) => status.ok(),
+        Ok(status) => tracing::debug!(part, status = exit(status), "embedded part stopped"),
         Err(_) => {
             tracing::warn!(part, "embedded part did not stop in time; killing it");
             if let Err(error) = child.kill().await {
                 tracing::error!(part, %error, "cannot kill an embedded part");
             }
-            None
         }
     }
 }

@@ -71,7 +71,10 @@ impl Job {
 
     /// Reads and produces until the file ends, and waits for all acknowledgements. Gives the producer back unless it may
     /// still hold records. Blocks.
-    pub fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Result<Outcome, UploadError>, Option<Producer>) {
+    pub fn run(
+        mut self,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> (Result<Outcome, UploadError>, Option<Producer>) {
         let result = self.read(&mut pieces).and_then(|()| self.producing.finish());
         drop(pieces);
         let outcome = result.map(|()| Outcome {
@@ -148,7 +151,8 @@ impl RowSink for Producing {
         self.message.clear();
         let Destination { columns, schema_id, topic, .. } = &self.destination;
         avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
-        let record = BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
+        let record =
+            BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
         send(&self.producer, record, &self.rounds)?;
         self.accepted += 1;
         Ok(())
@@ -166,10 +170,11 @@ impl RowSink for Producing {
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        let record = BaseRecord::with_opaque_to(&self.destination.dead_letter_topic, self.dead_letters.clone())
-            .key(&self.upload_id)
-            .payload(raw)
-            .headers(headers);
+        let record =
+            BaseRecord::with_opaque_to(&self.destination.dead_letter_topic, self.dead_letters.clone())
+                .key(&self.upload_id)
+                .payload(raw)
+                .headers(headers);
         send(&self.producer, record, &self.dead_letters)?;
         self.rejected += 1;
         if self.abort_on_reject {

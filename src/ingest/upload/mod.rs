@@ -153,8 +153,11 @@ impl Uploader {
         }
     }
 
-    pub fn destination(&self) -> &Destination {
-        &self.destination
+    /// Makes ready for the first upload, so that it need not wait for connections. Blocks.
+    pub fn warm_up(&self) {
+        if let Err(error) = self.producers.warm_up(&self.destination.topic) {
+            tracing::warn!(%error, "the first upload will have to connect to the broker");
+        }
     }
 
     /// Takes one file, and returns its receipt once the broker has acknowledged every row.
@@ -212,10 +215,10 @@ impl Uploader {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let producer = self.producers.take().map_err(|error| UploadError::Broker {
-            reason: error.to_string(),
-            acknowledged: 0,
-        })?;
+        let producer = self
+            .producers
+            .take()
+            .map_err(|error| UploadError::Broker { reason: error.to_string(), acknowledged: 0 })?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = Job::new(
             self.destination.clone(),
@@ -244,9 +247,10 @@ impl Uploader {
         }
         match (fed, outcome) {
             (Ok(()), outcome) => outcome,
-            (Err(UploadError::BrokenOff { reason, progress }), Err(UploadError::BrokenOff { progress: read, .. })) => {
-                Err(UploadError::BrokenOff { reason, progress: Progress { bytes: progress.bytes, ..read } })
-            }
+            (
+                Err(UploadError::BrokenOff { reason, progress }),
+                Err(UploadError::BrokenOff { progress: read, .. }),
+            ) => Err(UploadError::BrokenOff { reason, progress: Progress { bytes: progress.bytes, ..read } }),
             (Err(error), _) => Err(error),
         }
     }
@@ -275,7 +279,12 @@ impl Uploader {
         Ok(candidates.into_iter().find(|upload| upload.sha256 == digest))
     }
 
-    fn duplicate_receipt(&self, options: &UploadOptions, earlier: FinishedUpload, started: Instant) -> Receipt {
+    fn duplicate_receipt(
+        &self,
+        options: &UploadOptions,
+        earlier: FinishedUpload,
+        started: Instant,
+    ) -> Receipt {
         Receipt {
             upload_id: earlier.upload_id,
             file_name: options.file_name.clone(),

@@ -4,6 +4,7 @@
 //! every idempotent producer that it ever met.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -12,6 +13,9 @@ use rdkafka::producer::{Producer as _, ThreadedProducer};
 use super::deliveries::DeliveryContext;
 use crate::kafka::{Kafka, MAX_MESSAGE_BYTES};
 use crate::settings::Limits;
+
+/// How long the broker may take to answer the first producer.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub type Producer = ThreadedProducer<DeliveryContext>;
 
@@ -43,6 +47,17 @@ impl Producers {
             .set("batch.num.messages", "100000")
             .set("linger.ms", "5");
         Self { config, idle: Mutex::default() }
+    }
+
+    /// Makes the first producer, and has it connect and ask for its id, which would take the first upload a second.
+    ///
+    /// # Errors
+    /// librdkafka cannot make one, or the broker does not answer. Blocks.
+    pub fn warm_up(&self, topic: &str) -> Result<(), KafkaError> {
+        let producer = self.take()?;
+        producer.client().fetch_metadata(Some(topic), WARM_UP_TIMEOUT)?;
+        self.give_back(producer);
+        Ok(())
     }
 
     /// Returns a producer with an empty queue.

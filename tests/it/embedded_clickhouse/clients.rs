@@ -63,7 +63,8 @@ async fn the_rust_client_works() {
     assert_eq!(client.query("SELECT ?").bind(awkward).fetch_one::<String>().await.unwrap(), awkward);
 
     let with_setting = client.clone().with_setting("max_threads", "3");
-    let seen = with_setting.query("SELECT getSetting('max_threads')").fetch_one::<u64>().await.unwrap();
+    let seen =
+        with_setting.query("SELECT toUInt64(getSetting('max_threads'))").fetch_one::<u64>().await.unwrap();
     assert_eq!(seen, 3);
 
     let error = client.query("SELECT 1 FROM nowhere").fetch_one::<u8>().await.unwrap_err().to_string();

@@ -58,7 +58,8 @@ async fn formats_come_from_the_query_or_else_from_the_request() {
 #[tokio::test]
 async fn errors_have_the_server_s_code_status_and_text() {
     let clickhouse = ClickHouse::start();
-    let cases: [(&[(&str, &str)], &str, u32, u16, &str); 13] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static str, u32, u16, &'static str);
+    let cases: [Case; 13] = [
         (&[], "SELECT * FROM nowhere", 60, 404, "(UNKNOWN_TABLE)"),
         (&[], "selec 1", 62, 400, "(SYNTAX_ERROR)"),
         (&[], "SELECT 1; SELECT 2", 62, 400, "Multi-statements are not allowed"),
@@ -123,8 +124,20 @@ async fn an_insert_takes_its_data_from_the_query_the_body_or_both() {
     );
     let reply = clickhouse.post(&[("query", "INSERT INTO t FORMAT CSV")], "12,ok\nnot a number,x\n").await;
     assert!(reply.exception(27, 400).contains("at row 2"), "{}", reply.text());
+    clickhouse
+        .post(&[], "INSERT INTO t SELECT a, 'x' FROM input('a UInt64') FORMAT CSV\n12\n")
+        .await
+        .exception(48, 501);
     clickhouse.post(&[], "INSERT INTO nowhere FORMAT CSV\n1").await.exception(60, 404);
     assert_eq!(clickhouse.sql("SELECT count() FROM t WHERE a = 12").await, "0");
+
+    let parameters = [("param_a", "13"), ("param_table", "t")];
+    let reply = clickhouse.post(
+        &parameters,
+        "INSERT INTO {table:Identifier} VALUES (1 + 12, concat('a', 'b')), ({a:UInt64}, 'p')",
+    );
+    assert_eq!(reply.await.status, StatusCode::OK);
+    assert_eq!(clickhouse.sql("SELECT b FROM t WHERE a = 13 ORDER BY b").await, "ab\np");
 }
 
 #[tokio::test]
@@ -205,7 +218,7 @@ async fn every_coding_works_both_ways() {
             .request(Method::POST, &[("query", "INSERT INTO t FORMAT TSV")])
             .header("Content-Encoding", coding)
             .body(cut[..cut.len() / 2].to_vec());
-        assert_eq!(read(request).await.status.is_success(), false, "half of a {coding} body");
+        assert!(!read(request).await.status.is_success(), "half of a {coding} body");
         assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "100000");
     }
 }
@@ -225,11 +238,11 @@ async fn large_results_are_whole_and_late_errors_break_them_off() {
     let (data, exception) =
         reply.text().split_once(&format!("\r\n__exception__\r\n{tag}\r\n")).expect("the mark");
     assert!(data.ends_with('\n'));
-    let (message, rest) =
-        exception.rsplit_once('\n').and_then(|(all, _)| all.rsplit_once('\n')).expect("lines");
-    let message = message.rsplit_once('\n').map_or(message, |(message, _)| message);
+    let end = format!(" {tag}\r\n__exception__\r\n");
+    let (message, length) =
+        exception.strip_suffix(&end).and_then(|text| text.rsplit_once('\n')).expect("the end");
     assert!(message.starts_with("Code: 395. DB::Exception: too late"), "{message}");
-    let _ = rest;
+    assert_eq!(length.parse(), Ok(message.len() + 1));
 
     let reply = clickhouse.post(&[("wait_end_of_query", "1")], late).await;
     assert!(reply.exception(395, 500).contains("too late"));

@@ -51,6 +51,11 @@ async fn a_session_keeps_what_was_set_in_it_and_nothing_of_its_requests() {
     clickhouse.post(&[("session_id", "two")], "SELECT a FROM mine").await.exception(60, 404);
     clickhouse.post(&[("session_id", "none"), ("session_check", "1")], "SELECT 1").await.exception(372, 500);
     clickhouse.post(&[session, ("session_timeout", "9999")], "SELECT 1").await.exception(374, 500);
+    clickhouse
+        .post(&[session, ("readonly", "1")], "CREATE TABLE t (a UInt8) ENGINE = Memory")
+        .await
+        .exception(164, 500);
+    assert_eq!(clickhouse.post(&[session], "CREATE TABLE t (a UInt8) ENGINE = Memory").await.text(), "");
     clickhouse.post(&[session, ("close_session", "1")], "SELECT 1").await;
     clickhouse.post(&[session, ("session_check", "1")], "SELECT 1").await.exception(372, 500);
 }

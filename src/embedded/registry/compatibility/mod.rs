@@ -8,13 +8,18 @@
 //! union or enum readable in part, compares references by their names only, does not know aliases of types, and
 //! its messages are dumps of schemas. The tests below hold this against it: never more lenient.
 
-use std::collections::HashMap;
+mod difference;
+mod level;
+mod types;
+
+use std::collections::{HashMap, HashSet};
 
 use apache_avro::Schema;
-use apache_avro::schema::{EnumSchema, FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
-use serde::de::IntoDeserializer;
-use serde::{Deserialize, Serialize};
+use apache_avro::schema::{Alias, EnumSchema, Name, RecordSchema};
 
+use self::difference::{Difference, Kind};
+pub(super) use self::level::Level;
+use self::types::{branch_name, fixed, is_promoted, logical_type, names, resolve, type_name};
 use super::RegistryError;
 
 /// Types that one comparison may look at.
@@ -22,56 +27,6 @@ const MAX_STEPS: u32 = 1_000_000;
 
 /// Types within types that one comparison may follow, through references too.
 const MAX_DEPTH: usize = 400;
-
-/// Which of the earlier schemas a new one must get on with, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum Level {
-    None,
-    #[default]
-    Backward,
-    BackwardTransitive,
-    Forward,
-    ForwardTransitive,
-    Full,
-    FullTransitive,
-}
-
-impl Level {
-    /// Reads a level's name in any case.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        let name = name.to_ascii_uppercase();
-        Self::deserialize(name.as_str().into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
-    }
-
-    /// Returns its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::Backward => "BACKWARD",
-            Self::BackwardTransitive => "BACKWARD_TRANSITIVE",
-            Self::Forward => "FORWARD",
-            Self::ForwardTransitive => "FORWARD_TRANSITIVE",
-            Self::Full => "FULL",
-            Self::FullTransitive => "FULL_TRANSITIVE",
-        }
-    }
-
-    /// Says whether the new schema must read data of the earlier ones.
-    fn reads_old(self) -> bool {
-        matches!(self, Self::Backward | Self::BackwardTransitive | Self::Full | Self::FullTransitive)
-    }
-
-    /// Says whether the earlier schemas must read data of the new one.
-    fn is_read_by_old(self) -> bool {
-        matches!(self, Self::Forward | Self::ForwardTransitive | Self::Full | Self::FullTransitive)
-    }
-
-    /// Says whether all earlier schemas count, not the latest only.
-    pub(super) fn is_transitive(self) -> bool {
-        matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
-    }
-}
 
 /// Returns why `new` does not get on with `old` under `level`; nothing means that it does.
 ///
@@ -94,12 +49,12 @@ pub(super) fn conflicts(level: Level, new: &Schema, old: &Schema) -> Result<Vec<
 ///
 /// # Errors
 /// The schemas are too complex to compare.
-pub(super) fn differences(writer: &Schema, reader: &Schema) -> Result<Vec<Difference>, RegistryError> {
+fn differences(writer: &Schema, reader: &Schema) -> Result<Vec<Difference>, RegistryError> {
     let mut comparison = Comparison {
         writer_names: names(writer),
         reader_names: names(reader),
         under_way: Vec::new(),
-        readable: HashMap::new(),
+        readable: HashSet::new(),
         path: String::new(),
         depth: 0,
         steps: 0,
@@ -109,80 +64,13 @@ pub(super) fn differences(writer: &Schema, reader: &Schema) -> Result<Vec<Differ
     Ok(differences)
 }
 
-/// One place at which a reader cannot read what a writer wrote.
-#[derive(Debug)]
-pub(super) struct Difference {
-    path: String,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Type { writer: &'static str, reader: &'static str },
-    LogicalType { writer: String, reader: String },
-    Name { writer: String, reader: String },
-    FixedSize { writer: usize, reader: usize },
-    EnumSymbols(Vec<String>),
-    UnionBranch(String),
-    MissingDefault(String),
-}
-
-impl Difference {
-    /// Words it with the names of both sides, in the form of Confluent's messages.
-    fn explain(&self, reader: &str, writer: &str) -> String {
-        let path = if self.path.is_empty() { "/" } else { &self.path };
-        let (kind, description) = match &self.kind {
-            Kind::Type { writer: from, reader: to } => (
-                "TYPE_MISMATCH",
-                format!("the {reader} schema has {to} at path {path} where the {writer} schema has {from}"),
-            ),
-            Kind::LogicalType { writer: from, reader: to } => (
-                "LOGICAL_TYPE_MISMATCH",
-                format!("the {reader} schema has {to} at path {path} where the {writer} schema has {from}"),
-            ),
-            Kind::Name { writer: from, reader: to } => (
-                "NAME_MISMATCH",
-                format!(
-                    "the type at path {path} is named {to} in the {reader} schema and {from} in the {writer} schema"
-                ),
-            ),
-            Kind::FixedSize { writer: from, reader: to } => (
-                "FIXED_SIZE_MISMATCH",
-                format!(
-                    "the fixed at path {path} has {to} bytes in the {reader} schema and {from} in the {writer} schema"
-                ),
-            ),
-            Kind::EnumSymbols(symbols) => (
-                "MISSING_ENUM_SYMBOLS",
-                format!(
-                    "the {reader} schema lacks the enum symbols [{}] of the {writer} schema at path {path}",
-                    symbols.join(", ")
-                ),
-            ),
-            Kind::UnionBranch(branch) => (
-                "MISSING_UNION_BRANCH",
-                format!(
-                    "the {reader} schema lacks the union branch {branch} of the {writer} schema at path {path}"
-                ),
-            ),
-            Kind::MissingDefault(field) => (
-                "READER_FIELD_MISSING_DEFAULT_VALUE",
-                format!(
-                    "the field '{field}' at path {path} in the {reader} schema has no default value and is missing in the {writer} schema"
-                ),
-            ),
-        };
-        format!("{{errorType:'{kind}', description:'{description}'}}")
-    }
-}
-
 struct Comparison<'a> {
     writer_names: HashMap<&'a Name, &'a Schema>,
     reader_names: HashMap<&'a Name, &'a Schema>,
     /// Pairs of records that are being compared; one met again inside itself is taken for readable.
     under_way: Vec<Pair>,
     /// Pairs of records found readable without such an assumption about a pair around them.
-    readable: HashMap<Pair, ()>,
+    readable: HashSet<Pair>,
     path: String,
     depth: usize,
     steps: u32,
@@ -301,7 +189,7 @@ impl<'a> Comparison<'a> {
         found: &mut Vec<Difference>,
     ) -> Result<Assumed, RegistryError> {
         let pair: Pair = (writer, reader);
-        if self.readable.contains_key(&pair) {
+        if self.readable.contains(&pair) {
             return Ok(NOTHING_ASSUMED);
         }
         if let Some(position) = self.under_way.iter().position(|other| *other == pair) {
@@ -320,7 +208,7 @@ impl<'a> Comparison<'a> {
             return Ok(assumed);
         }
         if found.len() == before {
-            self.readable.insert(pair, ());
+            self.readable.insert(pair);
         }
         Ok(NOTHING_ASSUMED)
     }
@@ -358,7 +246,7 @@ impl<'a> Comparison<'a> {
         if reader.default.is_some() {
             return;
         }
-        let known: std::collections::HashSet<&String> = reader.symbols.iter().collect();
+        let known: HashSet<&String> = reader.symbols.iter().collect();
         let missing: Vec<String> =
             writer.symbols.iter().filter(|symbol| !known.contains(symbol)).take(20).cloned().collect();
         if !missing.is_empty() {
@@ -392,7 +280,7 @@ impl<'a> Comparison<'a> {
         &self,
         writer: &Name,
         reader: &Name,
-        aliases: Option<&[apache_avro::schema::Alias]>,
+        aliases: Option<&[Alias]>,
         found: &mut Vec<Difference>,
     ) -> bool {
         let full = writer.fullname(None);
@@ -420,113 +308,5 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Returns the definitions of all named types in a schema.
-fn names(schema: &Schema) -> HashMap<&Name, &Schema> {
-    let mut names = HashMap::new();
-    let mut waiting = vec![schema];
-    while let Some(schema) = waiting.pop() {
-        if let Some(name) = schema.name()
-            && !matches!(schema, Schema::Ref { .. })
-        {
-            names.insert(name, schema);
-        }
-        match schema {
-            Schema::Record(record) => waiting.extend(record.fields.iter().map(|field| &field.schema)),
-            Schema::Union(union) => waiting.extend(union.variants()),
-            Schema::Array(array) => waiting.push(&array.items),
-            Schema::Map(map) => waiting.push(&map.types),
-            _ => {}
-        }
-    }
-    names
-}
-
-fn resolve<'a>(names: &HashMap<&'a Name, &'a Schema>, schema: &'a Schema) -> &'a Schema {
-    match schema {
-        Schema::Ref { name } => names.get(name).copied().unwrap_or(schema),
-        other => other,
-    }
-}
-
-/// Says whether Avro reads a value of the type `from` as one of the type `to`.
-fn is_promoted(from: &str, to: &str) -> bool {
-    matches!(
-        (from, to),
-        ("int", "long" | "float" | "double")
-            | ("long", "float" | "double")
-            | ("float", "double")
-            | ("string", "bytes")
-            | ("bytes", "string")
-    )
-}
-
-/// Returns the Avro type below any logical type.
-fn type_name(schema: &Schema) -> &'static str {
-    match schema {
-        Schema::Null => "null",
-        Schema::Boolean => "boolean",
-        Schema::Int | Schema::Date | Schema::TimeMillis => "int",
-        Schema::Long
-        | Schema::TimeMicros
-        | Schema::TimestampMillis
-        | Schema::TimestampMicros
-        | Schema::TimestampNanos
-        | Schema::LocalTimestampMillis
-        | Schema::LocalTimestampMicros
-        | Schema::LocalTimestampNanos => "long",
-        Schema::Float => "float",
-        Schema::Double => "double",
-        Schema::String | Schema::Uuid(UuidSchema::String) => "string",
-        Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => "bytes",
-        Schema::Decimal(decimal) => match decimal.inner {
-            InnerDecimalSchema::Bytes => "bytes",
-            InnerDecimalSchema::Fixed(_) => "fixed",
-        },
-        Schema::Fixed(_) | Schema::Duration(_) | Schema::Uuid(UuidSchema::Fixed(_)) => "fixed",
-        Schema::Array(_) => "array",
-        Schema::Map(_) => "map",
-        Schema::Union(_) => "union",
-        Schema::Record(_) => "record",
-        Schema::Enum(_) => "enum",
-        Schema::Ref { .. } => "an undefined name",
-    }
-}
-
-/// Names what a reader would take for something else without it. A UUID is the same text or bytes to all.
-fn logical_type(schema: &Schema) -> Option<String> {
-    let name = match schema {
-        Schema::Decimal(decimal) => {
-            return Some(format!("decimal({}, {})", decimal.precision, decimal.scale));
-        }
-        Schema::BigDecimal => "big-decimal",
-        Schema::Date => "date",
-        Schema::TimeMillis => "time-millis",
-        Schema::TimeMicros => "time-micros",
-        Schema::TimestampMillis => "timestamp-millis",
-        Schema::TimestampMicros => "timestamp-micros",
-        Schema::TimestampNanos => "timestamp-nanos",
-        Schema::LocalTimestampMillis => "local-timestamp-millis",
-        Schema::LocalTimestampMicros => "local-timestamp-micros",
-        Schema::LocalTimestampNanos => "local-timestamp-nanos",
-        Schema::Duration(_) => "duration",
-        _ => return None,
-    };
-    Some(name.to_owned())
-}
-
-fn fixed(schema: &Schema) -> Option<&FixedSchema> {
-    match schema {
-        Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-            Some(fixed)
-        }
-        Schema::Decimal(decimal) => match &decimal.inner {
-            InnerDecimalSchema::Fixed(fixed) => Some(fixed),
-            InnerDecimalSchema::Bytes => None,
-        },
-        _ => None,
-    }
-}
-
-fn branch_name(schema: &Schema) -> String {
-    schema.name().map_or_else(|| type_name(schema).to_owned(), |name| name.fullname(None))
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Reads a statement's text from the request, and no more of its data than came with it.
+
+use std::io::{self, Read};
+
+use super::exception::{Code, Exception};
+use super::statement::{self, ClientFile, Insert, Shape};
+
+/// Bytes of a statement, without the data of an INSERT.
+const MAX_STATEMENT: usize = 16 << 20;
+
+/// Bytes of a body that are read before an INSERT is looked for in them: a server parses no more either, unless
+/// `max_query_size` says so.
+const STATEMENT_HEAD: usize = 256 << 10;
+
+/// Bytes read at a time.
+const PART: usize = 256 << 10;
+
+/// A statement's text, and the beginning of its data if it is an INSERT.
+pub(super) struct Text(Vec<u8>);
+
+impl Text {
+    /// Reads the parameter `query` and the body behind it, up to where the data of an INSERT begins.
+    ///
+    /// # Errors
+    /// The body cannot be read, or the text is too long, empty, or one that a server refuses.
+    pub(super) fn read(query: Option<String>, body: &mut dyn Read) -> Result<Self, Exception> {
+        Self::check(read_text(query, body)?)
+    }
+
+    /// The text, and behind it what was read of the data.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn check(mut text: Vec<u8>) -> Result<Self, Exception> {
+        let end = match statement::shape(&text) {
+            Shape::Insert(insert) => insert.data,
+            Shape::Select | Shape::Other => text.len(),
+        };
+        let statement = text.get_mut(..end).unwrap_or_default();
+        if statement.iter().all(u8::is_ascii_whitespace) {
+            return Err(Exception::new(
+                Code::SyntaxError,
+                "Syntax error: failed at position 1 (end of query): Empty query",
+            ));
+        }
+        match statement::client_file(statement) {
+            Some(ClientFile::Outfile) => {
+                return Err(Exception::new(Code::IntoOutfileNotAllowed, "INTO OUTFILE is not allowed"));
+            }
+            Some(ClientFile::Infile) => {
+                let reason = "Query has infile and was send directly to server";
+                return Err(Exception::new(Code::UnknownTypeOfQuery, reason));
+            }
+            None => {}
+        }
+        if statement::inserts_from_input(statement) {
+            let reason = "INSERT … SELECT … FROM input() is not supported by the embedded ClickHouse";
+            return Err(Exception::new(Code::NotImplemented, reason));
+        }
+        statement::disarm_hints(statement);
+        Ok(Self(text))
+    }
+
+    /// Has a text that does not parse refused by the engine, where its client would take it for a command of its own,
+    /// such as `exit`.
+    pub(super) fn keep_from_client(&mut self) {
+        self.0.splice(..0, *b"/**/");
+    }
+
+    pub(super) fn shape(&self) -> Shape<'_> {
+        statement::shape(&self.0)
+    }
+}
+
+/// Joins the parameter `query` and the body, up to where the data of an INSERT is known to begin.
+fn read_text(query: Option<String>, body: &mut dyn Read) -> Result<Vec<u8>, Exception> {
+    let mut text = query.map(String::into_bytes).unwrap_or_default();
+    if !text.is_empty() {
+        text.push(b'\n');
+    }
+    if has_all_of_insert(&text) {
+        return Ok(text);
+    }
+    let mut looked_at = text.len();
+    let mut part = vec![0; PART];
+    loop {
+        let read = read_some(body, &mut part)?;
+        text.extend_from_slice(part.get(..read).unwrap_or_default());
+        if read == 0 {
+            return Ok(text);
+        }
+        if text.len() - looked_at >= STATEMENT_HEAD || text.len() > MAX_STATEMENT {
+            looked_at = text.len();
+            if has_all_of_insert(&text) {
+                return Ok(text);
+            }
+        }
+        if text.len() > MAX_STATEMENT {
+            let reason = format_args!("A statement of more than {MAX_STATEMENT} bytes is not allowed");
+            return Err(Exception::new(Code::QueryIsTooLarge, reason));
+        }
+    }
+}
+
+fn has_all_of_insert(text: &[u8]) -> bool {
+    matches!(statement::shape(text), Shape::Insert(Insert { settled: true, .. }))
+}
+
+pub(super) fn read_some(body: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, Exception> {
+    loop {
+        match body.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome.map_err(unreadable),
+        }
+    }
+}
+
+/// Sorts why a body cannot be read.
+pub(super) fn unreadable(error: io::Error) -> Exception {
+    let code = match error.kind() {
+        io::ErrorKind::UnexpectedEof => Code::CannotReadAllData,
+        io::ErrorKind::TimedOut => Code::SocketTimeout,
+        _ => Code::CannotDecompress,
+    };
+    Exception::new(code, format_args!("Cannot read the request's body: {error}"))
+}

@@ -1,0 +1,143 @@
+//! The connection that a statement runs on, with the settings of its request and no others.
+
+use std::sync::Arc;
+
+use super::engine::{self, Engine, QUERY_ID_SETTING};
+use super::exception::{Code, Exception};
+use super::ffi::Connection;
+use super::request::Request;
+use super::sessions::{Lease, Sessions};
+use super::statement;
+
+/// The connection that a request uses: a new one, or that of its session.
+pub(super) enum Used {
+    New(Connection),
+    Session { lease: Lease, before: Vec<String> },
+}
+
+impl Used {
+    /// # Errors
+    /// The engine or the session does not give one.
+    pub(super) fn open(
+        engine: &Engine,
+        sessions: &Arc<Sessions>,
+        request: &mut Request,
+    ) -> Result<Self, Exception> {
+        match request.session.take() {
+            Some(session) => Ok(Self::Session { lease: sessions.take(session, engine)?, before: Vec::new() }),
+            None => engine.connect().map(Self::New),
+        }
+    }
+
+    /// # Errors
+    /// The session is closed.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, Exception> {
+        match self {
+            Self::New(connection) => Ok(connection),
+            Self::Session { lease, .. } => {
+                lease.connection().ok_or_else(|| Exception::new(Code::StdException, "The session is closed"))
+            }
+        }
+    }
+
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self, Self::Session { .. })
+    }
+
+    /// Applies the request's settings and database, for this request only.
+    ///
+    /// # Errors
+    /// A setting or the database is wrong.
+    pub(super) fn prepare(&mut self, request: &Request, text: &[u8]) -> Result<(), Exception> {
+        if let Self::Session { lease, before } = self
+            && let Some(connection) = lease.connection()
+        {
+            if statement::begins_with(text, &[b"SET", b"USE"]) {
+                // It changes the session, which the parameters of its request do not.
+                return Ok(());
+            }
+            *before = undo(connection, request)?;
+        }
+        let enforce = !self.is_session();
+        apply(self.connection()?, request, enforce)
+    }
+
+    /// Puts a session's settings and database back to what they were before the request. The last statement also ends
+    /// what the engine keeps of a failed one until there is another.
+    fn restore(&mut self) {
+        if let Self::Session { lease, before } = self
+            && let Some(connection) = lease.connection()
+        {
+            let last = format!("SET {QUERY_ID_SETTING} = DEFAULT");
+            for statement in before.drain(..).chain([last]) {
+                if let Err(message) = engine::run(connection, &statement) {
+                    tracing::warn!(message, "cannot restore a session");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+/// `enforce`: has the engine see to `readonly`. It could not be taken back, so that a session's requests are looked at
+/// beforehand instead.
+fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Result<(), Exception> {
+    let own = (QUERY_ID_SETTING.to_owned(), request.query_id.clone());
+    // `readonly` comes last: it forbids to change more.
+    let (last, settings): (Vec<_>, Vec<_>) =
+        std::iter::once(&own).chain(&request.settings).partition(|(name, _)| name == "readonly");
+    let mut statements = vec![set(&settings)];
+    if let Some(database) = request.database.as_deref().filter(|database| !database.is_empty()) {
+        statements.push(use_database(database));
+    }
+    if enforce && !last.is_empty() {
+        statements.push(set(&last));
+    } else if enforce && request.read_only {
+        statements.push("SET readonly = 2".to_owned());
+    }
+    for statement in statements {
+        engine::run(connection, &statement).map_err(|message| Exception::from_engine(&message))?;
+    }
+    Ok(())
+}
+
+fn set(settings: &[&(String, String)]) -> String {
+    let pairs: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
+    format!("SET {}", pairs.join(", "))
+}
+
+fn use_database(database: &str) -> String {
+    format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// The statements that put back what [`apply`] will change.
+fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, Exception> {
+    let failed = |message: String| Exception::from_engine(&message);
+    let mut statements = Vec::new();
+    if request.database.is_some() {
+        let row = engine::run(connection, "SELECT currentDatabase()").map_err(failed)?;
+        let [database]: [String; 1] =
+            serde_json::from_str(&row).map_err(|error| failed(error.to_string()))?;
+        statements.push(use_database(&database));
+    }
+    if !request.settings.is_empty() {
+        let names: Vec<String> = request.settings.iter().map(|(name, _)| engine::quoted(name)).collect();
+        let query = format!(
+            "SELECT name, value, changed FROM system.settings WHERE name IN ({}) FORMAT JSONCompactEachRow",
+            names.join(", ")
+        );
+        for row in engine::run(connection, &query).map_err(failed)?.lines() {
+            let (name, value, changed): (String, String, u8) =
+                serde_json::from_str(row).map_err(|error| failed(error.to_string()))?;
+            let value = if changed == 0 { "DEFAULT".to_owned() } else { engine::quoted(&value) };
+            statements.push(format!("SET {name} = {value}"));
+        }
+    }
+    Ok(statements)
+}

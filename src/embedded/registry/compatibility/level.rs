@@ -1,0 +1,54 @@
+//! The compatibility levels of Confluent's registry.
+
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Serialize};
+
+/// Which of the earlier schemas a new one must get on with, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum Level {
+    None,
+    #[default]
+    Backward,
+    BackwardTransitive,
+    Forward,
+    ForwardTransitive,
+    Full,
+    FullTransitive,
+}
+
+impl Level {
+    /// Reads a level's name in any case.
+    pub(in super::super) fn from_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_uppercase();
+        Self::deserialize(name.as_str().into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
+    }
+
+    /// Returns its name.
+    pub(in super::super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Backward => "BACKWARD",
+            Self::BackwardTransitive => "BACKWARD_TRANSITIVE",
+            Self::Forward => "FORWARD",
+            Self::ForwardTransitive => "FORWARD_TRANSITIVE",
+            Self::Full => "FULL",
+            Self::FullTransitive => "FULL_TRANSITIVE",
+        }
+    }
+
+    /// Says whether the new schema must read data of the earlier ones.
+    pub(super) fn reads_old(self) -> bool {
+        matches!(self, Self::Backward | Self::BackwardTransitive | Self::Full | Self::FullTransitive)
+    }
+
+    /// Says whether the earlier schemas must read data of the new one.
+    pub(super) fn is_read_by_old(self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardTransitive | Self::Full | Self::FullTransitive)
+    }
+
+    /// Says whether all earlier schemas count, not the latest only.
+    pub(in super::super) fn is_transitive(self) -> bool {
+        matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
+    }
+}
