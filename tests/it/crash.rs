@@ -75,6 +75,7 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
         compare(&server, &files, round).await;
         say(&format!("round {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
     }
+    say(&evidence(&server).await);
     assert!(kills.iter().sum::<usize>() >= 30 && kills.iter().all(|&kills| kills > 0), "{kills:?}");
 }
 
@@ -91,6 +92,16 @@ fn seed() -> u64 {
 /// Prints a line at once, past the capturing of output.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "crash: {line}");
+}
+
+/// Says what there was to go wrong.
+async fn evidence(server: &Server) -> String {
+    let sql = "SELECT countIf(state = 'noted') - uniqExactIf((partition, first_offset, last_offset), state = 'noted'), \
+               uniqExactIf((partition, first_offset, last_offset), state = 'done'), sumIf(duplicate, state = 'done') \
+               FROM loader_chunks WHERE topic = 'staging-bets'";
+    let counts = server.clickhouse(sql).await;
+    let [repeated, chunks, duplicates] = counts.split('\t').collect::<Vec<_>>().try_into().unwrap();
+    format!("{repeated} of {chunks} chunks were loaded again; {duplicates} messages were of known rounds")
 }
 
 /// Waits until everything that was uploaded is visible, and compares it with the files.

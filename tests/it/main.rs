@@ -13,6 +13,6 @@ mod end_to_end;
 mod generate;
 mod harness;
 mod readme;
-// mod reconcile;
+mod reconcile;
 mod supervision;
 mod topics;

@@ -18,6 +18,7 @@ async fn a_public_address_without_keys_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_path_but_health_asks_for_a_key() {
     let server = Server::start(&["--api-key", KEYS[0], "--api-key", KEYS[1]]).await;
+    server.until_ready().await;
     for path in ["/healthz", "/readyz"] {
         server.get(path).await.ok();
     }

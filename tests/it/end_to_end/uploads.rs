@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::files::{HEADER, csv, line, lines};
-use crate::harness::process::{PATIENCE, until};
+use crate::harness::process::{PATIENCE, signal, until};
 use crate::harness::server::Server;
 
 fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -273,4 +273,31 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     assert_eq!(receipt["accepted"], 10);
     let ids = server.clickhouse("SELECT count() FROM game_rounds WHERE game_instance_id < 10").await;
     assert_eq!(ids, "10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_does_not() {
+    let mut server = Server::start(&["--max-concurrent-uploads", "2"]).await;
+    let text = csv(0..20_000);
+    let (first, rest) = text.as_bytes().split_at(text.len() / 2);
+    let mut ending = open_upload(&server, text.len()).await;
+    ending.write_all(first).await.unwrap();
+    let mut silent = open_upload(&server, text.len()).await;
+    silent.write_all(first).await.unwrap();
+    until("both are under way", async || (server.upload(csv(0..1), "").await.status == 429).then_some(())).await;
+    signal(server.pid(), "TERM");
+    until("no connection is taken", async || {
+        TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.err()
+    })
+    .await;
+    ending.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, ending.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""accepted":20000"#), "{answer}");
+    assert_eq!(server.stop().await.code(), Some(0));
+    drop(silent);
+    server.restart().await;
+    let receipt = server.upload(text, "wait=visible&force=true").await.ok();
+    assert_eq!(receipt["state"], "visible");
+    assert_eq!(stored(&server).await, "20000\t20000\t5000");
 }

@@ -123,6 +123,10 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end, as a service manager does, and waits for its exit.
     pub async fn stop(&mut self) -> ExitStatus {
         signal(self.child.id(), "TERM");
