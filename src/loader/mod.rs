@@ -4,7 +4,8 @@
 //! inserts each with a token that names its offsets, notes them done, and only then commits the offsets. After a
 //! crash [`recovery`] reads the chunks that were noted and not done again, decides duplicates as of before them
 //! ([`known_ids`]), so that each block is the same as it was, and inserts it with the same token: each table behind
-//! the views takes it once and only once, whichever of them had it already. Since the key of a message is the round's
+//! the views takes it once and only once, whichever of them had it already; [`mending`] sees to the blocks whose token
+//! survived a crash and whose rows did not. Since the key of a message is the round's
 //! id, one round is always in one partition, and its loader alone decides whether it is new.
 //!
 //! At most one loader per topic may run: the data directory's lock sees to it for the embedded parts; elsewhere it is
@@ -13,6 +14,7 @@
 pub mod chunks;
 pub mod known_ids;
 pub mod ledger;
+mod mending;
 pub mod recovery;
 pub mod run;
 pub mod visibility;
@@ -35,6 +37,8 @@ pub enum LoaderError {
     /// A panic, or a runtime that is being shut down.
     #[error("the loader's thread broke off: {0}")]
     Thread(#[from] tokio::task::JoinError),
+    #[error("{hours} hours are not the sums of their rounds, and change while they are looked at")]
+    HoursDiffer { hours: u64 },
     #[error("the bitmap of known ids cannot be read: {0}")]
     KnownIds(std::io::Error),
     #[error(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::BorrowedMessage;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, fingerprint};
 use super::ledger::{ChunkState, LastChunk, Ledger};
+use super::mending::{Repeated, Table};
 use super::{LoaderError, known_ids, recovery};
 use crate::domain::columns::Columns;
 use crate::ingest::avro;
@@ -153,19 +155,22 @@ impl Session {
             partitions: BTreeMap::new(),
             insert_rounds,
         };
+        let mut repeated = Vec::new();
         for (partition, (low, _)) in loader.kafka.watermarks(&loader.topic).await? {
             let last = last_chunks.iter().find(|chunk| chunk.partition == partition);
-            session.begin_partition(partition, low, last).await?;
+            repeated.extend(session.begin_partition(partition, low, last).await?);
         }
+        session.finish(repeated).await?;
         Ok(session)
     }
 
+    /// Finds out where loading a partition begins, and repeats the chunk that was noted and not done, if there is one.
     async fn begin_partition(
         &mut self,
         number: u16,
         low: i64,
         last: Option<&LastChunk>,
-    ) -> Result<(), LoaderError> {
+    ) -> Result<Option<Chunk>, LoaderError> {
         let next_offset = match last {
             None => low,
             Some(chunk) if chunk.is_done => low.max(chunk.last_offset.cast_signed() + 1),
@@ -179,13 +184,13 @@ impl Session {
         };
         self.partitions.insert(number, Partition { next_offset, known });
         match last {
-            Some(chunk) if !chunk.is_done => self.repeat(number, *chunk).await,
-            _ => Ok(()),
+            Some(chunk) if !chunk.is_done => self.repeat(number, *chunk).await.map(Some),
+            _ => Ok(None),
         }
     }
 
-    /// Loads a chunk that was noted and not done: the same messages, the same block, the same token.
-    async fn repeat(&mut self, number: u16, noted: LastChunk) -> Result<(), LoaderError> {
+    /// Inserts a chunk that was noted and not done: the same messages, the same block, the same token.
+    async fn repeat(&mut self, number: u16, noted: LastChunk) -> Result<Chunk, LoaderError> {
         let (first, last) = (noted.first_offset.cast_signed(), noted.last_offset.cast_signed());
         tracing::info!(
             topic = self.loader.topic,
@@ -213,9 +218,44 @@ impl Session {
         // The token names the offsets that were noted, also where some of their messages are gone by now.
         (chunk.first_offset, chunk.last_offset) = (first, last);
         self.insert(&chunk).await?;
-        self.ledger.write(self.epoch, std::iter::once(&chunk), ChunkState::Done).await?;
-        self.advance(chunk);
+        Ok(chunk)
+    }
+
+    /// Makes sure that chunks that were inserted again are there, and notes them done.
+    async fn finish(&mut self, repeated: Vec<Chunk>) -> Result<(), LoaderError> {
+        if repeated.is_empty() {
+            return Ok(());
+        }
+        for chunk in &repeated {
+            self.complete(chunk).await?;
+        }
+        // Only now: chunks share hours.
+        for chunk in repeated.iter().filter(|chunk| !chunk.rounds.is_empty()) {
+            self.repeated(chunk).mend_hours().await?;
+        }
+        self.ledger.write(self.epoch, repeated.iter(), ChunkState::Done).await?;
+        for chunk in repeated {
+            self.advance(chunk);
+        }
         Ok(())
+    }
+
+    /// Inserts blocks of a chunk anew, under another token, that the tables do not have though they have the token.
+    async fn complete(&self, chunk: &Chunk) -> Result<(), LoaderError> {
+        for (table, statement, block, rows) in self.blocks(chunk) {
+            let repeated = self.repeated(chunk);
+            if !repeated.is_whole(table, rows).await? {
+                repeated.delete(table).await?;
+                let token = format!("{}:{}", self.token(chunk), uuid::Uuid::now_v7());
+                self.loader.warehouse.insert_block(statement, &token, block.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repeated<'a>(&'a self, chunk: &'a Chunk) -> Repeated<'a> {
+        let origin = Origin { topic: &self.loader.topic, epoch: self.epoch, partition: chunk.partition };
+        Repeated { warehouse: &self.loader.warehouse, origin, chunk }
     }
 
     /// Loads round after round. Blocks.
@@ -332,18 +372,28 @@ impl Session {
     }
 
     async fn insert(&self, chunk: &Chunk) -> Result<(), LoaderError> {
-        let token = format!(
-            "{}:{}:{}:{}-{}",
-            self.loader.topic, self.epoch, chunk.partition, chunk.first_offset, chunk.last_offset
-        );
-        for (statement, block) in
-            [(self.insert_rounds.as_str(), &chunk.rounds), (INSERT_REJECTS, &chunk.rejects)]
-        {
-            if !block.is_empty() {
-                self.loader.warehouse.insert_block(statement, &token, block.clone()).await?;
-            }
+        for (_, statement, block, _) in self.blocks(chunk) {
+            self.loader.warehouse.insert_block(statement, &self.token(chunk), block.clone()).await?;
         }
         Ok(())
+    }
+
+    /// The blocks of a chunk that hold anything: their table, the statement that inserts them, and how many rows they have.
+    fn blocks<'a>(&'a self, chunk: &'a Chunk) -> impl Iterator<Item = (Table, &'a str, &'a Bytes, u64)> {
+        let (rounds, rejects) = match self.content {
+            Content::Rounds { .. } => (chunk.new, chunk.undecodable),
+            Content::Rejects => (0, chunk.new),
+        };
+        let blocks = [
+            (Table::Rounds, self.insert_rounds.as_str(), &chunk.rounds, rounds),
+            (Table::Rejects, INSERT_REJECTS, &chunk.rejects, rejects),
+        ];
+        blocks.into_iter().filter(|(_, _, block, _)| !block.is_empty())
+    }
+
+    fn token(&self, chunk: &Chunk) -> String {
+        let Chunk { partition, first_offset, last_offset, .. } = chunk;
+        format!("{}:{}:{partition}:{first_offset}-{last_offset}", self.loader.topic, self.epoch)
     }
 
     fn advance(&mut self, chunk: Chunk) {

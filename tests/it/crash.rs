@@ -211,3 +211,36 @@ async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) {
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
+
+/// What an engine leaves that is killed after it wrote a block's token down and before the block was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_whose_token_survived_a_crash_and_whose_rows_did_not_are_inserted_anew() {
+    let directory = TempDir::new().unwrap();
+    let file = generate(&directory.path().join("file.csv"), &["--rows", "5000", "--players", "20"]);
+    let expected = Expected::of(&[&file]);
+    let mut server = Server::start(&[]).await;
+    let bad_line = b"not a row\n".as_slice();
+    let body = [&std::fs::read(&file).unwrap()[..], &bad_line.iter().flat_map(|&byte| [byte, 0]).collect::<Vec<_>>()];
+    server.upload(body.concat(), "wait=visible").await.ok();
+    until_within(UPLOAD_PATIENCE, "the reject is in its table", async || {
+        (server.clickhouse("SELECT count() FROM rejects").await == "1").then_some(())
+    })
+    .await;
+    assert_same(&by_hour(&server).await, &expected.by_hour);
+    for lost in [
+        "ALTER TABLE loader_chunks DELETE WHERE state = 'done'",
+        "ALTER TABLE game_rounds DELETE WHERE kafka_partition IN (0, 1)",
+        "ALTER TABLE hourly_aggregates DELETE WHERE game_id % 2 = 0",
+        "ALTER TABLE rejects DELETE WHERE true",
+    ] {
+        server.clickhouse(format!("{lost} SETTINGS mutations_sync = 1")).await;
+    }
+    server.restart().await;
+    server.until_ready().await;
+    let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
+    assert_eq!(counts, format!("{0}\t{0}", expected.rounds));
+    assert_same(&by_hour(&server).await, &expected.by_hour);
+    assert_eq!(server.clickhouse("SELECT raw FROM rejects").await, "not a row");
+    let open = "SELECT count() FROM loader_chunks WHERE state = 'done'";
+    assert_eq!(server.clickhouse(open).await, "5", "four partitions of rounds, one of rejects");
+}

@@ -1,0 +1,134 @@
+//! Makes sure that a chunk that was sent again is there once, whole, in every table.
+//!
+//! ClickHouse writes a block's token down before it makes the block's part visible (`MergeTreeSink::commitPart`). An engine
+//! that is killed between the two has a token without its rows, and drops the block when it comes again. Seldom, but met:
+//! once in some seventy kills amid inserts. So after a repeat a token is not trusted: rows are counted by their offsets, and
+//! hours are compared with the sums of their rounds, of which they are no more than a copy.
+//!
+//! Nothing is left to the order of things: whatever a crash leaves half done, the next start finds the chunk noted
+//! and not done, and begins again here.
+
+use std::time::Duration;
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use super::LoaderError;
+use super::chunks::{Chunk, Origin};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// How long one query may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Between two looks at hours that differ: an insert that was broken off may still be going on.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often hours are looked at before the whole is tried again.
+const MAX_LOOKS: u8 = 6;
+
+const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
+
+/// The tables that a chunk's blocks go into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Rounds,
+    Rejects,
+}
+
+impl Table {
+    fn count(self) -> &'static str {
+        match self {
+            Self::Rounds => include_str!("../../queries/loader/count_rounds.sql"),
+            Self::Rejects => include_str!("../../queries/loader/count_rejects.sql"),
+        }
+    }
+
+    fn delete(self) -> &'static str {
+        match self {
+            Self::Rounds => include_str!("../../queries/loader/delete_rounds.sql"),
+            Self::Rejects => include_str!("../../queries/loader/delete_rejects.sql"),
+        }
+    }
+}
+
+/// A chunk that was sent again, and where it came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeated<'a> {
+    pub(super) warehouse: &'a Warehouse,
+    pub(super) origin: Origin<'a>,
+    pub(super) chunk: &'a Chunk,
+}
+
+/// How many hours differ, and by what.
+#[derive(Debug, Default, PartialEq, Eq, Row, Deserialize)]
+struct Differences {
+    hours: u64,
+    digest: u64,
+}
+
+impl Repeated<'_> {
+    /// Whether a table has as many rows of the chunk as its block.
+    pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
+        let found: u64 = in_time(self.query(table.count()).fetch_one()).await?;
+        if found != rows {
+            let Origin { topic, partition, .. } = self.origin;
+            let first = self.chunk.first_offset;
+            tracing::warn!(topic, partition, first, ?table, rows, found, "a block was lost in a crash; inserting it anew");
+        }
+        Ok(found == rows)
+    }
+
+    /// Takes the chunk's rows out of a table.
+    pub(super) async fn delete(&self, table: Table) -> Result<(), LoaderError> {
+        in_time(self.query(table.delete()).with_setting("mutations_sync", "1").execute()).await
+    }
+
+    /// Makes the hourly aggregates of the chunk's hours, players and games the sums of their rounds. Nobody else may be
+    /// loading.
+    pub(super) async fn mend_hours(&self) -> Result<(), LoaderError> {
+        let mut before = Differences::default();
+        for _ in 0..MAX_LOOKS {
+            let differences = self.differences().await?;
+            if differences.hours == 0 {
+                return Ok(());
+            }
+            if differences == before {
+                tracing::warn!(hours = differences.hours, "hourly aggregates were lost in a crash; adding them");
+                self.add_differences().await?;
+            } else {
+                tokio::time::sleep(PAUSE).await;
+            }
+            before = differences;
+        }
+        Err(LoaderError::HoursDiffer { hours: before.hours })
+    }
+
+    async fn differences(&self) -> Result<Differences, LoaderError> {
+        let sql = format!(
+            "SELECT count() AS hours, groupBitXor(cityHash64(*)) AS digest FROM ({HOUR_DIFFERENCES})"
+        );
+        in_time(self.query(&sql).fetch_one()).await
+    }
+
+    async fn add_differences(&self) -> Result<(), LoaderError> {
+        let sql = format!("INSERT INTO hourly_aggregates {HOUR_DIFFERENCES}");
+        // The same difference twice is two differences.
+        in_time(self.query(&sql).with_setting("insert_deduplicate", "0").execute()).await
+    }
+
+    fn query(&self, sql: &str) -> Query {
+        self.warehouse
+            .query(sql)
+            .param("topic", self.origin.topic)
+            .param("epoch", self.origin.epoch)
+            .param("partition", self.origin.partition)
+            .param("first", self.chunk.first_offset)
+            .param("last", self.chunk.last_offset)
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, clickhouse::error::Error>>) -> Result<T, LoaderError> {
+    let answer = tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)?;
+    Ok(answer.map_err(WarehouseError::from)?)
+}
