@@ -11,7 +11,7 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     let supervised = supervised(&command);
     let announcer = Announcer::new(supervised);
     let stop = CancellationToken::new();
-    part::stop_on_signals(stop.clone());
+    part::stop_on_signals(stop.clone(), part::STOP_TIMEOUT);
     if supervised {
         part::stop_with_stdin(stop.clone());
     }

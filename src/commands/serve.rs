@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -44,8 +45,11 @@ const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long requests that are under way may take when the server stops.
+/// How long requests that are under way may take when the server stops, and then loaders and reconciliations.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long all of a stop may take, the embedded parts one after the other included.
+const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long `?wait=visible` waits.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -65,7 +69,7 @@ pub struct Addresses {
 /// Serves until SIGINT or SIGTERM.
 pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone());
+    stop_on_signals(stop.clone(), WHOLE_STOP_PATIENCE);
     let ready_file = options.ready_file.clone();
     let server = tokio::select! {
         server = Server::start(options, log) => server?,
@@ -168,8 +172,8 @@ impl Server {
         if tokio::time::timeout(STOP_PATIENCE, self.serving).await.is_err() {
             tracing::warn!("requests that were still under way have been broken off");
         }
-        for worker in self.workers {
-            let _ = tokio::time::timeout(STOP_PATIENCE, worker).await;
+        if tokio::time::timeout(STOP_PATIENCE, join_all(self.workers)).await.is_err() {
+            tracing::warn!("loaders or reconciliations have been broken off; they go on at the next start");
         }
         self.supervisor.stop().await;
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::EmbeddedError;
 
 /// How long a part that is told to stop may take before it ends itself.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a part waits for a predecessor that is still stopping to let go of its directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(12);
@@ -64,8 +64,8 @@ impl Announcer {
     }
 }
 
-/// Cancels `stop` on SIGINT and SIGTERM.
-pub fn stop_on_signals(stop: CancellationToken) {
+/// Cancels `stop` on SIGINT and SIGTERM, and ends the process if it has not stopped `patience` later.
+pub fn stop_on_signals(stop: CancellationToken, patience: Duration) {
     tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -77,7 +77,7 @@ pub fn stop_on_signals(stop: CancellationToken) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        std::thread::spawn(move || stop_in_time(&stop));
+        std::thread::spawn(move || stop_in_time(&stop, patience));
     });
 }
 
@@ -95,14 +95,14 @@ pub fn stop_with_stdin(stop: CancellationToken) {
                 Err(_) => break,
             }
         }
-        stop_in_time(&stop);
+        stop_in_time(&stop, STOP_TIMEOUT);
     });
 }
 
-/// Cancels `stop`, and ends the process if it has not stopped soon after.
-fn stop_in_time(stop: &CancellationToken) {
+/// Cancels `stop`, and ends the process if it has not stopped `patience` later.
+fn stop_in_time(stop: &CancellationToken, patience: Duration) {
     stop.cancel();
-    std::thread::sleep(STOP_TIMEOUT);
+    std::thread::sleep(patience);
     std::process::exit(1);
 }
 

@@ -28,6 +28,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/readyz", get(health::readyz))
         .with_state(state)
         .layer(middleware::from_fn(problem::render))
-        .layer(TraceLayer::new_for_http());
+        // A failure is logged once, with its cause, where its body is written.
+        .layer(TraceLayer::new_for_http().on_failure(()));
     NormalizePath::trim_trailing_slash(router)
 }

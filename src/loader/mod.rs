@@ -32,6 +32,9 @@ pub enum LoaderError {
     Warehouse(#[from] WarehouseError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A panic, or a runtime that is being shut down.
+    #[error("the loader's thread broke off: {0}")]
+    Thread(#[from] tokio::task::JoinError),
     #[error("the bitmap of known ids cannot be read: {0}")]
     KnownIds(std::io::Error),
     #[error(

@@ -99,8 +99,7 @@ impl Loader {
         state.send_replace(LoaderState::Running);
         tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
         let stop = stop.clone();
-        let work = tokio::task::spawn_blocking(move || session.work(&stop));
-        work.await.unwrap_or(Ok(()))
+        tokio::task::spawn_blocking(move || session.work(&stop)).await?
     }
 }
 

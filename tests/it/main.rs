@@ -4,12 +4,15 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod crash;
 mod deployment;
 mod embedded_broker;
 mod embedded_clickhouse;
 mod embedded_registry;
+mod end_to_end;
 mod generate;
 mod harness;
 mod readme;
 mod reconcile;
 mod supervision;
+mod topics;

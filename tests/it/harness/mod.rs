@@ -1,7 +1,11 @@
 //! Spawns what the tests talk to.
 
+pub mod aggregates;
 pub mod expected;
+pub mod files;
 pub mod part;
+pub mod process;
+pub mod server;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,213 @@
+//! SIGKILL at random moments of server, broker and ClickHouse while files are uploaded: every round counts once.
+//!
+//! Rounds of kills, each with uploads that never pause and are sent again until they are answered 200; after each round
+//! everything stored is compared with what the files have. `ROUNDHOUSE_TEST_SEED` repeats a run's files, victims
+//! and pauses (not the moments at which processes are, which is why every run counts).
+
+use std::io::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use crate::harness::aggregates::{assert_same, by_hour};
+use crate::harness::expected::{Expected, text};
+use crate::harness::files::generate;
+use crate::harness::process::until_within;
+use crate::harness::server::{Http, Server};
+
+/// Kills of the whole run, in rounds.
+const ROUNDS: usize = 6;
+const KILLS_PER_ROUND: usize = 6;
+
+/// Uploads at the same time.
+const UPLOADERS: usize = 2;
+
+/// Rows of the file that the small ones are cut out of.
+const ROWS: usize = 200_000;
+
+/// Rows of a small file. Where they are cut is random, so that many rounds are in several.
+const ROWS_OF_A_FILE: Range<usize> = 2_000..20_000;
+
+/// Between two kills.
+const PAUSE_MILLIS: Range<u64> = 0..2_500;
+
+/// How long an upload may take with all that happens meanwhile: a delivery time-out, two restarts and an attempt.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(240);
+
+/// Between two attempts to upload a file.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which process is to be killed.
+const VICTIMS: [&str; 3] = ["server", "broker", "clickhouse"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_and_hours_are_exact_after_every_kill() {
+    let seed = seed();
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let directory = TempDir::new().unwrap();
+    let mut server = Server::start(&["--delivery-timeout-seconds", "20"]).await;
+    let files = Arc::new(Files::new(directory.path(), seed));
+    let (address, addresses) = watch::channel(server.addresses.api.clone());
+    let mut kills = [0; VICTIMS.len()];
+    for round in 1..=ROUNDS {
+        let uploads = Uploads::start(&files, &addresses);
+        for _ in 0..KILLS_PER_ROUND {
+            tokio::time::sleep(Duration::from_millis(dice.random_range(PAUSE_MILLIS))).await;
+            let victim = dice.random_range(0..VICTIMS.len());
+            kills[victim] += 1;
+            match VICTIMS[victim] {
+                "server" => {
+                    server.restart().await;
+                    address.send_replace(server.addresses.api.clone());
+                }
+                part => drop(server.kill_part(part).await),
+            }
+        }
+        uploads.finish().await;
+        compare(&server, &files, round).await;
+        say(&format!("round {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
+    }
+    say(&evidence(&server).await);
+    assert!(kills.iter().sum::<usize>() >= 30 && kills.iter().all(|&kills| kills > 0), "{kills:?}");
+}
+
+/// The seed of this run, which is printed whether it passes or not.
+fn seed() -> u64 {
+    let seed = match std::env::var("ROUNDHOUSE_TEST_SEED") {
+        Ok(seed) => seed.parse().expect("ROUNDHOUSE_TEST_SEED is a number"),
+        Err(_) => rand::rng().random_range(0..1_000_000),
+    };
+    say(&format!("repeat with ROUNDHOUSE_TEST_SEED={seed}"));
+    seed
+}
+
+/// Prints a line at once, past the capturing of output.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "crash: {line}");
+}
+
+/// Says what there was to go wrong.
+async fn evidence(server: &Server) -> String {
+    let sql = "SELECT countIf(state = 'noted') - uniqExactIf((partition, first_offset, last_offset), state = 'noted'), \
+               uniqExactIf((partition, first_offset, last_offset), state = 'done'), sumIf(duplicate, state = 'done') \
+               FROM loader_chunks WHERE topic = 'staging-bets'";
+    let counts = server.clickhouse(sql).await;
+    let [repeated, chunks, duplicates] = counts.split('\t').collect::<Vec<_>>().try_into().unwrap();
+    format!("{repeated} of {chunks} chunks were loaded again; {duplicates} messages were of known rounds")
+}
+
+/// Waits until everything that was uploaded is visible, and compares it with the files.
+async fn compare(server: &Server, files: &Files, round: usize) {
+    server.until_ready().await;
+    // The loader takes each partition in order: once this file is visible, so is all before it.
+    let last = files.next().await;
+    let what = format!("all of round {round} is visible");
+    let started = Instant::now();
+    until_within(UPLOAD_PATIENCE, &what, async || {
+        let answer = server.upload(std::fs::read(&last).unwrap(), "wait=visible&force=true").await;
+        (answer.status == 200 && answer.body["state"] == "visible").then_some(())
+    })
+    .await;
+    let uploaded = files.uploaded.lock().await;
+    let expected = Expected::of(&uploaded.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    assert!(expected.rounds < expected.rows, "no round is in two files");
+    let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
+    let detail = || format!("round {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
+    assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
+    assert_same(&by_hour(server).await, &expected.by_hour);
+}
+
+/// Small files, cut out of one, in which a round has the same values wherever it is.
+struct Files {
+    directory: PathBuf,
+    header: String,
+    lines: Vec<String>,
+    dice: Mutex<ChaCha8Rng>,
+    /// All that were given out.
+    uploaded: Mutex<Vec<PathBuf>>,
+}
+
+impl Files {
+    fn new(directory: &Path, seed: u64) -> Self {
+        // Few players and games: the hours are many all the same, and each gets rounds of many files.
+        let options = ["--rows", &ROWS.to_string(), "--seed", &seed.to_string(), "--players", "40", "--games", "5"];
+        let options = [&options[..], &["--encoding", "utf-8"]].concat();
+        let whole = text(&generate(&directory.join("all.csv"), &options));
+        let mut lines = whole.lines().map(|line| format!("{line}\n"));
+        let header = lines.next().expect("a header");
+        Self {
+            directory: directory.to_owned(),
+            header,
+            lines: lines.collect(),
+            dice: Mutex::new(ChaCha8Rng::seed_from_u64(seed + 1)),
+            uploaded: Mutex::default(),
+        }
+    }
+
+    /// Cuts out the next file.
+    async fn next(&self) -> PathBuf {
+        let mut dice = self.dice.lock().await;
+        let rows = dice.random_range(ROWS_OF_A_FILE);
+        let first = dice.random_range(0..self.lines.len() - rows);
+        let mut uploaded = self.uploaded.lock().await;
+        let path = self.directory.join(format!("{}.csv", uploaded.len()));
+        let text = format!("{}{}", self.header, self.lines[first..first + rows].concat());
+        std::fs::write(&path, text).unwrap();
+        uploaded.push(path.clone());
+        path
+    }
+}
+
+/// Uploads that go on until they are told to finish.
+struct Uploads {
+    enough: Arc<AtomicBool>,
+    uploaders: JoinSet<()>,
+}
+
+impl Uploads {
+    fn start(files: &Arc<Files>, addresses: &watch::Receiver<String>) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let mut uploaders = JoinSet::new();
+        for _ in 0..UPLOADERS {
+            let (files, addresses, enough) = (files.clone(), addresses.clone(), enough.clone());
+            uploaders.spawn(async move {
+                let http = Http::new();
+                while !enough.load(Ordering::Relaxed) {
+                    upload(&http, &addresses, &files.next().await).await;
+                }
+            });
+        }
+        Self { enough, uploaders }
+    }
+
+    /// Waits until every file that was begun is acknowledged.
+    async fn finish(self) {
+        self.enough.store(true, Ordering::Relaxed);
+        self.uploaders.join_all().await;
+    }
+}
+
+/// Sends a file until it is answered 200; every other answer must be one that says to try again.
+async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) {
+    let bytes = std::fs::read(file).unwrap();
+    let deadline = Instant::now() + UPLOAD_PATIENCE;
+    loop {
+        let url = format!("{}/uploadcsv", *addresses.borrow());
+        match http.try_send(|http| http.post(url).body(bytes.clone())).await {
+            Ok(answer) if answer.status == 200 => return,
+            Ok(answer) => assert_eq!(answer.status, 503, "{:#}", answer.body),
+            // The server was killed.
+            Err(_) => {}
+        }
+        assert!(Instant::now() < deadline, "waited too long until {} was acknowledged", file.display());
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,43 @@
+//! API keys.
+
+use tempfile::TempDir;
+
+use crate::harness::files::csv;
+use crate::harness::server::{Server, refusal};
+
+const KEYS: [&str; 2] = ["first-key-0123456789", "second-key-0123456789"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_address_without_keys_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let refusal = refusal(&directory.path().join("data"), &["--listen", "0.0.0.0:0"]).await;
+    refusal.assert(2, "--api-key");
+    assert!(!directory.path().join("data").exists(), "it was begun all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_but_health_asks_for_a_key() {
+    let server = Server::start(&["--api-key", KEYS[0], "--api-key", KEYS[1]]).await;
+    server.until_ready().await;
+    for path in ["/healthz", "/readyz"] {
+        server.get(path).await.ok();
+    }
+    for path in ["/aggregates", "/uploadcsv", "/reconcile", "/reconcile/x", "/aggregates/"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        answer.problem(401, "unauthorized");
+    }
+    server.upload(csv(0..3), "").await.problem(401, "unauthorized");
+
+    let aggregates = server.url("/aggregates");
+    for key in KEYS {
+        server.send(|http| http.get(&aggregates).bearer_auth(key)).await.ok();
+        server.send(|http| http.get(&aggregates).header("X-API-Key", key)).await.ok();
+    }
+    for wrong in ["first-key-012345678", "first-key-01234567890", "", "Bearer"] {
+        server.send(|http| http.get(&aggregates).bearer_auth(wrong)).await.problem(401, "unauthorized");
+        server.send(|http| http.get(&aggregates).header("X-API-Key", wrong)).await.problem(401, "unauthorized");
+    }
+    server.send(|http| http.get(&aggregates).basic_auth("key", Some(KEYS[0]))).await.problem(401, "unauthorized");
+    assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "0");
+}

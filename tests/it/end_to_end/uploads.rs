@@ -1,0 +1,303 @@
+//! `POST /uploadcsv`: every way to send a file, and every way in which one is refused.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Headers;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::process::{PATIENCE, signal, until};
+use crate::harness::server::Server;
+
+fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(unit).collect()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn file_part(text: String, name: &str) -> Part {
+    Part::bytes(text.into_bytes()).file_name(name.to_owned()).mime_str("text/csv").unwrap()
+}
+
+/// Returns how many rounds there are, how many different ones, and the sum of their bets.
+async fn stored(server: &Server) -> String {
+    let sql = "SELECT count(), uniqExact(game_instance_id), toString(sum(real_amount_bet)) FROM game_rounds";
+    server.clickhouse(sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_taken_in_any_encoding_compression_and_form() {
+    let server = Server::start(&[]).await;
+    let marked = |ids| format!("\u{feff}{}", csv(ids));
+    let bodies: [(&str, Vec<u8>); 6] = [
+        ("UTF-16LE", utf_16(&marked(0..100), u16::to_le_bytes)),
+        ("UTF-16BE", utf_16(&marked(100..200), u16::to_be_bytes)),
+        ("UTF-16LE", utf_16(&csv(200..300), u16::to_le_bytes)),
+        ("UTF-16BE", utf_16(&csv(300..400), u16::to_be_bytes)),
+        ("UTF-8", marked(400..500).into_bytes()),
+        ("UTF-8", csv(500..600).into_bytes()),
+    ];
+    for (encoding, body) in bodies {
+        let bytes = body.len();
+        let receipt = server.upload(body, "").await.ok();
+        assert_eq!(receipt["encoding"], encoding);
+        assert_eq!((&receipt["rows"], &receipt["accepted"]), (&json!(100), &json!(100)), "{receipt:#}");
+        assert_eq!((&receipt["bytes"], &receipt["state"]), (&json!(bytes), &json!("acknowledged")));
+    }
+    let compressed = [("gzip", gzip(&csv(600..700))), ("zstd", zstd::encode_all(csv(700..800).as_bytes(), 0).unwrap())];
+    for (encoding, body) in compressed {
+        let url = server.url("/uploadcsv");
+        let request = server.send(|http| http.post(url).header("Content-Encoding", encoding).body(body)).await;
+        assert_eq!(request.ok()["accepted"], 100, "{encoding}");
+    }
+
+    let form = Form::new().text("comment", "two files").part("file", file_part(csv(800..900), "a.csv"));
+    let form = form.part("file", file_part(csv(900..1000), "b.csv"));
+    let answer = server.upload_form(form, "").await.ok();
+    let names: Vec<&Value> = answer["uploads"].as_array().unwrap().iter().map(|file| &file["file_name"]).collect();
+    assert_eq!(names, ["a.csv", "b.csv"]);
+    let form = Form::new().part("file", file_part(csv(1000..1100), "c.csv"));
+    let path = server.url("/uploadcsv/?wait=visible");
+    let receipt = server.send(|http| http.post(path).multipart(form)).await.ok();
+    assert_eq!((&receipt["file_name"], &receipt["state"]), (&json!("c.csv"), &json!("visible")));
+
+    // Semicolons, other names' case and order, and a column that nobody knows.
+    let text = format!("{};Extra\n{}", HEADER.replace(',', ";").to_uppercase(), line(1100, "0.25").replace(',', ";"));
+    let receipt = server.upload(text.trim_end().to_owned() + ";x\n", "wait=visible").await.ok();
+    assert_eq!((&receipt["accepted"], &receipt["ignored_columns"]), (&json!(1), &json!(["extra"])), "{receipt:#}");
+    assert_eq!(stored(&server).await, "1101\t1101\t275.25");
+    let names = "SELECT DISTINCT game_name, provider, created_timestamp FROM game_rounds FORMAT CSV";
+    assert_eq!(server.clickhouse(names).await, r#""Café 日本","Play'n GO","2020-02-03 04:05:06.000""#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_rows_go_to_the_dead_letters_and_the_rest_is_counted() {
+    let server = Server::start(&[]).await;
+    let bad: Vec<String> = (0..25)
+        .map(|id| line(id, if id % 2 == 0 { "12,5x" } else { "12.5x" }).trim_end().to_owned())
+        .collect();
+    let text = format!("{HEADER}\n{}{}\n{}", lines(100..110), bad.join("\n"), lines(110..120));
+    let receipt = server.upload(text, "wait=visible&name=bad.csv").await.ok();
+    let sums = ["rows", "accepted", "rejected"].map(|member| receipt[member].as_u64().unwrap());
+    assert_eq!(sums, [45, 20, 25], "{receipt:#}");
+    assert_eq!(receipt["rejects"].as_array().unwrap().len(), 20);
+    let first = json!({
+        "line": 12, "column": "", "code": "wrong_number_of_fields", "value": bad[0],
+        "reason": receipt["rejects"][0]["reason"],
+    });
+    assert_eq!(receipt["rejects"][0], first);
+    assert_eq!(receipt["rejects"][1]["column"], "real_amount_bet");
+    assert_eq!((&receipt["rejects"][1]["code"], &receipt["rejects"][1]["value"]), (&json!("not_a_decimal"), &json!("12.5x")));
+
+    let letters = dead_letters(&server, bad.len()).await;
+    let upload_id = receipt["upload_id"].as_str().unwrap();
+    for (line, letter) in &letters {
+        assert_eq!(letter.raw, bad[*line as usize - 12]);
+        assert_eq!(letter.headers["upload_id"], upload_id);
+        assert!(!letter.headers["reason"].is_empty());
+    }
+    assert_eq!(letters.keys().next(), Some(&12));
+    assert_eq!((letters[&12].headers["code"].as_str(), letters[&12].headers["column"].as_str()), ("wrong_number_of_fields", ""));
+    assert_eq!((letters[&13].headers["code"].as_str(), letters[&13].headers["column"].as_str()), ("not_a_decimal", "real_amount_bet"));
+
+    let sql = format!("SELECT line, column, code, raw FROM rejects WHERE upload_id = '{upload_id}' ORDER BY line");
+    let rows = until("the rejects are in their table", async || {
+        let rows = server.clickhouse(sql.as_str()).await;
+        (rows.lines().count() == bad.len()).then_some(rows)
+    })
+    .await;
+    let expected: Vec<String> = letters
+        .iter()
+        .map(|(line, letter)| {
+            let raw = letter.raw.replace('\'', "\\'");
+            format!("{line}\t{}\t{}\t{raw}", letter.headers["column"], letter.headers["code"])
+        })
+        .collect();
+    assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
+}
+
+/// A message of the dead-letter topic.
+struct DeadLetter {
+    raw: String,
+    headers: BTreeMap<String, String>,
+}
+
+/// Reads the dead-letter topic from its beginning, by line.
+async fn dead_letters(server: &Server, expected: usize) -> BTreeMap<u64, DeadLetter> {
+    let brokers = server.addresses.kafka_brokers.clone();
+    let read = move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "test").create().unwrap();
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..4 {
+            partitions.add_partition_offset("staging-bets-dlq", partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&partitions).unwrap();
+        let mut letters = BTreeMap::new();
+        let started = Instant::now();
+        while letters.len() < expected {
+            assert!(started.elapsed() < PATIENCE, "{} of {expected} dead letters", letters.len());
+            let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = message.unwrap();
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let headers: BTreeMap<String, String> = message
+                .headers()
+                .unwrap()
+                .iter()
+                .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+                .collect();
+            let letter = DeadLetter { raw: text(message.payload().unwrap()), headers };
+            letters.insert(letter.headers["line"].parse().unwrap(), letter);
+        }
+        letters
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
+    let server = Server::start(&[]).await;
+    let without = csv(0..10).replacen("real_amount_win,", "", 1);
+    let problem = server.upload(without, "").await.problem(422, "missing_columns");
+    assert_eq!((&problem["missing"], &problem["rows"]), (&json!(["real_amount_win"]), &json!(0)), "{problem:#}");
+    server.upload("", "").await.problem(422, "empty_file");
+    server.upload("\u{feff}", "").await.problem(422, "empty_file");
+    server.upload("nothing of ours\n", "").await.problem(422, "not_csv");
+    let twice = csv(0..1).replacen("provider", "user_id", 1);
+    server.upload(twice, "").await.problem(422, "duplicate_column");
+    let workbook = [b"PK\x03\x04\x14\x00\x06\x00".as_slice(), &[7; 5000]].concat();
+    let problem = server.upload(workbook, "").await.problem(415, "not_text");
+    assert!(problem["detail"].as_str().unwrap().contains("xlsx"), "{problem:#}");
+    let url = server.url("/uploadcsv");
+    let brotli = server.send(|http| http.post(&url).header("Content-Encoding", "br").body(csv(0..1))).await;
+    brotli.problem(415, "unsupported_content_encoding");
+    let cut = gzip(&csv(0..1000))[..2000].to_vec();
+    let cut = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(cut)).await;
+    cut.problem(400, "broken_off");
+    server.upload_form(Form::new().text("comment", "no file"), "").await.problem(400, "no_file");
+    for (query, parameter) in
+        [("wait=now", "wait"), ("on_error=x", "on_error"), ("encoding=x", "encoding"), ("force=2", "force"), ("x=y", "x")]
+    {
+        let problem = server.upload(csv(0..1), query).await.problem(400, "invalid_parameter");
+        assert_eq!(problem["parameter"], parameter);
+    }
+    assert_eq!(stored(&server).await, "0\t0\t\\N");
+
+    let text = format!("{HEADER}\n{}{}{}", lines(0..5), line(5, "x"), lines(6..9));
+    let problem = server.upload(text.clone(), "on_error=abort").await.problem(422, "row_rejected");
+    let shown = ["line", "column", "reject_code", "accepted", "rejected"].map(|member| problem[member].clone());
+    assert_eq!(shown, [json!(7), json!("real_amount_bet"), json!("not_a_decimal"), json!(5), json!(1)]);
+    let receipt = server.upload(text, "wait=visible").await.ok();
+    assert_eq!((&receipt["accepted"], &receipt["rejected"]), (&json!(8), &json!(1)), "{receipt:#}");
+    assert_eq!(stored(&server).await, "8\t8\t2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_is_told_and_sending_it_again_is_right() {
+    let server = Server::start(&[]).await;
+    let text = csv(0..20_000);
+    // Behind two of the five digits of an id: what is left of it would be another round's.
+    let half = text.find(",12345,").unwrap() + 3;
+    let answer = send_part(&server, &text, half).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains(r#""code":"broken_off""#), "{answer}");
+    // It was read on the way, and some of it is in the topic.
+    let problem: Value = serde_json::from_str(&answer[answer.find("\r\n\r\n").unwrap()..]).unwrap();
+    assert_eq!(problem["bytes"], half, "{problem:#}");
+    assert!(problem["accepted"].as_u64().unwrap() > 1000, "{problem:#}");
+
+    let receipt = server.upload(text, "wait=visible").await.ok();
+    assert_eq!((&receipt["state"], &receipt["accepted"]), (&json!("visible"), &json!(20_000)), "{receipt:#}");
+    assert_eq!(stored(&server).await, "20000\t20000\t5000");
+}
+
+/// Announces a whole file, sends a part of it, and no more; returns the answer.
+async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
+    let mut stream = open_upload(server, text.len()).await;
+    stream.write_all(&text.as_bytes()[..bytes]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    answer
+}
+
+/// Sends the head of an upload.
+async fn open_upload(server: &Server, bytes: usize) -> TcpStream {
+    let host = server.addresses.api.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let head = format!("POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_and_too_many_are_refused_and_nothing_else() {
+    let server = Server::start(&["--max-upload-bytes", "20000", "--max-concurrent-uploads", "1"]).await;
+    let problem = server.upload(csv(0..5000), "").await.problem(413, "file_too_large");
+    assert_eq!(problem["limit_bytes"], 20_000);
+    // Small when it is sent, large when it is unpacked.
+    let bomb = gzip(&format!("{HEADER}\n{}", line(1, "0.25").repeat(500_000)));
+    let url = server.url("/uploadcsv");
+    let answer = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(bomb)).await;
+    answer.problem(413, "file_too_large");
+
+    let mut held = open_upload(&server, 10_000).await;
+    held.write_all(HEADER.as_bytes()).await.unwrap();
+    let answer = until("the open upload takes the one place", async || {
+        let answer = server.upload(csv(0..10), "force=true").await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert_eq!(answer.problem(429, "too_many_uploads")["limit"], 1);
+    server.get("/aggregates").await.ok();
+    drop(held);
+    let receipt = until("the place is free again", async || {
+        let answer = server.upload(csv(0..10), "force=true&wait=visible").await;
+        (answer.status == 200).then(|| answer.ok())
+    })
+    .await;
+    assert_eq!(receipt["accepted"], 10);
+    let ids = server.clickhouse("SELECT count() FROM game_rounds WHERE game_instance_id < 10").await;
+    assert_eq!(ids, "10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_does_not() {
+    let mut server = Server::start(&["--max-concurrent-uploads", "2"]).await;
+    let text = csv(0..20_000);
+    let (first, rest) = text.as_bytes().split_at(text.len() / 2);
+    let mut ending = open_upload(&server, text.len()).await;
+    ending.write_all(first).await.unwrap();
+    let mut silent = open_upload(&server, text.len()).await;
+    silent.write_all(first).await.unwrap();
+    until("both are under way", async || (server.upload(csv(0..1), "").await.status == 429).then_some(())).await;
+    signal(server.pid(), "TERM");
+    until("no connection is taken", async || {
+        TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.err()
+    })
+    .await;
+    ending.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, ending.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""accepted":20000"#), "{answer}");
+    assert_eq!(server.stop().await.code(), Some(0));
+    drop(silent);
+    server.restart().await;
+    let receipt = server.upload(text, "wait=visible&force=true").await.ok();
+    assert_eq!(receipt["state"], "visible");
+    assert_eq!(stored(&server).await, "20000\t20000\t5000");
+}

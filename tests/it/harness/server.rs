@@ -1,0 +1,320 @@
+//! A whole server as a user starts it: `roundhouse serve` with everything embedded, on free ports.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use reqwest::multipart::Form;
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::{PATIENCE, processes, signal, until};
+use super::{ROUNDHOUSE, repository};
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Lines of the server's log that a failed test shows.
+const SHOWN_LOG_LINES: usize = 60;
+
+/// Options that every server gets unless a test gives its own.
+const FREE_PORTS: [&str; 4] =
+    ["--listen", "--embedded-kafka-listen", "--embedded-registry-listen", "--embedded-clickhouse-listen"];
+
+/// What `--ready-file` has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Addresses {
+    pub api: String,
+    pub kafka_brokers: String,
+    pub schema_registry_url: String,
+    pub clickhouse_url: String,
+}
+
+/// An answer of the API, its body as JSON where it is.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// Asserts that it is 200, and returns the body.
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{:#}", self.body);
+        self.body
+    }
+
+    /// Asserts that it is a problem with this status and code, and returns its members.
+    pub fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{:#}", self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], status, "{:#}", self.body);
+        for member in ["type", "title", "detail", "instance"] {
+            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {:#}", self.body);
+        }
+        self.body
+    }
+}
+
+/// Sends requests to the API, wherever it is.
+#[derive(Clone, Debug)]
+pub struct Http(reqwest::Client);
+
+impl Http {
+    pub fn new() -> Self {
+        let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();
+        Self(client.expect("a client"))
+    }
+
+    /// Sends a request; none if the connection failed.
+    pub async fn try_send(
+        &self,
+        build: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<Answer, reqwest::Error> {
+        let response = build(&self.0).send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, headers, body })
+    }
+}
+
+/// A running server. Dropped, it is killed, and so is every process that it started.
+#[derive(Debug)]
+pub struct Server {
+    directory: TempDir,
+    options: Vec<String>,
+    child: Child,
+    pub addresses: Addresses,
+    http: Http,
+}
+
+impl Server {
+    /// Starts a server in a directory of its own, and waits until everything answers.
+    pub async fn start(options: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let child = spawn(directory.path(), &options);
+        let mut server = Self { directory, options, child, addresses: Addresses::default(), http: Http::new() };
+        server.wait_for_ready_file().await;
+        server
+    }
+
+    /// Ends it with SIGKILL, if it still runs, and starts it again on the same directory.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(self.directory.path(), &self.options);
+        self.wait_for_ready_file().await;
+    }
+
+    /// [`Server::restart`] with other options.
+    pub async fn restart_with(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+        self.restart().await;
+    }
+
+    /// Ends the server, and it alone, with SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, as a service manager does, and waits for its exit.
+    pub async fn stop(&mut self) -> ExitStatus {
+        signal(self.child.id(), "TERM");
+        let child = &mut self.child;
+        until("the server has stopped", async || child.try_wait().expect("wait for the server")).await
+    }
+
+    /// Ends one of its parts (`broker`, `registry`, `clickhouse`) with SIGKILL, once it is there, and returns its id.
+    pub async fn kill_part(&self, name: &str) -> u32 {
+        until(&format!("there is a {name} to kill"), async || {
+            self.part(name).filter(|pid| signal(*pid, "KILL"))
+        })
+        .await
+    }
+
+    /// Returns the process of one of its parts.
+    pub fn part(&self, name: &str) -> Option<u32> {
+        let command = format!(" embedded {name} ");
+        processes(&self.data_dir())
+            .into_iter()
+            .find(|process| process.parent == self.child.id() && process.arguments.contains(&command))
+            .map(|process| process.pid)
+    }
+
+    /// Where it keeps everything.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Waits until `/readyz` says that every part is ready.
+    pub async fn until_ready(&self) {
+        let mut last = Value::Null;
+        let ready = async || {
+            let answer = self.http.try_send(|http| http.get(self.url("/readyz"))).await.ok()?;
+            last = answer.body;
+            (answer.status == 200).then_some(())
+        };
+        until("/readyz is 200", ready).await;
+    }
+
+    pub fn url(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.addresses.api)
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, build: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder) -> Answer {
+        self.http.try_send(build).await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+    }
+
+    pub async fn get(&self, path_and_query: &str) -> Answer {
+        self.send(|http| http.get(self.url(path_and_query))).await
+    }
+
+    /// Uploads a file as the body.
+    pub async fn upload(&self, body: impl Into<reqwest::Body>, query: &str) -> Answer {
+        self.send(|http| http.post(self.url(&format!("/uploadcsv?{query}"))).body(body)).await
+    }
+
+    /// Uploads the files of a form.
+    pub async fn upload_form(&self, form: Form, query: &str) -> Answer {
+        self.send(|http| http.post(self.url(&format!("/uploadcsv?{query}"))).multipart(form)).await
+    }
+
+    /// Reconciles a file, and returns the report once the job has ended.
+    pub async fn reconcile(&self, file: &Path) -> Value {
+        let body = fs::read(file).expect("read the file");
+        let submitted = self.send(|http| http.post(self.url("/reconcile")).body(body)).await;
+        assert_eq!(submitted.status, 202, "{:#}", submitted.body);
+        let path = submitted.headers["location"].to_str().expect("a path").to_owned();
+        until(&format!("{path} has ended"), async || {
+            let job = self.get(&path).await.ok();
+            matches!(job["state"].as_str(), Some("done" | "failed")).then_some(job)
+        })
+        .await
+    }
+
+    /// Asks ClickHouse, as curl would, and returns its answer in TabSeparated.
+    pub async fn clickhouse(&self, sql: impl Into<String>) -> String {
+        let url = format!("{}/?database=game_data", self.addresses.clickhouse_url);
+        let answer = self.http.0.post(url).body(sql.into()).send().await.expect("an answer of ClickHouse");
+        let status = answer.status();
+        let text = answer.text().await.expect("the answer of ClickHouse");
+        assert!(status.is_success(), "{text}");
+        text.trim_end().to_owned()
+    }
+
+    async fn wait_for_ready_file(&mut self) {
+        let path = self.directory.path().join("ready.json");
+        let child = &mut self.child;
+        self.addresses = until("the server is ready", async || {
+            if let Some(status) = child.try_wait().expect("wait for the server") {
+                panic!("the server ended before it was ready: {status}");
+            }
+            let text = fs::read_to_string(&path).ok()?;
+            Some(serde_json::from_str(&text).expect("the ready file is JSON"))
+        })
+        .await;
+    }
+
+    /// Shows the end of what the server and its parts have logged.
+    fn show_log(&self) {
+        let log = fs::read(self.directory.path().join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("--- the end of the server's log ---");
+        lines.iter().skip(lines.len().saturating_sub(SHOWN_LOG_LINES)).for_each(|line| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            self.show_log();
+        }
+        // Its parts end by themselves; no test has to wait for how they do.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = processes(&self.data_dir());
+            if left.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            for process in left {
+                signal(process.pid, "KILL");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// What a server said that did not start.
+#[derive(Debug)]
+pub struct Refusal {
+    pub exit_code: Option<i32>,
+    pub stderr: String,
+}
+
+impl Refusal {
+    /// Asserts that it is one line that has `text` in it.
+    pub fn assert(&self, exit_code: i32, text: &str) {
+        assert_eq!(self.exit_code, Some(exit_code), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        assert!(self.stderr.contains(text), "{:?} does not say {text:?}", self.stderr);
+    }
+}
+
+/// Tries to start a server that is expected to refuse, and to leave no process.
+pub async fn refusal(data_dir: &Path, options: &[&str]) -> Refusal {
+    let options = options.iter().map(|&option| option.to_owned()).collect();
+    let before = processes(data_dir).len();
+    let mut child = command(data_dir, &options).stderr(Stdio::piped()).spawn().expect("run the server");
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("wait for the server").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = child.wait_with_output().expect("the server's last words");
+    assert_eq!(processes(data_dir).len(), before, "it left a process");
+    Refusal { exit_code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+fn spawn(directory: &Path, options: &Vec<String>) -> Child {
+    let ready_file = directory.join("ready.json");
+    let _ = fs::remove_file(&ready_file);
+    let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log file");
+    command(&directory.join("data"), options)
+        .arg("--ready-file")
+        .arg(ready_file)
+        .stderr(log)
+        .spawn()
+        .expect("run the server")
+}
+
+fn command(data_dir: &Path, options: &Vec<String>) -> Command {
+    let mut command = Command::new(ROUNDHOUSE);
+    command.args(["--log", "warn", "serve", "--data-dir"]).arg(data_dir);
+    for option in FREE_PORTS.iter().filter(|option| !options.iter().any(|given| given == *option)) {
+        command.args([option, "127.0.0.1:0"]);
+    }
+    command.args(options).current_dir(repository()).stdin(Stdio::null()).stdout(Stdio::null());
+    // What the person who runs the tests has set is not for the server under test.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["ROUNDHOUSE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_"].iter().any(|ours| name.starts_with(ours)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
