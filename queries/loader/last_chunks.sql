@@ -1,4 +1,5 @@
--- The last chunk of each partition, and whether it is done.
+-- The last chunk of each partition, and whether it is done. A note that arrived after all, though its writer had given it
+-- up and begun again from the same offset, stands behind the chunk that was done instead.
 SELECT
     partition,
     first_offset,
@@ -8,5 +9,5 @@ SELECT
 FROM loader_chunks
 WHERE topic = {topic:String} AND epoch = {epoch:UInt32}
 GROUP BY partition, first_offset, last_offset
-ORDER BY first_offset DESC
+ORDER BY first_offset DESC, is_done DESC, last_offset DESC
 LIMIT 1 BY partition

@@ -13,4 +13,6 @@ SELECT
     -hourly_aggregates.bonus_amount_win AS bonus_amount_win
 FROM hourly_aggregates
 WHERE created_hour IN (SELECT created_hour FROM {hours:Identifier} WHERE source = 'file')
-SETTINGS max_execution_time = 600
+SETTINGS
+    max_memory_usage = 1073741824,
+    max_execution_time = 600

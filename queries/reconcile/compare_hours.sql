@@ -21,4 +21,5 @@ FROM
 )
 SETTINGS
     max_bytes_before_external_group_by = 67108864,
+    max_memory_usage = 1073741824,
     max_execution_time = 600

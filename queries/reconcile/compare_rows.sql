@@ -53,4 +53,5 @@ SETTINGS
     join_use_nulls = 0,
     max_bytes_before_external_sort = 67108864,
     max_bytes_before_external_group_by = 67108864,
+    max_memory_usage = 1073741824,
     max_execution_time = 600

@@ -22,4 +22,5 @@ GROUP BY created_hour, user_id, game_id
 SETTINGS
     max_bytes_before_external_sort = 67108864,
     max_bytes_before_external_group_by = 67108864,
+    max_memory_usage = 1073741824,
     max_execution_time = 600

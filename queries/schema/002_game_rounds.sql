@@ -2,7 +2,8 @@
 --
 -- The loader decides what is new, so the engine need not: a plain MergeTree hides nothing, and
 -- queries/checks/duplicates.sql can see a duplicate if there ever were one. The deduplication window is how many of the last
--- blocks' tokens are remembered; the loader only ever repeats the last block of a partition.
+-- blocks' tokens are remembered; the loader only ever repeats the last block of a partition. The index on time is for
+-- reconciliations, which look for all rounds of a few hours: ids and times grow together.
 CREATE TABLE IF NOT EXISTS game_rounds
 (
     created_timestamp DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -17,7 +18,8 @@ CREATE TABLE IF NOT EXISTS game_rounds
     provider          LowCardinality(String),
     kafka_epoch       UInt32 COMMENT 'Which topic of that name: see loader_topics',
     kafka_partition   UInt16,
-    kafka_offset      UInt64 CODEC(Delta, ZSTD(1))
+    kafka_offset      UInt64 CODEC(Delta, ZSTD(1)),
+    INDEX time created_timestamp TYPE minmax
 )
 ENGINE = MergeTree
 ORDER BY game_instance_id

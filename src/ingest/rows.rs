@@ -81,7 +81,7 @@ enum Stage {
     Header(String),
     Rows {
         header: Header,
-        records: RecordReader,
+        records: Box<RecordReader>,
     },
 }
 
@@ -125,7 +125,7 @@ impl RowReader {
             let Some((header, records)) = read_header(text, last, &self.columns, self.max_line_bytes)? else {
                 return Ok(());
             };
-            self.stage = Stage::Rows { header, records };
+            self.stage = Stage::Rows { header, records: Box::new(records) };
         } else if let Stage::Rows { records, .. } = &mut self.stage {
             self.decoder.push(bytes, last, records.buffer())?;
         }

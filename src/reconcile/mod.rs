@@ -44,6 +44,9 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 /// Between attempts to tell ClickHouse something that it must know.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Characters of a file's name that are kept.
+const MAX_FILE_NAME: usize = 255;
+
 /// Why a file is not taken.
 #[derive(Debug, Error)]
 pub enum SubmitError {
@@ -119,7 +122,7 @@ impl Reconciler {
             id,
             version: 1,
             state: JobState::Queued,
-            file_name,
+            file_name: file_name.chars().take(MAX_FILE_NAME).collect(),
             encoding,
             bytes: file.bytes(),
             reason: None,

@@ -186,7 +186,7 @@ mod tests {
         let places: Vec<_> = (0..MAX_WAITING).map(|_| queue.reserve().unwrap()).collect();
         assert!(matches!(queue.reserve(), Err(SubmitError::QueueFull { .. })));
         drop(places);
-        queue.reserve().unwrap();
+        drop(queue.reserve().unwrap());
     }
 
     #[test]

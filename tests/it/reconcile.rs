@@ -64,7 +64,6 @@ impl Bench {
     }
 
     async fn on(url: &str) -> Self {
-        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = format!("reconcile_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let warehouse = Warehouse::new(&url.parse().unwrap(), None, None, &database);
@@ -216,12 +215,17 @@ impl Round {
             }
         }
         let name = self.name.replace('"', "\"\"");
-        line + &format!(",\"{name}\",Provider\n")
+        writeln!(line, ",\"{name}\",Provider").unwrap();
+        line
     }
 }
 
 fn file(rounds: &[Round]) -> String {
-    HEADER.to_owned() + &rounds.iter().map(|round| round.csv("NaN")).collect::<String>()
+    format!("{HEADER}{}", lines_of(rounds))
+}
+
+fn lines_of(rounds: &[Round]) -> String {
+    rounds.iter().map(|round| round.csv("NaN")).collect()
 }
 
 fn rounds(ids: impl IntoIterator<Item = u64>) -> Vec<Round> {
@@ -319,7 +323,8 @@ async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order()
     // A repeated row counts for nothing, even one that is not what is stored.
     in_file.push(Round { game: 8, ..Round::new(5) });
     in_file.push(Round::new(6));
-    let in_order = file(&in_file) + "not,a,row\n" + &Round::new(41).csv("x");
+    let rejects = ["not,a,row\n", &Round::new(41).csv("x")];
+    let in_order = format!("{}{}", file(&in_file), rejects.concat());
     let report = bench.report(in_order).await;
     assert_eq!((report.rows, report.rejected), (44, 2));
     assert_eq!((report.matched, report.missing, report.different, report.duplicate_in_file), (36, 4, 0, 2));
@@ -328,9 +333,8 @@ async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order()
 
     let (last, first) = (in_file.split_off(40), in_file);
     let shuffled: Vec<Round> = (0..40).map(|at| first[at * 27 % 40].clone()).collect();
-    let out_of_order =
-        HEADER.to_owned() + "not,a,row\n" + &file(&shuffled)[HEADER.len()..] + &Round::new(41).csv("x");
-    let again = bench.report(out_of_order + &file(&last)[HEADER.len()..]).await;
+    let out_of_order = [HEADER, rejects[1], &lines_of(&shuffled), rejects[0], &lines_of(&last)].concat();
+    let again = bench.report(out_of_order).await;
     let counts = |report: &Report| Report { sample: Vec::new(), seconds: 0.0, ..report.clone() };
     assert_eq!(counts(&again), counts(&report));
     let ids = |report: &Report| -> BTreeSet<u64> {

@@ -98,7 +98,7 @@ impl Job {
             self.reader.push(bytes, last, &mut self.producing).map_err(|error| match error {
                 RowsError::File(source) => UploadError::File { source, progress: self.progress() },
                 RowsError::Sink(Stop::Rejected(reject)) => {
-                    UploadError::Rejected { reject: *reject, progress: self.progress() }
+                    UploadError::Rejected { reject, progress: self.progress() }
                 }
                 RowsError::Sink(Stop::Broker(reason)) => self.producing.failed(reason),
             })?;

@@ -118,7 +118,7 @@ pub enum UploadError {
     #[error("{source}")]
     File { source: FileError, progress: Progress },
     #[error("line {}: {}{}", .reject.line, column(.reject), .reject.reason)]
-    Rejected { reject: Reject, progress: Progress },
+    Rejected { reject: Box<Reject>, progress: Progress },
     #[error("the file broke off after {} bytes and {} rows: {reason}", .progress.bytes, .progress.rows)]
     BrokenOff { reason: String, progress: Progress },
     #[error("the file is larger than {limit} bytes")]

@@ -1,0 +1,15 @@
+-- How far the loader is, by topic and partition, and how long ago it loaded something. A chunk that stays `noted` is one that
+-- could not be inserted yet.
+SELECT
+    topic,
+    epoch,
+    partition,
+    max(last_offset) + 1 AS next_offset,
+    sumIf(new, state = 'done') AS new_rows,
+    sumIf(duplicate, state = 'done') AS duplicates,
+    sumIf(undecodable, state = 'done') AS undecodable_messages,
+    countIf(state = 'noted') - countIf(state = 'done') AS unfinished_chunks,
+    max(written_at) AS last_written
+FROM loader_chunks
+GROUP BY topic, epoch, partition
+ORDER BY topic, epoch, partition
