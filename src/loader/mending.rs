@@ -68,15 +68,23 @@ struct Differences {
 }
 
 impl Repeated<'_> {
-    /// Whether a table has as many rows of the chunk as its block.
+    /// Whether a table has as many rows of the chunk as its block; more, where the topic has dropped some of the messages.
     pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
         let found: u64 = in_time(self.query(table.count()).fetch_one()).await?;
-        if found != rows {
+        if found < rows {
             let Origin { topic, partition, .. } = self.origin;
             let first = self.chunk.first_offset;
-            tracing::warn!(topic, partition, first, ?table, rows, found, "a block was lost in a crash; inserting it anew");
+            tracing::warn!(
+                topic,
+                partition,
+                first,
+                ?table,
+                rows,
+                found,
+                "a block was lost in a crash; inserting it anew"
+            );
         }
-        Ok(found == rows)
+        Ok(found >= rows)
     }
 
     /// Takes the chunk's rows out of a table.
@@ -94,7 +102,10 @@ impl Repeated<'_> {
                 return Ok(());
             }
             if differences == before {
-                tracing::warn!(hours = differences.hours, "hourly aggregates were lost in a crash; adding them");
+                tracing::warn!(
+                    hours = differences.hours,
+                    "hourly aggregates were lost in a crash; adding them"
+                );
                 self.add_differences().await?;
             } else {
                 tokio::time::sleep(PAUSE).await;
@@ -128,7 +139,9 @@ impl Repeated<'_> {
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, clickhouse::error::Error>>) -> Result<T, LoaderError> {
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, LoaderError> {
     let answer = tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)?;
     Ok(answer.map_err(WarehouseError::from)?)
 }

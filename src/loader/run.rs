@@ -229,9 +229,11 @@ impl Session {
         for chunk in &repeated {
             self.complete(chunk).await?;
         }
-        // Only now: chunks share hours.
-        for chunk in repeated.iter().filter(|chunk| !chunk.rounds.is_empty()) {
-            self.repeated(chunk).mend_hours().await?;
+        if matches!(self.content, Content::Rounds { .. }) {
+            // Only now: chunks share hours.
+            for chunk in &repeated {
+                self.repeated(chunk).mend_hours().await?;
+            }
         }
         self.ledger.write(self.epoch, repeated.iter(), ChunkState::Done).await?;
         for chunk in repeated {

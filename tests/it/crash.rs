@@ -120,7 +120,8 @@ async fn compare(server: &Server, files: &Files, round: usize) {
     let expected = Expected::of(&uploaded.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     assert!(expected.rounds < expected.rows, "no round is in two files");
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
-    let detail = || format!("round {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
+    let detail =
+        || format!("round {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
     assert_same(&by_hour(server).await, &expected.by_hour);
 }
@@ -138,7 +139,8 @@ struct Files {
 impl Files {
     fn new(directory: &Path, seed: u64) -> Self {
         // Few players and games: the hours are many all the same, and each gets rounds of many files.
-        let options = ["--rows", &ROWS.to_string(), "--seed", &seed.to_string(), "--players", "40", "--games", "5"];
+        let options =
+            ["--rows", &ROWS.to_string(), "--seed", &seed.to_string(), "--players", "40", "--games", "5"];
         let options = [&options[..], &["--encoding", "utf-8"]].concat();
         let whole = text(&generate(&directory.join("all.csv"), &options));
         let mut lines = whole.lines().map(|line| format!("{line}\n"));
@@ -220,7 +222,10 @@ async fn blocks_whose_token_survived_a_crash_and_whose_rows_did_not_are_inserted
     let expected = Expected::of(&[&file]);
     let mut server = Server::start(&[]).await;
     let bad_line = b"not a row\n".as_slice();
-    let body = [&std::fs::read(&file).unwrap()[..], &bad_line.iter().flat_map(|&byte| [byte, 0]).collect::<Vec<_>>()];
+    let body = [
+        &std::fs::read(&file).unwrap()[..],
+        &bad_line.iter().flat_map(|&byte| [byte, 0]).collect::<Vec<_>>(),
+    ];
     server.upload(body.concat(), "wait=visible").await.ok();
     until_within(UPLOAD_PATIENCE, "the reject is in its table", async || {
         (server.clickhouse("SELECT count() FROM rejects").await == "1").then_some(())

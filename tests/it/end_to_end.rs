@@ -46,7 +46,10 @@ async fn the_sample_is_counted_exactly_and_survives_a_kill() {
     assert_eq!(receipt["state"], "visible", "{receipt:#}");
     assert_eq!(receipt["rows"], expected.rows);
     assert_eq!((&receipt["accepted"], &receipt["rejected"]), (&receipt["rows"], &Value::from(0)));
-    assert_eq!((receipt["encoding"].as_str(), receipt["file_name"].as_str()), (Some("UTF-16LE"), Some("gamerounds.csv")));
+    assert_eq!(
+        (receipt["encoding"].as_str(), receipt["file_name"].as_str()),
+        (Some("UTF-16LE"), Some("gamerounds.csv"))
+    );
     assert_stored(&server, &expected).await;
     assert_match(&server.reconcile(&sample).await, &expected);
 
@@ -72,7 +75,10 @@ async fn two_hundred_thousand_rows_are_summed_exactly_however_often_they_are_sen
     let server = Server::start(&[]).await;
     for _ in 0..2 {
         let receipt = server.upload(bytes.clone(), "wait=visible&force=true").await.ok();
-        assert_eq!((receipt["state"].as_str(), receipt["accepted"].as_u64()), (Some("visible"), Some(200_000)));
+        assert_eq!(
+            (receipt["state"].as_str(), receipt["accepted"].as_u64()),
+            (Some("visible"), Some(200_000))
+        );
         assert_stored(&server, &expected).await;
     }
 }
@@ -90,7 +96,9 @@ async fn filters_and_orders_show_what_the_file_has() {
     type Keeps<'a> = &'a dyn Fn(&Key) -> bool;
     let filters: [(String, Keeps<'_>); 7] = [
         (format!("player_id={player}"), &|key| key.1 == player),
-        (format!("player_id={player}&player_id={other_player}"), &|key| key.1 == player || key.1 == other_player),
+        (format!("player_id={player}&player_id={other_player}"), &|key| {
+            key.1 == player || key.1 == other_player
+        }),
         (format!("game_id={game}&game_id={other_game}"), &|key| key.2 == game || key.2 == other_game),
         (format!("game_id={game}&player_id={player}"), &|key| key.1 == player && key.2 == game),
         (format!("date_from={day}&date_to={day}"), &|key| key.0.starts_with(day)),
@@ -98,8 +106,12 @@ async fn filters_and_orders_show_what_the_file_has() {
         (format!("date_to={hour}"), &|key| key.0 < hour),
     ];
     for (query, keeps) in filters {
-        let kept: BTreeMap<Key, Totals> =
-            expected.by_hour.iter().filter(|(key, _)| keeps(key)).map(|(key, sums)| (key.clone(), *sums)).collect();
+        let kept: BTreeMap<Key, Totals> = expected
+            .by_hour
+            .iter()
+            .filter(|(key, _)| keeps(key))
+            .map(|(key, sums)| (key.clone(), *sums))
+            .collect();
         assert!(!kept.is_empty() && kept.len() < expected.by_hour.len(), "{query} tells nothing");
         // Pages that are smaller than what there is.
         let items = all_items(&server, &format!("{query}&limit={}", kept.len().div_ceil(3))).await;

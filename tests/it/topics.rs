@@ -32,7 +32,8 @@ fn cut(whole: &Path, lines: Range<usize>) -> PathBuf {
 /// Deletes the topic while the server does not run.
 async fn delete_topic(server: &Server) {
     let directory = server.data_dir().join("broker");
-    let mut broker = tokio::task::spawn_blocking(move || Part::start("broker", &directory, &[])).await.unwrap();
+    let mut broker =
+        tokio::task::spawn_blocking(move || Part::start("broker", &directory, &[])).await.unwrap();
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", broker.address.to_string()).create().unwrap();
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(30)));
@@ -95,7 +96,8 @@ async fn another_number_of_partitions_is_refused_with_the_reason() {
     server.restart().await;
     let reason = until("/readyz tells why nothing is loaded", async || {
         let answer = server.get("/readyz").await;
-        let reason = answer.body["parts"]["loader"]["reason"].as_str().filter(|reason| *reason != "starting")?;
+        let reason =
+            answer.body["parts"]["loader"]["reason"].as_str().filter(|reason| *reason != "starting")?;
         let reason = reason.to_owned();
         answer.problem(503, "not_ready");
         Some(reason)

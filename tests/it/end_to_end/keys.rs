@@ -36,8 +36,14 @@ async fn every_path_but_health_asks_for_a_key() {
     }
     for wrong in ["first-key-012345678", "first-key-01234567890", "", "Bearer"] {
         server.send(|http| http.get(&aggregates).bearer_auth(wrong)).await.problem(401, "unauthorized");
-        server.send(|http| http.get(&aggregates).header("X-API-Key", wrong)).await.problem(401, "unauthorized");
+        server
+            .send(|http| http.get(&aggregates).header("X-API-Key", wrong))
+            .await
+            .problem(401, "unauthorized");
     }
-    server.send(|http| http.get(&aggregates).basic_auth("key", Some(KEYS[0]))).await.problem(401, "unauthorized");
+    server
+        .send(|http| http.get(&aggregates).basic_auth("key", Some(KEYS[0])))
+        .await
+        .problem(401, "unauthorized");
     assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "0");
 }

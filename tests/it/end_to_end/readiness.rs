@@ -19,7 +19,10 @@ async fn a_broker_that_is_killed_is_told_and_uploads_come_through_once_it_is_bac
     .await;
     assert_eq!(problem["ready"], false);
     assert_eq!(problem["parts"]["broker"]["ready"], false, "{problem:#}");
-    assert!(problem["parts"]["broker"]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{problem:#}");
+    assert!(
+        problem["parts"]["broker"]["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
+        "{problem:#}"
+    );
 
     // Uploaded while it is away: it waits for the broker, or says that it is not there.
     let upload = server.upload(csv(0..5000), "").await;

@@ -57,17 +57,20 @@ async fn a_file_is_taken_in_any_encoding_compression_and_form() {
         assert_eq!((&receipt["rows"], &receipt["accepted"]), (&json!(100), &json!(100)), "{receipt:#}");
         assert_eq!((&receipt["bytes"], &receipt["state"]), (&json!(bytes), &json!("acknowledged")));
     }
-    let compressed = [("gzip", gzip(&csv(600..700))), ("zstd", zstd::encode_all(csv(700..800).as_bytes(), 0).unwrap())];
+    let compressed =
+        [("gzip", gzip(&csv(600..700))), ("zstd", zstd::encode_all(csv(700..800).as_bytes(), 0).unwrap())];
     for (encoding, body) in compressed {
         let url = server.url("/uploadcsv");
-        let request = server.send(|http| http.post(url).header("Content-Encoding", encoding).body(body)).await;
+        let request =
+            server.send(|http| http.post(url).header("Content-Encoding", encoding).body(body)).await;
         assert_eq!(request.ok()["accepted"], 100, "{encoding}");
     }
 
     let form = Form::new().text("comment", "two files").part("file", file_part(csv(800..900), "a.csv"));
     let form = form.part("file", file_part(csv(900..1000), "b.csv"));
     let answer = server.upload_form(form, "").await.ok();
-    let names: Vec<&Value> = answer["uploads"].as_array().unwrap().iter().map(|file| &file["file_name"]).collect();
+    let names: Vec<&Value> =
+        answer["uploads"].as_array().unwrap().iter().map(|file| &file["file_name"]).collect();
     assert_eq!(names, ["a.csv", "b.csv"]);
     let form = Form::new().part("file", file_part(csv(1000..1100), "c.csv"));
     let path = server.url("/uploadcsv/?wait=visible");
@@ -75,9 +78,17 @@ async fn a_file_is_taken_in_any_encoding_compression_and_form() {
     assert_eq!((&receipt["file_name"], &receipt["state"]), (&json!("c.csv"), &json!("visible")));
 
     // Semicolons, other names' case and order, and a column that nobody knows.
-    let text = format!("{};Extra\n{}", HEADER.replace(',', ";").to_uppercase(), line(1100, "0.25").replace(',', ";"));
+    let text = format!(
+        "{};Extra\n{}",
+        HEADER.replace(',', ";").to_uppercase(),
+        line(1100, "0.25").replace(',', ";")
+    );
     let receipt = server.upload(text.trim_end().to_owned() + ";x\n", "wait=visible").await.ok();
-    assert_eq!((&receipt["accepted"], &receipt["ignored_columns"]), (&json!(1), &json!(["extra"])), "{receipt:#}");
+    assert_eq!(
+        (&receipt["accepted"], &receipt["ignored_columns"]),
+        (&json!(1), &json!(["extra"])),
+        "{receipt:#}"
+    );
     assert_eq!(stored(&server).await, "1101\t1101\t275.25");
     let names = "SELECT DISTINCT game_name, provider, created_timestamp FROM game_rounds FORMAT CSV";
     assert_eq!(server.clickhouse(names).await, r#""Café 日本","Play'n GO","2020-02-03 04:05:06.000""#);
@@ -100,7 +111,10 @@ async fn bad_rows_go_to_the_dead_letters_and_the_rest_is_counted() {
     });
     assert_eq!(receipt["rejects"][0], first);
     assert_eq!(receipt["rejects"][1]["column"], "real_amount_bet");
-    assert_eq!((&receipt["rejects"][1]["code"], &receipt["rejects"][1]["value"]), (&json!("not_a_decimal"), &json!("12.5x")));
+    assert_eq!(
+        (&receipt["rejects"][1]["code"], &receipt["rejects"][1]["value"]),
+        (&json!("not_a_decimal"), &json!("12.5x"))
+    );
 
     let letters = dead_letters(&server, bad.len()).await;
     let upload_id = receipt["upload_id"].as_str().unwrap();
@@ -110,10 +124,17 @@ async fn bad_rows_go_to_the_dead_letters_and_the_rest_is_counted() {
         assert!(!letter.headers["reason"].is_empty());
     }
     assert_eq!(letters.keys().next(), Some(&12));
-    assert_eq!((letters[&12].headers["code"].as_str(), letters[&12].headers["column"].as_str()), ("wrong_number_of_fields", ""));
-    assert_eq!((letters[&13].headers["code"].as_str(), letters[&13].headers["column"].as_str()), ("not_a_decimal", "real_amount_bet"));
+    assert_eq!(
+        (letters[&12].headers["code"].as_str(), letters[&12].headers["column"].as_str()),
+        ("wrong_number_of_fields", "")
+    );
+    assert_eq!(
+        (letters[&13].headers["code"].as_str(), letters[&13].headers["column"].as_str()),
+        ("not_a_decimal", "real_amount_bet")
+    );
 
-    let sql = format!("SELECT line, column, code, raw FROM rejects WHERE upload_id = '{upload_id}' ORDER BY line");
+    let sql =
+        format!("SELECT line, column, code, raw FROM rejects WHERE upload_id = '{upload_id}' ORDER BY line");
     let rows = until("the rejects are in their table", async || {
         let rows = server.clickhouse(sql.as_str()).await;
         (rows.lines().count() == bad.len()).then_some(rows)
@@ -172,7 +193,11 @@ async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
     let server = Server::start(&[]).await;
     let without = csv(0..10).replacen("real_amount_win,", "", 1);
     let problem = server.upload(without, "").await.problem(422, "missing_columns");
-    assert_eq!((&problem["missing"], &problem["rows"]), (&json!(["real_amount_win"]), &json!(0)), "{problem:#}");
+    assert_eq!(
+        (&problem["missing"], &problem["rows"]),
+        (&json!(["real_amount_win"]), &json!(0)),
+        "{problem:#}"
+    );
     server.upload("", "").await.problem(422, "empty_file");
     server.upload("\u{feff}", "").await.problem(422, "empty_file");
     server.upload("nothing of ours\n", "").await.problem(422, "not_csv");
@@ -188,9 +213,13 @@ async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
     let cut = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(cut)).await;
     cut.problem(400, "broken_off");
     server.upload_form(Form::new().text("comment", "no file"), "").await.problem(400, "no_file");
-    for (query, parameter) in
-        [("wait=now", "wait"), ("on_error=x", "on_error"), ("encoding=x", "encoding"), ("force=2", "force"), ("x=y", "x")]
-    {
+    for (query, parameter) in [
+        ("wait=now", "wait"),
+        ("on_error=x", "on_error"),
+        ("encoding=x", "encoding"),
+        ("force=2", "force"),
+        ("x=y", "x"),
+    ] {
         let problem = server.upload(csv(0..1), query).await.problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], parameter);
     }
@@ -198,7 +227,8 @@ async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
 
     let text = format!("{HEADER}\n{}{}{}", lines(0..5), line(5, "x"), lines(6..9));
     let problem = server.upload(text.clone(), "on_error=abort").await.problem(422, "row_rejected");
-    let shown = ["line", "column", "reject_code", "accepted", "rejected"].map(|member| problem[member].clone());
+    let shown =
+        ["line", "column", "reject_code", "accepted", "rejected"].map(|member| problem[member].clone());
     assert_eq!(shown, [json!(7), json!("real_amount_bet"), json!("not_a_decimal"), json!(5), json!(1)]);
     let receipt = server.upload(text, "wait=visible").await.ok();
     assert_eq!((&receipt["accepted"], &receipt["rejected"]), (&json!(8), &json!(1)), "{receipt:#}");
@@ -238,7 +268,9 @@ async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
 async fn open_upload(server: &Server, bytes: usize) -> TcpStream {
     let host = server.addresses.api.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();
-    let head = format!("POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");
+    let head = format!(
+        "POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
@@ -284,7 +316,8 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_
     ending.write_all(first).await.unwrap();
     let mut silent = open_upload(&server, text.len()).await;
     silent.write_all(first).await.unwrap();
-    until("both are under way", async || (server.upload(csv(0..1), "").await.status == 429).then_some(())).await;
+    until("both are under way", async || (server.upload(csv(0..1), "").await.status == 429).then_some(()))
+        .await;
     signal(server.pid(), "TERM");
     until("no connection is taken", async || {
         TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.err()

@@ -20,7 +20,10 @@ pub async fn all_items(server: &Server, query: &str) -> Vec<Value> {
     while let Some(path) = next {
         let mut page = server.get(&path).await.ok();
         let page_items = page["items"].as_array_mut().expect("items");
-        assert!(!page_items.is_empty() || items.is_empty() || page["links"]["next"].is_null(), "an endless list");
+        assert!(
+            !page_items.is_empty() || items.is_empty() || page["links"]["next"].is_null(),
+            "an endless list"
+        );
         items.append(page["items"].as_array_mut().expect("items"));
         next = page["links"]["next"].as_str().map(str::to_owned);
     }

@@ -54,7 +54,11 @@ impl Answer {
         assert_eq!(self.headers["content-type"], "application/problem+json");
         assert_eq!(self.body["status"], status, "{:#}", self.body);
         for member in ["type", "title", "detail", "instance"] {
-            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {:#}", self.body);
+            assert!(
+                self.body[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member}: {:#}",
+                self.body
+            );
         }
         self.body
     }
@@ -99,7 +103,8 @@ impl Server {
         let directory = TempDir::new().expect("a directory");
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let child = spawn(directory.path(), &options);
-        let mut server = Self { directory, options, child, addresses: Addresses::default(), http: Http::new() };
+        let mut server =
+            Self { directory, options, child, addresses: Addresses::default(), http: Http::new() };
         server.wait_for_ready_file().await;
         server
     }
@@ -312,7 +317,10 @@ fn command(data_dir: &Path, options: &Vec<String>) -> Command {
     // What the person who runs the tests has set is not for the server under test.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["ROUNDHOUSE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_"].iter().any(|ours| name.starts_with(ours)) {
+        if ["ROUNDHOUSE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_"]
+            .iter()
+            .any(|ours| name.starts_with(ours))
+        {
             command.env_remove(name);
         }
     }
