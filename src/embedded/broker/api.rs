@@ -144,7 +144,7 @@ impl Broker {
         }
         let _client = reader.string()?;
         match call.key {
-            PRODUCE => Ok(produce::produce(&self.log, &call, reader.0).await?),
+            PRODUCE => Ok(produce::produce(&self.log, &call, reader.0)?),
             _ if frame.len() > MAX_SMALL_REQUEST => Err(Refusal::Malformed),
             FETCH => Ok(Answer::Now(fetch::fetch(&self.log, &call, reader.0).await?)),
             _ => {

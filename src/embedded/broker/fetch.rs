@@ -1,7 +1,6 @@
 //! Fetch: batches out, as they lie in the files, waiting a while for some if there are none.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,8 +48,8 @@ impl Found {
 }
 
 /// Reads what is asked for, once there is enough of it or the time is up.
-pub(super) async fn fetch(log: &Arc<Log>, call: &Call, body: Bytes) -> Result<Bytes, Malformed> {
-    let request = Arc::new(parse(call.version, Reader(body))?);
+pub(super) async fn fetch(log: &Log, call: &Call, body: Bytes) -> Result<Bytes, Malformed> {
+    let request = parse(call.version, Reader(body))?;
     if request.in_session {
         return Ok(answer(call, ErrorCode::FetchSessionIdNotFound, &[]));
     }
@@ -62,9 +61,7 @@ pub(super) async fn fetch(log: &Arc<Log>, call: &Call, body: Bytes) -> Result<By
         .collect();
     loop {
         let mut ends: Vec<_> = partitions.iter().map(|partition| partition.watch_end()).collect();
-        let (reader, wanted) = (Arc::clone(log), Arc::clone(&request));
-        let found =
-            tokio::task::spawn_blocking(move || read(&reader, &wanted)).await.map_err(|_| Malformed)?;
+        let found = tokio::task::block_in_place(|| read(log, &request));
         let all = || found.iter().flat_map(|(_, found)| found);
         let bytes: usize = all().map(|found| found.records.len()).sum();
         let refused = all().any(|found| found.error != ErrorCode::None);
