@@ -619,7 +619,7 @@ fn any_round() -> impl Strategy<Value = Round> {
 #[test]
 fn any_file_against_any_rounds_is_reported_as_worked_out_by_hand() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
     let rounds = || proptest::collection::vec(any_round(), 0..40);
     let cases = (rounds(), rounds(), proptest::collection::vec(any::<proptest::sample::Index>(), 0..20));
     let outcome = runner.run(&cases, |(mut in_file, stored, equal)| {
