@@ -63,8 +63,9 @@ impl Kafka {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            .set("fetch.message.max.bytes", (4 << 20).to_string())
             .set("fetch.wait.max.ms", "100")
+            // Memory is bounded by the kilobytes; the default bound on messages leaves the fetcher idle.
+            .set("queued.min.messages", "1000000")
             .set("queued.max.messages.kbytes", (16 << 10).to_string())
             .set("fetch.queue.backoff.ms", "10")
             .set("receive.message.max.bytes", (2 * MAX_MESSAGE_BYTES + 512).to_string());

@@ -161,8 +161,8 @@ pub struct Limits {
     /// Bytes of one uploaded body
     #[arg(long, default_value_t = 8 << 30, env = "ROUNDHOUSE_MAX_UPLOAD_BYTES")]
     pub max_upload_bytes: u64,
-    /// Bytes of one CSV line, in UTF-8
-    #[arg(long, default_value_t = 1 << 20, env = "ROUNDHOUSE_MAX_LINE_BYTES")]
+    /// Bytes of one CSV line, in UTF-8; a rejected line is one Kafka record, of which brokers take a mebibyte by default
+    #[arg(long, default_value_t = 512 << 10, env = "ROUNDHOUSE_MAX_LINE_BYTES")]
     pub max_line_bytes: usize,
     /// Uploads at the same time; one more is answered 429
     #[arg(long, default_value_t = 4, env = "ROUNDHOUSE_MAX_CONCURRENT_UPLOADS")]

@@ -15,8 +15,9 @@ use super::wire::{Malformed, Reader, Writer};
 /// The longest that a fetch waits, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// The most that one answer holds, but for a single larger batch.
-const MAX_BYTES: usize = 64 << 20;
+/// The most that one answer holds, but for a batch that is larger: what a client asks for beyond it costs memory, and
+/// makes it no faster.
+const MAX_BYTES: usize = 8 << 20;
 
 struct Request {
     wait: Duration,

@@ -60,10 +60,12 @@ impl Deliveries {
         match result {
             Ok(message) => {
                 state.acknowledged += 1;
-                let offset = message.offset();
-                let partition = u16::try_from(message.partition()).unwrap_or(u16::MAX);
-                let range = state.offsets.entry(partition).or_insert((offset, offset));
-                *range = (range.0.min(offset), range.1.max(offset));
+                // A batch that was stored long before it was sent again is acknowledged without its offset.
+                if let (Ok(partition), offset @ 0..) = (u16::try_from(message.partition()), message.offset())
+                {
+                    let range = state.offsets.entry(partition).or_insert((offset, offset));
+                    *range = (range.0.min(offset), range.1.max(offset));
+                }
             }
             Err((error, _)) => {
                 state.failed += 1;

@@ -43,7 +43,8 @@ impl Producers {
             .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
             .set("queue.buffering.max.messages", "1000000")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-            .set("batch.size", (1 << 20).to_string())
+            // Below the mebibyte that Kafka and Redpanda take by default.
+            .set("batch.size", "1000000")
             .set("batch.num.messages", "100000")
             .set("linger.ms", "5");
         Self { config, idle: Mutex::default() }
