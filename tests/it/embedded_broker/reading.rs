@@ -89,11 +89,7 @@ fn an_offset_that_does_not_exist_is_an_error_not_a_silence() {
     (0..10).for_each(|id| producer.send("range", 0, id, b"value"));
     producer.finish_acknowledged();
     let consumer = broker.reader("range", 0, 1_000, &[("auto.offset.reset", "error")]);
-<<<<<<< HEAD
-    let error = consumer.poll(PATIENCE).expect("an error in time").expect_err("an error");
-=======
     let error = consumer.poll(PATIENCE).expect("an answer in time").expect_err("an error");
->>>>>>> broker
     assert!(matches!(error, KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)), "{error:?}");
 }
 
@@ -165,13 +161,7 @@ fn keys_values_headers_and_nulls_come_back_as_they_were_sent() {
     let headers: Vec<_> = first.headers().unwrap().iter().map(|header| (header.key, header.value)).collect();
     assert_eq!(headers, [("upload", Some(&b"1f"[..])), ("empty", Some(b"")), ("null", None)]);
     assert_eq!((first.key(), first.payload()), (Some(&b"key"[..]), Some(&b"value"[..])));
-<<<<<<< HEAD
-    type Bytes = Option<&'static [u8]>;
-    let shapes: [(Bytes, Bytes); 4] =
-        [(Some(b"tombstone"), None), (None, Some(b"no key")), (None, None), (Some(b""), Some(b""))];
-=======
     let shapes = [(Some("tombstone"), None), (None, Some("no key")), (None, None), (Some(""), Some(""))];
->>>>>>> broker
     for shape in shapes {
         let message = next(&consumer);
         assert_eq!(
