@@ -176,7 +176,10 @@ async fn a_part_that_ends_without_a_word_is_told_with_its_exit_status() {
 
 #[tokio::test]
 async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
-    let reason = refusal(r#"echo '{"ready":{"address":"127.0.0.1:1"}}'; cat > /dev/null"#).await;
+    // Free a moment ago: whatever a machine listens on, it is not this.
+    let address = TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    let body = format!(r#"echo '{{"ready":{{"address":"{address}"}}}}'; cat > /dev/null"#);
+    let reason = refusal(&body).await;
     assert!(reason.contains("takes no connection"), "{reason}");
 }
 
