@@ -1,5 +1,6 @@
 //! Where loading begins: which topic this is, what of it is loaded, and the chunks that were noted and not done.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -16,7 +17,7 @@ use crate::kafka::{BrokerError, Kafka};
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns the epoch of the topic and the last chunk of each partition, or begins a new epoch where the topic was never
-/// loaded, or is not the one that was.
+/// loaded, or is not the one that was. `watermarks`: first and next offset, by partition.
 ///
 /// Without ids of topics, which not every broker gives, a topic is known by the last message that was loaded: it
 /// must still be at its offset. Where it is gone because it was kept long enough, everything before it is gone too, and
@@ -28,8 +29,8 @@ pub async fn identify(
     kafka: &Kafka,
     ledger: &Ledger,
     topic: &str,
+    watermarks: &BTreeMap<u16, (i64, i64)>,
 ) -> Result<(TopicEpoch, Vec<LastChunk>), LoaderError> {
-    let watermarks = kafka.watermarks(topic).await?;
     let partitions = u16::try_from(watermarks.len()).unwrap_or(u16::MAX);
     let Some(known) = ledger.topic().await? else {
         return Ok((ledger.begin_epoch(partitions).await?, Vec::new()));

@@ -137,7 +137,9 @@ impl Session {
     /// Finds out what is loaded, and loads the chunks that were noted and not done.
     async fn begin(loader: &Loader) -> Result<Self, LoaderError> {
         let ledger = Ledger::new(loader.warehouse.clone(), &loader.topic);
-        let (topic, last_chunks) = recovery::identify(&loader.kafka, &ledger, &loader.topic).await?;
+        let watermarks = loader.kafka.watermarks(&loader.topic).await?;
+        let (topic, last_chunks) =
+            recovery::identify(&loader.kafka, &ledger, &loader.topic, &watermarks).await?;
         let (content, insert_rounds) = match &loader.kind {
             TopicKind::Rejects => (Content::Rejects, String::new()),
             TopicKind::Rounds(columns) => {
@@ -156,7 +158,7 @@ impl Session {
             insert_rounds,
         };
         let mut repeated = Vec::new();
-        for (partition, (low, _)) in loader.kafka.watermarks(&loader.topic).await? {
+        for (partition, (low, _)) in watermarks {
             let last = last_chunks.iter().find(|chunk| chunk.partition == partition);
             repeated.extend(session.begin_partition(partition, low, last).await?);
         }
