@@ -1,11 +1,12 @@
 //! The columns of a row, read from an Avro schema: the one description of a file's rows that everything follows.
 //!
 //! Of Avro (<https://avro.apache.org/docs/1.12.0/specification/>) this takes records of `long`, `string`,
-//! `timestamp-millis`, and `decimal` in `bytes`, each of them alone or in a union with `null`. What Avro cannot say about
-//! a field is said by attributes of ours: `minimum`, `min_length`, `max_length`, and `key` on the record.
+//! `timestamp-millis`, `decimal` in `bytes`, and `uuid` in `fixed`, each of them alone or in a union with `null`. What Avro
+//! cannot say about a field is said by attributes of ours: `minimum`, `min_length`, `max_length`; `source`, on a field
+//! that no file has and an upload fills in; and `key` on the record.
 
 use apache_avro::Schema;
-use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, RecordField, RecordSchema};
+use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, RecordField, RecordSchema, UuidSchema};
 use serde_json::Value as Json;
 use thiserror::Error;
 
@@ -30,6 +31,18 @@ pub enum Kind {
         min_length: usize,
         max_length: usize,
     },
+    Uuid,
+}
+
+/// Where a column's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The file's field of that name.
+    Field,
+    /// The id of the upload that the row came with.
+    UploadId,
+    /// The number of the row's line in its file, from 1.
+    Line,
 }
 
 /// Where `null` stands in a nullable column's union.
@@ -46,9 +59,15 @@ pub struct Column {
     pub name: String,
     pub kind: Kind,
     pub nullability: Nullability,
+    pub source: Source,
 }
 
 impl Column {
+    /// Whether a file has a field for it.
+    pub fn is_field(&self) -> bool {
+        self.source == Source::Field
+    }
+
     pub fn is_nullable(&self) -> bool {
         self.nullability != Nullability::Required
     }
@@ -62,7 +81,7 @@ impl Column {
             (Kind::Decimal { precision, .. }, Value::Decimal(unscaled)) => {
                 unscaled.unsigned_abs() < 10_u128.pow(precision.min(money::MAX_PRECISION))
             }
-            (Kind::Text { .. }, Value::Text { .. }) => true,
+            (Kind::Text { .. }, Value::Text { .. }) | (Kind::Uuid, Value::Uuid(_)) => true,
             _ => false,
         }
     }
@@ -100,6 +119,11 @@ impl Columns {
         let columns = record.fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
         let key = key(record, &columns)?;
         Ok(Self { columns, key })
+    }
+
+    /// The columns that a file has fields for.
+    pub fn fields(&self) -> impl Iterator<Item = &Column> {
+        self.iter().filter(|column| column.is_field())
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Column> {
@@ -159,9 +183,24 @@ fn column(field: &RecordField) -> Result<Column, ColumnsError> {
             max_length: attribute(field, "max_length", length).unwrap_or(usize::MAX),
         },
         Schema::Decimal(decimal) => decimal_kind(decimal).map_err(fail)?,
-        _ => return Err(fail("only long, string, timestamp-millis and decimal in bytes are supported")),
+        Schema::Uuid(UuidSchema::Fixed(_)) => Kind::Uuid,
+        _ => {
+            return Err(fail(
+                "only long, string, timestamp-millis, decimal in bytes and uuid in fixed are supported",
+            ));
+        }
     };
-    Ok(Column { name: field.name.clone(), kind, nullability })
+    let source = match (field.custom_attributes.get("source").and_then(Json::as_str), kind) {
+        (None, Kind::Uuid) => return Err(fail("no file has a uuid: its source must be upload_id")),
+        (None, _) => Source::Field,
+        (Some("upload_id"), Kind::Uuid) => Source::UploadId,
+        (Some("line"), Kind::Long { .. }) => Source::Line,
+        (Some(_), _) => return Err(fail("its source must be upload_id, of a uuid, or line, of a long")),
+    };
+    if source != Source::Field && nullability == Nullability::Required {
+        return Err(fail("what an upload fills in must be nullable: others who produce rows do not have it"));
+    }
+    Ok(Column { name: field.name.clone(), kind, nullability, source })
 }
 
 fn decimal_kind(decimal: &DecimalSchema) -> Result<Kind, &'static str> {
@@ -189,9 +228,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_of_bets_has_its_ten_columns_and_its_key() {
+    fn the_schema_of_bets_has_its_ten_fields_what_an_upload_fills_in_and_its_key() {
         let columns = Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap();
-        assert_eq!(columns.len(), 10);
+        assert_eq!(columns.fields().count(), 10);
+        let filled = columns.columns.iter().filter(|column| !column.is_field());
+        let filled: Vec<_> = filled.map(|column| (column.name.as_str(), column.source)).collect();
+        assert_eq!(filled, [("upload_id", Source::UploadId), ("line", Source::Line)]);
         assert_eq!(columns.key().unwrap(), columns.position("game_instance_id").unwrap());
         let bet = &columns.columns[columns.position("real_amount_bet").unwrap()];
         assert_eq!(bet.kind, Kind::Decimal { precision: 28, scale: 8 });

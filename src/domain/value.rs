@@ -14,6 +14,8 @@ pub enum Value {
         start: usize,
         end: usize,
     },
+    /// The sixteen bytes as one number, the first of them the highest.
+    Uuid(u128),
 }
 
 impl Value {

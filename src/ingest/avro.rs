@@ -43,6 +43,7 @@ pub fn encode(schema_id: u32, columns: &Columns, values: &[Value], buffer: &[u8]
             Value::Long(number) | Value::Timestamp(number) => encode_long(number, out),
             Value::Decimal(unscaled) => encode_decimal(unscaled, out),
             Value::Text { .. } => encode_bytes(value.text(buffer), out),
+            Value::Uuid(uuid) => out.extend_from_slice(&uuid.to_be_bytes()),
         }
     }
 }
@@ -122,6 +123,7 @@ fn decode_field(column: &Column, cursor: &mut Cursor<'_>) -> Result<Value, AvroE
         Kind::Timestamp => cursor.long().map(Value::Timestamp),
         Kind::Decimal { .. } => cursor.decimal().map(Value::Decimal),
         Kind::Text { .. } => cursor.text(),
+        Kind::Uuid => cursor.uuid(),
     }
 }
 
@@ -170,6 +172,13 @@ impl<'a> Cursor<'a> {
         Ok(i128::from_be_bytes(padded))
     }
 
+    fn uuid(&mut self) -> Result<Value, AvroError> {
+        let (bytes, _) =
+            self.message.get(self.at..).and_then(<[u8]>::split_first_chunk).ok_or(AvroError::TooShort)?;
+        self.at += bytes.len();
+        Ok(Value::Uuid(u128::from_be_bytes(*bytes)))
+    }
+
     fn text(&mut self) -> Result<Value, AvroError> {
         let (start, end) = self.range()?;
         let text = self.message.get(start..end).ok_or(AvroError::TooShort)?;
@@ -192,7 +201,8 @@ mod tests {
         {"name":"id","type":"long"},
         {"name":"name","type":"string"},
         {"name":"bet","type":["null",{"type":"bytes","logicalType":"decimal","precision":28,"scale":8}]},
-        {"name":"win","type":[{"type":"bytes","logicalType":"decimal","precision":28,"scale":8},"null"]}]}"#;
+        {"name":"win","type":[{"type":"bytes","logicalType":"decimal","precision":28,"scale":8},"null"]},
+        {"name":"upload","type":["null",{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}],"source":"upload_id"}]}"#;
 
     fn money() -> impl Strategy<Value = Option<i128>> {
         proptest::option::of(prop_oneof![-300_i128..300, -(10_i128.pow(28))..10_i128.pow(28)])
@@ -213,7 +223,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn apache_avro_reads_what_is_written(at: i64, id: i64, name in ".{0,40}", bet in money(), win in money()) {
+        fn apache_avro_reads_what_is_written(
+            at: i64, id: i64, name in ".{0,40}", bet in money(), win in money(), upload: Option<u128>,
+        ) {
             let columns = Columns::parse(SCHEMA).unwrap();
             let values = [
                 Value::Timestamp(at),
@@ -221,6 +233,7 @@ mod tests {
                 Value::Text { start: 0, end: name.len() },
                 bet.map_or(Value::Null, Value::Decimal),
                 win.map_or(Value::Null, Value::Decimal),
+                upload.map_or(Value::Null, Value::Uuid),
             ];
             let mut message = Vec::new();
             encode(77, &columns, &values, name.as_bytes(), &mut message);
@@ -236,6 +249,9 @@ mod tests {
             prop_assert_eq!(&fields[2].1, &Datum::String(name.clone()));
             prop_assert_eq!(plain(&fields[3].1), bet);
             prop_assert_eq!(plain(&fields[4].1), win);
+            let Datum::Union(_, found) = &fields[5].1 else { panic!("not a union") };
+            let expected = upload.map_or(Datum::Null, |upload| Datum::Uuid(uuid::Uuid::from_u128(upload)));
+            prop_assert_eq!(found.as_ref(), &expected);
 
             let mut decoded = Vec::new();
             decode(&columns, &message, &mut decoded).unwrap();

@@ -1,6 +1,6 @@
 //! The first line of a file: its delimiter, and which field is which column.
 
-use crate::domain::columns::Columns;
+use crate::domain::columns::{Column, Columns};
 
 use super::FileError;
 
@@ -14,8 +14,8 @@ const SHOWN_CHARACTERS: usize = 120;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub delimiter: u8,
-    /// For each column of the schema, the index of its field.
-    pub fields: Vec<usize>,
+    /// For each column of the schema, the index of its field; none for a column that is no field of a file.
+    pub fields: Vec<Option<usize>>,
     /// How many fields a record has.
     pub width: usize,
     /// Names that are no columns of ours.
@@ -28,7 +28,7 @@ impl Header {
     /// # Errors
     /// It is no header, or lacks a column, or names one twice.
     pub fn parse(line: &str, columns: &Columns) -> Result<Self, FileError> {
-        let known = |name: &String| columns.position(name).is_some();
+        let known = |name: &String| columns.fields().any(|column| column.name == *name);
         let (delimiter, names) = DELIMITERS
             .into_iter()
             .map(|delimiter| (delimiter, split(line, delimiter)))
@@ -39,20 +39,19 @@ impl Header {
         if let Some(name) = first_repeated(&names, known) {
             return Err(FileError::DuplicateColumn { name });
         }
-        let found: Vec<Option<usize>> =
-            columns.iter().map(|column| names.iter().position(|name| *name == column.name)).collect();
+        let place = |column: &Column| names.iter().position(|name| column.is_field() && *name == column.name);
+        let fields: Vec<Option<usize>> = columns.iter().map(place).collect();
         let missing: Vec<String> = columns
-            .iter()
-            .zip(&found)
-            .filter(|(_, field)| field.is_none())
-            .map(|(column, _)| column.name.clone())
+            .fields()
+            .filter(|column| !names.contains(&column.name))
+            .map(|column| column.name.clone())
             .collect();
         if !missing.is_empty() {
             return Err(FileError::MissingColumns { missing, found: names });
         }
         let width = names.len();
         let ignored = names.into_iter().filter(|name| !known(name)).collect();
-        Ok(Self { delimiter, fields: found.into_iter().flatten().collect(), width, ignored })
+        Ok(Self { delimiter, fields, width, ignored })
     }
 }
 
@@ -91,7 +90,12 @@ mod tests {
             let header = Header::parse(line, &columns()).unwrap();
             assert_eq!(
                 header,
-                Header { delimiter, fields: vec![2, 0], width: 3, ignored: vec!["extra".to_owned()] }
+                Header {
+                    delimiter,
+                    fields: vec![Some(2), Some(0)],
+                    width: 3,
+                    ignored: vec!["extra".to_owned()]
+                }
             );
         }
     }

@@ -9,6 +9,7 @@ pub mod avro;
 pub mod body;
 pub mod decode;
 pub mod header;
+pub mod offsets;
 pub mod records;
 pub mod rows;
 pub mod upload;

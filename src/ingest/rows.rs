@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use serde::Serialize;
+use uuid::Uuid;
 
-use crate::domain::columns::Columns;
-use crate::domain::value::Value;
+use crate::domain::columns::{Columns, Source};
+use crate::domain::value::{Value, ValueError};
 
 use super::FileError;
-use super::decode::TextDecoder;
+use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder, Unit};
 use super::header::Header;
+use super::offsets::LineOffsets;
 use super::records::{Record, RecordReader};
 use super::validate;
 
@@ -33,6 +35,8 @@ pub struct Row<'a> {
 pub struct Reject {
     /// Number of its line in the file, from 1.
     pub line: u64,
+    /// Where its line begins in the file as it was sent (decompressed), in bytes from 0.
+    pub byte_offset: u64,
     /// The column at fault; empty where it is the whole line.
     pub column: String,
     pub code: &'static str,
@@ -69,16 +73,28 @@ impl<E> From<FileError> for RowsError<E> {
 #[derive(Debug)]
 pub struct RowReader {
     columns: Arc<Columns>,
+    encoding: Option<&'static Encoding>,
     max_line_bytes: usize,
-    decoder: TextDecoder,
+    /// Bytes that wait for others: the first, until the encoding can be found; later half a unit of UTF-16.
+    held: Vec<u8>,
+    text: Option<Text>,
     stage: Stage,
+    /// What the column of the upload's id, if there is one, holds.
+    upload_id: Value,
     values: Vec<Value>,
+}
+
+/// A file whose encoding is known.
+#[derive(Debug)]
+struct Text {
+    decoder: TextDecoder,
+    offsets: LineOffsets,
 }
 
 #[derive(Debug)]
 enum Stage {
     /// The first line is not complete yet.
-    Header(String),
+    Header(Vec<u8>),
     Rows {
         header: Header,
         records: Box<RecordReader>,
@@ -86,20 +102,30 @@ enum Stage {
 }
 
 impl RowReader {
-    /// `encoding`: the file's, where its sender knows it.
+    /// `encoding`: the file's, where its sender knows it; `max_line_bytes`: of a line in UTF-8.
     pub fn new(columns: Arc<Columns>, encoding: Option<&'static Encoding>, max_line_bytes: usize) -> Self {
         Self {
             columns,
+            encoding,
             max_line_bytes,
-            decoder: TextDecoder::new(encoding),
-            stage: Stage::Header(String::new()),
+            held: Vec::new(),
+            text: None,
+            stage: Stage::Header(Vec::new()),
+            upload_id: Value::Null,
             values: Vec::new(),
         }
     }
 
+    /// Fills this id into the rows' columns for it.
+    #[must_use]
+    pub fn for_upload(mut self, id: Uuid) -> Self {
+        self.upload_id = Value::Uuid(id.as_u128());
+        self
+    }
+
     /// The encoding's name, once it is known.
     pub fn encoding(&self) -> Option<&'static str> {
-        self.decoder.encoding()
+        self.text.as_ref().map(|text| text.decoder.encoding())
     }
 
     /// The header, once it is read.
@@ -120,36 +146,98 @@ impl RowReader {
         last: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
+        match self.text.as_ref().map(|text| text.decoder.unit()) {
+            None => self.begin(bytes, last, sink),
+            Some(Unit::Byte) => self.read(bytes, last, sink),
+            Some(Unit::LittleEndian | Unit::BigEndian) => self.read_pairs(bytes, last, sink),
+        }
+    }
+
+    /// Finds the encoding once there are enough bytes for it.
+    fn begin<S: RowSink>(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < SNIFF_BYTES && !last {
+            return Ok(());
+        }
+        let held = std::mem::take(&mut self.held);
+        let decoder = TextDecoder::for_file(&held, self.encoding)?;
+        let offsets = LineOffsets::new(decoder.unit());
+        self.text = Some(Text { decoder, offsets });
+        self.push(&held, last, sink)
+    }
+
+    /// Reads bytes of UTF-16, of which half a unit may come with one piece and half with the next.
+    fn read_pairs<S: RowSink>(
+        &mut self,
+        mut bytes: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        if let (Some(half), Some((&other_half, rest))) = (self.held.pop(), bytes.split_first()) {
+            self.read(&[half, other_half], last && rest.is_empty(), sink)?;
+            bytes = rest;
+        }
+        if bytes.len() % 2 == 1 && !last {
+            let (pairs, half) = bytes.split_at(bytes.len() - 1);
+            self.held.extend_from_slice(half);
+            bytes = pairs;
+        }
+        self.read(bytes, last, sink)
+    }
+
+    fn read<S: RowSink>(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        let Some(Text { decoder, offsets }) = &mut self.text else { return Ok(()) };
         if let Stage::Header(text) = &mut self.stage {
-            self.decoder.push(bytes, last, text)?;
+            decoder.decode(bytes, last, text);
             let Some((header, records)) = read_header(text, last, &self.columns, self.max_line_bytes)? else {
+                offsets.end_piece(bytes, text, 1, false);
                 return Ok(());
             };
             self.stage = Stage::Rows { header, records: Box::new(records) };
         } else if let Stage::Rows { records, .. } = &mut self.stage {
-            self.decoder.push(bytes, last, records.buffer())?;
+            decoder.decode(bytes, last, records.buffer());
         }
         let Stage::Rows { header, records } = &mut self.stage else { return Ok(()) };
         while let Some(record) = records.next(last)? {
-            take_record(&record, header, &self.columns, &mut self.values, sink).map_err(RowsError::Sink)?;
+            match parse_record(&record, header, &self.columns, self.upload_id, &mut self.values) {
+                Ok(()) => sink.accept(Row { line: record.line, values: &self.values, buffer: record.buffer }),
+                Err(mut reject) => {
+                    reject.byte_offset = offsets.find(record.line, bytes);
+                    sink.reject(*reject, &String::from_utf8_lossy(record.raw))
+                }
+            }
+            .map_err(RowsError::Sink)?;
         }
+        let (line, after_cr) = records.position();
+        offsets.end_piece(bytes, records.unread(), line, after_cr);
         Ok(())
     }
 }
 
 /// Reads the header once its line is complete, and returns a reader that stands behind it.
 fn read_header(
-    text: &str,
+    text: &[u8],
     last: bool,
     columns: &Columns,
     max_line_bytes: usize,
 ) -> Result<Option<(Header, RecordReader)>, FileError> {
-    let blank = text.len() - text.trim_start_matches(['\r', '\n']).len();
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let blank = text.iter().take_while(|byte| is_end(byte)).count();
     let body = text.get(blank..).unwrap_or_default();
-    let line = match body.find(['\r', '\n']) {
+    let line = match body.iter().position(is_end) {
         Some(end) => body.get(..end).unwrap_or_default(),
         None if last && body.is_empty() => {
-            let expected: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let expected: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
             return Err(FileError::Empty { expected: expected.join(", ") });
         }
         None if last => body,
@@ -158,61 +246,73 @@ fn read_header(
         }
         None => return Ok(None),
     };
-    let header = Header::parse(line, columns)?;
+    let header = Header::parse(&String::from_utf8_lossy(line), columns)?;
     let mut records = RecordReader::new(header.delimiter, max_line_bytes);
-    records.buffer().push_str(text);
+    records.buffer().extend_from_slice(text);
     records.next(last)?;
     Ok(Some((header, records)))
 }
 
-fn take_record<S: RowSink>(
-    record: &Record<'_>,
-    header: &Header,
-    columns: &Columns,
-    values: &mut Vec<Value>,
-    sink: &mut S,
-) -> Result<(), S::Error> {
-    match parse_record(record, header, columns, values) {
-        Ok(()) => sink.accept(Row { line: record.line, values, buffer: record.fields }),
-        Err(reject) => sink.reject(*reject, record.raw),
-    }
-}
-
+/// Fills a record's values in, or says what is wrong with it, all but its byte offset.
 fn parse_record(
     record: &Record<'_>,
     header: &Header,
     columns: &Columns,
+    upload_id: Value,
     values: &mut Vec<Value>,
 ) -> Result<(), Box<Reject>> {
-    if record.ends.len() != header.width {
-        return Err(Box::new(Reject {
-            line: record.line,
-            column: String::new(),
-            code: "wrong_number_of_fields",
-            reason: format!("{} fields where the header has {}", record.ends.len(), header.width),
-            value: shown(record.raw),
-        }));
+    if record.width != header.width || record.is_unclosed {
+        return Err(Box::new(whole_line(record, header)));
     }
     values.clear();
     for (column, &field) in columns.iter().zip(&header.fields) {
-        let range = record.range(field).unwrap_or_default();
-        let text = record.fields.get(range.clone()).unwrap_or_default();
-        let value = validate::parse_field(column, text, range.start).map_err(|error| {
-            Box::new(Reject {
-                line: record.line,
-                column: column.name.clone(),
-                code: error.code(),
-                reason: error.to_string(),
-                value: shown(&String::from_utf8_lossy(text)),
-            })
-        })?;
+        let value = match (column.source, field) {
+            (Source::UploadId, _) => upload_id,
+            (Source::Line, _) => Value::Long(record.line.cast_signed()),
+            (Source::Field, field) => {
+                let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
+                let text = record.buffer.get(start..end).unwrap_or_default();
+                validate::parse_field(column, text, start).map_err(|error| {
+                    Box::new(Reject {
+                        line: record.line,
+                        byte_offset: 0,
+                        column: column.name.clone(),
+                        code: error.code(),
+                        reason: error.to_string(),
+                        value: shown(text),
+                    })
+                })?
+            }
+        };
         values.push(value);
     }
     Ok(())
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARACTERS).collect()
+/// What is wrong with a record that does not come apart into the header's fields.
+fn whole_line(record: &Record<'_>, header: &Header) -> Reject {
+    let (code, reason) = if record.is_unclosed {
+        let reason =
+            "a quote is opened here and not closed before the file ends: what follows is in this row";
+        ("unclosed_quote", reason.to_owned())
+    } else if record.raw.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT) {
+        (ValueError::NotDecodable.code(), ValueError::NotDecodable.to_string())
+    } else {
+        let reason = format!("{} fields where the header has {}", record.width, header.width);
+        ("wrong_number_of_fields", reason)
+    };
+    Reject {
+        line: record.line,
+        byte_offset: 0,
+        column: String::new(),
+        code,
+        reason,
+        value: shown(record.raw),
+    }
+}
+
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().take(SHOWN_CHARACTERS).collect()
 }
 
 #[cfg(test)]
@@ -220,6 +320,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#;
 
     /// Keeps what it is given, in words.
     #[derive(Default)]
@@ -245,10 +347,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], size: usize) -> Result<Kept, FileError> {
-        let columns = Columns::parse(
-            r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#,
-        )
-        .unwrap();
+        let columns = Columns::parse(SCHEMA).unwrap();
         let mut reader = RowReader::new(Arc::new(columns), None, 10_000);
         let mut kept = Kept::default();
         for piece in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
@@ -264,11 +363,14 @@ mod tests {
     fn a_bad_row_is_rejected_with_its_place_and_the_rest_goes_on() {
         let kept = read(b"name,id,x\na,1,\nb,one,\n\n\"c\n\",3\nd,4,", 1000).unwrap();
         assert_eq!(kept.rows, [(2, 1, "a".to_owned()), (7, 4, "d".to_owned())]);
-        let rejects: Vec<_> =
-            kept.rejects.iter().map(|(r, raw)| (r.line, r.column.as_str(), r.code, raw.as_str())).collect();
+        let rejects: Vec<_> = kept
+            .rejects
+            .iter()
+            .map(|(r, raw)| (r.line, r.byte_offset, r.column.as_str(), r.code, raw.as_str()))
+            .collect();
         assert_eq!(
             rejects,
-            [(3, "id", "not_an_integer", "b,one,"), (5, "", "wrong_number_of_fields", "\"c\n\",3")]
+            [(3, 15, "id", "not_an_integer", "b,one,"), (5, 23, "", "wrong_number_of_fields", "\"c\n\",3")]
         );
     }
 
@@ -279,7 +381,56 @@ mod tests {
         assert!(matches!(read(b"\r\n", 1000), Err(FileError::Empty { .. })));
     }
 
+    #[test]
+    fn a_quote_left_open_and_half_a_unit_are_rejects_of_their_own() {
+        let kept = read(b"id,name\n1,a\n2,\"b\n3,c\n", 5).unwrap();
+        assert_eq!(kept.rows.len(), 1);
+        let (reject, raw) = &kept.rejects[0];
+        assert_eq!((reject.line, reject.byte_offset, reject.code), (3, 12, "unclosed_quote"));
+        assert_eq!(raw, "2,\"b\n3,c\n");
+
+        let mut bytes: Vec<u8> = "id,name\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        bytes.push(0x41);
+        let kept = read(&bytes, 7).unwrap();
+        let (reject, raw) = &kept.rejects[0];
+        assert_eq!(
+            (reject.line, reject.byte_offset, reject.code, raw.as_str()),
+            (3, 24, "not_decodable", "\u{fffd}")
+        );
+    }
+
     proptest! {
+        #[test]
+        fn a_byte_offset_is_where_the_line_begins_in_any_encoding(
+            lines in proptest::collection::vec("([a-zé日🎲]{0,6}|\"[a-z\\r\\n]{0,6}\")", 1..20),
+            ends in proptest::collection::vec(prop_oneof![Just("\n"), Just("\r\n"), Just("\r"), Just("\n\n"), Just("\r\n\r")], 20),
+            encoding in 0..4_usize, size in 1_usize..40,
+        ) {
+            let encoder: fn(&str) -> Vec<u8> = [
+                |text: &str| text.as_bytes().to_vec(),
+                |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+                |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+                |text: &str| encoding_rs::SHIFT_JIS.encode(text).0.into_owned(),
+            ][encoding];
+            let label = [encoding_rs::UTF_8, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE, encoding_rs::SHIFT_JIS][encoding];
+            // Every row lacks its id.
+            let mut file = encoder("name,id\n");
+            let mut starts = Vec::new();
+            for (line, end) in lines.iter().zip(&ends) {
+                starts.push(file.len() as u64);
+                file.extend(encoder(&format!("{line},{end}")));
+            }
+            let columns = Columns::parse(SCHEMA).unwrap();
+            let mut reader = RowReader::new(Arc::new(columns), Some(label), 10_000);
+            let mut kept = Kept::default();
+            for piece in file.chunks(size) {
+                reader.push(piece, false, &mut kept).unwrap();
+            }
+            reader.push(&[], true, &mut kept).unwrap();
+            let found: Vec<u64> = kept.rejects.iter().map(|(reject, _)| reject.byte_offset).collect();
+            prop_assert_eq!(found, starts);
+        }
+
         #[test]
         fn the_size_of_the_pieces_does_not_matter(
             rows in proptest::collection::vec((any::<i64>(), "[a-zé\"';]{0,12}"), 0..20), size in 1_usize..40,

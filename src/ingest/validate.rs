@@ -23,6 +23,8 @@ pub fn parse_field(column: &Column, text: &[u8], start: usize) -> Result<Value, 
             b"" => null(column),
             text => timestamp::parse(text).map(Value::Timestamp),
         },
+        // No file has such a field.
+        Kind::Uuid => null(column),
     }
     // Whatever else is wrong with a field that holds undecodable bytes, that is why.
     .map_err(|error| if holds_replacement(text) { ValueError::NotDecodable } else { error })
@@ -72,10 +74,11 @@ fn holds_replacement(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::columns::Nullability;
+    use crate::domain::columns::{Nullability, Source};
 
     fn parse(kind: Kind, text: &str) -> Result<Value, ValueError> {
-        let column = Column { name: "c".to_owned(), kind, nullability: Nullability::Required };
+        let column =
+            Column { name: "c".to_owned(), kind, nullability: Nullability::Required, source: Source::Field };
         parse_field(&column, text.as_bytes(), 7)
     }
 

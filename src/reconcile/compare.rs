@@ -103,7 +103,7 @@ impl Tables {
 
     /// Returns the statement that inserts rows, the number of their line first.
     pub(super) fn insert_statement(&self, columns: &Columns) -> String {
-        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let names: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
         format!("INSERT INTO {} (line, {}) FORMAT RowBinary", self.rows, names.join(", "))
     }
 

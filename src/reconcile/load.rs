@@ -124,7 +124,7 @@ impl RowSink for Blocks {
 
     fn accept(&mut self, row: Row<'_>) -> Result<(), Abandoned> {
         self.block.extend(row.line.to_le_bytes());
-        for (column, value) in self.columns.iter().zip(row.values) {
+        for (column, value) in self.columns.iter().zip(row.values).filter(|(column, _)| column.is_field()) {
             write_value(column, *value, row.buffer, &mut self.block);
         }
         self.loaded.accepted += 1;

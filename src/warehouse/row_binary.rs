@@ -6,7 +6,7 @@ use crate::domain::value::Value;
 /// Appends a column's value; `buffer` is what text values are ranges of.
 ///
 /// `long` goes into Int64, or UInt64 where the schema's minimum is not negative; a timestamp into DateTime64(3); a decimal
-/// into Decimal(P, S), whose width depends on P; a nullable column into Nullable of these.
+/// into Decimal(P, S), whose width depends on P; a uuid into UUID; a nullable column into Nullable of these.
 pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     if column.is_nullable() {
         out.push(u8::from(value == Value::Null));
@@ -19,6 +19,8 @@ pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u
             out.extend_from_slice(unscaled.to_le_bytes().get(..width).unwrap_or_default());
         }
         Value::Text { .. } => write_text(value.text(buffer), out),
+        // Two halves, the higher first, each little-endian.
+        Value::Uuid(uuid) => out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes()),
     }
 }
 

@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::deliveries::Deliveries;
 use super::producers::Producer;
@@ -47,15 +48,16 @@ pub struct Job {
 impl Job {
     pub fn new(
         destination: Destination,
-        upload_id: String,
+        upload_id: Uuid,
         options: UploadOptions,
         max_line_bytes: usize,
         producer: Producer,
     ) -> Self {
-        let reader = RowReader::new(destination.columns.clone(), options.encoding, max_line_bytes);
+        let reader = RowReader::new(destination.columns.clone(), options.encoding, max_line_bytes)
+            .for_upload(upload_id);
         let producing = Producing {
             destination,
-            upload_id,
+            upload_id: upload_id.to_string(),
             abort_on_reject: options.abort_on_reject,
             producer,
             rounds: Arc::default(),
@@ -159,10 +161,11 @@ impl RowSink for Producing {
     }
 
     fn reject(&mut self, reject: Reject, raw: &str) -> Result<(), Stop> {
-        let line = reject.line.to_string();
+        let (line, byte_offset) = (reject.line.to_string(), reject.byte_offset.to_string());
         let headers = [
             ("upload_id", self.upload_id.as_str()),
             ("line", &line),
+            ("byte_offset", &byte_offset),
             ("column", &reject.column),
             ("code", reject.code),
             ("reason", &reject.reason),

@@ -181,10 +181,10 @@ impl Uploader {
         {
             return Ok(self.duplicate_receipt(&options, duplicate, started));
         }
-        let upload_id = uuid::Uuid::now_v7().to_string();
-        let outcome = self.produce(&upload_id, &options, &mut source).await?;
+        let upload_id = uuid::Uuid::now_v7();
+        let outcome = self.produce(upload_id, &options, &mut source).await?;
         let receipt = Receipt {
-            upload_id,
+            upload_id: upload_id.to_string(),
             file_name: options.file_name,
             sha256: source.sha256(),
             bytes: source.bytes(),
@@ -207,7 +207,7 @@ impl Uploader {
     /// Feeds a file to a thread of its own that produces its rows.
     async fn produce<S, E>(
         &self,
-        upload_id: &str,
+        upload_id: uuid::Uuid,
         options: &UploadOptions,
         source: &mut feed::Source<S>,
     ) -> Result<job::Outcome, UploadError>
@@ -222,7 +222,7 @@ impl Uploader {
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = Job::new(
             self.destination.clone(),
-            upload_id.to_owned(),
+            upload_id,
             options.clone(),
             self.limits.max_line_bytes,
             producer,
