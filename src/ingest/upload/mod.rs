@@ -146,7 +146,7 @@ impl Uploader {
         Self {
             destination,
             warehouse,
-            producers: Producers::new(kafka.clone(), limits),
+            producers: Producers::new(kafka, limits),
             places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
             limits: limits.clone(),
             spool,
