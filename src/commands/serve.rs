@@ -27,6 +27,7 @@ use crate::embedded::supervisor::Supervisor;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::state::AppState;
+use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
@@ -144,11 +145,13 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
+        let uploads = UnderWay::default();
         let (mut workers, states) = match options.services.loader {
-            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &stop),
+            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &uploads, &stop),
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
-        let state = app_state(options, &clients, destination, states, parts::local_parts(supervisor))?;
+        let local_parts = parts::local_parts(supervisor);
+        let state = app_state(options, &clients, destination, states, local_parts, uploads)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
         let app = router(state, options.api_keys.clone());
         let app = ServiceExt::<Request>::into_make_service(app);
@@ -256,6 +259,7 @@ type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
 fn start_loaders(
     clients: &Clients,
     destination: &Destination,
+    uploads: &UnderWay,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
     let kinds = [
@@ -271,6 +275,7 @@ fn start_loaders(
                 warehouse: clients.warehouse.clone(),
                 topic: topic.clone(),
                 kind,
+                uploads: uploads.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
             (tokio::spawn(loader.run(sender, stop.clone())), (name, state))
@@ -284,6 +289,7 @@ fn app_state(
     destination: Destination,
     loaders: LoaderStates,
     local_parts: LocalParts,
+    uploads: UnderWay,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
@@ -306,8 +312,14 @@ fn app_state(
         &jobs,
     )
     .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let uploader =
-        Uploader::new(&clients.kafka, clients.warehouse.clone(), destination, &options.limits, spool);
+    let uploader = Uploader::new(
+        &clients.kafka,
+        clients.warehouse.clone(),
+        destination,
+        &options.limits,
+        uploads,
+        spool,
+    );
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::task::spawn_blocking(move || first.warm_up());

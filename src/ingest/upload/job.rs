@@ -223,7 +223,7 @@ where
                 if let Some(reason) = deliveries.error() {
                     return Err(Stop::Broker(reason));
                 }
-                deliveries.wait_a_moment();
+                deliveries.wait_for_room();
                 record = refused;
             }
             Err((error, _)) => return Err(Stop::Broker(error.to_string())),

@@ -8,6 +8,7 @@ pub mod deliveries;
 mod feed;
 mod job;
 pub mod producers;
+pub mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use self::job::{Job, Piece};
 use self::producers::Producers;
+use self::under_way::UnderWay;
 use super::FileError;
 use super::rows::Reject;
 use crate::domain::columns::Columns;
@@ -50,6 +52,7 @@ pub struct Uploader {
     destination: Destination,
     warehouse: Warehouse,
     producers: Producers,
+    under_way: UnderWay,
     places: Arc<Semaphore>,
     limits: Limits,
     /// Directory for files that may have been here before.
@@ -141,12 +144,14 @@ impl Uploader {
         warehouse: Warehouse,
         destination: Destination,
         limits: &Limits,
+        under_way: UnderWay,
         spool: std::path::PathBuf,
     ) -> Self {
         Self {
             destination,
             warehouse,
             producers: Producers::new(kafka, limits),
+            under_way,
             places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
             limits: limits.clone(),
             spool,
@@ -182,7 +187,9 @@ impl Uploader {
             return Ok(self.duplicate_receipt(&options, duplicate, started));
         }
         let upload_id = uuid::Uuid::now_v7();
+        let under_way = self.under_way.begin();
         let outcome = self.produce(upload_id, &options, &mut source).await?;
+        drop(under_way);
         let receipt = Receipt {
             upload_id: upload_id.to_string(),
             file_name: options.file_name,
