@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_millis(200);
 
 /// Rows and bytes of all chunks of a round together: what the loader holds in memory.
 const MAX_ROUND_MESSAGES: u64 = 262_144;
-const MAX_ROUND_BYTES: usize = 32 << 20;
+const MAX_ROUND_BYTES: usize = 24 << 20;
 
 /// How long loading that was up to date leaves the machine to uploads that are under way. Their senders wait for it; who reads
 /// the aggregates has not asked yet.
