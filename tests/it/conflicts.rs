@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Decimal, Schema};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
 use crate::harness::aggregates::by_hour;
-use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::files::{HEADER, line, lines};
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
@@ -191,7 +192,8 @@ fn message(schema_id: u32, schema: &Schema, id: i64, bet: i64) -> Vec<u8> {
     ]);
     let mut message = vec![0];
     message.extend(schema_id.to_be_bytes());
-    message.extend(apache_avro::to_avro_datum(schema, record).unwrap());
+    let writer = GenericDatumWriter::builder(schema).build().unwrap();
+    message.extend(writer.write_value_to_vec(record).unwrap());
     message
 }
 
