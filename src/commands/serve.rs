@@ -29,6 +29,7 @@ use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
+use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
@@ -145,7 +146,9 @@ impl Server {
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
         let (mut workers, states) = match options.services.loader {
-            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &stop),
+            kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
+                start_loaders(kind, &clients, &destination, &stop)
+            }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         let state = app_state(options, &clients, destination, states, parts::local_parts(supervisor))?;
@@ -254,26 +257,33 @@ where
 type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
 
 fn start_loaders(
+    kind: LoaderKind,
     clients: &Clients,
     destination: &Destination,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
-    let kinds = [
+    let topics = [
         ("loader", &destination.topic, TopicKind::Rounds(destination.columns.clone())),
         ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects),
     ];
-    kinds
+    topics
         .into_iter()
-        .map(|(name, topic, kind)| {
+        .map(|(name, topic, topic_kind)| {
             let loader = Loader {
                 kafka: clients.kafka.clone(),
                 registry: clients.registry.clone(),
                 warehouse: clients.warehouse.clone(),
                 topic: topic.clone(),
-                kind,
+                kind: topic_kind,
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
-            (tokio::spawn(loader.run(sender, stop.clone())), (name, state))
+            let running = if kind == LoaderKind::ClickHouse {
+                let consumption = Consumption { loader, registry_url: clients.registry_url.clone() };
+                tokio::spawn(consumption.run(sender, stop.clone()))
+            } else {
+                tokio::spawn(loader.run(sender, stop.clone()))
+            };
+            (running, (name, state))
         })
         .unzip()
 }
@@ -293,6 +303,7 @@ fn app_state(
         topic: topic.clone(),
         registry: clients.registry.clone(),
         warehouse: clients.warehouse.clone(),
+        loader: options.services.loader,
         loaders,
         local_parts,
     };

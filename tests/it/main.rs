@@ -13,6 +13,7 @@ mod embedded_registry;
 mod end_to_end;
 mod generate;
 mod harness;
+mod kafka_engine;
 mod readme;
 mod reconcile;
 mod supervision;
