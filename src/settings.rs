@@ -115,8 +115,22 @@ pub struct ServiceOptions {
 pub enum LoaderKind {
     /// This server, exactly once. At most one server per topic
     Roundhouse,
+    /// ClickHouse itself, with a table of its engine Kafka, at least once: see docs/LOADERS.md
+    #[value(name = "clickhouse")]
+    ClickHouse,
     /// Nobody: another server does, or will
     None,
+}
+
+impl LoaderKind {
+    /// As the option has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Roundhouse => "roundhouse",
+            Self::ClickHouse => "clickhouse",
+            Self::None => "none",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

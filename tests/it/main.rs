@@ -4,6 +4,7 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod conflicts;
 mod crash;
 mod deployment;
 mod embedded_broker;
@@ -12,6 +13,7 @@ mod embedded_registry;
 mod end_to_end;
 mod generate;
 mod harness;
+mod kafka_engine;
 mod readme;
 mod reconcile;
 mod supervision;
