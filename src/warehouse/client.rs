@@ -11,15 +11,16 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 8] = [
+const SCHEMA: [&str; 9] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
     include_str!("../../queries/schema/005_loader_topics.sql"),
     include_str!("../../queries/schema/006_loader_chunks.sql"),
     include_str!("../../queries/schema/007_rejects.sql"),
-    include_str!("../../queries/schema/008_uploads.sql"),
     include_str!("../../queries/schema/009_reconcile_jobs.sql"),
+    include_str!("../../queries/schema/020_upload_ledger.sql"),
+    include_str!("../../queries/schema/021_reject_replays.sql"),
 ];
 
 /// Made in the database `default`, before all others.
