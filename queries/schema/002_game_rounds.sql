@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS game_rounds
     game_name         LowCardinality(String),
     provider          LowCardinality(String),
     upload_id         Nullable(UUID) COMMENT 'The upload that it came with; null: produced by something else',
-    line              Nullable(UInt64) CODEC(Delta, ZSTD(1)) COMMENT 'In the uploaded file',
+    line              Nullable(UInt64) COMMENT 'In the uploaded file' CODEC(Delta, ZSTD(1)),
     kafka_epoch       UInt32 COMMENT 'Which topic of that name: see loader_topics',
     kafka_partition   UInt16,
     kafka_offset      UInt64 CODEC(Delta, ZSTD(1)),

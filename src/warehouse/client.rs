@@ -11,7 +11,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 9] = [
+const SCHEMA: [&str; 14] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -19,6 +19,11 @@ const SCHEMA: [&str; 9] = [
     include_str!("../../queries/schema/006_loader_chunks.sql"),
     include_str!("../../queries/schema/007_rejects.sql"),
     include_str!("../../queries/schema/009_reconcile_jobs.sql"),
+    include_str!("../../queries/schema/010_game_rounds_origin.sql"),
+    include_str!("../../queries/schema/011_rejects_byte_offset.sql"),
+    include_str!("../../queries/schema/012_loader_chunks_conflict.sql"),
+    include_str!("../../queries/schema/013_conflicts.sql"),
+    include_str!("../../queries/schema/014_upload_counts.sql"),
     include_str!("../../queries/schema/020_upload_ledger.sql"),
     include_str!("../../queries/schema/021_reject_replays.sql"),
 ];

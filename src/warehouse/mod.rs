@@ -3,4 +3,5 @@
 pub mod aggregates;
 pub mod client;
 pub mod row_binary;
+pub mod upload_counts;
 pub mod uploads;

@@ -1,0 +1,39 @@
+-- The conflicts of an upload by line: each field as it was sent, and as it is stored. Both sides are sorted by id on disk where
+-- they are many, so that memory does not grow with them.
+SELECT
+    sent.line AS line,
+    sent.game_instance_id AS game_instance_id,
+    sent.created_timestamp AS created_timestamp,
+    stored.created_timestamp AS stored_created_timestamp,
+    sent.user_id AS user_id,
+    stored.user_id AS stored_user_id,
+    sent.game_id AS game_id,
+    stored.game_id AS stored_game_id,
+    sent.real_amount_bet AS real_amount_bet,
+    stored.real_amount_bet AS stored_real_amount_bet,
+    sent.bonus_amount_bet AS bonus_amount_bet,
+    stored.bonus_amount_bet AS stored_bonus_amount_bet,
+    sent.real_amount_win AS real_amount_win,
+    stored.real_amount_win AS stored_real_amount_win,
+    sent.bonus_amount_win AS bonus_amount_win,
+    stored.bonus_amount_win AS stored_bonus_amount_win,
+    sent.game_name AS game_name,
+    stored.game_name AS stored_game_name,
+    sent.provider AS provider,
+    stored.provider AS stored_provider,
+    toString(stored.upload_id) AS stored_upload_id,
+    stored.line AS stored_line
+FROM (SELECT * FROM conflicts FINAL WHERE upload_id = {upload_id:UUID}) AS sent
+INNER JOIN
+(
+    SELECT * FROM game_rounds
+    WHERE game_instance_id IN (SELECT game_instance_id FROM conflicts WHERE upload_id = {upload_id:UUID})
+    ORDER BY kafka_epoch, kafka_partition, kafka_offset
+    LIMIT 1 BY game_instance_id
+) AS stored ON sent.game_instance_id = stored.game_instance_id
+ORDER BY line, game_instance_id
+SETTINGS
+    join_algorithm = 'full_sorting_merge',
+    max_bytes_before_external_sort = 67108864,
+    max_memory_usage = 1073741824,
+    max_execution_time = 600
