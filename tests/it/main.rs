@@ -16,3 +16,4 @@ mod readme;
 mod reconcile;
 mod supervision;
 mod topics;
+mod uploads;

@@ -10,6 +10,7 @@ use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::WarehouseError;
+use crate::warehouse::uploads::LedgerRow;
 
 /// What was wrong.
 #[derive(Debug, Error)]
@@ -88,13 +89,28 @@ pub struct Progress {
     pub rejects: Vec<Reject>,
 }
 
+impl Progress {
+    /// How far an upload has come by the ledger; `rejects`: the first of them.
+    pub fn of(row: LedgerRow, rejects: Vec<Reject>) -> Self {
+        Self {
+            bytes: row.bytes,
+            rows: row.rows,
+            accepted: row.accepted,
+            rejected: row.rejected,
+            acknowledged: row.acknowledged,
+            rejects_by_code: row.rejects_by_code,
+            rejects,
+        }
+    }
+}
+
 /// An upload that ended without a receipt. What was produced before stays; sending the file again is always safe.
 #[derive(Debug)]
 pub struct UploadFailure {
     /// None where it had not begun.
     pub upload_id: Option<Uuid>,
     pub error: UploadError,
-    pub progress: Progress,
+    pub progress: Box<Progress>,
 }
 
 impl UploadFailure {
@@ -103,14 +119,14 @@ impl UploadFailure {
         Self {
             upload_id: None,
             error: error.into(),
-            progress: Progress { bytes, ..Progress::default() },
+            progress: Box::new(Progress { bytes, ..Progress::default() }),
         }
     }
 }
 
 impl fmt::Display for UploadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Progress { bytes, rows, .. } = self.progress;
+        let Progress { bytes, rows, .. } = *self.progress;
         match &self.error {
             UploadError::BrokenOff { reason } => {
                 write!(f, "the file broke off after {bytes} bytes and {rows} rows: {reason}")

@@ -67,16 +67,8 @@ impl Job {
         let result = match ended {
             Ok(_) => Ok(Finished { row, rejects: tally.shown }),
             Err(error) => {
-                let progress = Progress {
-                    bytes: row.bytes,
-                    rows: row.rows,
-                    accepted: row.accepted,
-                    rejected: row.rejected,
-                    acknowledged: row.acknowledged,
-                    rejects_by_code: row.rejects_by_code,
-                    rejects: tally.shown,
-                };
-                Err(UploadFailure { upload_id: Some(row.upload_id), error, progress })
+                let upload_id = Some(row.upload_id);
+                Err(UploadFailure { upload_id, error, progress: Box::new(Progress::of(row, tally.shown)) })
             }
         };
         (result, producer)

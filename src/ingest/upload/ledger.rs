@@ -132,9 +132,12 @@ impl Ledger {
             ..Selection::default()
         };
         let mut found = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
-        found.extend(self.kept().values().map(|kept| kept.row.clone()).filter(|row| {
-            row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged
-        }));
+        found.extend(
+            self.kept()
+                .values()
+                .map(|kept| kept.row.clone())
+                .filter(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged),
+        );
         found.retain(|row| row.replay_of.is_none());
         found.sort_by_key(|row| row.upload_id);
         Ok(found)
@@ -212,7 +215,8 @@ impl Ledger {
     fn have_told(&self, news: &[LedgerRow]) {
         let mut kept = self.kept();
         for told in news {
-            if let Some(entry) = kept.get_mut(&told.upload_id).filter(|kept| kept.row.version == told.version) {
+            if let Some(entry) = kept.get_mut(&told.upload_id).filter(|kept| kept.row.version == told.version)
+            {
                 entry.is_told = true;
                 if told.state != LedgerState::Receiving {
                     kept.remove(&told.upload_id);

@@ -4,17 +4,20 @@
 //! channel to a thread ([`job`]) that reads rows, counts them ([`tally`]), produces them ([`producing`]) and tells the
 //! ledger ([`record`], [`ledger`]). A slow broker fills librdkafka's queue, which stops the thread, which fills the channel,
 //! which stops the reading of the body: nothing is buffered without bound. A sender that goes away ends the feeder, not
-//! the thread: what came of the upload is noted in any case.
+//! the thread: what came of the upload is noted in any case. Rejects come back by [`replay`].
 
+mod corrected;
 pub mod deliveries;
 mod error;
 mod feed;
 mod job;
 pub mod ledger;
+mod one_line;
 mod probe;
 pub mod producers;
 mod producing;
 mod record;
+pub mod replay;
 mod tally;
 
 use std::sync::Arc;
@@ -272,7 +275,9 @@ impl Uploader {
                 Vec::new()
             }
             Err(_) => {
-                tracing::warn!("cannot look for earlier uploads of this file: ClickHouse does not answer in time");
+                tracing::warn!(
+                    "cannot look for earlier uploads of this file: ClickHouse does not answer in time"
+                );
                 Vec::new()
             }
         };

@@ -30,7 +30,8 @@ impl FromStr for MaxRejects {
             return text.parse().map(Self::Count).map_err(|_| HELP);
         };
         let (whole, fraction) = percent.split_once('.').unwrap_or((percent, "0"));
-        let is_number = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let is_number =
+            |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if !is_number(whole) || !is_number(fraction) || fraction.len() > 2 {
             return Err(HELP);
         }
@@ -174,7 +175,12 @@ mod tests {
     }
 
     fn tally(max_rejects: MaxRejects) -> Tally {
-        Tally::new(RowLimits { rows: 3000, rejects: 100, max_rejects: Some(max_rejects), abort_on_reject: false })
+        Tally::new(RowLimits {
+            rows: 3000,
+            rejects: 100,
+            max_rejects: Some(max_rejects),
+            abort_on_reject: false,
+        })
     }
 
     #[test]
