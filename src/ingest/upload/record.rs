@@ -54,9 +54,6 @@ impl Record {
     /// Takes in how far the upload has come, and notes it if that was not done for a second.
     pub fn see(&mut self, bytes: u64, tally: &Tally, output: Option<&Producing>) {
         self.row.bytes = bytes;
-        self.row.rows = tally.rows();
-        self.row.accepted = tally.accepted;
-        self.row.rejected = tally.rejected;
         if self.noted.elapsed() >= INTERVAL {
             self.see_all(tally, output);
             self.note();
@@ -81,6 +78,9 @@ impl Record {
     }
 
     fn see_all(&mut self, tally: &Tally, output: Option<&Producing>) {
+        self.row.rows = tally.rows();
+        self.row.accepted = tally.accepted;
+        self.row.rejected = tally.rejected;
         let by_code = tally.by_code.iter().map(|(code, count)| ((*code).to_owned(), *count));
         self.row.rejects_by_code = by_code.collect();
         if let Some(output) = output {
