@@ -28,6 +28,7 @@ use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::upload::ledger::Ledger;
+use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
@@ -148,11 +149,13 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
+        let uploads = UnderWay::default();
         let (mut workers, states) = match options.services.loader {
-            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &stop),
+            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &uploads, &stop),
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
-        let state = app_state(options, &clients, destination, states, parts::local_parts(supervisor))?;
+        let local_parts = parts::local_parts(supervisor);
+        let state = app_state(options, &clients, destination, states, local_parts, uploads)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
@@ -259,6 +262,7 @@ type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
 fn start_loaders(
     clients: &Clients,
     destination: &Destination,
+    uploads: &UnderWay,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
     let kinds = [
@@ -274,6 +278,7 @@ fn start_loaders(
                 warehouse: clients.warehouse.clone(),
                 topic: topic.clone(),
                 kind,
+                uploads: uploads.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
             (tokio::spawn(loader.run(sender, stop.clone())), (name, state))
@@ -287,6 +292,7 @@ fn app_state(
     destination: Destination,
     loaders: LoaderStates,
     local_parts: LocalParts,
+    uploads: UnderWay,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
@@ -314,7 +320,8 @@ fn app_state(
     let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), owner));
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
     let registry = clients.registry.clone();
-    let uploader = Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, spool);
+    let uploader =
+        Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, uploads, spool);
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::task::spawn_blocking(move || first.warm_up());

@@ -5,6 +5,9 @@ use super::value::ValueError;
 /// The most digits an unscaled amount may have: what an `i128` always holds.
 pub const MAX_PRECISION: u32 = 38;
 
+/// Characters of an amount that 64 bits are enough for.
+const PLAIN_DIGITS: u32 = 18;
+
 /// Whether the text is one of the ways in which exports write "no amount".
 pub fn is_null(text: &[u8]) -> bool {
     text.is_empty() || text.eq_ignore_ascii_case(b"nan") || text.eq_ignore_ascii_case(b"null")
@@ -15,6 +18,36 @@ pub fn is_null(text: &[u8]) -> bool {
 /// # Errors
 /// Not a number, a digit beyond the scale that is not zero, or 10^(`precision` - `scale`) and more.
 pub fn parse(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError> {
+    match parse_plain(text, scale) {
+        Some(amount) if precision >= PLAIN_DIGITS + scale => Ok(amount),
+        _ => parse_any(text, precision, scale),
+    }
+}
+
+/// Parses a short amount without sign and exponent, which nearly all are, in 64 bits. None where it is something else.
+fn parse_plain(text: &[u8], scale: u32) -> Option<i128> {
+    if text.is_empty() || text.len() > PLAIN_DIGITS as usize {
+        return None;
+    }
+    let mut mantissa = 0_u64;
+    let mut point = None;
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction_digits = point.map_or(0, |point| text.len() - point - 1) as u32;
+    // A point alone is no number.
+    if point.is_some() && text.len() == 1 {
+        return None;
+    }
+    let power = 10_u64.checked_pow(scale.checked_sub(fraction_digits)?)?;
+    Some(i128::from(mantissa) * i128::from(power))
+}
+
+fn parse_any(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError> {
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -157,6 +190,11 @@ mod tests {
             let text = format!("{unscaled}e{exponent}");
             let expected = unscaled * 10_i128.pow(u32::try_from(8 + exponent).unwrap());
             prop_assert_eq!(amount(&text), Ok(expected));
+        }
+
+        #[test]
+        fn short_amounts_are_parsed_as_long_ones_are(text in "[0-9]{0,12}[.e,]?[0-9]{0,9}") {
+            prop_assert_eq!(parse(text.as_bytes(), 28, 8), parse_any(text.as_bytes(), 28, 8));
         }
 
         #[test]

@@ -19,7 +19,7 @@ pub const HOUR_MILLIS: i64 = 3_600_000;
 /// # Errors
 /// It has another form, is no date of the calendar, or lies outside 1970 to 2105.
 pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
-    let millis = parse_unbounded(text).ok_or(ValueError::NotATimestamp)?;
+    let millis = parse_plain(text).or_else(|| parse_unbounded(text)).ok_or(ValueError::NotATimestamp)?;
     if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
 }
 
@@ -33,6 +33,42 @@ pub fn format(millis: i64) -> String {
     let precision = if millis % 1000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
     DateTime::from_timestamp_millis(millis)
         .map_or_else(String::new, |time| time.to_rfc3339_opts(precision, true))
+}
+
+/// Parses `2019-10-22 08:20:41`, which nearly all are, without looking at what else it could be.
+fn parse_plain(text: &[u8]) -> Option<i64> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = text else {
+        return None;
+    };
+    let mut digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2];
+    let mut all_digits = true;
+    for digit in &mut digits {
+        *digit = digit.wrapping_sub(b'0');
+        all_digits &= *digit < 10;
+    }
+    let pair =
+        |at: usize| digits.get(at..at + 2).map_or(0, |pair| i64::from(pair[0]) * 10 + i64::from(pair[1]));
+    let (year, month, day) = (pair(0) * 100 + pair(2), pair(4), pair(6));
+    let (hour, minute, second) = (pair(8), pair(10), pair(12));
+    let is_valid = all_digits
+        & (1..=12).contains(&month)
+        & (1..=28).contains(&day)
+        & (hour < 24)
+        & (minute < 60)
+        & (second < 60);
+    is_valid.then(|| ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60_000 + second * 1000)
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar.
+///
+/// Source: <https://howardhinnant.github.io/date_algorithms.html#days_from_civil>.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 fn parse_unbounded(text: &[u8]) -> Option<i64> {

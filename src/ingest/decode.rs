@@ -1,7 +1,4 @@
 //! The bytes of a file, in whatever encoding, to UTF-8 text.
-//!
-//! UTF-16, which most exports are, is decoded here: sixteen characters at a time where they are ASCII, which is some times
-//! as fast as a decoder for everything (docs/BENCHMARKS.md has the figures). All else is `encoding_rs`.
 
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
@@ -10,9 +7,6 @@ use super::FileError;
 /// How many bytes are looked at to find the encoding of a file without a byte order mark.
 pub const SNIFF_BYTES: usize = 512;
 
-/// UTF-16 units that are looked at together.
-const BLOCK_UNITS: usize = 16;
-
 /// What stands for bytes that are no character.
 pub const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
@@ -20,20 +14,14 @@ pub const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 ///
 /// The encoding is the byte order mark's, else the given one, else found from the first bytes. Bytes that are no
 /// character become U+FFFD, by which the row that they stand in is rejected later.
-#[derive(Debug)]
 pub struct TextDecoder {
     encoding: &'static Encoding,
-    form: Form,
+    decoder: Decoder,
 }
 
-enum Form {
-    Utf16(Utf16Decoder),
-    Other(Box<Decoder>),
-}
-
-impl std::fmt::Debug for Form {
+impl std::fmt::Debug for TextDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Self::Utf16(_)) { "Utf16" } else { "Other" })
+        write!(f, "TextDecoder({})", self.encoding.name())
     }
 }
 
@@ -46,12 +34,7 @@ impl TextDecoder {
         refuse_what_is_no_text(head)?;
         let marked = Encoding::for_bom(head).map(|(encoding, _)| encoding);
         let encoding = marked.or(given).unwrap_or_else(|| sniff(head));
-        let form = if encoding == UTF_16LE || encoding == UTF_16BE {
-            Form::Utf16(Utf16Decoder { is_big_endian: encoding == UTF_16BE, at_start: true, high: None })
-        } else {
-            Form::Other(Box::new(encoding.new_decoder_with_bom_removal()))
-        };
-        Ok(Self { encoding, form })
+        Ok(Self { encoding, decoder: encoding.new_decoder_with_bom_removal() })
     }
 
     /// The encoding's name in the WHATWG Encoding Standard.
@@ -59,20 +42,29 @@ impl TextDecoder {
         self.encoding.name()
     }
 
-    /// How many bytes a unit of the text has: pieces must hold whole units, all but the last.
+    /// What the bytes are to be taken in: pieces must hold whole units, all but the last.
     pub fn unit(&self) -> Unit {
-        match &self.form {
-            Form::Utf16(Utf16Decoder { is_big_endian: true, .. }) => Unit::BigEndian,
-            Form::Utf16(_) => Unit::LittleEndian,
-            Form::Other(_) => Unit::Byte,
+        match self.encoding {
+            encoding if encoding == UTF_16LE => Unit::LittleEndian,
+            encoding if encoding == UTF_16BE => Unit::BigEndian,
+            _ => Unit::Byte,
         }
     }
 
     /// Decodes the next bytes to the end of `text`; `last` says that no more will come.
-    pub fn decode(&mut self, bytes: &[u8], last: bool, text: &mut Vec<u8>) {
-        match &mut self.form {
-            Form::Utf16(decoder) => decoder.decode(bytes, last, text),
-            Form::Other(decoder) => decode_other(decoder, bytes, last, text),
+    pub fn decode(&mut self, mut bytes: &[u8], last: bool, text: &mut Vec<u8>) {
+        loop {
+            let before = text.len();
+            // The bound is exact enough that one turn is the rule; without it (an absurd length) pieces do.
+            let room = self.decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len());
+            text.resize(before + room.max(16), 0);
+            let free = text.get_mut(before..).unwrap_or_default();
+            let (result, read, written, _) = self.decoder.decode_to_utf8(bytes, free, last);
+            text.truncate(before + written);
+            bytes = bytes.get(read..).unwrap_or_default();
+            if result == CoderResult::InputEmpty {
+                return;
+            }
         }
     }
 }
@@ -100,88 +92,6 @@ impl Unit {
             _ => None,
         }
     }
-}
-
-fn decode_other(decoder: &mut Decoder, mut bytes: &[u8], last: bool, text: &mut Vec<u8>) {
-    loop {
-        let before = text.len();
-        // The bound is exact enough that one turn is the rule; without it (an absurd length) pieces do.
-        let room = decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(bytes.len());
-        text.resize(before + room.max(16), 0);
-        let (result, read, written, _) =
-            decoder.decode_to_utf8(bytes, text.get_mut(before..).unwrap_or_default(), last);
-        text.truncate(before + written);
-        bytes = bytes.get(read..).unwrap_or_default();
-        if result == CoderResult::InputEmpty {
-            return;
-        }
-    }
-}
-
-/// UTF-16 of either order, in pieces of whole units.
-#[derive(Debug)]
-struct Utf16Decoder {
-    is_big_endian: bool,
-    /// No unit has come yet: a byte order mark may.
-    at_start: bool,
-    /// The first half of a surrogate pair, whose second half has not come yet.
-    high: Option<u16>,
-}
-
-impl Utf16Decoder {
-    fn decode(&mut self, bytes: &[u8], last: bool, text: &mut Vec<u8>) {
-        if self.is_big_endian {
-            self.decode_units(bytes, u16::from_be_bytes, text);
-        } else {
-            self.decode_units(bytes, u16::from_le_bytes, text);
-        }
-        if last && (self.high.take().is_some() || bytes.len() % 2 == 1) {
-            text.extend_from_slice(REPLACEMENT);
-        }
-    }
-
-    #[inline(always)]
-    fn decode_units(&mut self, bytes: &[u8], unit: fn([u8; 2]) -> u16, text: &mut Vec<u8>) {
-        text.reserve(bytes.len() / 2 + BLOCK_UNITS);
-        let (units, _) = bytes.as_chunks::<2>();
-        let (blocks, rest) = units.as_chunks::<BLOCK_UNITS>();
-        for block in blocks {
-            let units = block.map(unit);
-            let all = units.iter().fold(0, |all, unit| all | unit);
-            if all < 0x80 && self.high.is_none() {
-                text.extend_from_slice(&units.map(|unit| unit as u8));
-                self.at_start = false;
-            } else {
-                units.into_iter().for_each(|unit| self.push(unit, text));
-            }
-        }
-        rest.iter().for_each(|&bytes| self.push(unit(bytes), text));
-    }
-
-    /// Source: <https://www.rfc-editor.org/rfc/rfc2781#section-2.2>.
-    fn push(&mut self, unit: u16, text: &mut Vec<u8>) {
-        let is_mark = std::mem::take(&mut self.at_start) && unit == 0xfeff;
-        match (self.high.take(), unit) {
-            (None, _) if is_mark => {}
-            (None, 0..0x80) => text.push(unit as u8),
-            (None, 0xd800..0xdc00) => self.high = Some(unit),
-            (Some(high), 0xdc00..0xe000) => {
-                let code = 0x1_0000 + ((u32::from(high) - 0xd800) << 10) + (u32::from(unit) - 0xdc00);
-                push_character(code, text);
-            }
-            (None, _) => push_character(u32::from(unit), text),
-            (Some(_), _) => {
-                text.extend_from_slice(REPLACEMENT);
-                self.push(unit, text);
-            }
-        }
-    }
-}
-
-/// Appends a character; a lone half of a surrogate pair is none.
-fn push_character(code: u32, text: &mut Vec<u8>) {
-    let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
 /// Finds the encoding: UTF-16 where every second byte of the (ASCII) header is zero, else UTF-8.
@@ -272,24 +182,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn any_units_decode_as_encoding_rs_decodes_them(
-            units in proptest::collection::vec(
-                prop_oneof![8 => 0_u16..0x80, 1 => 0xd800_u16..0xe000, 1 => any::<u16>()], 0..200,
-            ),
-            odd: bool, is_big_endian: bool, size in 1_usize..60,
-        ) {
-            let (encoding, order): (_, fn(u16) -> [u8; 2]) =
-                if is_big_endian { (UTF_16BE, u16::to_be_bytes) } else { (UTF_16LE, u16::to_le_bytes) };
-            let mark = order(0xfeff);
-            let mut bytes: Vec<u8> = mark.into_iter().chain(units.into_iter().flat_map(order)).collect();
-            bytes.extend(odd.then_some(0x41));
-            let (expected, _) = encoding.decode_with_bom_removal(&bytes);
-            // Whether a lone half before an odd byte is one fault or two is a matter of taste.
-            let joined = |text: &str| text.trim_end_matches('\u{fffd}').to_owned();
-            prop_assert_eq!(joined(&decode(&bytes, size).0), joined(&expected));
-        }
-
         #[test]
         fn any_bytes_decode_to_text(bytes in proptest::collection::vec(any::<u8>(), 0..2000), size in 1_usize..99) {
             if TextDecoder::for_file(&bytes, None).is_ok() {

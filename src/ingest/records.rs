@@ -145,12 +145,14 @@ impl RecordReader {
             self.lines.after_cr = false;
         }
         let ending = self.text.get(raw_end..(raw_end + 2).min(self.text.len())).unwrap_or_default();
-        let ending = match ending {
-            [b'\r', b'\n'] => 2,
-            [b'\r' | b'\n', ..] => 1,
-            _ => 0,
+        let (ending, ends_line, ends_in_cr) = match ending {
+            [b'\r', b'\n'] => (2, true, false),
+            [b'\r', ..] => (1, true, true),
+            [b'\n', ..] => (1, !self.lines.after_cr, false),
+            _ => (0, false, self.lines.after_cr),
         };
-        self.lines.count(self.text.get(raw_end..raw_end + ending).unwrap_or_default());
+        self.lines.next += u64::from(ends_line);
+        self.lines.after_cr = ends_in_cr;
         self.start = raw_end + ending;
         self.searched = 0;
         let buffer = if end.is_quoted { &self.unescaped } else { raw };

@@ -39,15 +39,28 @@ fn parse_long(text: &[u8], minimum: i64) -> Result<Value, ValueError> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(ValueError::NotAnInteger);
     }
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok())
+    let sign = if text.first() == Some(&b'-') { -1 } else { 1 };
+    digits
+        .iter()
+        .try_fold(0_i64, |number, digit| number.checked_mul(10)?.checked_add(sign * i64::from(digit - b'0')))
         .filter(|number| *number >= minimum)
         .map(Value::Long)
         .ok_or(ValueError::IntegerOutOfRange)
 }
 
 fn parse_text(text: &[u8], start: usize, min_length: usize, max_length: usize) -> Result<Value, ValueError> {
+    // Without an early end, so that sixteen bytes are looked at together.
+    let is_printable_ascii = text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    let length = if is_printable_ascii { text.len() } else { count_characters(text)? };
+    match length {
+        0 if min_length > 0 => Err(ValueError::Missing),
+        length if length < min_length => Err(ValueError::TextTooShort),
+        length if length > max_length => Err(ValueError::TextTooLong),
+        _ => Ok(Value::Text { start, end: start + text.len() }),
+    }
+}
+
+fn count_characters(text: &[u8]) -> Result<usize, ValueError> {
     if text.iter().any(|byte| byte.is_ascii_control()) {
         return Err(ValueError::ControlCharacter);
     }
@@ -55,13 +68,7 @@ fn parse_text(text: &[u8], start: usize, min_length: usize, max_length: usize) -
         return Err(ValueError::NotDecodable);
     }
     // Continuation bytes do not begin a character.
-    let length = text.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
-    match length {
-        0 if min_length > 0 => Err(ValueError::Missing),
-        length if length < min_length => Err(ValueError::TextTooShort),
-        length if length > max_length => Err(ValueError::TextTooLong),
-        _ => Ok(Value::Text { start, end: start + text.len() }),
-    }
+    Ok(text.iter().filter(|&&byte| byte & 0xc0 != 0x80).count())
 }
 
 /// U+FFFD, which the decoder puts where bytes are no character.

@@ -20,6 +20,7 @@ use super::mending::{Repeated, Table};
 use super::{LoaderError, known_ids, recovery};
 use crate::domain::columns::Columns;
 use crate::ingest::avro;
+use crate::ingest::upload::under_way::UnderWay;
 use crate::kafka::{BrokerError, Kafka};
 use crate::registry::{Registry, RegistryError};
 use crate::warehouse::client::Warehouse;
@@ -30,6 +31,10 @@ const LINGER: Duration = Duration::from_millis(200);
 /// Rows and bytes of all chunks of a round together: what the loader holds in memory.
 const MAX_ROUND_MESSAGES: u64 = 262_144;
 const MAX_ROUND_BYTES: usize = 32 << 20;
+
+/// How long loading that was up to date leaves the machine to uploads that are under way. Their senders wait for it; who reads
+/// the aggregates has not asked yet.
+const GIVE_WAY: Duration = Duration::from_secs(5);
 
 /// Pauses between attempts while a service does not answer.
 const RETRY_PAUSE: [Duration; 4] =
@@ -56,6 +61,7 @@ pub struct Loader {
     pub warehouse: Warehouse,
     pub topic: String,
     pub kind: TopicKind,
+    pub uploads: UnderWay,
 }
 
 /// How a loader is doing, for `/readyz`.
@@ -131,6 +137,8 @@ struct Session {
     known_elsewhere: RoaringTreemap,
     partitions: BTreeMap<u16, Partition>,
     insert_rounds: String,
+    /// The last round took all that was there: the next may give way to uploads.
+    is_up_to_date: bool,
 }
 
 impl Session {
@@ -156,6 +164,7 @@ impl Session {
             known_elsewhere: known_ids::elsewhere(&loader.warehouse, topic.epoch).await?,
             partitions: BTreeMap::new(),
             insert_rounds,
+            is_up_to_date: true,
         };
         let mut repeated = Vec::new();
         for (partition, (low, _)) in watermarks {
@@ -310,23 +319,29 @@ impl Session {
     ) -> Result<Vec<Chunk>, LoaderError> {
         let mut gathered: BTreeMap<u16, (ChunkBuilder, BorrowedMessage<'_>)> = BTreeMap::new();
         let mut first_at: Option<Instant> = None;
+        let was_up_to_date = std::mem::replace(&mut self.is_up_to_date, false);
         let (mut messages, mut bytes) = (0, 0);
         while messages < MAX_ROUND_MESSAGES && bytes < MAX_ROUND_BYTES && !stop.is_cancelled() {
             let wait = match first_at {
                 None => LINGER,
-                Some(first_at) => match LINGER.checked_sub(first_at.elapsed()) {
-                    Some(rest) => rest,
-                    None => break,
-                },
+                // What is there already is taken along: a few large blocks cost the engine less than many small ones.
+                Some(first_at) => LINGER.saturating_sub(first_at.elapsed()),
             };
             let message = match consumer.poll(wait) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if recovery::is_transient(&error) => continue,
                 Some(Err(error)) => return Err(BrokerError::from(error).into()),
-                None if first_at.is_none() => return Ok(Vec::new()),
-                None => break,
+                None => {
+                    self.is_up_to_date = true;
+                    break;
+                }
             };
-            first_at.get_or_insert_with(Instant::now);
+            if first_at.is_none() {
+                if was_up_to_date {
+                    self.give_way(runtime, stop);
+                }
+                first_at = Some(Instant::now());
+            }
             runtime.block_on(self.learn_schema(message.payload()))?;
             let number = u16::try_from(message.partition()).unwrap_or(u16::MAX);
             let mut builder =
@@ -338,6 +353,15 @@ impl Session {
             gathered.insert(number, (builder, message));
         }
         Ok(gathered.into_values().map(|(builder, last)| builder.finish(fingerprint(&last))).collect())
+    }
+
+    fn give_way(&self, runtime: &Handle, stop: &CancellationToken) {
+        runtime.block_on(async {
+            tokio::select! {
+                () = self.loader.uploads.wait_until_none(GIVE_WAY) => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     /// Sees to it that the schema of a message, if it has one, can be read, or is known not to be.

@@ -11,6 +11,9 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 /// How long a waiting sender sleeps at most before it looks again.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// Reports for which a sender waits that found the queue full: to be woken for each costs more than to send.
+const ROOM: u64 = 10_000;
+
 /// Delivery reports of one upload's records to one topic.
 #[derive(Debug, Default)]
 pub struct Deliveries {
@@ -24,6 +27,14 @@ struct State {
     failed: u64,
     error: Option<String>,
     offsets: BTreeMap<u16, (i64, i64)>,
+    /// How many reports a sender waits for; none waits at zero.
+    wake_at: u64,
+}
+
+impl State {
+    fn reports(&self) -> u64 {
+        self.acknowledged + self.failed
+    }
 }
 
 impl Deliveries {
@@ -41,18 +52,27 @@ impl Deliveries {
         self.lock().offsets.clone()
     }
 
-    /// Waits for the next reports, or a moment.
-    pub fn wait_a_moment(&self) {
-        let _ = self.changed.wait_timeout(self.lock(), WAIT);
+    /// Waits until the queue has room for many records again, or a moment.
+    pub fn wait_for_room(&self) {
+        let state = self.lock();
+        let enough = state.reports() + ROOM;
+        drop(self.sleep(state, enough));
     }
 
     /// Waits until `sent` records were reported on. The producer's `message.timeout.ms` sees to it that all are.
     pub fn wait_for(&self, sent: u64) {
         let mut state = self.lock();
-        while state.acknowledged + state.failed < sent {
-            let (next, _) = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner);
-            state = next;
+        while state.reports() < sent {
+            state = self.sleep(state, sent);
         }
+    }
+
+    /// Sleeps until so many reports are there, or one of a failure, or a moment.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, reports: u64) -> MutexGuard<'a, State> {
+        state.wake_at = reports;
+        let (mut state, _) = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner);
+        state.wake_at = 0;
+        state
     }
 
     fn report(&self, result: &DeliveryResult<'_>) {
@@ -72,8 +92,11 @@ impl Deliveries {
                 state.error.get_or_insert_with(|| error.to_string());
             }
         }
+        let wakes = state.wake_at > 0 && (state.reports() >= state.wake_at || result.is_err());
         drop(state);
-        self.changed.notify_all();
+        if wakes {
+            self.changed.notify_all();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

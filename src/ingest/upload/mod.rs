@@ -19,6 +19,7 @@ mod producing;
 mod record;
 pub mod replay;
 mod tally;
+pub mod under_way;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ use self::producers::Producers;
 use self::producing::Producing;
 use self::record::Record;
 use self::tally::{RowLimits, Tally};
+use self::under_way::{OneUnderWay, UnderWay};
 use super::body::BodyLimits;
 use super::rows::RowReader;
 use crate::domain::columns::Columns;
@@ -77,6 +79,7 @@ pub struct Uploader {
     pub ledger: Arc<Ledger>,
     producers: Arc<Producers>,
     probe: Probe,
+    under_way: UnderWay,
     places: Arc<Semaphore>,
     limits: Limits,
     /// Directory for files that may have been here before.
@@ -109,6 +112,12 @@ pub enum Outcome {
     Validated(Finished),
 }
 
+/// One of the uploads at the same time, until it is dropped.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _under_way: OneUnderWay,
+}
+
 impl Uploader {
     /// `spool`: a directory for files that are kept while they are looked for.
     pub fn new(
@@ -117,14 +126,16 @@ impl Uploader {
         ledger: Arc<Ledger>,
         destination: Destination,
         limits: &Limits,
+        under_way: UnderWay,
         spool: std::path::PathBuf,
     ) -> Self {
-        let producers = Arc::new(Producers::new(kafka.clone(), limits));
+        let producers = Arc::new(Producers::new(kafka, limits));
         Self {
             probe: Probe::new(producers.clone(), registry, destination.topic.clone()),
             destination,
             ledger,
             producers,
+            under_way,
             places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
             limits: limits.clone(),
             spool,
@@ -173,10 +184,11 @@ impl Uploader {
         Ok(Outcome::Acknowledged(finished))
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, UploadFailure> {
-        let place = self.places.clone().try_acquire_owned();
+    fn place(&self) -> Result<Place, UploadFailure> {
+        let permit = self.places.clone().try_acquire_owned();
         let limit = self.limits.max_concurrent_uploads;
-        place.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))
+        let permit = permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))?;
+        Ok(Place { _permit: permit, _under_way: self.under_way.begin() })
     }
 
     /// Feeds a file to a thread of its own, which keeps the upload's place until it has ended.
@@ -185,7 +197,7 @@ impl Uploader {
         options: &UploadOptions,
         head_sha256: String,
         started: Instant,
-        place: OwnedSemaphorePermit,
+        place: Place,
         source: &mut Source<S>,
     ) -> Result<Finished, UploadFailure>
     where

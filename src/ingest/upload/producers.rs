@@ -31,23 +31,28 @@ impl std::fmt::Debug for Producers {
     }
 }
 
+/// Settings of a producer that loses nothing and sends nothing twice.
+pub fn config(kafka: &Kafka, limits: &Limits) -> ClientConfig {
+    let mut config = kafka.client();
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        // As Java's: whoever else produces rounds puts a round's id into the same partition.
+        .set("partitioner", "murmur2")
+        .set("message.timeout.ms", (limits.delivery_timeout_seconds * 1000).to_string())
+        .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
+        .set("queue.buffering.max.messages", "1000000")
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        // Below the mebibyte that Kafka and Redpanda take by default.
+        .set("batch.size", "1000000")
+        .set("batch.num.messages", "100000")
+        .set("linger.ms", "5");
+    config
+}
+
 impl Producers {
-    pub fn new(kafka: Kafka, limits: &Limits) -> Self {
-        let mut config = kafka.client();
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            // As Java's: whoever else produces rounds puts a round's id into the same partition.
-            .set("partitioner", "murmur2")
-            .set("message.timeout.ms", (limits.delivery_timeout_seconds * 1000).to_string())
-            .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
-            .set("queue.buffering.max.messages", "1000000")
-            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-            // Below the mebibyte that Kafka and Redpanda take by default.
-            .set("batch.size", "1000000")
-            .set("batch.num.messages", "100000")
-            .set("linger.ms", "5");
-        Self { config, idle: Mutex::default() }
+    pub fn new(kafka: &Kafka, limits: &Limits) -> Self {
+        Self { config: config(kafka, limits), idle: Mutex::default() }
     }
 
     /// Makes the first producer, and has it connect and ask for its id, which would take the first upload a second.

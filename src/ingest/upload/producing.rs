@@ -138,7 +138,7 @@ where
                 if let Some(reason) = deliveries.error() {
                     return Err(UploadError::Broker { reason });
                 }
-                deliveries.wait_a_moment();
+                deliveries.wait_for_room();
                 record = refused;
             }
             Err((error, _)) => return Err(UploadError::Broker { reason: error.to_string() }),

@@ -1,0 +1,128 @@
+//! The whole way, embedded, on one machine: a file to acknowledged rows to aggregates, beside the same messages produced from
+//! memory by librdkafka alone, to the same broker in the same run. `make bench` runs it and prints the tables of
+//! docs/BENCHMARKS.md.
+//!
+//! Settings: `ROUNDHOUSE_BENCH_ROWS` (rows of a file, 2,101,934), `ROUNDHOUSE_BENCH_ROUNDS` (repetitions, 3), and
+//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none).
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+#[path = "../../tests/it/harness/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod harness;
+mod limit;
+mod machine;
+mod upload;
+
+use std::collections::BTreeMap;
+
+use harness::server::Server;
+
+use self::limit::{Messages, Provenance};
+use self::machine::{Usage, seconds};
+use self::upload::Uploaded;
+
+fn main() {
+    // `cargo test --benches` and `cargo bench` both come here; only the latter says so.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(run());
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+async fn run() {
+    let rows = setting("ROUNDHOUSE_BENCH_ROWS", 2_101_934);
+    let rounds = setting("ROUNDHOUSE_BENCH_ROUNDS", 3);
+    let large = setting("ROUNDHOUSE_BENCH_LARGE_ROWS", 10_500_000);
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&[]).await;
+    let mut first_id = 20_000;
+    let mut file = |rows: u64| {
+        let path = directory.path().join("rounds.csv");
+        machine::generate(&path, rows, first_id);
+        first_id += rows;
+        path
+    };
+    // Connections, producers, caches.
+    upload::upload(&server, &file(20_000)).await;
+
+    println!("## End to end, {rows} rows\n");
+    let mut uploads = Vec::new();
+    let mut limits: BTreeMap<Provenance, Vec<Usage>> = BTreeMap::new();
+    for round in 0..rounds {
+        let path = file(rows);
+        for provenance in Provenance::ALL {
+            let messages = Messages::read(&path, provenance);
+            let topic = format!("bench-{round}-{provenance:?}");
+            limits.entry(provenance).or_default().push(limit::produce(&server, &topic, messages).await);
+        }
+        uploads.push(upload::upload(&server, &path).await);
+    }
+    report(rows, &uploads, &limits);
+    println!("Peak memory after it: {}\n", machine::peaks(&server));
+    drop(server);
+
+    if large > 0 {
+        println!("## Memory against the size of the file\n");
+        println!(
+            "| rows | MB | acknowledged in | server, peak MB | broker | ClickHouse |\n|---|---|---|---|---|---|"
+        );
+        for rows in [large / 10, large] {
+            let server = Server::start(&[]).await;
+            let path = file(rows);
+            let megabytes = std::fs::metadata(&path).expect("the file").len() as f64 / 1e6;
+            let uploaded = upload::upload(&server, &path).await;
+            let peak = machine::peak_megabytes(&server);
+            println!(
+                "| {rows} | {megabytes:.0} | {:.1} s | {:.0} | {:.0} | {:.0} |",
+                seconds(uploaded.acknowledged.wall),
+                peak["server"],
+                peak["broker"],
+                peak["clickhouse"]
+            );
+        }
+    }
+}
+
+fn report(rows: u64, uploads: &[Uploaded], limits: &BTreeMap<Provenance, Vec<Usage>>) {
+    let median = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let wall = |usages: &[Usage]| median(usages.iter().map(|usage| seconds(usage.wall)).collect());
+    let limit = wall(&limits[&Provenance::Fields]);
+    println!(
+        "| what | s, each run | median | rows/s | of the limit's time | CPU s (client, server, broker, ClickHouse) |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let line = |what: &str, usages: Vec<Usage>| {
+        let each: Vec<String> = usages.iter().map(|usage| format!("{:.2}", seconds(usage.wall))).collect();
+        let time = wall(&usages);
+        let cpu = usages.last().map(Usage::cpu).unwrap_or_default();
+        println!(
+            "| {what} | {} | {time:.2} | {:.0} | {:.2} | {cpu} |",
+            each.join(", "),
+            rows as f64 / time,
+            time / limit
+        );
+    };
+    for (provenance, usages) in limits {
+        line(provenance.describe(), usages.clone());
+    }
+    line("upload, acknowledged", uploads.iter().map(|upload| upload.acknowledged).collect());
+    line("upload, visible in the aggregates", uploads.iter().map(|upload| upload.visible).collect());
+    let megabytes = uploads.iter().map(|upload| upload.bytes).max().unwrap_or_default() as f64 / 1e6;
+    let acknowledged = wall(&uploads.iter().map(|upload| upload.acknowledged).collect::<Vec<_>>());
+    let behind =
+        uploads.iter().map(|upload| seconds(upload.visible.wall) - seconds(upload.acknowledged.wall));
+    println!(
+        "\nThe file: {megabytes:.0} MB, taken at {:.0} MB/s. Visible after the last acknowledgement: {:.2} s (median).",
+        megabytes / acknowledged,
+        median(behind.collect())
+    );
+}

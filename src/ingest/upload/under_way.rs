@@ -1,0 +1,62 @@
+//! How many uploads are being taken: what they need of the machine, others may leave to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// The uploads under way. Clones count the same ones.
+#[derive(Clone, Debug)]
+pub struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl UnderWay {
+    /// Counts one more, until what is returned is dropped.
+    pub fn begin(&self) -> OneUnderWay {
+        self.0.send_modify(|count| *count += 1);
+        OneUnderWay(self.clone())
+    }
+
+    /// Waits until there is none, or until `patience` is over.
+    pub async fn wait_until_none(&self, patience: Duration) {
+        let mut count = self.0.subscribe();
+        // The sender is here: the only error is that time is up.
+        let _ = tokio::time::timeout(patience, count.wait_for(|count| *count == 0)).await;
+    }
+}
+
+/// One upload under way.
+#[derive(Debug)]
+pub struct OneUnderWay(UnderWay);
+
+impl Drop for OneUnderWay {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn others_wait_until_the_last_has_ended_and_no_longer_than_they_like() {
+        let uploads = UnderWay::default();
+        uploads.wait_until_none(Duration::MAX).await;
+        let (first, second) = (uploads.begin(), uploads.begin());
+        let waiting = tokio::spawn({
+            let uploads = uploads.clone();
+            async move { uploads.wait_until_none(Duration::from_secs(60)).await }
+        });
+        drop(first);
+        uploads.wait_until_none(Duration::from_secs(5)).await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
+    }
+}
