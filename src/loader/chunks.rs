@@ -1,6 +1,7 @@
 //! Messages of a partition to a block of rows: pure, so that the same messages always make the same block.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use rdkafka::message::Headers;
 use roaring::RoaringTreemap;
 use sha2::{Digest, Sha256};
 
-use crate::domain::columns::{Columns, Kind};
+use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
 use crate::domain::value::Value;
 use crate::ingest::avro;
 use crate::warehouse::row_binary::{write_text, write_value};
+use crate::warehouse::upload_counts::UploadCounts;
 
 /// Rows of a topic's chunk, for each table that takes some, in RowBinary.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +24,10 @@ pub struct Chunk {
     pub last_offset: i64,
     pub messages: u64,
     pub new: u64,
+    /// Rounds that were there already; before [`super::repeats::judge`], conflicts are among them.
     pub duplicate: u64,
+    /// Rounds that were there already with other values.
+    pub conflict: u64,
     pub undecodable: u64,
     /// Of the last message.
     pub fingerprint: u64,
@@ -32,6 +37,46 @@ pub struct Chunk {
     pub rejects: Bytes,
     /// Ids of the new rounds.
     pub new_ids: RoaringTreemap,
+    /// Messages of rounds that were there already, in the order of their offsets.
+    pub repeats: Vec<Repeat>,
+    /// What the ranges of `repeats` are ranges of.
+    pub repeated_rows: Vec<u8>,
+    /// Rows of `conflicts`.
+    pub conflicts: Vec<u8>,
+    /// What became of the rows of each upload.
+    pub uploads: BTreeMap<u128, UploadCounts>,
+}
+
+/// A message of a round that was there already.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    pub id: u64,
+    pub offset: i64,
+    /// None: something else than an upload produced it.
+    pub upload_id: Option<u128>,
+    pub line: Option<u64>,
+    /// Its values in RowBinary, without where it came from: in [`Chunk::repeated_rows`].
+    pub row: Range<usize>,
+}
+
+/// The columns that are stored, and which of them say what.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub columns: Arc<Columns>,
+    /// Index of the column that identifies a round.
+    pub key: usize,
+    upload_id: Option<usize>,
+    line: Option<usize>,
+}
+
+impl Stored {
+    /// # Errors
+    /// No column identifies a round.
+    pub fn new(columns: Arc<Columns>) -> Result<Self, ColumnsError> {
+        let with = |source| columns.iter().position(|column| column.source == source);
+        let (key, upload_id, line) = (columns.key()?, with(Source::UploadId), with(Source::Line));
+        Ok(Self { columns, key, upload_id, line })
+    }
 }
 
 /// The columns of the messages' writer, matched to those that are stored.
@@ -82,7 +127,7 @@ fn same_wire_type(one: Kind, other: Kind) -> bool {
 #[derive(Debug)]
 pub enum Content {
     /// Rounds in Avro, with the ways to read each writer's schema, or why it cannot be read.
-    Rounds { stored: Arc<Columns>, key: usize, projections: HashMap<u32, Result<Projection, String>> },
+    Rounds { stored: Stored, projections: HashMap<u32, Result<Projection, String>> },
     /// Rejected lines, with what is wrong with them in the headers.
     Rejects,
 }
@@ -101,6 +146,8 @@ pub struct ChunkBuilder {
     chunk: Chunk,
     rounds: Vec<u8>,
     rejects: Vec<u8>,
+    /// One message's values, in the order of its writer's columns and of those that are stored: reused.
+    decoded: Vec<Value>,
     values: Vec<Value>,
 }
 
@@ -113,9 +160,10 @@ impl ChunkBuilder {
         self.chunk.messages == 0
     }
 
-    /// Bytes of the rows so far.
+    /// Bytes of the rows so far, those of repeats included.
     pub fn bytes(&self) -> usize {
-        self.rounds.len() + self.rejects.len()
+        let repeats = self.chunk.repeated_rows.len() + self.chunk.repeats.len() * size_of::<Repeat>();
+        self.rounds.len() + self.rejects.len() + repeats
     }
 
     pub fn messages(&self) -> u64 {
@@ -137,8 +185,8 @@ impl ChunkBuilder {
         self.chunk.messages += 1;
         match content {
             Content::Rejects => self.push_reject(message, origin),
-            Content::Rounds { stored, key, projections } => {
-                if let Err(reason) = self.push_round(message, (stored, *key), projections, origin, known) {
+            Content::Rounds { stored, projections } => {
+                if let Err(reason) = self.push_round(message, stored, projections, origin, known) {
                     self.push_undecodable(message, &reason, origin);
                 }
             }
@@ -156,7 +204,7 @@ impl ChunkBuilder {
     fn push_round(
         &mut self,
         message: &impl Message,
-        (stored, key): (&Columns, usize),
+        stored: &Stored,
         projections: &HashMap<u32, Result<Projection, String>>,
         origin: &Origin<'_>,
         known: [&RoaringTreemap; 2],
@@ -168,38 +216,72 @@ impl ChunkBuilder {
             .ok_or_else(|| format!("schema {schema_id} is not known"))?
             .as_ref()
             .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
-        avro::decode(&projection.writer, payload, &mut self.values).map_err(|error| error.to_string())?;
+        avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
         let value = |source: &Option<usize>| {
-            source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null)
+            source.and_then(|at| self.decoded.get(at)).copied().unwrap_or(Value::Null)
         };
-        let id = match projection.sources.get(key).map(value) {
-            Some(Value::Long(id)) => u64::try_from(id).map_err(|_| "the id of the round is negative")?,
+        self.values.clear();
+        self.values.extend(projection.sources.iter().map(value));
+        let id = match self.values.get(stored.key) {
+            Some(Value::Long(id)) => u64::try_from(*id).map_err(|_| "the id of the round is negative")?,
             _ => return Err("the message has no id of a round".to_owned()),
         };
-        for (column, source) in stored.iter().zip(&projection.sources) {
-            if !column.admits(value(source)) {
+        for (column, value) in stored.columns.iter().zip(&self.values) {
+            if !column.admits(*value) {
                 return Err(format!("{} is out of range", column.name));
             }
         }
-        if known.iter().any(|known| known.contains(id)) || !self.chunk.new_ids.insert(id) {
+        let is_new = !known.iter().any(|known| known.contains(id)) && self.chunk.new_ids.insert(id);
+        let upload_id = match stored.upload_id.and_then(|at| self.values.get(at)) {
+            Some(Value::Uuid(upload_id)) => Some(*upload_id),
+            _ => None,
+        };
+        if is_new {
+            self.chunk.new += 1;
+            if let Some(upload_id) = upload_id {
+                self.chunk.uploads.entry(upload_id).or_default().new += 1;
+            }
+            self.write_round(stored, payload, origin, message.offset());
+        } else {
             self.chunk.duplicate += 1;
-            return Ok(());
+            self.write_repeat(
+                stored,
+                payload,
+                Repeat { id, offset: message.offset(), upload_id, line: None, row: 0..0 },
+            );
         }
-        self.chunk.new += 1;
-        for (column, source) in stored.iter().zip(&projection.sources) {
-            let value = source.and_then(|at| self.values.get(at)).copied().unwrap_or(Value::Null);
-            write_value(column, value, payload, &mut self.rounds);
+        Ok(())
+    }
+
+    fn write_round(&mut self, stored: &Stored, payload: &[u8], origin: &Origin<'_>, offset: i64) {
+        for (column, value) in stored.columns.iter().zip(&self.values) {
+            write_value(column, *value, payload, &mut self.rounds);
         }
         self.rounds.extend(origin.epoch.to_le_bytes());
         self.rounds.extend(origin.partition.to_le_bytes());
-        self.rounds.extend(message.offset().to_le_bytes());
-        Ok(())
+        self.rounds.extend(offset.to_le_bytes());
+    }
+
+    fn write_repeat(&mut self, stored: &Stored, payload: &[u8], repeat: Repeat) {
+        let line = match stored.line.and_then(|at| self.values.get(at)) {
+            Some(Value::Long(line)) => u64::try_from(*line).ok(),
+            _ => None,
+        };
+        let rows = &mut self.chunk.repeated_rows;
+        let start = rows.len();
+        for (column, value) in stored.columns.iter().zip(&self.values) {
+            if column.is_field() {
+                write_value(column, *value, payload, rows);
+            }
+        }
+        self.chunk.repeats.push(Repeat { line, row: start..rows.len(), ..repeat });
     }
 
     fn push_undecodable(&mut self, message: &impl Message, reason: &str, origin: &Origin<'_>) {
         self.chunk.undecodable += 1;
         write_text(b"", &mut self.rejects);
-        self.rejects.extend(0_u64.to_le_bytes());
+        // Neither a line nor a place in a file.
+        self.rejects.extend([0; 16]);
         write_text(b"", &mut self.rejects);
         write_text(b"undecodable_message", &mut self.rejects);
         write_text(reason.as_bytes(), &mut self.rejects);
@@ -212,9 +294,13 @@ impl ChunkBuilder {
             let headers = message.headers()?;
             headers.iter().find(|header| header.key == name).and_then(|header| header.value)
         };
-        let line = header("line").and_then(|line| std::str::from_utf8(line).ok()?.parse::<u64>().ok());
+        let number = |name| {
+            let text = header(name).and_then(|text| std::str::from_utf8(text).ok());
+            text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+        };
         write_text(header("upload_id").unwrap_or_default(), &mut self.rejects);
-        self.rejects.extend(line.unwrap_or(0).to_le_bytes());
+        self.rejects.extend(number("line").to_le_bytes());
+        self.rejects.extend(number("byte_offset").to_le_bytes());
         for name in ["column", "code", "reason"] {
             write_text(header(name).unwrap_or_default(), &mut self.rejects);
         }

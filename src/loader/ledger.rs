@@ -12,7 +12,7 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
 const INSERT_CHUNKS: &str = "INSERT INTO loader_chunks (topic, epoch, partition, first_offset, last_offset, state, \
-     messages, new, duplicate, undecodable, fingerprint) FORMAT RowBinary";
+     messages, new, duplicate, conflict, undecodable, fingerprint) FORMAT RowBinary";
 
 /// A topic as it was loaded last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -108,7 +108,8 @@ impl Ledger {
             rows.extend(chunk.first_offset.to_le_bytes());
             rows.extend(chunk.last_offset.to_le_bytes());
             rows.push(state as u8);
-            for count in [chunk.messages, chunk.new, chunk.duplicate, chunk.undecodable, chunk.fingerprint] {
+            let Chunk { messages, new, duplicate, conflict, undecodable, fingerprint, .. } = chunk;
+            for count in [messages, new, duplicate, conflict, undecodable, fingerprint] {
                 rows.extend(count.to_le_bytes());
             }
         }

@@ -5,7 +5,8 @@
 //! crash [`recovery`] reads the chunks that were noted and not done again, decides duplicates as of before them
 //! ([`known_ids`]), so that each block is the same as it was, and inserts it with the same token: each table behind
 //! the views takes it once and only once, whichever of them had it already; [`mending`] sees to the blocks whose token
-//! survived a crash and whose rows did not. Since the key of a message is the round's
+//! survived a crash and whose rows did not. A round that comes again is compared with the one that is stored ([`repeats`]):
+//! it is a duplicate or a conflict, and changes nothing. Since the key of a message is the round's
 //! id, one round is always in one partition, and its loader alone decides whether it is new.
 //!
 //! At most one loader per topic may run: the data directory's lock sees to it for the embedded parts; elsewhere it is
@@ -16,6 +17,7 @@ pub mod known_ids;
 pub mod ledger;
 mod mending;
 pub mod recovery;
+pub mod repeats;
 pub mod run;
 pub mod visibility;
 
@@ -41,6 +43,11 @@ pub enum LoaderError {
     HoursDiffer { hours: u64 },
     #[error("the bitmap of known ids cannot be read: {0}")]
     KnownIds(std::io::Error),
+    /// Someone has deleted it: what is stored is looked at anew, and the round that came is loaded.
+    #[error("round {id} was stored and is not any more")]
+    RoundGone { id: u64 },
+    #[error("ClickHouse's answer breaks off within a round")]
+    BrokenRow,
     #[error(
         "topic {topic} has {found} partitions and had {known}: rounds have moved between partitions, so that what is \
          new can no longer be told; delete the topic and make it anew, or give another with --kafka-topic"

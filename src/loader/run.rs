@@ -14,10 +14,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, fingerprint};
+use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, Stored, fingerprint};
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
-use super::{LoaderError, known_ids, recovery};
+use super::{LoaderError, known_ids, recovery, repeats};
 use crate::domain::columns::Columns;
 use crate::ingest::avro;
 use crate::ingest::upload::under_way::UnderWay;
@@ -43,8 +43,8 @@ const RETRY_PAUSE: [Duration; 4] =
 /// The consumer group under which offsets are committed, for those who watch lag; the ledger is what counts.
 const GROUP: &str = "roundhouse-loader";
 
-const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, column, code, reason, raw, kafka_topic, kafka_epoch, \
-     kafka_partition, kafka_offset) FORMAT RowBinary";
+const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, \
+     kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary";
 
 /// Which messages a topic has.
 #[derive(Clone, Debug)]
@@ -151,9 +151,9 @@ impl Session {
         let (content, insert_rounds) = match &loader.kind {
             TopicKind::Rejects => (Content::Rejects, String::new()),
             TopicKind::Rounds(columns) => {
-                let key = columns.key().map_err(|source| RegistryError::NotRows { id: 0, source })?;
-                let content = Content::Rounds { stored: columns.clone(), key, projections: HashMap::new() };
-                (content, insert_statement(columns))
+                let stored = Stored::new(columns.clone())
+                    .map_err(|source| RegistryError::NotRows { id: 0, source })?;
+                (Content::Rounds { stored, projections: HashMap::new() }, insert_statement(columns))
             }
         };
         let mut session = Self {
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Makes sure that chunks that were inserted again are there, and notes them done.
-    async fn finish(&mut self, repeated: Vec<Chunk>) -> Result<(), LoaderError> {
+    async fn finish(&mut self, mut repeated: Vec<Chunk>) -> Result<(), LoaderError> {
         if repeated.is_empty() {
             return Ok(());
         }
@@ -246,6 +246,7 @@ impl Session {
                 self.repeated(chunk).mend_hours().await?;
             }
         }
+        self.judge(&mut repeated).await?;
         self.ledger.write(self.epoch, repeated.iter(), ChunkState::Done).await?;
         for chunk in repeated {
             self.advance(chunk);
@@ -276,11 +277,11 @@ impl Session {
         let runtime = Handle::current();
         let consumer = self.assign().map_err(BrokerError::from)?;
         while !stop.is_cancelled() {
-            let chunks = self.gather(&consumer, &runtime, stop)?;
+            let mut chunks = self.gather(&consumer, &runtime, stop)?;
             if chunks.is_empty() {
                 continue;
             }
-            runtime.block_on(self.load_round(&chunks))?;
+            runtime.block_on(self.load_round(&mut chunks))?;
             for chunk in chunks {
                 self.advance(chunk);
             }
@@ -372,7 +373,7 @@ impl Session {
             return Ok(());
         }
         let projection = match self.loader.registry.columns(id).await {
-            Ok(writer) => Projection::new(writer, stored),
+            Ok(writer) => Projection::new(writer, &stored.columns),
             Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
                 Err(error.to_string())
             }
@@ -390,13 +391,22 @@ impl Session {
         builder.push(message, &self.content, &origin, [&partition.known, &self.known_elsewhere]);
     }
 
-    async fn load_round(&self, chunks: &[Chunk]) -> Result<(), LoaderError> {
+    async fn load_round(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Noted).await?;
         futures_util::future::try_join_all(chunks.iter().map(|chunk| self.insert(chunk))).await?;
+        self.judge(chunks).await?;
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Done).await?;
         let rows: u64 = chunks.iter().map(|chunk| chunk.new).sum();
         tracing::debug!(topic = self.loader.topic, rows, chunks = chunks.len(), "loaded");
         Ok(())
+    }
+
+    /// Tells the duplicates of chunks that are inserted from conflicts, and writes down what became of each upload's rows.
+    async fn judge(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
+        let Content::Rounds { stored, .. } = &self.content else { return Ok(()) };
+        let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
+        repeats::judge(warehouse, stored, topic, self.epoch, chunks).await?;
+        repeats::write(warehouse, stored, topic, self.epoch, chunks).await
     }
 
     async fn insert(&self, chunk: &Chunk) -> Result<(), LoaderError> {

@@ -19,9 +19,13 @@ pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u
             out.extend_from_slice(unscaled.to_le_bytes().get(..width).unwrap_or_default());
         }
         Value::Text { .. } => write_text(value.text(buffer), out),
-        // Two halves, the higher first, each little-endian.
-        Value::Uuid(uuid) => out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes()),
+        Value::Uuid(uuid) => write_uuid(uuid, out),
     }
+}
+
+/// Appends a UUID: two halves, the higher first, each little-endian.
+pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
+    out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes());
 }
 
 /// Appends a String: its length in LEB128, and its bytes.
@@ -35,11 +39,77 @@ pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
+/// Returns how many bytes the value of a column takes at the beginning of `bytes`, as [`write_value`] writes it; none if they
+/// are not all there.
+pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
+    let flag = usize::from(column.is_nullable());
+    if flag == 1 && *bytes.first()? != 0 {
+        return Some(flag);
+    }
+    let length = match column.kind {
+        Kind::Long { .. } | Kind::Timestamp => 8,
+        Kind::Decimal { .. } => decimal_width(column.kind),
+        Kind::Uuid => 16,
+        Kind::Text { .. } => text_length(bytes.get(flag..)?)?,
+    };
+    (flag + length <= bytes.len()).then_some(flag + length)
+}
+
+/// Bytes of a String and of its length.
+fn text_length(bytes: &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    for (at, byte) in bytes.iter().enumerate().take(9) {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if *byte < 0x80 {
+            return length.checked_add(at + 1);
+        }
+    }
+    None
+}
+
 /// Bytes of a Decimal: two's complement of a smaller width is the same low bytes.
 fn decimal_width(kind: Kind) -> usize {
     match kind {
         Kind::Decimal { precision: 0..=9, .. } => 4,
         Kind::Decimal { precision: 10..=18, .. } => 8,
         _ => 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::columns::Columns;
+
+    const SCHEMA: &str = include_str!("../../schemas/bets.avsc");
+
+    fn value(column: &Column, number: i64, text: usize) -> Value {
+        match column.kind {
+            _ if column.is_nullable() && number % 3 == 0 => Value::Null,
+            Kind::Long { .. } => Value::Long(number),
+            Kind::Timestamp => Value::Timestamp(number),
+            Kind::Decimal { .. } => Value::Decimal(i128::from(number)),
+            Kind::Text { .. } => Value::Text { start: 0, end: text },
+            Kind::Uuid => Value::Uuid(u128::from(number.unsigned_abs())),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_length_of_a_value_is_what_was_written(number: i64, text in 0_usize..40_000) {
+            let buffer = vec![b'x'; text];
+            for column in Columns::parse(SCHEMA).unwrap().iter() {
+                let mut bytes = Vec::new();
+                write_value(column, value(column, number, text), &buffer, &mut bytes);
+                for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+                    prop_assert_eq!(value_length(column, &bytes[..cut.min(bytes.len() - 1)]), None);
+                }
+                let written = bytes.len();
+                bytes.extend([0xff; 20]);
+                prop_assert_eq!(value_length(column, &bytes), Some(written));
+            }
+        }
     }
 }

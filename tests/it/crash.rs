@@ -1,9 +1,11 @@
 //! SIGKILL at random moments of server, broker and ClickHouse while files are uploaded: every round counts once.
 //!
 //! Rounds of kills, each with uploads that never pause and are sent again until they are answered 200; after each round
-//! everything stored is compared with what the files have. `ROUNDHOUSE_TEST_SEED` repeats a run's files, victims
+//! everything stored is compared with what the topic and the files have. The files overlap, and some rounds have other values
+//! in one than in another: which of them is stored is decided by the order of messages. `ROUNDHOUSE_TEST_SEED` repeats a run's files, victims
 //! and pauses (not the moments at which processes are, which is why every run counts).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -22,6 +25,7 @@ use crate::harness::expected::{Expected, text};
 use crate::harness::files::generate;
 use crate::harness::process::until_within;
 use crate::harness::server::{Http, Server};
+use crate::harness::topic::Told;
 
 /// Kills of the whole run, in rounds.
 const ROUNDS: usize = 6;
@@ -35,6 +39,9 @@ const ROWS: usize = 200_000;
 
 /// Rows of a small file. Where they are cut is random, so that many rounds are in several.
 const ROWS_OF_A_FILE: Range<usize> = 2_000..20_000;
+
+/// Of so many rows of a small file one has another bet than in the others.
+const ROWS_PER_CHANGE: usize = 50;
 
 /// Between two kills.
 const PAUSE_MILLIS: Range<u64> = 0..2_500;
@@ -56,6 +63,7 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
     let mut server = Server::start(&["--delivery-timeout-seconds", "20"]).await;
     let files = Arc::new(Files::new(directory.path(), seed));
     let (address, addresses) = watch::channel(server.addresses.api.clone());
+    let mut told = Told::default();
     let mut kills = [0; VICTIMS.len()];
     for round in 1..=ROUNDS {
         let uploads = Uploads::start(&files, &addresses);
@@ -72,7 +80,7 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
             }
         }
         uploads.finish().await;
-        compare(&server, &files, round).await;
+        told = compare(&server, &files, told, round).await;
         say(&format!("round {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
     }
     say(&evidence(&server).await);
@@ -96,36 +104,80 @@ fn say(line: &str) {
 
 /// Says what there was to go wrong.
 async fn evidence(server: &Server) -> String {
-    let sql = "SELECT uniqExact(partition, first_offset, last_offset), sum(duplicate) \
+    let sql = "SELECT uniqExact(partition, first_offset, last_offset), sum(duplicate), sum(conflict) \
                FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done'";
     let counts = server.clickhouse(sql).await;
-    let [chunks, duplicates] = counts.split('\t').collect::<Vec<_>>().try_into().unwrap();
-    format!("{chunks} chunks were loaded; {duplicates} messages were of known rounds")
+    let [chunks, duplicates, conflicts] = counts.split('\t').collect::<Vec<_>>().try_into().unwrap();
+    format!("{chunks} chunks were loaded; {duplicates} messages were duplicates and {conflicts} conflicts")
 }
 
-/// Waits until everything that was uploaded is visible, and compares it with the files.
-async fn compare(server: &Server, files: &Files, round: usize) {
+/// Waits until everything that was uploaded is visible, and compares it with the topic and the files.
+async fn compare(server: &Server, files: &Files, mut told: Told, round: usize) -> Told {
     server.until_ready().await;
     // The loader takes each partition in order: once this file is visible, so is all before it.
     let last = files.next().await;
     let what = format!("all of round {round} is visible");
     let started = Instant::now();
-    until_within(UPLOAD_PATIENCE, &what, async || {
+    let receipt = until_within(UPLOAD_PATIENCE, &what, async || {
         let answer = server.upload(std::fs::read(&last).unwrap(), "wait=visible&force=true").await;
-        (answer.status == 200 && answer.body["state"] == "visible").then_some(())
+        (answer.status == 200 && answer.body["state"] == "visible").then_some(answer.body)
     })
     .await;
+    files.acknowledge(&receipt).await;
+    let brokers = server.addresses.kafka_brokers.clone();
+    let told = tokio::task::spawn_blocking(move || {
+        told.read(&brokers, "staging-bets");
+        told
+    })
+    .await
+    .unwrap();
     let uploaded = files.uploaded.lock().await;
     let expected = Expected::of(&uploaded.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     assert!(expected.rounds < expected.rows, "no round is in two files");
+    assert_eq!(told.rounds(), expected.rounds, "the topic has not what the files have");
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     let detail =
         || format!("round {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
-    assert_same(&by_hour(server).await, &expected.by_hour);
+    assert_same(&by_hour(server).await, &told.by_hour);
+    compare_repeats(server, files, &told).await;
+    told
 }
 
-/// Small files, cut out of one, in which a round has the same values wherever it is.
+/// Compares duplicates and conflicts with what the topic has, and the sums of each upload with its receipt.
+async fn compare_repeats(server: &Server, files: &Files, told: &Told) {
+    let sql = "SELECT toString(upload_id), sum(new), sum(duplicate), sum(conflict) FROM upload_counts FINAL GROUP BY 1";
+    let counts = server.clickhouse(sql).await;
+    let mut uploads = BTreeMap::new();
+    for row in counts.lines() {
+        let (upload, counts) = row.split_once('\t').unwrap();
+        let counts: Vec<u64> = counts.split('\t').map(|count| count.parse().unwrap()).collect();
+        uploads.insert(upload.to_owned(), counts.try_into().unwrap());
+    }
+    for (upload, counts) in &told.uploads {
+        assert_eq!(uploads.get(upload), Some(counts), "upload {upload} (left: stored, right: expected)");
+    }
+    assert_eq!(uploads.len(), told.uploads.len());
+    for (upload, accepted) in files.acknowledged.lock().await.iter() {
+        assert_eq!(uploads[upload].iter().sum::<u64>(), *accepted, "upload {upload}");
+    }
+    let sql = "SELECT toString(upload_id), line, game_instance_id FROM conflicts FINAL";
+    let conflicts = server.clickhouse(sql).await;
+    let conflicts: Vec<_> = conflicts.lines().map(conflict).collect();
+    assert_eq!(conflicts.len(), told.conflicts.len(), "conflicts");
+    assert_eq!(conflicts.into_iter().collect::<BTreeSet<_>>(), told.conflicts);
+    let sql = "SELECT sum(messages), sum(new + duplicate + conflict) FROM \
+               (SELECT DISTINCT * EXCEPT written_at FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done')";
+    assert_eq!(server.clickhouse(sql).await, format!("{0}\t{0}", told.messages), "the ledger");
+}
+
+/// Upload, line and id.
+fn conflict(row: &str) -> (String, i64, i64) {
+    let [upload, line, id] = row.split('\t').collect::<Vec<_>>().try_into().unwrap();
+    (upload.to_owned(), line.parse().unwrap(), id.parse().unwrap())
+}
+
+/// Small files, cut out of one. Wherever a round is, it has the same values, but for a few.
 struct Files {
     directory: PathBuf,
     header: String,
@@ -133,6 +185,8 @@ struct Files {
     dice: Mutex<ChaCha8Rng>,
     /// All that were given out.
     uploaded: Mutex<Vec<PathBuf>>,
+    /// Uploads that were answered 200, and their accepted rows.
+    acknowledged: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Files {
@@ -150,6 +204,7 @@ impl Files {
             lines: lines.collect(),
             dice: Mutex::new(ChaCha8Rng::seed_from_u64(seed + 1)),
             uploaded: Mutex::default(),
+            acknowledged: Mutex::default(),
         }
     }
 
@@ -160,11 +215,29 @@ impl Files {
         let first = dice.random_range(0..self.lines.len() - rows);
         let mut uploaded = self.uploaded.lock().await;
         let path = self.directory.join(format!("{}.csv", uploaded.len()));
-        let text = format!("{}{}", self.header, self.lines[first..first + rows].concat());
-        std::fs::write(&path, text).unwrap();
+        let lines = self.lines[first..first + rows].iter().map(|line| {
+            if dice.random_range(0..ROWS_PER_CHANGE) == 0 {
+                changed(line, uploaded.len())
+            } else {
+                line.clone()
+            }
+        });
+        std::fs::write(&path, format!("{}{}", self.header, lines.collect::<String>())).unwrap();
         uploaded.push(path.clone());
         path
     }
+
+    /// Remembers an upload that was answered 200.
+    async fn acknowledge(&self, receipt: &Value) {
+        let upload = receipt["upload_id"].as_str().unwrap().to_owned();
+        self.acknowledged.lock().await.insert(upload, receipt["accepted"].as_u64().unwrap());
+    }
+}
+
+/// A line with another bet: the fifth field, before which none is quoted.
+fn changed(line: &str, bet: usize) -> String {
+    let fields: Vec<&str> = line.splitn(6, ',').collect();
+    format!("{},{bet},{}", fields[..4].join(","), fields[5])
 }
 
 /// Uploads that go on until they are told to finish.
@@ -182,7 +255,8 @@ impl Uploads {
             uploaders.spawn(async move {
                 let http = Http::new();
                 while !enough.load(Ordering::Relaxed) {
-                    upload(&http, &addresses, &files.next().await).await;
+                    let receipt = upload(&http, &addresses, &files.next().await).await;
+                    files.acknowledge(&receipt).await;
                 }
             });
         }
@@ -197,13 +271,13 @@ impl Uploads {
 }
 
 /// Sends a file until it is answered 200; every other answer must be one that says to try again.
-async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) {
+async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) -> Value {
     let bytes = std::fs::read(file).unwrap();
     let deadline = Instant::now() + UPLOAD_PATIENCE;
     loop {
         let url = format!("{}/uploadcsv", *addresses.borrow());
         match http.try_send(|http| http.post(url).body(bytes.clone())).await {
-            Ok(answer) if answer.status == 200 => return,
+            Ok(answer) if answer.status == 200 => return answer.body,
             Ok(answer) => assert_eq!(answer.status, 503, "{:#}", answer.body),
             // The server was killed.
             Err(_) => {}

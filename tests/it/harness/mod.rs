@@ -6,6 +6,7 @@ pub mod files;
 pub mod part;
 pub mod process;
 pub mod server;
+pub mod topic;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,247 @@
+//! Rounds that come again: compared, value by value, with those that are stored.
+//!
+//! Of all messages with one id the first is stored, in its chunk or in an earlier one. So the others are compared once
+//! their chunks are inserted, all of them with one query. What comes of it is a function of the messages and of
+//! what was stored before them; a chunk that is loaded again brings the same rows of `conflicts` and `upload_counts`,
+//! whose engines take rows with the same offsets for one.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use roaring::RoaringTreemap;
+
+use super::LoaderError;
+use super::chunks::{Chunk, Stored};
+use crate::domain::columns::{Column, Columns};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
+
+const STORED_ROUNDS: &str = include_str!("../../queries/loader/stored_rounds.sql");
+
+const INSERT_COUNTS: &str = "INSERT INTO upload_counts (upload_id, topic, epoch, partition, first_offset, last_offset, new, \
+     duplicate, conflict) FORMAT RowBinary";
+
+/// Bytes of a query's text: far more than the bitmap of a round's ids takes, wherever they are.
+const MAX_QUERY_BYTES: u32 = 16 << 20;
+
+/// How long the comparison of a round's repeats may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What was found out about a repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing is stored under its id.
+    Gone,
+    Duplicate,
+    Conflict,
+}
+
+/// Repeats of several chunks, by id.
+struct Comparison<'a> {
+    chunks: &'a [Chunk],
+    /// Id, chunk, repeat, in this order.
+    order: Vec<(u64, usize, usize)>,
+    /// Of the repeats in `order`.
+    verdicts: Vec<Verdict>,
+}
+
+/// Compares the repeats of chunks that are inserted with what is stored: counts duplicates and conflicts, and
+/// makes the rows of the latter.
+///
+/// # Errors
+/// ClickHouse does not answer, or has lost a round.
+pub(super) async fn judge(
+    warehouse: &Warehouse,
+    stored: &Stored,
+    topic: &str,
+    epoch: u32,
+    chunks: &mut [Chunk],
+) -> Result<(), LoaderError> {
+    if chunks.iter().all(|chunk| chunk.repeats.is_empty()) {
+        return Ok(());
+    }
+    let mut comparison = Comparison::of(chunks);
+    let compared = fetch(warehouse, &stored.columns, stored.key, &mut comparison);
+    tokio::time::timeout(TIMEOUT, compared).await.map_err(|_| WarehouseError::TimedOut)??;
+    for (chunk, repeat, verdict) in comparison.verdicts()? {
+        if let Some(chunk) = chunks.get_mut(chunk) {
+            settle(chunk, repeat, verdict, topic, epoch);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the conflicts of judged chunks down, and what became of each upload's rows.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(super) async fn write(
+    warehouse: &Warehouse,
+    stored: &Stored,
+    topic: &str,
+    epoch: u32,
+    chunks: &[Chunk],
+) -> Result<(), LoaderError> {
+    let conflicts = chunks.iter().map(|chunk| chunk.conflicts.as_slice()).collect::<Vec<_>>().concat();
+    if !conflicts.is_empty() {
+        warehouse.insert_rows(&insert_conflicts(&stored.columns), Bytes::from(conflicts)).await?;
+    }
+    let counts = count_rows(topic, epoch, chunks);
+    if !counts.is_empty() {
+        warehouse.insert_rows(INSERT_COUNTS, Bytes::from(counts)).await?;
+    }
+    Ok(())
+}
+
+impl<'a> Comparison<'a> {
+    fn of(chunks: &'a [Chunk]) -> Self {
+        let repeats = chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            chunk.repeats.iter().enumerate().map(move |(at, repeat)| (repeat.id, number, at))
+        });
+        let mut order: Vec<_> = repeats.collect();
+        order.sort_unstable();
+        let verdicts = vec![Verdict::Gone; order.len()];
+        Self { chunks, order, verdicts }
+    }
+
+    /// The ids as the state of ClickHouse's `groupBitmap`, in base64.
+    fn ids(&self) -> Result<String, LoaderError> {
+        let ids: RoaringTreemap = self.order.iter().map(|(id, ..)| *id).collect();
+        let mut bitmap = Vec::with_capacity(ids.serialized_size());
+        ids.serialize_into(&mut bitmap).map_err(LoaderError::KnownIds)?;
+        // The kind, and the length in front: see `known_ids`.
+        let mut state = vec![1];
+        write_text(&bitmap, &mut state);
+        Ok(STANDARD.encode(state))
+    }
+
+    /// Compares a stored round with all repeats of it. Where one is stored more than once, as ClickHouse's own consumer
+    /// may have done, it is enough to be equal to one of them.
+    fn compare(&mut self, id: u64, row: &[u8]) {
+        let first = self.order.partition_point(|(other, ..)| *other < id);
+        for (&(other, chunk, at), verdict) in self.order.iter().zip(&mut self.verdicts).skip(first) {
+            if other != id {
+                break;
+            }
+            let sent = self
+                .chunks
+                .get(chunk)
+                .and_then(|chunk| chunk.repeated_rows.get(chunk.repeats.get(at)?.row.clone()));
+            if sent == Some(row) {
+                *verdict = Verdict::Duplicate;
+            } else if *verdict == Verdict::Gone {
+                *verdict = Verdict::Conflict;
+            }
+        }
+    }
+
+    /// Chunk, repeat and verdict, in the order of offsets.
+    fn verdicts(self) -> Result<Vec<(usize, usize, Verdict)>, LoaderError> {
+        let judged = self.order.iter().zip(&self.verdicts);
+        let mut verdicts = judged
+            .map(|(&(id, chunk, at), verdict)| match verdict {
+                Verdict::Gone => Err(LoaderError::RoundGone { id }),
+                verdict => Ok((chunk, at, *verdict)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        verdicts.sort_unstable_by_key(|(chunk, at, _)| (*chunk, *at));
+        Ok(verdicts)
+    }
+}
+
+/// Compares with what is stored, as it arrives.
+async fn fetch(
+    warehouse: &Warehouse,
+    columns: &Columns,
+    key: usize,
+    comparison: &mut Comparison<'_>,
+) -> Result<(), LoaderError> {
+    let sql = STORED_ROUNDS
+        .replace("/* columns */", &names(columns.fields()))
+        .replace("/* ids */", &comparison.ids()?);
+    let query = warehouse.query(&sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
+    let mut answer = query.fetch_bytes("RowBinary").map_err(WarehouseError::from)?;
+    let key = columns.iter().nth(key);
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.next().await.map_err(WarehouseError::from)? {
+        bytes.extend_from_slice(&piece);
+        let mut taken = 0;
+        while let Some((id, length)) = bytes.get(taken..).and_then(|rest| round(columns, key, rest)) {
+            comparison.compare(id, bytes.get(taken..taken + length).unwrap_or_default());
+            taken += length;
+        }
+        bytes.drain(..taken);
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(LoaderError::BrokenRow) }
+}
+
+/// Returns the id and the length of the round at the beginning of `bytes`, if all of it is there.
+fn round(columns: &Columns, key: Option<&Column>, bytes: &[u8]) -> Option<(u64, usize)> {
+    let (mut id, mut length) = (None, 0);
+    for column in columns.fields() {
+        let rest = bytes.get(length..)?;
+        if key.is_some_and(|key| std::ptr::eq(key, column)) {
+            id = rest.first_chunk().copied().map(u64::from_le_bytes);
+        }
+        length += value_length(column, rest)?;
+    }
+    Some((id?, length))
+}
+
+/// Counts a repeat, and makes a row of a conflict.
+fn settle(chunk: &mut Chunk, repeat: usize, verdict: Verdict, topic: &str, epoch: u32) {
+    let Some(repeat) = chunk.repeats.get(repeat) else { return };
+    let mut unnoticed = Default::default();
+    let counts = match repeat.upload_id {
+        Some(upload_id) => chunk.uploads.entry(upload_id).or_default(),
+        None => &mut unnoticed,
+    };
+    if verdict != Verdict::Conflict {
+        counts.duplicate += 1;
+        return;
+    }
+    counts.conflict += 1;
+    chunk.duplicate -= 1;
+    chunk.conflict += 1;
+    let row = &mut chunk.conflicts;
+    row.extend_from_slice(chunk.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
+    write_uuid(repeat.upload_id.unwrap_or_default(), row);
+    row.push(u8::from(repeat.line.is_none()));
+    row.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));
+    write_text(topic.as_bytes(), row);
+    row.extend(epoch.to_le_bytes());
+    row.extend(chunk.partition.to_le_bytes());
+    row.extend(repeat.offset.to_le_bytes());
+}
+
+fn count_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
+    let mut rows = Vec::new();
+    for chunk in chunks {
+        for (upload_id, counts) in &chunk.uploads {
+            write_uuid(*upload_id, &mut rows);
+            write_text(topic.as_bytes(), &mut rows);
+            rows.extend(epoch.to_le_bytes());
+            rows.extend(chunk.partition.to_le_bytes());
+            rows.extend(chunk.first_offset.to_le_bytes());
+            rows.extend(chunk.last_offset.to_le_bytes());
+            for count in [counts.new, counts.duplicate, counts.conflict] {
+                rows.extend(count.to_le_bytes());
+            }
+        }
+    }
+    rows
+}
+
+fn insert_conflicts(columns: &Columns) -> String {
+    format!(
+        "INSERT INTO conflicts ({}, upload_id, line, kafka_topic, kafka_epoch, kafka_partition, kafka_offset) \
+         FORMAT RowBinary",
+        names(columns.fields())
+    )
+}
+
+fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+    columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
