@@ -178,12 +178,28 @@ pub struct Limits {
     /// Bytes of one CSV line, in UTF-8; a rejected line is one Kafka record, of which brokers take a mebibyte by default
     #[arg(long, default_value_t = 512 << 10, env = "ROUNDHOUSE_MAX_LINE_BYTES")]
     pub max_line_bytes: usize,
+    /// Rows of one uploaded file; one with more is stopped there and answered 413
+    #[arg(long, default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(1..), env = "ROUNDHOUSE_MAX_UPLOAD_ROWS")]
+    pub max_upload_rows: u64,
+    /// Rejected rows of one uploaded file; one with more is stopped there and answered 422. ?max_rejects= asks for less
+    #[arg(long, default_value_t = 1_000_000, env = "ROUNDHOUSE_MAX_UPLOAD_REJECTS")]
+    pub max_upload_rejects: u64,
+    /// Files of one form; one more is answered 413
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), env = "ROUNDHOUSE_MAX_FORM_FILES")]
+    pub max_form_files: u64,
     /// Uploads at the same time; one more is answered 429
     #[arg(long, default_value_t = 4, env = "ROUNDHOUSE_MAX_CONCURRENT_UPLOADS")]
     pub max_concurrent_uploads: usize,
     /// Seconds without a byte after which an upload is given up
     #[arg(long, default_value_t = 60, env = "ROUNDHOUSE_UPLOAD_IDLE_SECONDS")]
     pub upload_idle_seconds: u64,
+    /// Bytes (decompressed) that a sender must send in a second, on average over 10 seconds that were spent waiting for it;
+    /// a slower one is answered 408. 0: any speed will do
+    #[arg(long, default_value_t = 1024, env = "ROUNDHOUSE_UPLOAD_MIN_BYTES_PER_SECOND")]
+    pub upload_min_bytes_per_second: u64,
+    /// Seconds of waiting for a sender before its speed counts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600), env = "ROUNDHOUSE_UPLOAD_GRACE_SECONDS")]
+    pub upload_grace_seconds: u64,
     /// Seconds a record may wait for its acknowledgement before the upload fails with 503
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600), env = "ROUNDHOUSE_DELIVERY_TIMEOUT_SECONDS")]
     pub delivery_timeout_seconds: u64,

@@ -27,11 +27,13 @@ use crate::embedded::supervisor::Supervisor;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::state::AppState;
+use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
+use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
 use crate::registry::{Registry, RegistryError};
@@ -73,7 +75,7 @@ pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Re
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), WHOLE_STOP_PATIENCE);
     let ready_file = options.ready_file.clone();
-    let server = tokio::select! {
+    let mut server = tokio::select! {
         server = Server::start(options, log) => server?,
         () = stop.cancelled() => return Ok(()),
     };
@@ -89,11 +91,18 @@ pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Re
 /// A server that runs.
 pub struct Server {
     pub addresses: Addresses,
-    stop: CancellationToken,
-    serving: JoinHandle<std::io::Result<()>>,
-    workers: Vec<JoinHandle<()>>,
+    running: Running,
     supervisor: Supervisor,
     _lock: DirectoryLock,
+}
+
+/// What runs in this process.
+struct Running {
+    stop: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+    /// Cancelled when no request is under way any more: the ledger of uploads then tells of the last ones.
+    serving_ended: CancellationToken,
+    workers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -114,9 +123,7 @@ impl Server {
         let supervisor = parts::start(&options, &services, log).await.map_err(failed)?;
         let running = Self::start_on(&options, services, &supervisor, listener, address).await;
         match running {
-            Ok((addresses, stop, serving, workers)) => {
-                Ok(Self { addresses, stop, serving, workers, supervisor, _lock: lock })
-            }
+            Ok((addresses, running)) => Ok(Self { addresses, running, supervisor, _lock: lock }),
             Err(error) => {
                 supervisor.stop().await;
                 Err(error)
@@ -130,10 +137,7 @@ impl Server {
         supervisor: &Supervisor,
         listener: TcpListener,
         address: SocketAddr,
-    ) -> Result<
-        (Addresses, CancellationToken, JoinHandle<std::io::Result<()>>, Vec<JoinHandle<()>>),
-        CommandError,
-    > {
+    ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
         let (clients, schema_id) =
             Clients::connect(&addresses, &services, options.services.kafka_partitions).await?;
@@ -156,38 +160,37 @@ impl Server {
         let local_parts = parts::local_parts(supervisor);
         let state = app_state(options, &clients, destination, states, local_parts, uploads)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
+        let serving_ended = CancellationToken::new();
+        workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let app = router(state, options.api_keys.clone());
         let app = ServiceExt::<Request>::into_make_service(app);
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
-        Ok((addresses, stop, serving, workers))
+        Ok((addresses, Running { stop, serving, serving_ended, workers }))
     }
 
     /// Waits until `stop`, or until serving fails.
-    pub async fn serve_until(&self, stop: &CancellationToken) -> Result<(), CommandError> {
+    pub async fn serve_until(&mut self, stop: &CancellationToken) -> Result<(), CommandError> {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = until_finished(&self.serving) => Err(CommandError::failed("the API stopped serving")),
+            _ = &mut self.running.serving => Err(CommandError::failed("the API stopped serving")),
         }
     }
 
     /// Stops taking requests, lets those under way end, then loaders and reconciliations, then the embedded parts.
     pub async fn stop(self) {
         tracing::info!("stopping");
-        self.stop.cancel();
-        if tokio::time::timeout(STOP_PATIENCE, self.serving).await.is_err() {
+        let Running { stop, serving, serving_ended, workers } = self.running;
+        stop.cancel();
+        // A task that has ended, and was awaited, is not awaited again.
+        if !serving.is_finished() && tokio::time::timeout(STOP_PATIENCE, serving).await.is_err() {
             tracing::warn!("requests that were still under way have been broken off");
         }
-        if tokio::time::timeout(STOP_PATIENCE, join_all(self.workers)).await.is_err() {
+        serving_ended.cancel();
+        if tokio::time::timeout(STOP_PATIENCE, join_all(workers)).await.is_err() {
             tracing::warn!("loaders or reconciliations have been broken off; they go on at the next start");
         }
         self.supervisor.stop().await;
-    }
-}
-
-async fn until_finished<T>(task: &JoinHandle<T>) {
-    while !task.is_finished() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -323,14 +326,13 @@ fn app_state(
         &jobs,
     )
     .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let uploader = Uploader::new(
-        &clients.kafka,
-        clients.warehouse.clone(),
-        destination,
-        &options.limits,
-        uploads,
-        spool,
-    );
+    let owner_file = options.data_dir.join("owner");
+    let owner = owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
+    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), owner));
+    let dead_letter_topic = destination.dead_letter_topic.as_str().into();
+    let registry = clients.registry.clone();
+    let uploader =
+        Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, uploads, spool);
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::task::spawn_blocking(move || first.warm_up());
@@ -338,10 +340,11 @@ fn app_state(
         uploader,
         reconciler: Arc::new(reconciler),
         warehouse: clients.warehouse.clone(),
-        topic: topic.into(),
+        dead_letter_topic,
         readiness: Arc::new(readiness),
         query_timeout: Duration::from_secs(options.limits.query_timeout_seconds),
         visible_timeout: VISIBLE_TIMEOUT,
+        max_form_files: options.limits.max_form_files,
     })
 }
 

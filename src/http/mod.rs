@@ -3,10 +3,14 @@
 pub mod aggregates;
 pub mod auth;
 pub mod body;
+pub mod download;
 pub mod health;
 pub mod parameters;
 pub mod problem;
 pub mod reconcile;
+pub mod rejects;
 pub mod router;
 pub mod state;
 pub mod upload;
+pub mod upload_view;
+pub mod uploads;

@@ -7,14 +7,18 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::upload_view::Links;
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
-use crate::ingest::upload::{Progress, UploadError};
+use crate::ingest::upload::{Progress, UploadError, UploadFailure};
 use crate::reconcile::SubmitError;
 use crate::warehouse::client::WarehouseError;
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Characters of a file's name that are shown.
+const MAX_FILE_NAME: usize = 255;
 
 /// An answer that is an error.
 #[derive(Clone, Debug)]
@@ -50,6 +54,13 @@ impl Problem {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Names the file at fault, of several in a form.
+    pub fn of_file(mut self, name: &str) -> Self {
+        let shown: String = name.chars().take(MAX_FILE_NAME).collect();
+        self.detail = format!("file {shown:?}: {}", self.detail);
+        self.with("file_name", shown)
     }
 
     fn body(&self, instance: &str) -> Value {
@@ -120,39 +131,55 @@ impl From<WarehouseError> for Problem {
     }
 }
 
-impl From<UploadError> for Problem {
-    fn from(error: UploadError) -> Self {
-        let detail = error.to_string();
-        match error {
-            UploadError::File { source, progress } => file_problem(&source, detail).with_progress(progress),
-            UploadError::Rejected { reject, progress } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "row_rejected", detail)
-                    .with("line", reject.line)
-                    .with("column", reject.column)
-                    .with("reject_code", reject.code)
-                    .with_progress(progress)
+impl From<UploadFailure> for Problem {
+    fn from(failure: UploadFailure) -> Self {
+        let detail = failure.to_string();
+        let code = failure.error.code();
+        let refused = |status| Self::new(status, code, detail.as_str());
+        let problem = match &failure.error {
+            UploadError::File(error) => file_problem(error, detail),
+            UploadError::Rejected(reject) => refused(StatusCode::UNPROCESSABLE_ENTITY)
+                .with("line", reject.line)
+                .with("column", reject.column.as_str())
+                .with("reject_code", reject.code),
+            UploadError::TooManyRejects { limit } => {
+                refused(StatusCode::UNPROCESSABLE_ENTITY).with("limit", limit.as_str())
             }
-            UploadError::BrokenOff { progress, .. } => Self::new(
-                StatusCode::BAD_REQUEST,
-                "broken_off",
-                format!("{detail}; sending the file again counts nothing twice"),
-            )
-            .with_progress(progress),
+            UploadError::TooManyRows { limit } => {
+                refused(StatusCode::PAYLOAD_TOO_LARGE).with("limit", *limit)
+            }
+            UploadError::BrokenOff { .. } => {
+                let detail = format!("{detail}; sending the file again counts nothing twice");
+                Self::new(StatusCode::BAD_REQUEST, code, detail)
+            }
+            UploadError::TooSlow { least, .. } => {
+                refused(StatusCode::REQUEST_TIMEOUT).with("limit_bytes_per_second", *least)
+            }
             UploadError::TooLarge { limit } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+                refused(StatusCode::PAYLOAD_TOO_LARGE).with("limit_bytes", *limit)
             }
-            UploadError::TooMany { limit } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_uploads", detail).with("limit", limit)
-            }
-            UploadError::Broker { reason, acknowledged } => Self::unavailable(
-                "broker_unavailable",
+            UploadError::TooMany { limit } => refused(StatusCode::TOO_MANY_REQUESTS).with("limit", *limit),
+            UploadError::Broker { reason } => Self::unavailable(
+                code,
                 "the broker does not take all rows: send the file again when it is back, nothing counts twice",
                 reason,
-            )
-            .with("acknowledged", acknowledged),
-            UploadError::Internal(cause) => {
-                Self::unavailable("internal", "the upload could not be worked on: try again", cause)
+            ),
+            UploadError::Registry { reason } => Self::unavailable(
+                code,
+                "the schema registry does not answer: send the file again when it is back, nothing counts twice",
+                reason,
+            ),
+            UploadError::Warehouse(error) => {
+                Self::unavailable(code, "ClickHouse does not answer: try again soon", error)
             }
+            UploadError::Internal(cause) => {
+                Self::unavailable(code, "the upload could not be worked on: try again", cause)
+            }
+        };
+        let problem = problem.with_progress(*failure.progress);
+        match failure.upload_id.filter(|id| !id.is_nil()) {
+            Some(id) => problem.with("upload_id", id.to_string()).with("links", json!(Links::of(id, None))),
+            None => problem,
         }
     }
 }
@@ -166,6 +193,10 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::Body(BodyError::TooLarge { limit }) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+            }
+            SubmitError::Body(BodyError::TooSlow { least, .. }) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+                    .with("limit_bytes_per_second", least)
             }
             SubmitError::SpoolFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "spool_full", detail).with("limit_bytes", limit)
@@ -188,27 +219,25 @@ impl Problem {
             .with("rows", progress.rows)
             .with("accepted", progress.accepted)
             .with("rejected", progress.rejected)
+            .with("acknowledged", progress.acknowledged)
+            .with("rejects_by_code", json!(progress.rejects_by_code))
+            .with("rejects", json!(progress.rejects))
     }
 }
 
 fn file_problem(error: &FileError, detail: String) -> Problem {
+    let refused = |status| Problem::new(status, error.code(), detail);
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     match error {
-        FileError::NotText { .. } => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_text", detail),
-        FileError::Empty { .. } => Problem::new(unprocessable, "empty_file", detail),
-        FileError::NotCsv { .. } => Problem::new(unprocessable, "not_csv", detail).with("line", 1),
+        FileError::NotText { .. } => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        FileError::Empty { .. } => refused(unprocessable),
+        FileError::NotCsv { .. } => refused(unprocessable).with("line", 1),
         FileError::MissingColumns { missing, found } => {
-            Problem::new(unprocessable, "missing_columns", detail)
-                .with("missing", missing.clone())
-                .with("found", found.clone())
+            refused(unprocessable).with("missing", missing.clone()).with("found", found.clone())
         }
-        FileError::DuplicateColumn { name } => {
-            Problem::new(unprocessable, "duplicate_column", detail).with("column", name.clone())
-        }
+        FileError::DuplicateColumn { name } => refused(unprocessable).with("column", name.clone()),
         FileError::LineTooLong { line, limit } => {
-            Problem::new(StatusCode::BAD_REQUEST, "line_too_long", detail)
-                .with("line", *line)
-                .with("limit_bytes", *limit)
+            refused(StatusCode::BAD_REQUEST).with("line", *line).with("limit_bytes", *limit)
         }
     }
 }

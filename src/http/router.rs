@@ -9,7 +9,7 @@ use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::state::AppState;
-use super::{aggregates, auth, health, problem, reconcile, upload};
+use super::{aggregates, auth, health, problem, reconcile, rejects, upload, uploads};
 use crate::settings::ApiKey;
 
 /// Builds the API. Paths answer with and without a slash at their end.
@@ -18,6 +18,11 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
     let api = Router::new()
         // The reader of the body counts its bytes.
         .route("/uploadcsv", post(upload::upload_csv).layer(DefaultBodyLimit::disable()))
+        .route("/uploads", get(uploads::list))
+        .route("/uploads/{id}", get(uploads::show))
+        .route("/uploads/{id}/rejects", get(rejects::list))
+        .route("/uploads/{id}/conflicts", get(rejects::conflicts))
+        .route("/uploads/{id}/replay", post(rejects::replay).layer(DefaultBodyLimit::disable()))
         .route("/aggregates", get(aggregates::aggregates))
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
         .route("/reconcile/{id}", get(reconcile::show))

@@ -14,8 +14,10 @@ pub struct AppState {
     pub uploader: Arc<Uploader>,
     pub reconciler: Arc<Reconciler>,
     pub warehouse: Warehouse,
-    pub topic: Arc<str>,
+    pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,
     pub query_timeout: Duration,
     pub visible_timeout: Duration,
+    /// Files of one form.
+    pub max_form_files: u64,
 }

@@ -1,10 +1,11 @@
 //! `POST /uploadcsv`.
 
-use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, TryStreamExt};
 use serde_json::json;
@@ -13,10 +14,11 @@ use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form,
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
-use crate::ingest::upload::{Receipt, UploadError, UploadOptions, UploadState};
-use crate::loader::visibility::wait_until_loaded;
+use super::upload_view::UploadView;
+use super::uploads::wait_until_visible;
+use crate::ingest::upload::{Outcome, UploadError, UploadFailure, UploadOptions};
 
-const KNOWN: &str = "name, encoding, on_error, force, wait";
+const KNOWN: &str = "name, encoding, on_error, max_rejects, force, validate_only, wait";
 
 /// What the query says.
 #[derive(Clone, Debug)]
@@ -34,14 +36,29 @@ impl UploadQuery {
             Some("abort") => true,
             Some(_) => return Err(Problem::parameter("on_error", "abort or continue")),
         };
+        let max_rejects = parameters.one("max_rejects")?.map(|text| text.parse()).transpose();
+        let max_rejects = max_rejects.map_err(|help| Problem::parameter("max_rejects", help))?;
         let force = parameters.flag("force")?;
-        let wait_visible = match parameters.one("wait")?.as_deref() {
-            None | Some("acknowledged") => false,
-            Some("visible") => true,
-            Some(_) => return Err(Problem::parameter("wait", "acknowledged or visible")),
-        };
+        let validate_only = parameters.flag("validate_only")?;
+        let wait_visible = wait_parameter(&mut parameters)?;
         parameters.finish(KNOWN)?;
-        Ok(Self { options: UploadOptions { file_name, encoding, abort_on_reject, force }, wait_visible })
+        for (name, is_set) in [("force", force), ("wait", wait_visible)] {
+            if validate_only && is_set {
+                return Err(Problem::parameter(name, "nothing is produced with validate_only"));
+            }
+        }
+        let options =
+            UploadOptions { file_name, encoding, abort_on_reject, max_rejects, force, validate_only };
+        Ok(Self { options, wait_visible })
+    }
+}
+
+/// Takes the parameter `wait`: whether the answer waits until the rows are visible.
+pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
+    match parameters.one("wait")?.as_deref() {
+        None | Some("acknowledged") => Ok(false),
+        Some("visible") => Ok(true),
+        Some(_) => Err(Problem::parameter("wait", "acknowledged or visible")),
     }
 }
 
@@ -69,9 +86,16 @@ async fn upload_form(state: &AppState, query: &UploadQuery, request: Request) ->
         form.next_field().await.map_err(|error| with_receipts(broken_form(&error), &receipts))?
     {
         let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let options = UploadOptions { file_name, ..query.options.clone() };
-        let receipt = upload_one(state, query, options, field.map_err(std::io::Error::other)).await;
-        receipts.push(receipt.map_err(|problem| with_receipts(problem, &receipts))?);
+        let field = field.map_err(std::io::Error::other);
+        if receipts.len() as u64 >= state.max_form_files {
+            drain(field).await;
+            return Err(with_receipts(too_many_files(state.max_form_files), &receipts));
+        }
+        let options = UploadOptions { file_name: file_name.clone(), ..query.options.clone() };
+        let receipt = upload_one(state, query, options, field).await;
+        let named = |problem: Problem| with_receipts(problem.of_file(&file_name), &receipts);
+        let receipt = receipt.map_err(named)?;
+        receipts.push(receipt);
     }
     match receipts.as_slice() {
         [] => Err(no_file()),
@@ -80,38 +104,59 @@ async fn upload_form(state: &AppState, query: &UploadQuery, request: Request) ->
     }
 }
 
+fn too_many_files(limit: u64) -> Problem {
+    let detail = format!("a form may have {limit} files: send the others by themselves");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail).with("limit", limit)
+}
+
 /// Uploads one file, and waits until it is visible where that is asked for.
 async fn upload_one<S>(
     state: &AppState,
     query: &UploadQuery,
     options: UploadOptions,
     mut body: S,
-) -> Result<Receipt, Problem>
+) -> Result<UploadView, Problem>
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
-    let mut receipt = match state.uploader.run(options, &mut body).await {
-        Ok(receipt) => receipt,
-        Err(error) => {
-            if !matches!(error, UploadError::BrokenOff { .. }) {
-                drain(body).await;
-            }
-            return Err(error.into());
+    let started = Instant::now();
+    let outcome = match state.uploader.run(options, &mut body).await {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            drain_after(&failure, body).await;
+            return Err(failure.into());
         }
     };
-    if query.wait_visible {
-        let next: BTreeMap<u16, i64> =
-            receipt.offsets.iter().map(|(partition, (_, last))| (*partition, last + 1)).collect();
-        let visible = wait_until_loaded(&state.warehouse, &state.topic, &next, state.visible_timeout).await?;
-        if visible && receipt.state == UploadState::Acknowledged {
-            receipt.state = UploadState::Visible;
+    let columns = state.uploader.columns();
+    let (row, view) = match outcome {
+        Outcome::Acknowledged(finished) => {
+            let view = UploadView::of(&finished.row, columns).with_rejects(finished.rejects);
+            (finished.row, view)
         }
+        Outcome::Duplicate(row) => {
+            let view = UploadView::of(&row, columns).duplicate(started.elapsed().as_secs_f64());
+            (row, view)
+        }
+        Outcome::Validated(finished) => {
+            return Ok(UploadView::of(&finished.row, columns).with_rejects(finished.rejects).validated());
+        }
+    };
+    let seen = if query.wait_visible { wait_until_visible(state, &row).await? } else { None };
+    Ok(view.seen(seen))
+}
+
+/// Reads on, so that the answer reaches a sender that is still there.
+pub async fn drain_after<S>(failure: &UploadFailure, body: S)
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Unpin,
+{
+    if !matches!(failure.error, UploadError::BrokenOff { .. } | UploadError::TooSlow { .. }) {
+        drain(body).await;
     }
-    Ok(receipt)
 }
 
 /// Adds what came of the files before the one at fault.
-fn with_receipts(problem: Problem, receipts: &[Receipt]) -> Problem {
+fn with_receipts(problem: Problem, receipts: &[UploadView]) -> Problem {
     if receipts.is_empty() {
         return problem;
     }

@@ -13,6 +13,8 @@ const SHOWN_CHARACTERS: usize = 120;
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// The line itself, without a byte order mark.
+    pub line: String,
     pub delimiter: u8,
     /// For each column of the schema, the index of its field; none for a column that is no field of a file.
     pub fields: Vec<Option<usize>>,
@@ -51,7 +53,8 @@ impl Header {
         }
         let width = names.len();
         let ignored = names.into_iter().filter(|name| !known(name)).collect();
-        Ok(Self { delimiter, fields, width, ignored })
+        let line = line.trim_start_matches('\u{feff}').to_owned();
+        Ok(Self { line, delimiter, fields, width, ignored })
     }
 }
 
@@ -91,6 +94,7 @@ mod tests {
             assert_eq!(
                 header,
                 Header {
+                    line: line.trim_start_matches('\u{feff}').to_owned(),
                     delimiter,
                     fields: vec![Some(2), Some(0)],
                     width: 3,

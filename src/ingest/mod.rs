@@ -33,3 +33,17 @@ pub enum FileError {
     #[error("line {line} is longer than {limit} bytes: perhaps a quote is not closed")]
     LineTooLong { line: u64, limit: usize },
 }
+
+impl FileError {
+    /// Stable: what the API and the ledger call it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotText { .. } => "not_text",
+            Self::Empty { .. } => "empty_file",
+            Self::NotCsv { .. } => "not_csv",
+            Self::MissingColumns { .. } => "missing_columns",
+            Self::DuplicateColumn { .. } => "duplicate_column",
+            Self::LineTooLong { .. } => "line_too_long",
+        }
+    }
+}

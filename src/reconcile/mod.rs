@@ -37,7 +37,7 @@ use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
 use crate::domain::columns::Columns;
-use crate::ingest::body::{Body, BodyError};
+use crate::ingest::body::{Body, BodyError, BodyLimits};
 use crate::settings::Limits;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -115,8 +115,7 @@ impl Reconciler {
     {
         let place = self.queue.reserve()?;
         let id = Uuid::now_v7();
-        let idle = Duration::from_secs(self.limits.upload_idle_seconds);
-        let mut body = Body::new(body, self.limits.max_upload_bytes, idle);
+        let mut body = Body::new(body, BodyLimits::of(&self.limits));
         let file = self.spool.take(id, &mut body).await?;
         let record = Record {
             id,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::SubmitError;
 use crate::ingest::body::Body;
+use crate::owner::owner;
 
 /// Holds the UUID by which jobs are known to belong to this directory.
 const OWNER_FILE: &str = "owner";
@@ -107,25 +108,6 @@ impl Spool {
     }
 }
 
-fn owner(path: &Path) -> io::Result<Uuid> {
-    match fs::read_to_string(path) {
-        Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} does not hold a UUID: remove it", path.display()),
-            )
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let owner = Uuid::new_v4();
-            let unfinished = path.with_extension("new");
-            fs::write(&unfinished, owner.to_string())?;
-            fs::rename(&unfinished, path)?;
-            Ok(owner)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// A file on disk, removed when this is dropped unless it is kept.
 #[derive(Debug)]
 pub(super) struct SpooledFile {
@@ -161,10 +143,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ingest::body::BodyLimits;
 
     fn body(pieces: &[&'static [u8]]) -> Body<impl Stream<Item = Result<Bytes, Infallible>> + Unpin + use<>> {
         let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
-        Body::new(futures_util::stream::iter(pieces), 100, Duration::from_secs(1))
+        let limits = BodyLimits { bytes: 100, idle: Duration::from_secs(1), rate: None };
+        Body::new(futures_util::stream::iter(pieces), limits)
     }
 
     #[tokio::test]

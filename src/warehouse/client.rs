@@ -11,14 +11,13 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 14] = [
+const SCHEMA: [&str; 15] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
     include_str!("../../queries/schema/005_loader_topics.sql"),
     include_str!("../../queries/schema/006_loader_chunks.sql"),
     include_str!("../../queries/schema/007_rejects.sql"),
-    include_str!("../../queries/schema/008_uploads.sql"),
     include_str!("../../queries/schema/009_reconcile_jobs.sql"),
     include_str!("../../queries/schema/010_game_rounds_origin.sql"),
     include_str!("../../queries/schema/011_rejects_byte_offset.sql"),
@@ -26,6 +25,8 @@ const SCHEMA: [&str; 14] = [
     include_str!("../../queries/schema/013_conflicts.sql"),
     include_str!("../../queries/schema/014_upload_counts.sql"),
     include_str!("../../queries/schema/015_loader_topics_loader.sql"),
+    include_str!("../../queries/schema/020_upload_ledger.sql"),
+    include_str!("../../queries/schema/021_reject_replays.sql"),
 ];
 
 /// Made in the database `default`, before all others.

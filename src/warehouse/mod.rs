@@ -2,6 +2,7 @@
 
 pub mod aggregates;
 pub mod client;
+pub mod rejects;
 pub mod row_binary;
 pub mod upload_counts;
 pub mod uploads;

@@ -1,6 +1,7 @@
 //! What became of the rows of an upload, as the loader counts them.
 
 use clickhouse::Row;
+use clickhouse::query::BytesCursor;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,4 +25,21 @@ pub struct UploadCounts {
 pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadCounts, WarehouseError> {
     let query = warehouse.query(include_str!("../../queries/uploads/counts.sql"));
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
+}
+
+/// Begins to fetch the rounds of an upload that are stored with other values, in a format of ClickHouse's.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub fn conflicts(
+    warehouse: &Warehouse,
+    upload_id: Uuid,
+    format: &str,
+) -> Result<BytesCursor, WarehouseError> {
+    let query = warehouse
+        .query(include_str!("../../queries/uploads/conflicts.sql"))
+        .param("upload_id", upload_id.to_string())
+        .with_setting("date_time_output_format", "iso")
+        .with_setting("output_format_json_quote_decimals", "1");
+    Ok(query.fetch_bytes(format)?)
 }

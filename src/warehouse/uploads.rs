@@ -1,56 +1,304 @@
-//! Files whose rows were all acknowledged, by the digests of their bytes.
+//! The ledger of uploads: how far each has come, and how far the loader has.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use clickhouse::Row;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
 use super::row_binary::write_text;
-use crate::ingest::upload::Receipt;
 
-const INSERT: &str = "INSERT INTO uploads (upload_id, file_name, sha256, head_sha256, encoding, offsets, bytes, rows, \
-     accepted, rejected) FORMAT RowBinary";
+/// First and last offset, by partition.
+pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
-/// An earlier upload.
-#[derive(Clone, Debug, Row, Deserialize)]
-pub struct FinishedUpload {
-    pub upload_id: String,
+const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, failure_code, reason, file_name, sha256, \
+     head_sha256, encoding, delimiter, header, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
+     rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id) FORMAT RowBinary";
+
+/// What the ledger says of an upload. That it is visible is told from its offsets: [`Loaded::has`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerState {
+    #[default]
+    Receiving,
+    /// The broker has every row.
+    Acknowledged,
+    Failed,
+}
+
+impl LedgerState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Acknowledged => "acknowledged",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Receiving, Self::Acknowledged, Self::Failed].into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// An upload, as it is or was at some moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LedgerRow {
+    pub upload_id: Uuid,
+    /// Grows with every change.
+    pub version: u64,
+    pub owner: Uuid,
+    /// The upload whose rejects these rows were.
+    pub replay_of: Option<Uuid>,
+    pub state: LedgerState,
+    /// Why it failed, as the API says it; empty if it did not. So the next.
+    pub failure_code: String,
+    pub reason: String,
+    pub file_name: String,
+    /// Of the file as it was sent, in hexadecimal; empty until it is whole.
     pub sha256: String,
+    /// Of its first bytes.
+    pub head_sha256: String,
     pub bytes: u64,
     pub encoding: String,
+    pub delimiter: String,
+    /// The file's first line.
+    pub header: String,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
-    /// First and last offset by partition, as JSON.
-    pub offsets: String,
+    /// Of the accepted ones, those that the broker has.
+    pub acknowledged: u64,
+    pub rejects_by_code: BTreeMap<String, u64>,
+    pub schema_id: u32,
+    pub topic: String,
+    pub offsets: Offsets,
+    pub dead_letter_offsets: Offsets,
+    /// Milliseconds since 1970.
+    pub started_at: i64,
+    /// Milliseconds since 1970.
+    pub updated_at: i64,
+    pub seconds: f64,
 }
 
-/// Returns the uploads whose first bytes have this digest.
+#[derive(Row, Deserialize)]
+struct StoredRow {
+    upload_id: String,
+    version: u64,
+    owner: String,
+    replay_of: String,
+    state: String,
+    failure_code: String,
+    reason: String,
+    file_name: String,
+    sha256: String,
+    head_sha256: String,
+    bytes: u64,
+    encoding: String,
+    delimiter: String,
+    header: String,
+    rows: u64,
+    accepted: u64,
+    rejected: u64,
+    acknowledged: u64,
+    rejects_by_code: String,
+    schema_id: u32,
+    topic: String,
+    offsets: String,
+    dead_letter_offsets: String,
+    started_at: i64,
+    updated_at: i64,
+    seconds: f64,
+}
+
+impl StoredRow {
+    /// Returns the upload, unless the row is not one of ours.
+    fn parse(self) -> Option<LedgerRow> {
+        Some(LedgerRow {
+            upload_id: Uuid::try_parse(&self.upload_id).ok()?,
+            version: self.version,
+            owner: Uuid::try_parse(&self.owner).unwrap_or_default(),
+            replay_of: Uuid::try_parse(&self.replay_of).ok(),
+            state: LedgerState::parse(&self.state)?,
+            failure_code: self.failure_code,
+            reason: self.reason,
+            file_name: self.file_name,
+            sha256: self.sha256,
+            head_sha256: self.head_sha256,
+            bytes: self.bytes,
+            encoding: self.encoding,
+            delimiter: self.delimiter,
+            header: self.header,
+            rows: self.rows,
+            accepted: self.accepted,
+            rejected: self.rejected,
+            acknowledged: self.acknowledged,
+            rejects_by_code: serde_json::from_str(&self.rejects_by_code).unwrap_or_default(),
+            schema_id: self.schema_id,
+            topic: self.topic,
+            offsets: serde_json::from_str(&self.offsets).unwrap_or_default(),
+            dead_letter_offsets: serde_json::from_str(&self.dead_letter_offsets).unwrap_or_default(),
+            started_at: self.started_at,
+            updated_at: self.updated_at,
+            seconds: self.seconds,
+        })
+    }
+}
+
+/// Which uploads are asked for; what is none does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Selection<'a> {
+    pub upload_id: Option<Uuid>,
+    /// Those that began before this one.
+    pub before: Option<Uuid>,
+    /// Those whose first bytes have this digest.
+    pub head_sha256: Option<&'a str>,
+    pub owner: Option<Uuid>,
+    pub state: Option<LedgerState>,
+}
+
+/// Returns uploads, newest first, `limit` of them at most.
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn with_head(
+pub async fn select(
     warehouse: &Warehouse,
-    head_sha256: &str,
-) -> Result<Vec<FinishedUpload>, WarehouseError> {
-    let query = warehouse.query(include_str!("../../queries/uploads/with_head.sql"));
-    Ok(query.param("head_sha256", head_sha256).fetch_all().await?)
+    selection: &Selection<'_>,
+    limit: u64,
+) -> Result<Vec<LedgerRow>, WarehouseError> {
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let rows: Vec<StoredRow> = warehouse
+        .query(include_str!("../../queries/uploads/ledger.sql"))
+        .param("upload_id", text(selection.upload_id))
+        .param("before", text(selection.before))
+        .param("head_sha256", selection.head_sha256.unwrap_or_default())
+        .param("owner", text(selection.owner))
+        .param("state", selection.state.map(LedgerState::name).unwrap_or_default())
+        .param("limit", limit)
+        .fetch_all()
+        .await?;
+    Ok(rows.into_iter().filter_map(StoredRow::parse).collect())
 }
 
-/// Notes an upload whose rows are all acknowledged.
+/// Notes uploads as they are now.
 ///
 /// # Errors
-/// ClickHouse does not answer.
-pub async fn add(warehouse: &Warehouse, receipt: &Receipt, head_sha256: &str) -> Result<(), WarehouseError> {
-    let offsets = serde_json::to_string(&receipt.offsets).unwrap_or_default();
-    let mut row = Vec::new();
-    let texts =
-        [&receipt.upload_id, &receipt.file_name, &receipt.sha256, head_sha256, &receipt.encoding, &offsets];
-    for text in texts {
-        write_text(text.as_bytes(), &mut row);
+/// ClickHouse does not answer. It may have taken them: noting them again does no harm.
+pub async fn write(warehouse: &Warehouse, rows: &[LedgerRow]) -> Result<(), WarehouseError> {
+    let mut block = Vec::new();
+    for row in rows {
+        append(row, &mut block);
     }
-    for number in [receipt.bytes, receipt.rows, receipt.accepted, receipt.rejected] {
-        row.extend(number.to_le_bytes());
+    warehouse.insert_rows(INSERT, Bytes::from(block)).await
+}
+
+fn append(row: &LedgerRow, out: &mut Vec<u8>) {
+    let json = |offsets: &Offsets| serde_json::to_string(offsets).unwrap_or_default();
+    for text in [
+        &row.upload_id.to_string(),
+        &row.owner.to_string(),
+        &row.replay_of.map(|id| id.to_string()).unwrap_or_default(),
+        &row.failure_code,
+        &row.reason,
+        &row.file_name,
+        &row.sha256,
+        &row.head_sha256,
+        &row.encoding,
+        &row.delimiter,
+        &row.header,
+        &row.topic,
+        &json(&row.offsets),
+        &json(&row.dead_letter_offsets),
+    ] {
+        write_text(text.as_bytes(), out);
     }
-    warehouse.insert_rows(INSERT, Bytes::from(row)).await
+    // A map: how many pairs, in LEB128; there are fewer codes than 128.
+    let codes = row.rejects_by_code.iter().take(127);
+    out.push(codes.len() as u8);
+    for (code, count) in codes {
+        write_text(code.as_bytes(), out);
+        out.extend(count.to_le_bytes());
+    }
+    out.push(match row.state {
+        LedgerState::Receiving => 1,
+        LedgerState::Acknowledged => 2,
+        LedgerState::Failed => 3,
+    });
+    for number in [row.version, row.bytes, row.rows, row.accepted, row.rejected, row.acknowledged] {
+        out.extend(number.to_le_bytes());
+    }
+    out.extend(row.started_at.to_le_bytes());
+    out.extend(row.updated_at.to_le_bytes());
+    out.extend(row.seconds.to_le_bytes());
+    out.extend(row.schema_id.to_le_bytes());
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct LoadedPartition {
+    epoch: u32,
+    started_at: i64,
+    partition: u16,
+    next_offset: u64,
+}
+
+/// How far a topic is in the tables, in each of its epochs.
+#[derive(Debug)]
+pub struct Loaded(Vec<LoadedPartition>);
+
+impl Loaded {
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn of_topic(warehouse: &Warehouse, topic: &str) -> Result<Self, WarehouseError> {
+        let query = warehouse.query(include_str!("../../queries/uploads/loaded_offsets.sql"));
+        Ok(Self(query.param("topic", topic).fetch_all().await?))
+    }
+
+    /// Whether everything up to these offsets is in the tables, which were written at `written_at` (milliseconds since 1970):
+    /// a topic that was made anew begins at offset 0 again, so that it matters which of the two they are of.
+    pub fn has(&self, offsets: &Offsets, written_at: i64) -> bool {
+        let epochs = self.0.iter().map(|found| (found.epoch, found.started_at));
+        // The first epoch begins when the loader meets the topic, which may have been long there.
+        let first = epochs.clone().map(|(epoch, _)| epoch).min();
+        let epoch =
+            epochs.filter(|(_, started)| *started <= written_at).map(|(epoch, _)| epoch).max().or(first);
+        offsets.iter().all(|(partition, (_, last))| {
+            self.0.iter().any(|found| {
+                Some(found.epoch) == epoch
+                    && found.partition == *partition
+                    && i64::try_from(found.next_offset).is_ok_and(|next| next > *last)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(partitions: &[(u32, i64, u16, u64)]) -> Loaded {
+        let of = |&(epoch, started_at, partition, next_offset): &_| LoadedPartition {
+            epoch,
+            started_at,
+            partition,
+            next_offset,
+        };
+        Loaded(partitions.iter().map(of).collect())
+    }
+
+    #[test]
+    fn what_is_loaded_is_told_by_the_epoch_in_which_it_was_written() {
+        let loaded = loaded(&[(1, 100, 0, 50), (1, 100, 1, 10), (2, 200, 0, 5)]);
+        let offsets = |offsets: &[(u16, i64)]| -> Offsets {
+            offsets.iter().map(|&(partition, last)| (partition, (0, last))).collect()
+        };
+        assert!(loaded.has(&offsets(&[]), 150));
+        assert!(loaded.has(&offsets(&[(0, 49), (1, 9)]), 150));
+        assert!(!loaded.has(&offsets(&[(0, 50)]), 150));
+        // Before the loader met the topic for the first time.
+        assert!(loaded.has(&offsets(&[(0, 49)]), 1));
+        // The topic was made anew.
+        assert!(loaded.has(&offsets(&[(0, 4)]), 250));
+        assert!(!loaded.has(&offsets(&[(0, 5)]), 250) && !loaded.has(&offsets(&[(1, 0)]), 250));
+    }
 }

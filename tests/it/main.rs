@@ -18,3 +18,4 @@ mod readme;
 mod reconcile;
 mod supervision;
 mod topics;
+mod uploads;

@@ -71,8 +71,13 @@ impl Bench {
         let limits = Limits {
             max_upload_bytes: 1 << 30,
             max_line_bytes: 1 << 20,
+            max_upload_rows: 1 << 30,
+            max_upload_rejects: 1 << 20,
+            max_form_files: 100,
             max_concurrent_uploads: 4,
             upload_idle_seconds: 60,
+            upload_min_bytes_per_second: 1024,
+            upload_grace_seconds: 30,
             delivery_timeout_seconds: 60,
             producer_queue_mib: 16,
             query_timeout_seconds: 10,

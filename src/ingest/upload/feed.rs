@@ -1,7 +1,6 @@
 //! The body of an upload: counted, hashed, timed, and, where it must be known whole, spooled to disk.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -9,8 +8,8 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use super::{Progress, UploadError};
-use crate::ingest::body::{Body, BodyError};
+use super::UploadError;
+use crate::ingest::body::{Body, BodyLimits};
 
 /// Bytes by which a file is recognized before it is known whole.
 const HEAD_BYTES: usize = 65_536;
@@ -32,9 +31,8 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
 {
-    /// `limit`: bytes of the whole; `idle`: how long the next piece may take.
-    pub fn new(body: S, limit: u64, idle: Duration) -> Self {
-        let body = Body::new(body, limit, idle);
+    pub fn new(body: S, limits: BodyLimits) -> Self {
+        let body = Body::new(body, limits);
         Self { body, hash: Sha256::new(), held: Bytes::new(), spooled: None }
     }
 
@@ -95,17 +93,6 @@ where
             self.hash.update(piece);
         }
         Ok(piece)
-    }
-}
-
-impl From<BodyError> for UploadError {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge { limit } => Self::TooLarge { limit },
-            BodyError::BrokenOff { reason, bytes } => {
-                Self::BrokenOff { reason, progress: Progress { bytes, ..Progress::default() } }
-            }
-        }
     }
 }
 

@@ -1,232 +1,131 @@
 //! The thread that reads a file's rows and produces them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::BaseRecord;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
-use super::deliveries::Deliveries;
+use super::error::{Progress, UploadError, UploadFailure};
 use super::producers::Producer;
-use super::{Destination, Progress, UploadError, UploadOptions};
-use crate::domain::value::Value;
-use crate::ingest::avro;
+use super::producing::Producing;
+use super::record::Record;
+use super::tally::Tally;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
-
-/// Rejects that the answer shows.
-const SHOWN_REJECTS: usize = 20;
+use crate::warehouse::uploads::LedgerRow;
 
 /// What the feeder hands over.
 #[derive(Debug)]
 pub enum Piece {
     Bytes(Bytes),
-    /// The file is whole. A channel that closes without this says that it is not.
-    End,
+    /// The file is whole, with this digest. A channel that closes without this says that it is not.
+    End {
+        sha256: String,
+    },
+    /// There is no more, and this is why.
+    Broken(UploadError),
 }
 
-/// What came of a file.
+/// A file whose every row is with the broker, or was only looked at.
 #[derive(Debug)]
-pub struct Outcome {
-    pub encoding: &'static str,
-    pub ignored_columns: Vec<String>,
-    pub progress: Progress,
+pub struct Finished {
+    pub row: LedgerRow,
+    /// The first ones.
     pub rejects: Vec<Reject>,
-    pub offsets: BTreeMap<u16, (i64, i64)>,
 }
 
 /// One file on its way.
 pub struct Job {
     reader: RowReader,
-    producing: Producing,
+    sink: Sink,
+    record: Record,
     bytes: u64,
 }
 
 impl Job {
-    pub fn new(
-        destination: Destination,
-        upload_id: Uuid,
-        options: UploadOptions,
-        max_line_bytes: usize,
-        producer: Producer,
-    ) -> Self {
-        let reader = RowReader::new(destination.columns.clone(), options.encoding, max_line_bytes)
-            .for_upload(upload_id);
-        let producing = Producing {
-            destination,
-            upload_id: upload_id.to_string(),
-            abort_on_reject: options.abort_on_reject,
-            producer,
-            rounds: Arc::default(),
-            dead_letters: Arc::default(),
-            accepted: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-            key: String::new(),
-            message: Vec::new(),
-        };
-        Self { reader, producing, bytes: 0 }
+    /// `output`: where the rows go; none if they are only looked at.
+    pub fn new(reader: RowReader, tally: Tally, output: Option<Producing>, record: Record) -> Self {
+        Self { reader, sink: Sink { tally, output }, record, bytes: 0 }
     }
 
-    /// Reads and produces until the file ends, and waits for all acknowledgements. Gives the producer back unless it may
-    /// still hold records. Blocks.
+    /// Reads and produces until the file ends, and waits for all acknowledgements, also of a file that is given up. Tells the
+    /// ledger what came of it. Gives the producer back unless it may still hold records. Blocks.
     pub fn run(
         mut self,
         mut pieces: mpsc::Receiver<Piece>,
-    ) -> (Result<Outcome, UploadError>, Option<Producer>) {
-        let result = self.read(&mut pieces).and_then(|()| self.producing.finish());
+    ) -> (Result<Finished, UploadFailure>, Option<Producer>) {
+        let read = self.read(&mut pieces);
         drop(pieces);
-        let outcome = result.map(|()| Outcome {
-            encoding: self.reader.encoding().unwrap_or_default(),
-            ignored_columns: self.reader.header().map(|header| header.ignored.clone()).unwrap_or_default(),
-            progress: self.progress(),
-            offsets: self.producing.rounds.offsets(),
-            rejects: std::mem::take(&mut self.producing.rejects),
-        });
-        let producer = outcome.is_ok().then_some(self.producing.producer);
-        (outcome, producer)
+        let Sink { tally, output } = self.sink;
+        let takes_rows = !matches!(read, Err(UploadError::Broker { .. }));
+        let delivered = match &output {
+            Some(output) if takes_rows => output.finish(),
+            _ => Ok(()),
+        };
+        let is_empty = takes_rows && delivered.is_ok();
+        let ended = read.and_then(|sha256| delivered.map(|()| sha256));
+        self.record.end(ended.as_ref().map(Clone::clone), &tally, output.as_ref());
+        let row = self.record.row;
+        let producer = output.filter(|_| is_empty).map(Producing::into_producer);
+        let result = match ended {
+            Ok(_) => Ok(Finished { row, rejects: tally.shown }),
+            Err(error) => {
+                let upload_id = Some(row.upload_id);
+                Err(UploadFailure { upload_id, error, progress: Box::new(Progress::of(row, tally.shown)) })
+            }
+        };
+        (result, producer)
     }
 
-    fn read(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> Result<(), UploadError> {
+    /// Returns the digest of the file.
+    fn read(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> Result<String, UploadError> {
         while let Some(piece) = pieces.blocking_recv() {
-            let (bytes, last) = match &piece {
-                Piece::Bytes(bytes) => (bytes.as_ref(), false),
-                Piece::End => (&[][..], true),
-            };
-            self.bytes += bytes.len() as u64;
-            self.reader.push(bytes, last, &mut self.producing).map_err(|error| match error {
-                RowsError::File(source) => UploadError::File { source, progress: self.progress() },
-                RowsError::Sink(Stop::Rejected(reject)) => {
-                    UploadError::Rejected { reject, progress: self.progress() }
+            match piece {
+                Piece::Bytes(bytes) => {
+                    self.bytes += bytes.len() as u64;
+                    self.push(&bytes, false)?;
                 }
-                RowsError::Sink(Stop::Broker(reason)) => self.producing.failed(reason),
-            })?;
-            if last {
-                return Ok(());
+                Piece::End { sha256 } => {
+                    self.push(&[], true)?;
+                    self.sink.tally.check_share()?;
+                    return Ok(sha256);
+                }
+                Piece::Broken(error) => return Err(error),
             }
         }
-        Err(UploadError::BrokenOff { reason: "the sender went away".to_owned(), progress: self.progress() })
+        Err(UploadError::BrokenOff { reason: "the sender went away".to_owned() })
     }
 
-    fn progress(&self) -> Progress {
-        let Producing { accepted, rejected, .. } = self.producing;
-        Progress { bytes: self.bytes, rows: accepted + rejected, accepted, rejected }
-    }
-}
-
-/// Why no further row is taken.
-enum Stop {
-    Rejected(Box<Reject>),
-    Broker(String),
-}
-
-/// Produces rows: valid ones to the topic, the others to the dead-letter topic.
-struct Producing {
-    destination: Destination,
-    upload_id: String,
-    abort_on_reject: bool,
-    producer: Producer,
-    rounds: Arc<Deliveries>,
-    dead_letters: Arc<Deliveries>,
-    accepted: u64,
-    rejected: u64,
-    /// The first ones.
-    rejects: Vec<Reject>,
-    /// Reused from row to row.
-    key: String,
-    message: Vec<u8>,
-}
-
-impl RowSink for Producing {
-    type Error = Stop;
-
-    fn accept(&mut self, row: Row<'_>) -> Result<(), Stop> {
-        use std::fmt::Write;
-        self.key.clear();
-        if let Some(Value::Long(id)) = row.values.get(self.destination.key) {
-            // Writing to a String cannot fail.
-            let _ = write!(self.key, "{id}");
-        }
-        self.message.clear();
-        let Destination { columns, schema_id, topic, .. } = &self.destination;
-        avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
-        let record =
-            BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
-        send(&self.producer, record, &self.rounds)?;
-        self.accepted += 1;
-        Ok(())
-    }
-
-    fn reject(&mut self, reject: Reject, raw: &str) -> Result<(), Stop> {
-        let (line, byte_offset) = (reject.line.to_string(), reject.byte_offset.to_string());
-        let headers = [
-            ("upload_id", self.upload_id.as_str()),
-            ("line", &line),
-            ("byte_offset", &byte_offset),
-            ("column", &reject.column),
-            ("code", reject.code),
-            ("reason", &reject.reason),
-        ];
-        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
-        let record =
-            BaseRecord::with_opaque_to(&self.destination.dead_letter_topic, self.dead_letters.clone())
-                .key(&self.upload_id)
-                .payload(raw)
-                .headers(headers);
-        send(&self.producer, record, &self.dead_letters)?;
-        self.rejected += 1;
-        if self.abort_on_reject {
-            return Err(Stop::Rejected(Box::new(reject)));
-        }
-        if self.rejects.len() < SHOWN_REJECTS {
-            self.rejects.push(reject);
-        }
-        Ok(())
+    fn push(&mut self, bytes: &[u8], last: bool) -> Result<(), UploadError> {
+        let pushed = self.reader.push(bytes, last, &mut self.sink);
+        self.record.see_header(&self.reader);
+        self.record.see(self.bytes, &self.sink.tally, self.sink.output.as_ref());
+        pushed.map_err(|error| match error {
+            RowsError::File(error) => UploadError::File(error),
+            RowsError::Sink(error) => error,
+        })
     }
 }
 
-impl Producing {
-    /// Waits until every record is acknowledged.
-    fn finish(&self) -> Result<(), UploadError> {
-        self.rounds.wait_for(self.accepted);
-        self.dead_letters.wait_for(self.rejected);
-        match self.rounds.error().or(self.dead_letters.error()) {
-            Some(reason) => Err(self.failed(reason)),
-            None => Ok(()),
-        }
-    }
-
-    fn failed(&self, reason: String) -> UploadError {
-        UploadError::Broker { reason, acknowledged: self.rounds.acknowledged() }
-    }
+/// Counts rows, and produces them if that is wanted.
+struct Sink {
+    tally: Tally,
+    output: Option<Producing>,
 }
 
-/// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
-fn send<K, P>(
-    producer: &Producer,
-    mut record: BaseRecord<'_, K, P, Arc<Deliveries>>,
-    deliveries: &Deliveries,
-) -> Result<(), Stop>
-where
-    K: rdkafka::message::ToBytes + ?Sized,
-    P: rdkafka::message::ToBytes + ?Sized,
-{
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                if let Some(reason) = deliveries.error() {
-                    return Err(Stop::Broker(reason));
-                }
-                deliveries.wait_for_room();
-                record = refused;
-            }
-            Err((error, _)) => return Err(Stop::Broker(error.to_string())),
+impl RowSink for Sink {
+    type Error = UploadError;
+
+    fn accept(&mut self, row: Row<'_>) -> Result<(), UploadError> {
+        self.tally.check_rows()?;
+        if let Some(output) = &mut self.output {
+            output.accept(row)?;
         }
+        self.tally.accept()
+    }
+
+    fn reject(&mut self, reject: Reject, raw: &str) -> Result<(), UploadError> {
+        self.tally.check_rows()?;
+        if let Some(output) = &mut self.output {
+            output.reject(&reject, raw)?;
+        }
+        self.tally.reject(reject)
     }
 }

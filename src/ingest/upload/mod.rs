@@ -1,39 +1,65 @@
 //! One upload: a file's bytes, while they arrive, to records that the broker has acknowledged.
 //!
-//! The feeder ([`Uploader::run`]) takes the body piece by piece, counts and hashes it, and hands it through a bounded channel to
-//! a thread that reads rows and produces them ([`job`]). A slow broker fills librdkafka's queue, which stops the thread, which
-//! fills the channel, which stops the reading of the body: nothing is buffered without bound.
+//! The feeder ([`Uploader::run`]) takes the body piece by piece, counts and hashes it ([`feed`]), and hands it through a bounded
+//! channel to a thread ([`job`]) that reads rows, counts them ([`tally`]), produces them ([`producing`]) and tells the
+//! ledger ([`record`], [`ledger`]). A slow broker fills librdkafka's queue, which stops the thread, which fills the channel,
+//! which stops the reading of the body: nothing is buffered without bound. A sender that goes away ends the feeder, not
+//! the thread: what came of the upload is noted in any case. Rejects come back by [`replay`].
 
+mod corrected;
 pub mod deliveries;
+mod error;
 mod feed;
 mod job;
+pub mod ledger;
+mod one_line;
+mod probe;
 pub mod producers;
+mod producing;
+mod record;
+pub mod replay;
+mod tally;
 pub mod under_way;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use futures_util::Stream;
-use serde::Serialize;
-use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
 
+pub use self::error::{Progress, UploadError, UploadFailure};
+pub use self::job::Finished;
+pub use self::tally::MaxRejects;
+
+use self::feed::Source;
 use self::job::{Job, Piece};
+use self::ledger::Ledger;
+use self::probe::Probe;
 use self::producers::Producers;
-use self::under_way::UnderWay;
-use super::FileError;
-use super::rows::Reject;
+use self::producing::Producing;
+use self::record::Record;
+use self::tally::{RowLimits, Tally};
+use self::under_way::{OneUnderWay, UnderWay};
+use super::body::BodyLimits;
+use super::rows::RowReader;
 use crate::domain::columns::Columns;
 use crate::kafka::Kafka;
+use crate::registry::Registry;
 use crate::settings::Limits;
-use crate::warehouse::client::Warehouse;
-use crate::warehouse::uploads::{self, FinishedUpload};
+use crate::warehouse::uploads::LedgerRow;
 
 /// Pieces of a body that wait for the thread that reads rows.
 const PIECES_IN_FLIGHT: usize = 8;
+
+/// How long ClickHouse may take to say whether a file was here before; one that cannot be looked for is produced, and counted
+/// once all the same.
+const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer waits until ClickHouse's ledger has the upload.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the rows go.
 #[derive(Clone, Debug)]
@@ -50,8 +76,9 @@ pub struct Destination {
 #[derive(Debug)]
 pub struct Uploader {
     destination: Destination,
-    warehouse: Warehouse,
-    producers: Producers,
+    pub ledger: Arc<Ledger>,
+    producers: Arc<Producers>,
+    probe: Probe,
     under_way: UnderWay,
     places: Arc<Semaphore>,
     limits: Limits,
@@ -66,91 +93,48 @@ pub struct UploadOptions {
     pub encoding: Option<&'static Encoding>,
     /// Stop at the first row that is not valid.
     pub abort_on_reject: bool,
+    /// Stop when there are more that are not valid.
+    pub max_rejects: Option<MaxRejects>,
     /// Produce the rows though the same file was here before.
     pub force: bool,
+    /// Produce nothing.
+    pub validate_only: bool,
 }
 
-/// How far an upload has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UploadState {
+/// What came of a file.
+#[derive(Debug)]
+pub enum Outcome {
     /// The broker has every row.
-    Acknowledged,
-    /// The rows are in the aggregates.
-    Visible,
-    /// The same bytes were here before: nothing was produced.
-    Duplicate,
+    Acknowledged(Finished),
+    /// The same bytes were here before, in this upload: nothing was produced.
+    Duplicate(LedgerRow),
+    /// Nothing was to be produced.
+    Validated(Finished),
 }
 
-/// The answer to an upload.
-#[derive(Clone, Debug, Serialize)]
-pub struct Receipt {
-    pub upload_id: String,
-    pub file_name: String,
-    /// Of the file as it was sent, in hexadecimal.
-    pub sha256: String,
-    pub bytes: u64,
-    pub encoding: String,
-    pub rows: u64,
-    pub accepted: u64,
-    pub rejected: u64,
-    pub schema_id: u32,
-    pub topic: String,
-    /// Columns of the file that are not ours.
-    pub ignored_columns: Vec<String>,
-    /// The first twenty.
-    pub rejects: Vec<Reject>,
-    pub state: UploadState,
-    /// First and last offset, by partition.
-    pub offsets: BTreeMap<u16, (i64, i64)>,
-    pub seconds: f64,
-}
-
-/// How far a file had come when it was given up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Progress {
-    pub bytes: u64,
-    pub rows: u64,
-    pub accepted: u64,
-    pub rejected: u64,
-}
-
-/// Why an upload ended without a receipt. What was produced before stays; sending the file again is always safe.
-#[derive(Debug, Error)]
-pub enum UploadError {
-    #[error("{source}")]
-    File { source: FileError, progress: Progress },
-    #[error("line {}: {}{}", .reject.line, column(.reject), .reject.reason)]
-    Rejected { reject: Box<Reject>, progress: Progress },
-    #[error("the file broke off after {} bytes and {} rows: {reason}", .progress.bytes, .progress.rows)]
-    BrokenOff { reason: String, progress: Progress },
-    #[error("the file is larger than {limit} bytes")]
-    TooLarge { limit: u64 },
-    #[error("{limit} uploads are under way: try again when one has ended")]
-    TooMany { limit: usize },
-    #[error("the broker did not take the rows ({reason}): {} of them were acknowledged", .acknowledged)]
-    Broker { reason: String, acknowledged: u64 },
-    #[error("the upload could not be worked on: {0}")]
-    Internal(String),
-}
-
-fn column(reject: &Reject) -> String {
-    if reject.column.is_empty() { String::new() } else { format!("column {}: ", reject.column) }
+/// One of the uploads at the same time, until it is dropped.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _under_way: OneUnderWay,
 }
 
 impl Uploader {
+    /// `spool`: a directory for files that are kept while they are looked for.
     pub fn new(
         kafka: &Kafka,
-        warehouse: Warehouse,
+        registry: Registry,
+        ledger: Arc<Ledger>,
         destination: Destination,
         limits: &Limits,
         under_way: UnderWay,
         spool: std::path::PathBuf,
     ) -> Self {
+        let producers = Arc::new(Producers::new(kafka, limits));
         Self {
+            probe: Probe::new(producers.clone(), registry, destination.topic.clone()),
             destination,
-            warehouse,
-            producers: Producers::new(kafka, limits),
+            ledger,
+            producers,
             under_way,
             places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
             limits: limits.clone(),
@@ -165,100 +149,123 @@ impl Uploader {
         }
     }
 
-    /// Takes one file, and returns its receipt once the broker has acknowledged every row.
+    /// The columns of a row.
+    pub fn columns(&self) -> &Columns {
+        &self.destination.columns
+    }
+
+    /// Takes one file, and returns what came of it once the broker has acknowledged every row.
     ///
     /// # Errors
     /// See [`UploadError`].
-    pub async fn run<S, E>(&self, options: UploadOptions, body: S) -> Result<Receipt, UploadError>
+    pub async fn run<S, E>(&self, options: UploadOptions, body: S) -> Result<Outcome, UploadFailure>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let Ok(_place) = self.places.clone().try_acquire_owned() else {
-            return Err(UploadError::TooMany { limit: self.limits.max_concurrent_uploads });
-        };
-        let started = Instant::now();
-        let idle = Duration::from_secs(self.limits.upload_idle_seconds);
-        let mut source = feed::Source::new(body, self.limits.max_upload_bytes, idle);
-        let head = source.head().await?;
-        if !options.force
-            && let Some(duplicate) = self.find_duplicate(&mut source, &head).await?
-        {
-            return Ok(self.duplicate_receipt(&options, duplicate, started));
+        let place = self.place()?;
+        if !options.validate_only {
+            self.probe.check().await.map_err(|error| UploadFailure::early(error, 0))?;
         }
-        let upload_id = uuid::Uuid::now_v7();
-        let under_way = self.under_way.begin();
-        let outcome = self.produce(upload_id, &options, &mut source).await?;
-        drop(under_way);
-        let receipt = Receipt {
-            upload_id: upload_id.to_string(),
-            file_name: options.file_name,
-            sha256: source.sha256(),
-            bytes: source.bytes(),
-            encoding: outcome.encoding.to_owned(),
-            rows: outcome.progress.rows,
-            accepted: outcome.progress.accepted,
-            rejected: outcome.progress.rejected,
-            schema_id: self.destination.schema_id,
-            topic: self.destination.topic.clone(),
-            ignored_columns: outcome.ignored_columns,
-            rejects: outcome.rejects,
-            state: UploadState::Acknowledged,
-            offsets: outcome.offsets,
-            seconds: started.elapsed().as_secs_f64(),
-        };
-        self.remember(&receipt, &head).await;
-        Ok(receipt)
+        let started = Instant::now();
+        let mut source = Source::new(body, BodyLimits::of(&self.limits));
+        let head = source.head().await;
+        let head = head.map_err(|error| UploadFailure::early(error, source.bytes()))?;
+        if !options.force && !options.validate_only {
+            let duplicate = self.find_duplicate(&mut source, &head).await;
+            if let Some(row) = duplicate.map_err(|error| UploadFailure::early(error, source.bytes()))? {
+                return Ok(Outcome::Duplicate(row));
+            }
+        }
+        let finished = self.work_on(&options, head, started, place, &mut source).await?;
+        if options.validate_only {
+            return Ok(Outcome::Validated(finished));
+        }
+        Ok(Outcome::Acknowledged(finished))
     }
 
-    /// Feeds a file to a thread of its own that produces its rows.
-    async fn produce<S, E>(
+    fn place(&self) -> Result<Place, UploadFailure> {
+        let permit = self.places.clone().try_acquire_owned();
+        let limit = self.limits.max_concurrent_uploads;
+        let permit = permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))?;
+        Ok(Place { _permit: permit, _under_way: self.under_way.begin() })
+    }
+
+    /// Feeds a file to a thread of its own, which keeps the upload's place until it has ended.
+    async fn work_on<S, E>(
         &self,
-        upload_id: uuid::Uuid,
         options: &UploadOptions,
-        source: &mut feed::Source<S>,
-    ) -> Result<job::Outcome, UploadError>
+        head_sha256: String,
+        started: Instant,
+        place: Place,
+        source: &mut Source<S>,
+    ) -> Result<Finished, UploadFailure>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let producer = self
-            .producers
-            .take()
-            .map_err(|error| UploadError::Broker { reason: error.to_string(), acknowledged: 0 })?;
+        let upload_id = Uuid::now_v7();
+        let job = self.job(upload_id, options, head_sha256, started);
+        let job = job.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        let job = Job::new(
-            self.destination.clone(),
-            upload_id,
-            options.clone(),
-            self.limits.max_line_bytes,
-            producer,
-        );
-        let job = tokio::task::spawn_blocking(move || job.run(receiver));
-        let fed = async {
-            while let Some(piece) = source.next().await? {
-                if pieces.send(Piece::Bytes(piece)).await.is_err() {
-                    // The job has ended, and says why.
-                    return Ok(());
-                }
+        let producers = self.producers.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let (outcome, producer) = job.run(receiver);
+            if let Some(producer) = producer {
+                producers.give_back(producer);
             }
-            // As above, if it fails.
-            let _ = pieces.send(Piece::End).await;
-            Ok::<_, UploadError>(())
-        }
-        .await;
+            drop(place);
+            outcome
+        });
+        feed(source, &pieces).await;
         drop(pieces);
-        let (outcome, producer) = job.await.map_err(|error| UploadError::Internal(error.to_string()))?;
-        if let Some(producer) = producer {
-            self.producers.give_back(producer);
+        let outcome = job.await.unwrap_or_else(|error| {
+            Err(UploadFailure::early(UploadError::Internal(error.to_string()), source.bytes()))
+        });
+        if !options.validate_only {
+            self.ledger.is_told(upload_id, LEDGER_PATIENCE).await;
         }
-        match (fed, outcome) {
-            (Ok(()), outcome) => outcome,
-            (
-                Err(UploadError::BrokenOff { reason, progress }),
-                Err(UploadError::BrokenOff { progress: read, .. }),
-            ) => Err(UploadError::BrokenOff { reason, progress: Progress { bytes: progress.bytes, ..read } }),
-            (Err(error), _) => Err(error),
+        outcome
+    }
+
+    fn job(
+        &self,
+        upload_id: Uuid,
+        options: &UploadOptions,
+        head_sha256: String,
+        started: Instant,
+    ) -> Result<Job, UploadError> {
+        let Destination { columns, schema_id, topic, .. } = &self.destination;
+        let row = LedgerRow {
+            upload_id,
+            file_name: options.file_name.clone(),
+            head_sha256,
+            schema_id: *schema_id,
+            topic: topic.clone(),
+            ..LedgerRow::default()
+        };
+        let reader = RowReader::new(columns.clone(), options.encoding, self.limits.max_line_bytes);
+        let output = match options.validate_only {
+            true => None,
+            false => Some(self.producing(upload_id)?),
+        };
+        let ledger = output.is_some().then(|| self.ledger.clone());
+        let record = Record::begin(row, ledger, started);
+        Ok(Job::new(reader.for_upload(upload_id), Tally::new(self.row_limits(options)), output, record))
+    }
+
+    fn producing(&self, upload_id: Uuid) -> Result<Producing, UploadError> {
+        let producer = self.producers.take();
+        let producer = producer.map_err(|error| UploadError::Broker { reason: error.to_string() })?;
+        Ok(Producing::new(self.destination.clone(), upload_id, producer))
+    }
+
+    fn row_limits(&self, options: &UploadOptions) -> RowLimits {
+        RowLimits {
+            rows: self.limits.max_upload_rows,
+            rejects: self.limits.max_upload_rejects,
+            max_rejects: options.max_rejects,
+            abort_on_reject: options.abort_on_reject,
         }
     }
 
@@ -266,18 +273,26 @@ impl Uploader {
     /// to disk until the rest is known; one whose were not is left to be produced while it arrives.
     async fn find_duplicate<S, E>(
         &self,
-        source: &mut feed::Source<S>,
+        source: &mut Source<S>,
         head: &str,
-    ) -> Result<Option<FinishedUpload>, UploadError>
+    ) -> Result<Option<LedgerRow>, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let candidates = uploads::with_head(&self.warehouse, head).await.unwrap_or_else(|error| {
-            // A file that is produced twice is still counted once.
-            tracing::warn!(%error, "cannot look for earlier uploads of this file");
-            Vec::new()
-        });
+        let candidates = match tokio::time::timeout(DUPLICATE_PATIENCE, self.ledger.with_head(head)).await {
+            Ok(Ok(candidates)) => candidates,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot look for earlier uploads of this file");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "cannot look for earlier uploads of this file: ClickHouse does not answer in time"
+                );
+                Vec::new()
+            }
+        };
         if candidates.is_empty() {
             return Ok(None);
         }
@@ -285,35 +300,22 @@ impl Uploader {
         let digest = source.sha256();
         Ok(candidates.into_iter().find(|upload| upload.sha256 == digest))
     }
+}
 
-    fn duplicate_receipt(
-        &self,
-        options: &UploadOptions,
-        earlier: FinishedUpload,
-        started: Instant,
-    ) -> Receipt {
-        Receipt {
-            upload_id: earlier.upload_id,
-            file_name: options.file_name.clone(),
-            sha256: earlier.sha256,
-            bytes: earlier.bytes,
-            encoding: earlier.encoding,
-            rows: earlier.rows,
-            accepted: earlier.accepted,
-            rejected: earlier.rejected,
-            schema_id: self.destination.schema_id,
-            topic: self.destination.topic.clone(),
-            ignored_columns: Vec::new(),
-            rejects: Vec::new(),
-            state: UploadState::Duplicate,
-            offsets: serde_json::from_str(&earlier.offsets).unwrap_or_default(),
-            seconds: started.elapsed().as_secs_f64(),
-        }
-    }
-
-    async fn remember(&self, receipt: &Receipt, head_sha256: &str) {
-        if let Err(error) = uploads::add(&self.warehouse, receipt, head_sha256).await {
-            tracing::warn!(%error, upload = receipt.upload_id, "the upload could not be noted: the same file would be produced again");
+/// Hands a file over, piece by piece, until it ends or the thread does, which then says why.
+async fn feed<S, E>(source: &mut Source<S>, pieces: &mpsc::Sender<Piece>)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    E: std::fmt::Display,
+{
+    loop {
+        let (piece, is_last) = match source.next().await {
+            Ok(Some(bytes)) => (Piece::Bytes(bytes), false),
+            Ok(None) => (Piece::End { sha256: source.sha256() }, true),
+            Err(error) => (Piece::Broken(error), true),
+        };
+        if pieces.send(piece).await.is_err() || is_last {
+            return;
         }
     }
 }

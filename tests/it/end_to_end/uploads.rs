@@ -106,7 +106,7 @@ async fn bad_rows_go_to_the_dead_letters_and_the_rest_is_counted() {
     assert_eq!(sums, [45, 20, 25], "{receipt:#}");
     assert_eq!(receipt["rejects"].as_array().unwrap().len(), 20);
     let first = json!({
-        "line": 12, "column": "", "code": "wrong_number_of_fields", "value": bad[0],
+        "line": 12, "byte_offset": receipt["rejects"][0]["byte_offset"], "column": "", "code": "wrong_number_of_fields", "value": bad[0],
         "reason": receipt["rejects"][0]["reason"],
     });
     assert_eq!(receipt["rejects"][0], first);

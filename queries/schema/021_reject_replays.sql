@@ -1,0 +1,11 @@
+-- Rejected lines that a replay has produced after all: they are no longer open. Written once the broker has their rows.
+CREATE TABLE IF NOT EXISTS reject_replays
+(
+    upload_id    String COMMENT 'The upload that the line was rejected of',
+    line         UInt64,
+    replay_id    String COMMENT 'The upload that produced it',
+    replayed_at  DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(replayed_at)
+ORDER BY (upload_id, line)
+COMMENT 'Rejected lines that a replay has produced'

@@ -1,0 +1,260 @@
+//! An upload, as the API shows it: the receipt, and what `/uploads` says.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::domain::columns::Columns;
+use crate::domain::timestamp;
+use crate::ingest::header::Header;
+use crate::ingest::rows::Reject;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::upload_counts::{self, UploadCounts};
+use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
+
+/// How far an upload has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadState {
+    Receiving,
+    /// The broker has every row.
+    Acknowledged,
+    /// The rows are in the aggregates.
+    Visible,
+    Failed,
+    /// The same bytes were here before: nothing was produced.
+    Duplicate,
+    /// Nothing was to be produced.
+    Validated,
+}
+
+/// Where a column of ours is in the file.
+#[derive(Debug, Serialize)]
+struct Field {
+    /// As the file has it.
+    name: String,
+    /// From 1.
+    position: usize,
+}
+
+/// How fast an upload that is under way goes.
+#[derive(Debug, Serialize)]
+struct Progress {
+    bytes: u64,
+    rows: u64,
+    seconds: f64,
+    bytes_per_second: u64,
+    rows_per_second: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    rejects: String,
+    conflicts: String,
+}
+
+impl Links {
+    /// `replay_of`: the upload that has the rejects.
+    pub fn of(id: Uuid, replay_of: Option<Uuid>) -> Self {
+        Self {
+            this: format!("/uploads/{id}"),
+            rejects: format!("/uploads/{}/rejects", replay_of.unwrap_or(id)),
+            conflicts: format!("/uploads/{id}/conflicts"),
+        }
+    }
+}
+
+/// What is known of an upload.
+#[derive(Debug, Serialize)]
+pub struct UploadView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_id: Option<Uuid>,
+    /// The upload whose rejects these rows were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<Uuid>,
+    file_name: String,
+    pub state: UploadState,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    /// Of the file as it was sent, in hexadecimal; empty until it is whole.
+    sha256: String,
+    bytes: u64,
+    encoding: String,
+    delimiter: String,
+    /// Where each column of ours is.
+    columns: BTreeMap<String, Field>,
+    /// Columns of the file that are not ours.
+    ignored_columns: Vec<String>,
+    rows: u64,
+    accepted: u64,
+    rejected: u64,
+    /// Of the accepted rows, those that the broker has.
+    acknowledged: u64,
+    rejects_by_code: BTreeMap<String, u64>,
+    /// New, duplicate and conflict, once the rows are visible: together they are the accepted ones.
+    #[serde(flatten)]
+    pub counts: Option<UploadCounts>,
+    schema_id: u32,
+    topic: String,
+    offsets: Offsets,
+    /// The first twenty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejects: Option<Vec<Reject>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    /// Lines that a replay has produced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<u64>,
+    /// Lines that it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub still_rejected: Option<u64>,
+    started_at: String,
+    updated_at: String,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<Links>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    code: String,
+    reason: String,
+}
+
+impl UploadView {
+    /// Shows an upload as the ledger has it.
+    pub fn of(row: &LedgerRow, columns: &Columns) -> Self {
+        let state = match row.state {
+            LedgerState::Receiving => UploadState::Receiving,
+            LedgerState::Acknowledged => UploadState::Acknowledged,
+            LedgerState::Failed => UploadState::Failed,
+        };
+        let (fields, ignored_columns) = mapping(row, columns);
+        Self {
+            upload_id: Some(row.upload_id),
+            replay_of: row.replay_of,
+            file_name: row.file_name.clone(),
+            state,
+            failure: (state == UploadState::Failed)
+                .then(|| Failure { code: row.failure_code.clone(), reason: row.reason.clone() }),
+            sha256: row.sha256.clone(),
+            bytes: row.bytes,
+            encoding: row.encoding.clone(),
+            delimiter: row.delimiter.clone(),
+            columns: fields,
+            ignored_columns,
+            rows: row.rows,
+            accepted: row.accepted,
+            rejected: row.rejected,
+            acknowledged: row.acknowledged,
+            rejects_by_code: row.rejects_by_code.clone(),
+            counts: None,
+            schema_id: row.schema_id,
+            topic: row.topic.clone(),
+            offsets: row.offsets.clone(),
+            rejects: None,
+            progress: (state == UploadState::Receiving).then(|| progress(row)),
+            replayed: None,
+            still_rejected: None,
+            started_at: timestamp::format(row.started_at),
+            updated_at: timestamp::format(row.updated_at),
+            seconds: row.seconds,
+            links: Some(Links::of(row.upload_id, row.replay_of)),
+        }
+    }
+
+    /// Shows the first rejects.
+    pub fn with_rejects(mut self, rejects: Vec<Reject>) -> Self {
+        self.rejects = Some(rejects);
+        self
+    }
+
+    /// Shows a file of which nothing was produced, so that there is nothing to look up.
+    pub fn validated(mut self) -> Self {
+        self.state = UploadState::Validated;
+        self.upload_id = None;
+        self.links = None;
+        self
+    }
+
+    pub fn duplicate(mut self, seconds: f64) -> Self {
+        self.state = UploadState::Duplicate;
+        self.rejects = Some(Vec::new());
+        self.seconds = seconds;
+        self
+    }
+
+    /// Shows what became of its rows, if all of them are in the tables.
+    pub fn seen(mut self, counts: Option<Seen>) -> Self {
+        if let Some(seen) = counts {
+            self.counts = seen.counts;
+            if self.state == UploadState::Acknowledged {
+                self.state = UploadState::Visible;
+            }
+        }
+        self
+    }
+}
+
+fn progress(row: &LedgerRow) -> Progress {
+    let per_second = |count: u64| if row.seconds > 0.0 { (count as f64 / row.seconds) as u64 } else { 0 };
+    Progress {
+        bytes: row.bytes,
+        rows: row.rows,
+        seconds: row.seconds,
+        bytes_per_second: per_second(row.bytes),
+        rows_per_second: per_second(row.rows),
+    }
+}
+
+/// Says which field of a file is which column, and which fields are none.
+fn mapping(row: &LedgerRow, columns: &Columns) -> (BTreeMap<String, Field>, Vec<String>) {
+    // Columns may have changed since.
+    let Ok(header) = Header::parse(&row.header, columns) else { return (BTreeMap::new(), Vec::new()) };
+    let names = names(&row.header, header.delimiter);
+    let place = |(column, field): (&crate::domain::columns::Column, &Option<usize>)| {
+        let at = (*field)?;
+        Some((column.name.clone(), Field { name: names.get(at)?.clone(), position: at + 1 }))
+    };
+    (columns.iter().zip(&header.fields).filter_map(place).collect(), header.ignored)
+}
+
+/// The names in a header line, as they stand there.
+pub fn names(header: &str, delimiter: u8) -> Vec<String> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(header.as_bytes());
+    let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
+    record.iter().map(str::to_owned).collect()
+}
+
+/// What became of the rows of an upload that are all in the tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// None where nothing counts them: another loader does not.
+    counts: Option<UploadCounts>,
+}
+
+/// Looks whether all acknowledged rows of an upload are in the tables, and what became of them.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn look(
+    warehouse: &Warehouse,
+    row: &LedgerRow,
+    loaded: &Loaded,
+) -> Result<Option<Seen>, WarehouseError> {
+    if row.state != LedgerState::Acknowledged || !loaded.has(&row.offsets, row.updated_at) {
+        return Ok(None);
+    }
+    let counts = upload_counts::of_upload(warehouse, row.upload_id).await?;
+    match counts.new + counts.duplicate + counts.conflict {
+        sum if sum == row.accepted => Ok(Some(Seen { counts: Some(counts) })),
+        0 => Ok(Some(Seen { counts: None })),
+        // A batch that the broker had long before it said so has no offset in the receipt.
+        _ => Ok(None),
+    }
+}

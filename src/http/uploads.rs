@@ -1,0 +1,115 @@
+//! `GET /uploads` and `GET /uploads/{id}`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::parameters::Parameters;
+use super::problem::Problem;
+use super::state::AppState;
+use super::upload_view::{Seen, UploadView, look};
+use crate::warehouse::client::WarehouseError;
+use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
+
+const DEFAULT_LIMIT: u64 = 50;
+const MAX_LIMIT: u64 = 1000;
+
+/// Between two looks whether an upload is visible.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A page of uploads, newest first.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    items: Vec<UploadView>,
+    page: Position,
+    links: PageLinks,
+}
+
+#[derive(Debug, Serialize)]
+struct Position {
+    limit: u64,
+    /// None where this page is the last.
+    next_cursor: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize)]
+struct PageLinks {
+    /// None where this page is the last.
+    next: Option<String>,
+}
+
+/// Answers a page of uploads.
+pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
+    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let cursor = parameters.one("cursor")?;
+    parameters.finish("limit, cursor")?;
+    let not_a_cursor = |_| Problem::parameter("cursor", "the next_cursor of a page of uploads");
+    let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
+    // One more than is shown says whether there is a next page.
+    let mut rows = state.uploader.ledger.page(before, limit as usize + 1).await?;
+    let is_more = rows.len() as u64 > limit;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| is_more).map(|row| row.upload_id);
+    let mut loaded: BTreeMap<String, Loaded> = BTreeMap::new();
+    let mut items = Vec::new();
+    for row in &rows {
+        let view = UploadView::of(row, state.uploader.columns());
+        if row.state != LedgerState::Acknowledged {
+            items.push(view);
+            continue;
+        }
+        if !loaded.contains_key(&row.topic) {
+            loaded.insert(row.topic.clone(), Loaded::of_topic(&state.warehouse, &row.topic).await?);
+        }
+        let is_visible =
+            loaded.get(&row.topic).is_some_and(|loaded| loaded.has(&row.offsets, row.updated_at));
+        items.push(view.seen(is_visible.then_some(Seen::default())));
+    }
+    let next = next_cursor.map(|cursor| format!("/uploads?limit={limit}&cursor={cursor}"));
+    Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
+}
+
+/// Answers how an upload is.
+pub async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<UploadView>, Problem> {
+    parameters.finish("none")?;
+    let row = find(&state, &id).await?;
+    let seen = look_once(&state, &row).await?;
+    Ok(Json(UploadView::of(&row, state.uploader.columns()).seen(seen)))
+}
+
+/// Returns an upload by the id in a path.
+pub async fn find(state: &AppState, id: &str) -> Result<LedgerRow, Problem> {
+    let no_such_upload =
+        || Problem::new(StatusCode::NOT_FOUND, "no_such_upload", "there is no upload with this id");
+    let id = Uuid::try_parse(id).map_err(|_| no_such_upload())?;
+    state.uploader.ledger.get(id).await?.ok_or_else(no_such_upload)
+}
+
+async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {
+    if row.state != LedgerState::Acknowledged {
+        return Ok(None);
+    }
+    let loaded = Loaded::of_topic(&state.warehouse, &row.topic).await?;
+    look(&state.warehouse, row, &loaded).await
+}
+
+/// Waits until an acknowledged upload is visible, within bounds; says what became of its rows if it is.
+pub async fn wait_until_visible(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {
+    let started = Instant::now();
+    loop {
+        let seen = look_once(state, row).await?;
+        if seen.is_some() || started.elapsed() >= state.visible_timeout {
+            return Ok(seen);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}

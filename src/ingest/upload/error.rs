@@ -1,0 +1,142 @@
+//! Why an upload ends without a receipt.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::ingest::FileError;
+use crate::ingest::body::BodyError;
+use crate::ingest::rows::Reject;
+use crate::warehouse::client::WarehouseError;
+use crate::warehouse::uploads::LedgerRow;
+
+/// What was wrong.
+#[derive(Debug, Error)]
+pub enum UploadError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("line {}: {}{}", .0.line, column(.0), .0.reason)]
+    Rejected(Box<Reject>),
+    #[error("more than {limit} of its rows are rejected")]
+    TooManyRejects { limit: String },
+    #[error("the file has more than {limit} rows")]
+    TooManyRows { limit: u64 },
+    #[error("{reason}")]
+    BrokenOff { reason: String },
+    #[error("the file comes with {found} bytes a second, of which {least} are the least")]
+    TooSlow { found: u64, least: u64 },
+    #[error("the file is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("{limit} uploads are under way: try again when one has ended")]
+    TooMany { limit: usize },
+    #[error("the broker does not take the rows")]
+    Broker { reason: String },
+    #[error("the schema registry does not answer")]
+    Registry { reason: String },
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error("the upload could not be worked on")]
+    Internal(String),
+}
+
+impl UploadError {
+    /// Stable: what the API and the ledger call it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.code(),
+            Self::Rejected(_) => "row_rejected",
+            Self::TooManyRejects { .. } => "too_many_rejects",
+            Self::TooManyRows { .. } => "too_many_rows",
+            Self::BrokenOff { .. } => "broken_off",
+            Self::TooSlow { .. } => "too_slow",
+            Self::TooLarge { .. } => "file_too_large",
+            Self::TooMany { .. } => "too_many_uploads",
+            Self::Broker { .. } => "broker_unavailable",
+            Self::Registry { .. } => "registry_unavailable",
+            Self::Warehouse(_) => "clickhouse_unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
+fn column(reject: &Reject) -> String {
+    if reject.column.is_empty() { String::new() } else { format!("column {}: ", reject.column) }
+}
+
+impl From<BodyError> for UploadError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::TooLarge { limit },
+            BodyError::BrokenOff { reason, .. } => Self::BrokenOff { reason },
+            BodyError::TooSlow { found, least } => Self::TooSlow { found, least },
+        }
+    }
+}
+
+/// How far a file had come when it was given up.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub bytes: u64,
+    pub rows: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    /// Of the accepted rows, those that the broker has.
+    pub acknowledged: u64,
+    pub rejects_by_code: BTreeMap<String, u64>,
+    /// The first of them.
+    pub rejects: Vec<Reject>,
+}
+
+impl Progress {
+    /// How far an upload has come by the ledger; `rejects`: the first of them.
+    pub fn of(row: LedgerRow, rejects: Vec<Reject>) -> Self {
+        Self {
+            bytes: row.bytes,
+            rows: row.rows,
+            accepted: row.accepted,
+            rejected: row.rejected,
+            acknowledged: row.acknowledged,
+            rejects_by_code: row.rejects_by_code,
+            rejects,
+        }
+    }
+}
+
+/// An upload that ended without a receipt. What was produced before stays; sending the file again is always safe.
+#[derive(Debug)]
+pub struct UploadFailure {
+    /// None where it had not begun.
+    pub upload_id: Option<Uuid>,
+    pub error: UploadError,
+    pub progress: Box<Progress>,
+}
+
+impl UploadFailure {
+    /// One that had not begun.
+    pub fn early(error: impl Into<UploadError>, bytes: u64) -> Self {
+        Self {
+            upload_id: None,
+            error: error.into(),
+            progress: Box::new(Progress { bytes, ..Progress::default() }),
+        }
+    }
+}
+
+impl fmt::Display for UploadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Progress { bytes, rows, .. } = *self.progress;
+        match &self.error {
+            UploadError::BrokenOff { reason } => {
+                write!(f, "the file broke off after {bytes} bytes and {rows} rows: {reason}")
+            }
+            UploadError::TooManyRejects { limit } => {
+                write!(f, "more than {limit} of its rows are rejected, after {rows} rows")
+            }
+            error => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for UploadFailure {}

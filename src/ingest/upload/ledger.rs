@@ -1,0 +1,233 @@
+//! The ledger of uploads as this server keeps it: what has changed is told to ClickHouse in the background, so that an upload
+//! neither waits for it nor fails without it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::uploads::{self, LedgerRow, LedgerState, Selection};
+
+/// Between attempts to tell ClickHouse.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Ended uploads that wait for ClickHouse; of more, the oldest are forgotten.
+const MAX_WAITING: usize = 10_000;
+
+/// Uploads that ClickHouse is told of at once.
+const MAX_BATCH: usize = 500;
+
+/// Uploads that were under way when the server ended, failed at once at the next start.
+const MAX_LEFT_OVER: u64 = 10_000;
+
+/// Uploads whose first bytes are the same that are looked at.
+const MAX_CANDIDATES: u64 = 100;
+
+/// The uploads of one server.
+#[derive(Debug)]
+pub struct Ledger {
+    warehouse: Warehouse,
+    owner: Uuid,
+    /// Uploads from before this one are those of earlier processes.
+    first: Uuid,
+    /// Those under way, and those that ClickHouse does not know as they are.
+    kept: Mutex<BTreeMap<Uuid, Kept>>,
+    changed: Notify,
+    /// Grows each time that ClickHouse was told.
+    told: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    row: LedgerRow,
+    is_told: bool,
+}
+
+impl Ledger {
+    /// `owner`: who this server is, from one start to the next. ClickHouse is told nothing until [`Ledger::run`].
+    pub fn new(warehouse: Warehouse, owner: Uuid) -> Self {
+        Self {
+            warehouse,
+            owner,
+            first: Uuid::now_v7(),
+            kept: Mutex::default(),
+            changed: Notify::new(),
+            told: watch::Sender::new(0),
+        }
+    }
+
+    /// Notes an upload as it is now.
+    pub fn note(&self, row: &mut LedgerRow) {
+        row.version += 1;
+        row.owner = self.owner;
+        row.updated_at = chrono::Utc::now().timestamp_millis();
+        let mut kept = self.kept();
+        kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        if kept.len() > MAX_WAITING {
+            let ended = kept.iter().find(|(_, kept)| kept.row.state != LedgerState::Receiving);
+            if let Some(id) = ended.map(|(id, _)| *id) {
+                kept.remove(&id);
+                tracing::warn!(upload = %id, "ClickHouse is away for too long: this upload is not in its ledger");
+            }
+        }
+        drop(kept);
+        self.changed.notify_one();
+    }
+
+    /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does.
+    pub async fn is_told(&self, id: Uuid, patience: Duration) -> bool {
+        let mut told = self.told.subscribe();
+        let all = async {
+            while self.kept().get(&id).is_some_and(|kept| !kept.is_told) {
+                if told.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(patience, all).await.is_ok()
+    }
+
+    /// Returns an upload, whoever's it is.
+    ///
+    /// # Errors
+    /// ClickHouse is asked, and does not answer.
+    pub async fn get(&self, id: Uuid) -> Result<Option<LedgerRow>, WarehouseError> {
+        if let Some(kept) = self.kept().get(&id) {
+            return Ok(Some(kept.row.clone()));
+        }
+        let selection = Selection { upload_id: Some(id), ..Selection::default() };
+        Ok(uploads::select(&self.warehouse, &selection, 1).await?.pop())
+    }
+
+    /// Returns uploads that began before another one, or the last ones, newest first.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn page(&self, before: Option<Uuid>, limit: usize) -> Result<Vec<LedgerRow>, WarehouseError> {
+        let selection = Selection { before, ..Selection::default() };
+        let stored = uploads::select(&self.warehouse, &selection, limit as u64).await?;
+        let mut page: BTreeMap<Uuid, LedgerRow> =
+            stored.into_iter().map(|row| (row.upload_id, row)).collect();
+        for (id, kept) in self.kept().iter() {
+            if before.is_none_or(|before| *id < before) {
+                page.insert(*id, kept.row.clone());
+            }
+        }
+        Ok(page.into_values().rev().take(limit).collect())
+    }
+
+    /// Returns the acknowledged uploads whose first bytes have this digest, the first of them first.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn with_head(&self, head_sha256: &str) -> Result<Vec<LedgerRow>, WarehouseError> {
+        let selection = Selection {
+            head_sha256: Some(head_sha256),
+            state: Some(LedgerState::Acknowledged),
+            ..Selection::default()
+        };
+        let mut found = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
+        found.extend(
+            self.kept()
+                .values()
+                .map(|kept| kept.row.clone())
+                .filter(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged),
+        );
+        found.retain(|row| row.replay_of.is_none());
+        found.sort_by_key(|row| row.upload_id);
+        Ok(found)
+    }
+
+    /// How many uploads are under way.
+    pub fn under_way(&self) -> usize {
+        self.kept().values().filter(|kept| kept.row.state == LedgerState::Receiving).count()
+    }
+
+    /// Tells ClickHouse what changes until `stop`, and then what is left, once.
+    pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            stop.run_until_cancelled(self.keep_telling()).await;
+            if let Err(error) = self.tell().await {
+                tracing::warn!(%error, "the last uploads are not in ClickHouse's ledger");
+            }
+        })
+    }
+
+    async fn keep_telling(&self) {
+        let mut is_recovered = false;
+        loop {
+            let attempt = async {
+                if !is_recovered {
+                    self.fail_left_over().await?;
+                    is_recovered = true;
+                }
+                self.tell().await
+            };
+            match attempt.await {
+                Ok(()) => self.changed.notified().await,
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger of uploads waits for ClickHouse");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Notes that the uploads failed which were under way when an earlier process of this server ended.
+    async fn fail_left_over(&self) -> Result<(), WarehouseError> {
+        let selection = Selection {
+            before: Some(self.first),
+            owner: Some(self.owner),
+            state: Some(LedgerState::Receiving),
+            ..Selection::default()
+        };
+        for mut row in uploads::select(&self.warehouse, &selection, MAX_LEFT_OVER).await? {
+            row.state = LedgerState::Failed;
+            "server_stopped".clone_into(&mut row.failure_code);
+            "the server was stopped".clone_into(&mut row.reason);
+            self.note(&mut row);
+        }
+        Ok(())
+    }
+
+    async fn tell(&self) -> Result<(), WarehouseError> {
+        loop {
+            let news: Vec<LedgerRow> = self
+                .kept()
+                .values()
+                .filter(|kept| !kept.is_told)
+                .take(MAX_BATCH)
+                .map(|kept| kept.row.clone())
+                .collect();
+            if news.is_empty() {
+                return Ok(());
+            }
+            uploads::write(&self.warehouse, &news).await?;
+            self.have_told(&news);
+        }
+    }
+
+    fn have_told(&self, news: &[LedgerRow]) {
+        let mut kept = self.kept();
+        for told in news {
+            if let Some(entry) = kept.get_mut(&told.upload_id).filter(|kept| kept.row.version == told.version)
+            {
+                entry.is_told = true;
+                if told.state != LedgerState::Receiving {
+                    kept.remove(&told.upload_id);
+                }
+            }
+        }
+        drop(kept);
+        self.told.send_modify(|times| *times += 1);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Uuid, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether broker and registry are there, asked before an upload begins: one that can come to nothing fails at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::Producer as _;
+
+use super::UploadError;
+use super::producers::Producers;
+use crate::registry::Registry;
+
+/// How long each may take to answer: a broker that is just being started again is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer of the registry counts: nobody writes a row to it.
+const REGISTRY_MEMORY: Duration = Duration::from_secs(5);
+
+/// Asks broker and registry.
+#[derive(Debug)]
+pub struct Probe {
+    producers: Arc<Producers>,
+    registry: Registry,
+    topic: String,
+    registry_answered: Mutex<Option<Instant>>,
+}
+
+impl Probe {
+    pub fn new(producers: Arc<Producers>, registry: Registry, topic: String) -> Self {
+        Self { producers, registry, topic, registry_answered: Mutex::new(None) }
+    }
+
+    /// # Errors
+    /// One of the two does not answer.
+    pub async fn check(&self) -> Result<(), UploadError> {
+        let (broker, registry) = tokio::join!(self.check_broker(), self.check_registry());
+        broker.and(registry)
+    }
+
+    async fn check_broker(&self) -> Result<(), UploadError> {
+        let (producers, topic) = (self.producers.clone(), self.topic.clone());
+        let asking = tokio::task::spawn_blocking(move || {
+            let producer = producers.take()?;
+            let answer = producer.client().fetch_metadata(Some(&topic), PATIENCE).map(drop);
+            producers.give_back(producer);
+            answer
+        });
+        let answer = asking.await.map_err(|error| UploadError::Internal(error.to_string()))?;
+        answer.map_err(|error| UploadError::Broker { reason: error.to_string() })
+    }
+
+    async fn check_registry(&self) -> Result<(), UploadError> {
+        let answered = *self.answered();
+        if answered.is_some_and(|at| at.elapsed() < REGISTRY_MEMORY) {
+            return Ok(());
+        }
+        match tokio::time::timeout(PATIENCE, self.registry.ping()).await {
+            Ok(Ok(())) => {
+                *self.answered() = Some(Instant::now());
+                Ok(())
+            }
+            Ok(Err(error)) => Err(UploadError::Registry { reason: error.to_string() }),
+            Err(_) => Err(UploadError::Registry { reason: "no answer in time".to_owned() }),
+        }
+    }
+
+    fn answered(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.registry_answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

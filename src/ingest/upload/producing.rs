@@ -1,0 +1,147 @@
+//! Rows to the broker: valid ones to the topic, the others to the dead-letter topic.
+
+use std::sync::Arc;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
+use uuid::Uuid;
+
+use super::deliveries::Deliveries;
+use super::producers::Producer;
+use super::{Destination, UploadError};
+use crate::domain::value::Value;
+use crate::ingest::avro;
+use crate::ingest::rows::{Reject, Row};
+use crate::warehouse::uploads::Offsets;
+
+/// Produces the rows of one upload.
+pub struct Producing {
+    destination: Destination,
+    upload_id: String,
+    producer: Producer,
+    rounds: Arc<Deliveries>,
+    dead_letters: Arc<Deliveries>,
+    /// Records given to librdkafka.
+    sent: (u64, u64),
+    /// Reused from row to row.
+    key: String,
+    message: Vec<u8>,
+}
+
+impl Producing {
+    /// `producer`: one with an empty queue.
+    pub fn new(destination: Destination, upload_id: Uuid, producer: Producer) -> Self {
+        Self {
+            destination,
+            upload_id: upload_id.to_string(),
+            producer,
+            rounds: Arc::default(),
+            dead_letters: Arc::default(),
+            sent: (0, 0),
+            key: String::new(),
+            message: Vec::new(),
+        }
+    }
+
+    /// Gives the producer back: with an empty queue, once [`Producing::finish`] has returned.
+    pub fn into_producer(self) -> Producer {
+        self.producer
+    }
+
+    /// Rows that the broker has.
+    pub fn acknowledged(&self) -> u64 {
+        self.rounds.acknowledged()
+    }
+
+    /// First and last offset by partition, of the topic and of the dead letters.
+    pub fn offsets(&self) -> (Offsets, Offsets) {
+        (self.rounds.offsets(), self.dead_letters.offsets())
+    }
+
+    /// Produces a valid row.
+    ///
+    /// # Errors
+    /// The broker does not take it.
+    pub fn accept(&mut self, row: Row<'_>) -> Result<(), UploadError> {
+        use std::fmt::Write;
+        self.key.clear();
+        if let Some(Value::Long(id)) = row.values.get(self.destination.key) {
+            // Writing to a String cannot fail.
+            let _ = write!(self.key, "{id}");
+        }
+        self.message.clear();
+        let Destination { columns, schema_id, topic, .. } = &self.destination;
+        avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
+        let record =
+            BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
+        send(&self.producer, record, &self.rounds)?;
+        self.sent.0 += 1;
+        Ok(())
+    }
+
+    /// Produces a dead letter; `raw` is the whole line.
+    ///
+    /// # Errors
+    /// The broker does not take it.
+    pub fn reject(&mut self, reject: &Reject, raw: &str) -> Result<(), UploadError> {
+        let (line, byte_offset) = (reject.line.to_string(), reject.byte_offset.to_string());
+        let headers = [
+            ("upload_id", self.upload_id.as_str()),
+            ("line", &line),
+            ("byte_offset", &byte_offset),
+            ("column", &reject.column),
+            ("code", reject.code),
+            ("reason", &reject.reason),
+        ];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let record =
+            BaseRecord::with_opaque_to(&self.destination.dead_letter_topic, self.dead_letters.clone())
+                .key(&self.upload_id)
+                .payload(raw)
+                .headers(headers);
+        send(&self.producer, record, &self.dead_letters)?;
+        self.sent.1 += 1;
+        Ok(())
+    }
+
+    /// Waits until the broker has every record, or has not taken one in time.
+    ///
+    /// # Errors
+    /// It has not taken one.
+    pub fn finish(&self) -> Result<(), UploadError> {
+        self.rounds.wait_for(self.sent.0);
+        self.dead_letters.wait_for(self.sent.1);
+        match self.rounds.error().or(self.dead_letters.error()) {
+            Some(reason) => Err(UploadError::Broker { reason }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
+fn send<K, P>(
+    producer: &Producer,
+    mut record: BaseRecord<'_, K, P, Arc<Deliveries>>,
+    deliveries: &Deliveries,
+) -> Result<(), UploadError>
+where
+    K: rdkafka::message::ToBytes + ?Sized,
+    P: rdkafka::message::ToBytes + ?Sized,
+{
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                if let Some(reason) = deliveries.error() {
+                    return Err(UploadError::Broker { reason });
+                }
+                deliveries.wait_for_room();
+                record = refused;
+            }
+            Err((error, _)) => return Err(UploadError::Broker { reason: error.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Rejected lines once more: each validated anew, by itself, with the rules of today; what is valid now is produced as an
+//! upload of its own.
+//!
+//! A round keeps the line that it had in its file. Lines are marked as done after the broker has their rows: a replay that is
+//! broken off is done again, and what it had produced is counted once all the same.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use roaring::RoaringTreemap;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::corrected::CorrectedReader;
+use super::error::{Progress, UploadError, UploadFailure};
+use super::feed::Source;
+use super::job::Finished;
+use super::one_line::{Checked, LineReader};
+use super::producers::Producer;
+use super::producing::Producing;
+use super::record::Record;
+use super::tally::Tally;
+use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
+use crate::domain::columns::Source as ColumnSource;
+use crate::domain::value::Value;
+use crate::ingest::body::BodyLimits;
+use crate::ingest::rows::{Reject, Row};
+use crate::warehouse::client::Warehouse;
+use crate::warehouse::rejects::{self, Rejected};
+use crate::warehouse::uploads::LedgerRow;
+
+/// What came of a replay.
+#[derive(Debug)]
+pub struct Replayed {
+    pub finished: Finished,
+    /// Lines that are no longer open.
+    pub lines: u64,
+}
+
+/// What came of the lines, with those that the broker has.
+type Ended = Result<(Finished, Vec<u64>), UploadFailure>;
+
+/// What the feeder hands over.
+enum Piece {
+    /// A rejected line of the upload.
+    Line {
+        line: u64,
+        raw: String,
+    },
+    /// Bytes of a file of corrected lines.
+    Bytes(Bytes),
+    End {
+        sha256: String,
+    },
+    Broken(UploadError),
+}
+
+impl Uploader {
+    /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it, which say in a column
+    /// `reject_line` which rejects they are. `code`: only rejects with this one.
+    ///
+    /// # Errors
+    /// See [`UploadError`].
+    pub async fn replay<S, E>(
+        &self,
+        warehouse: &Warehouse,
+        upload: &LedgerRow,
+        code: Option<&str>,
+        body: Option<S>,
+    ) -> Result<Replayed, UploadFailure>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+        E: std::fmt::Display,
+    {
+        let early = |error: UploadError| UploadFailure::early(error, 0);
+        let place = self.place()?;
+        self.probe.check().await.map_err(early)?;
+        let open = match &body {
+            Some(_) => rejects::open_lines(warehouse, upload.upload_id, code).await,
+            None => Ok(Vec::new()),
+        };
+        let open = open.map_err(|error| early(error.into()))?.into_iter().collect();
+        let replay_id = Uuid::now_v7();
+        let job = self.replay_job(replay_id, upload, open).map_err(early)?;
+        let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
+        let producers = self.producers.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let (outcome, producer) = job.run(receiver);
+            if let Some(producer) = producer {
+                producers.give_back(producer);
+            }
+            drop(place);
+            outcome
+        });
+        match body {
+            Some(body) => feed_file(Source::new(body, BodyLimits::of(&self.limits)), &pieces).await,
+            None => {
+                let rejected = Rejected { upload_id: upload.upload_id, code, replayed: false };
+                feed_lines(warehouse, &rejected, &pieces).await;
+            }
+        }
+        drop(pieces);
+        let (finished, lines) =
+            job.await.unwrap_or_else(|error| Err(early(UploadError::Internal(error.to_string()))))?;
+        let marked = rejects::mark_replayed(warehouse, upload.upload_id, replay_id, &lines).await;
+        marked.map_err(|error| early(error.into()))?;
+        self.ledger.is_told(replay_id, LEDGER_PATIENCE).await;
+        Ok(Replayed { finished, lines: lines.len() as u64 })
+    }
+
+    fn replay_job(
+        &self,
+        replay_id: Uuid,
+        upload: &LedgerRow,
+        open: RoaringTreemap,
+    ) -> Result<ReplayJob, UploadError> {
+        let columns = self.destination.columns.clone();
+        let row = LedgerRow {
+            upload_id: replay_id,
+            replay_of: Some(upload.upload_id),
+            file_name: upload.file_name.clone(),
+            encoding: upload.encoding.clone(),
+            delimiter: upload.delimiter.clone(),
+            header: upload.header.clone(),
+            schema_id: self.destination.schema_id,
+            topic: self.destination.topic.clone(),
+            ..LedgerRow::default()
+        };
+        let mut limits = self.row_limits(&UploadOptions::default());
+        // They are open rejects already.
+        limits.rejects = u64::MAX;
+        Ok(ReplayJob {
+            line_column: columns.iter().position(|column| column.source == ColumnSource::Line),
+            reader: LineReader::new(columns.clone(), &upload.header, self.limits.max_line_bytes, replay_id),
+            corrected: CorrectedReader::new(columns, self.limits.max_line_bytes),
+            open,
+            tally: Tally::new(limits),
+            output: self.producing(replay_id)?,
+            record: Record::begin(row, Some(self.ledger.clone()), Instant::now()),
+            bytes: 0,
+            done: Vec::new(),
+        })
+    }
+}
+
+/// The thread that works on a replay.
+struct ReplayJob {
+    reader: LineReader,
+    corrected: CorrectedReader,
+    /// Which lines a corrected one may be.
+    open: RoaringTreemap,
+    /// Index of the column that holds a row's line.
+    line_column: Option<usize>,
+    tally: Tally,
+    output: Producing,
+    record: Record,
+    bytes: u64,
+    /// Lines that were produced.
+    done: Vec<u64>,
+}
+
+impl ReplayJob {
+    /// Works until the lines end, and waits for all acknowledgements. Returns the lines that the broker has. Blocks.
+    fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Ended, Option<Producer>) {
+        let read = self.read(&mut pieces);
+        drop(pieces);
+        let takes_rows = !matches!(read, Err(UploadError::Broker { .. }));
+        let delivered = if takes_rows { self.output.finish() } else { Ok(()) };
+        let is_empty = takes_rows && delivered.is_ok();
+        let ended = read.and_then(|sha256| delivered.map(|()| sha256));
+        self.record.end(ended.as_ref().map(Clone::clone), &self.tally, Some(&self.output));
+        let row = self.record.row;
+        let outcome = match ended {
+            Ok(_) => Ok((Finished { row, rejects: self.tally.shown }, self.done)),
+            Err(error) => {
+                let upload_id = Some(row.upload_id);
+                Err(UploadFailure {
+                    upload_id,
+                    error,
+                    progress: Box::new(Progress::of(row, self.tally.shown)),
+                })
+            }
+        };
+        (outcome, is_empty.then(|| self.output.into_producer()))
+    }
+
+    /// Returns the digest of a file of corrected lines.
+    fn read(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> Result<String, UploadError> {
+        while let Some(piece) = pieces.blocking_recv() {
+            match piece {
+                Piece::Line { line, raw } => {
+                    self.bytes += raw.len() as u64;
+                    self.take(Some(line), line, &raw)?;
+                }
+                Piece::Bytes(bytes) => {
+                    self.bytes += bytes.len() as u64;
+                    self.corrected.push(&bytes);
+                    self.take_corrected(false)?;
+                }
+                Piece::End { sha256 } => {
+                    if !sha256.is_empty() {
+                        self.take_corrected(true)?;
+                    }
+                    return Ok(sha256);
+                }
+                Piece::Broken(error) => return Err(error),
+            }
+            self.record.see(self.bytes, &self.tally, Some(&self.output));
+        }
+        Err(UploadError::BrokenOff { reason: "the sender went away".to_owned() })
+    }
+
+    fn take_corrected(&mut self, last: bool) -> Result<(), UploadError> {
+        while let Some(corrected) = self.corrected.next(last)? {
+            if let Some(header) = corrected.header {
+                self.reader.set_header(&header);
+                self.record.row.header = header;
+                continue;
+            }
+            let open = corrected.reject_line.filter(|line| self.open.contains(*line));
+            self.take(open, corrected.line, &corrected.raw)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a line; `reject_line`: which open reject it is; `shown_line`: its number where it is read now.
+    fn take(&mut self, reject_line: Option<u64>, shown_line: u64, raw: &str) -> Result<(), UploadError> {
+        self.tally.check_rows()?;
+        let Some(line) = reject_line else {
+            return self.tally.reject(no_open_reject(shown_line, raw));
+        };
+        match self.reader.read(raw)? {
+            Checked::Valid { mut values, buffer } => {
+                if let Some(at) = self.line_column
+                    && let Some(value) = values.get_mut(at)
+                {
+                    *value = Value::Long(line.cast_signed());
+                }
+                self.output.accept(Row { line, values: &values, buffer: &buffer })?;
+                self.open.remove(line);
+                self.done.push(line);
+                self.tally.accept()
+            }
+            Checked::Rejected(mut reject) => {
+                reject.line = shown_line;
+                reject.byte_offset = 0;
+                self.tally.reject(*reject)
+            }
+        }
+    }
+}
+
+fn no_open_reject(line: u64, raw: &str) -> Reject {
+    Reject {
+        line,
+        byte_offset: 0,
+        column: "reject_line".to_owned(),
+        code: "no_open_reject",
+        reason: "this is not the line of a reject of this upload that is still open".to_owned(),
+        value: raw.chars().take(200).collect(),
+    }
+}
+
+async fn feed_lines(warehouse: &Warehouse, rejected: &Rejected<'_>, pieces: &mpsc::Sender<Piece>) {
+    let mut cursor = match rejects::fetch(warehouse, rejected, u64::MAX) {
+        Ok(cursor) => cursor,
+        // The thread has ended if it does not take this.
+        Err(error) => return drop(pieces.send(Piece::Broken(error.into())).await),
+    };
+    loop {
+        let (piece, is_last) = match cursor.next().await {
+            Ok(Some(row)) => (Piece::Line { line: row.line, raw: row.raw }, false),
+            Ok(None) => (Piece::End { sha256: String::new() }, true),
+            Err(error) => (Piece::Broken(UploadError::Warehouse(error.into())), true),
+        };
+        if pieces.send(piece).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn feed_file<S, E>(mut source: Source<S>, pieces: &mpsc::Sender<Piece>)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    E: std::fmt::Display,
+{
+    loop {
+        let (piece, is_last) = match source.next().await {
+            Ok(Some(bytes)) => (Piece::Bytes(bytes), false),
+            Ok(None) => (Piece::End { sha256: source.sha256() }, true),
+            Err(error) => (Piece::Broken(error), true),
+        };
+        if pieces.send(piece).await.is_err() || is_last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Uploads as the API sees them: the ledger, rejects and what becomes of them, limits, a broker that goes away.
+
+mod ledger;
+mod limits;
+mod rejects;
+
+use reqwest::Body;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::harness::server::{Answer, Server};
+
+/// An upload that is sent in pieces, as a test has them.
+struct Sending {
+    pieces: mpsc::UnboundedSender<Vec<u8>>,
+    answer: tokio::task::JoinHandle<Answer>,
+}
+
+impl Sending {
+    /// Begins an upload. It ends when this is finished, breaks off when it is dropped.
+    fn start(server: &Server, query: &str) -> Self {
+        let (pieces, mut receiver) = mpsc::unbounded_channel::<Vec<u8>>();
+        let stream = futures_util::stream::poll_fn(move |context| {
+            receiver.poll_recv(context).map(|piece| piece.map(Ok::<_, std::io::Error>))
+        });
+        let url = server.url(&format!("/uploadcsv?{query}"));
+        let http = crate::harness::server::Http::new();
+        let answer = tokio::spawn(async move {
+            http.try_send(|http| http.post(url).body(Body::wrap_stream(stream))).await.expect("an answer")
+        });
+        Self { pieces, answer }
+    }
+
+    fn send(&self, text: &str) {
+        self.pieces.send(text.as_bytes().to_vec()).expect("the upload is still under way");
+    }
+
+    async fn finish(self) -> Answer {
+        drop(self.pieces);
+        self.answer.await.expect("the task that sends")
+    }
+}
+
+/// Opens a connection, and sends the head of an upload of so many bytes.
+async fn open_upload(server: &Server, bytes: usize) -> TcpStream {
+    let host = server.addresses.api.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let head = format!("POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("{member} of {value:#}"))
+}
+
+fn number(value: &Value, member: &str) -> u64 {
+    value[member].as_u64().unwrap_or_else(|| panic!("{member} of {value:#}"))
+}
+
+/// Asserts that a receipt adds up.
+fn assert_sums(upload: &Value) {
+    assert_eq!(number(upload, "rows"), number(upload, "accepted") + number(upload, "rejected"), "{upload:#}");
+    if upload["state"] == "visible" {
+        let counted = ["new", "duplicate", "conflict"].map(|member| number(upload, member));
+        assert_eq!(counted.iter().sum::<u64>(), number(upload, "accepted"), "{upload:#}");
+    }
+}
