@@ -196,7 +196,9 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
     match error {
         FileError::NotText { .. } => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_text", detail),
         FileError::Empty { .. } => Problem::new(unprocessable, "empty_file", detail),
-        FileError::NotCsv { .. } => Problem::new(unprocessable, "not_csv", detail).with("line", 1),
+        FileError::NotCsv { .. } => Problem::new(StatusCode::BAD_REQUEST, "not_csv", detail),
+        FileError::NotDecodable { .. } => Problem::new(StatusCode::BAD_REQUEST, "not_decodable", detail),
+        FileError::TooManyColumns { .. } => Problem::new(unprocessable, "too_many_columns", detail),
         FileError::MissingColumns { missing, found } => {
             Problem::new(unprocessable, "missing_columns", detail)
                 .with("missing", missing.clone())
