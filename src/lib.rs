@@ -21,6 +21,7 @@ pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;
+pub mod memory;
 pub mod owner;
 pub mod reconcile;
 pub mod registry;
