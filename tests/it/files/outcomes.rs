@@ -109,6 +109,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A frame that asks its reader for more memory than any file needs.
+fn wide_window(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
@@ -433,6 +441,7 @@ async fn compressed(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<Str
         ("broken gzip", "gzip", broken, 400, "broken_off"),
         ("no gzip at all", "gzip", csv.clone().into_bytes(), 400, "broken_off"),
         ("truncated zstd", "zstd", frame[..frame.len() / 2].to_vec(), 400, "broken_off"),
+        ("zstd with a window of 128 MiB", "zstd", wide_window(csv.as_bytes()), 400, "broken_off"),
         ("no zstd at all", "zstd", csv.clone().into_bytes(), 400, "broken_off"),
         ("a bomb of one line", "gzip", bomb, 400, "line_too_long"),
         ("a bomb of rows", "gzip", rows, 413, "file_too_large"),
