@@ -17,7 +17,7 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 
 /// What is read of a body that is refused, so that its sender gets to see why instead of a broken connection.
-const DRAIN_BYTES: usize = 64 << 20;
+const DRAIN_BYTES: usize = 1 << 30;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a piece that comes out of a decompressor.
