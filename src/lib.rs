@@ -11,7 +11,7 @@
 //! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
 //! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
-//! - [`settings`], [`telemetry`], [`owner`]: options, logs, and who a server is from one start to the next.
+//! - [`settings`], [`telemetry`], [`metrics`], [`owner`]: options, logs, what is counted, and who a server is from one start to the next.
 
 pub mod commands;
 pub mod domain;
@@ -21,6 +21,7 @@ pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;
+pub mod metrics;
 pub mod owner;
 pub mod reconcile;
 pub mod registry;

@@ -1,9 +1,11 @@
 //! The subcommands: one file each, all wiring in them.
 
 mod demo;
+mod dlq;
 mod embedded;
 mod generate;
 mod parts;
+mod schema;
 mod serve;
 mod services;
 
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
             Command::Serve(options) => serve::run(*options, &log).await,
             Command::Demo(options) => demo::run(options, &log).await,
             Command::Embedded(command) => embedded::run(command).await,
+            Command::Dlq(command) => dlq::run(command).await,
             Command::Generate(options) => generate::run(&options),
         }
     });

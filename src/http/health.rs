@@ -122,5 +122,6 @@ pub async fn readyz(State(state): State<AppState>) -> Response {
     super::problem::Problem::new(status, "not_ready", "not every part is ready")
         .with("ready", false)
         .with("parts", serde_json::to_value(parts).unwrap_or_default())
+        .expected()
         .into_response()
 }

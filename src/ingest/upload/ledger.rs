@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::uploads::{self, LedgerRow, LedgerState, Selection};
 
@@ -33,6 +34,7 @@ const MAX_CANDIDATES: u64 = 100;
 pub struct Ledger {
     warehouse: Warehouse,
     owner: Uuid,
+    metrics: Metrics,
     /// Uploads from before this one are those of earlier processes.
     first: Uuid,
     /// Those under way, and those that ClickHouse does not know as they are.
@@ -50,10 +52,11 @@ struct Kept {
 
 impl Ledger {
     /// `owner`: who this server is, from one start to the next. ClickHouse is told nothing until [`Ledger::run`].
-    pub fn new(warehouse: Warehouse, owner: Uuid) -> Self {
+    pub fn new(warehouse: Warehouse, owner: Uuid, metrics: Metrics) -> Self {
         Self {
             warehouse,
             owner,
+            metrics,
             first: Uuid::now_v7(),
             kept: Mutex::default(),
             changed: Notify::new(),
@@ -67,7 +70,11 @@ impl Ledger {
         row.owner = self.owner;
         row.updated_at = chrono::Utc::now().timestamp_millis();
         let mut kept = self.kept();
-        kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        let before = kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        // What an earlier process has done, it has counted.
+        if row.upload_id > self.first {
+            self.metrics.see_upload(before.map(|kept| kept.row).as_ref(), row);
+        }
         if kept.len() > MAX_WAITING {
             let ended = kept.iter().find(|(_, kept)| kept.row.state != LedgerState::Receiving);
             if let Some(id) = ended.map(|(id, _)| *id) {
@@ -141,6 +148,11 @@ impl Ledger {
         found.retain(|row| row.replay_of.is_none());
         found.sort_by_key(|row| row.upload_id);
         Ok(found)
+    }
+
+    /// What is counted of uploads.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// How many uploads are under way.
