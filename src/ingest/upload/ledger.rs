@@ -17,6 +17,9 @@ use crate::warehouse::uploads::{self, LedgerRow, LedgerState, Selection};
 /// Between attempts to tell ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// Between two times that ClickHouse is told of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Ended uploads that wait for ClickHouse; of more, the oldest are forgotten.
 const MAX_WAITING: usize = 10_000;
 
@@ -64,7 +67,7 @@ impl Ledger {
         }
     }
 
-    /// Notes an upload as it is now.
+    /// Notes an upload as it is now. ClickHouse is told at once when it begins or ends, and of its progress every second.
     pub fn note(&self, row: &mut LedgerRow) {
         row.version += 1;
         row.owner = self.owner;
@@ -83,7 +86,9 @@ impl Ledger {
             }
         }
         drop(kept);
-        self.changed.notify_one();
+        if row.version == 1 || row.state != LedgerState::Receiving {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does.
@@ -181,7 +186,8 @@ impl Ledger {
                 self.tell().await
             };
             match attempt.await {
-                Ok(()) => self.changed.notified().await,
+                // Past that time there may be progress.
+                Ok(()) => drop(tokio::time::timeout(PROGRESS_INTERVAL, self.changed.notified()).await),
                 Err(error) => {
                     tracing::warn!(%error, "the ledger of uploads waits for ClickHouse");
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -7,8 +7,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::files::csv;
+use crate::harness::process::{processes, until};
 use crate::harness::repository;
 use crate::harness::server::{Server, refusal};
+
+/// Kills a server, and waits until its parts have ended too.
+async fn kill(server: &mut Server) {
+    server.kill();
+    until("its parts have ended", async || processes(&server.data_dir()).is_empty().then_some(())).await;
+}
 
 /// Writes the built-in schema with its fields changed.
 fn schema(path: &Path, change: impl FnOnce(&mut Vec<Value>)) -> String {
@@ -26,7 +33,7 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
     let wider = schema(&directory.path().join("wider.avsc"), |fields| fields.push(channel));
     let mut server = Server::start(&[]).await;
     server.upload(csv(0..10), "").await.ok();
-    server.kill();
+    kill(&mut server).await;
     let refused = refusal(&server.data_dir(), &["--schema", &wider]).await;
     refused.assert(1, "ALTER TABLE game_data.game_rounds ADD COLUMN channel Nullable(String)");
     assert!(refused.stderr.contains("ALTER TABLE game_data.conflicts"), "{}", refused.stderr);
@@ -74,7 +81,7 @@ async fn a_schema_that_cannot_be_used_stops_the_start_and_says_why() {
     for table in ["game_rounds", "conflicts"] {
         server.clickhouse(format!("ALTER TABLE {table} ADD COLUMN channel Nullable(String)")).await;
     }
-    server.kill();
+    kill(&mut server).await;
     refusal(&server.data_dir(), &["--schema", &incompatible])
         .await
         .assert(1, "incompatible with an earlier schema");
