@@ -64,9 +64,10 @@ impl Kafka {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            // Memory is bounded by the kilobytes; the default bound on messages leaves the fetcher idle.
+            // Memory is bounded by the kilobytes, of which each becomes five in librdkafka; the default bound on messages leaves
+            // the fetcher idle.
             .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", (16 << 10).to_string())
+            .set("queued.max.messages.kbytes", (4 << 10).to_string())
             .set("fetch.queue.backoff.ms", "10")
             .set("receive.message.max.bytes", (2 * MAX_MESSAGE_BYTES + 512).to_string());
         config

@@ -47,6 +47,8 @@ pub enum Command {
     Dlq(DlqCommand),
     /// Writes a CSV file of invented game rounds, the same for the same options
     Generate(GenerateOptions),
+    /// Sends CSV files to a running server. Exit code 0: every row was accepted, 1: some were rejected, 2: a file failed
+    Upload(UploadOptions),
 }
 
 #[derive(Debug, Args)]
@@ -122,8 +124,22 @@ pub struct ServiceOptions {
 pub enum LoaderKind {
     /// This server, exactly once. At most one server per topic
     Roundhouse,
+    /// ClickHouse itself, with a table of its engine Kafka, at least once: see docs/LOADERS.md
+    #[value(name = "clickhouse")]
+    ClickHouse,
     /// Nobody: another server does, or will
     None,
+}
+
+impl LoaderKind {
+    /// As the option has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Roundhouse => "roundhouse",
+            Self::ClickHouse => "clickhouse",
+            Self::None => "none",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -344,6 +360,78 @@ pub enum FileEncoding {
     Utf16be,
     #[value(name = "utf-8")]
     Utf8,
+}
+
+#[derive(Debug, Args)]
+pub struct UploadOptions {
+    /// The CSV files, which are uploaded one after the other
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:8000", env = "ROUNDHOUSE_SERVER")]
+    pub server: Url,
+    /// API key, for a server that asks for one
+    #[arg(long, value_name = "KEY", env = "ROUNDHOUSE_API_KEY", hide_env_values = true)]
+    pub api_key: Option<Secret>,
+    /// Print the server's answers as they are, a JSON object per file and line
+    #[arg(long)]
+    pub json: bool,
+    /// What is waited for
+    #[arg(long, value_enum, default_value_t = WaitFor::Visible)]
+    pub wait: WaitFor,
+    /// Encoding of the files, a label of the WHATWG Encoding Standard [default: a byte order mark's, else found]
+    #[arg(long)]
+    pub encoding: Option<String>,
+    /// Send files that were uploaded before all the same
+    #[arg(long)]
+    pub force: bool,
+    /// Only say what would be accepted and rejected
+    #[arg(long)]
+    pub validate_only: bool,
+    /// Rejected rows, or percent of the rows (`5%`), after which a file is given up
+    #[arg(long, value_name = "N")]
+    pub max_rejects: Option<String>,
+    /// What a rejected row does to the rest of its file [default: continue]
+    #[arg(long, value_enum)]
+    pub on_error: Option<OnError>,
+}
+
+/// What an upload waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitFor {
+    /// The broker has every row
+    Acknowledged,
+    /// The rows are in the aggregates
+    Visible,
+}
+
+impl WaitFor {
+    /// As the API has it.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Visible => "visible",
+        }
+    }
+}
+
+/// What a rejected row does to the rest of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Nothing
+    Continue,
+    /// It is not taken
+    Abort,
+}
+
+impl OnError {
+    /// As the API has it.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Abort => "abort",
+        }
+    }
 }
 
 /// Text that is never printed.

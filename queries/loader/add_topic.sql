@@ -1,3 +1,3 @@
 -- Gives a topic the next epoch; epochs are unique over all topics.
-INSERT INTO loader_topics (topic, epoch, partitions)
-SELECT {topic:String}, (SELECT max(epoch) + 1 FROM loader_topics), {partitions:UInt16}
+INSERT INTO loader_topics (topic, epoch, partitions, loader)
+SELECT {topic:String}, (SELECT max(epoch) + 1 FROM loader_topics), {partitions:UInt16}, 'roundhouse'

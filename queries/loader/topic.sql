@@ -1,2 +1,3 @@
--- The epoch and partitions under which a topic was loaded last.
-SELECT epoch, partitions FROM loader_topics WHERE topic = {topic:String} ORDER BY epoch DESC LIMIT 1
+-- The epoch and partitions under which a topic was loaded last, and by whom.
+SELECT epoch, partitions, loader = 'clickhouse' AS by_clickhouse FROM loader_topics
+WHERE topic = {topic:String} ORDER BY epoch DESC LIMIT 1

@@ -8,6 +8,7 @@ mod parts;
 mod schema;
 mod serve;
 mod services;
+mod upload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -37,17 +38,18 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Serve(options) => serve::run(*options, &log).await,
-            Command::Demo(options) => demo::run(options, &log).await,
-            Command::Embedded(command) => embedded::run(command).await,
-            Command::Dlq(command) => dlq::run(command).await,
-            Command::Generate(options) => generate::run(&options),
+            Command::Serve(options) => serve::run(*options, &log).await.map(|()| ExitCode::SUCCESS),
+            Command::Demo(options) => demo::run(options, &log).await.map(|()| ExitCode::SUCCESS),
+            Command::Embedded(command) => embedded::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Generate(options) => generate::run(&options).map(|()| ExitCode::SUCCESS),
+            Command::Dlq(command) => dlq::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Upload(options) => upload::run(options).await,
         }
     });
     // Blocking work that is still under way (an engine query, a file read) must not hold up the exit.
     runtime.shutdown_background();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(CommandError { message: Some(message), exit_code }) => fail(&message, exit_code),
         Err(CommandError { message: None, exit_code }) => ExitCode::from(exit_code),
     }

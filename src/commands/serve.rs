@@ -32,6 +32,7 @@ use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
+use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
 use crate::metrics::Metrics;
 use crate::owner::owner;
@@ -152,7 +153,9 @@ impl Server {
         };
         let uploads = UnderWay::default();
         let (mut workers, states) = match options.services.loader {
-            LoaderKind::Roundhouse => start_loaders(&clients, &destination, &uploads, &stop),
+            kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
+                start_loaders(kind, &clients, &destination, &uploads, &stop)
+            }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         let local_parts = parts::local_parts(supervisor);
@@ -266,28 +269,35 @@ where
 type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
 
 fn start_loaders(
+    kind: LoaderKind,
     clients: &Clients,
     destination: &Destination,
     uploads: &UnderWay,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
-    let kinds = [
+    let topics = [
         ("loader", &destination.topic, TopicKind::Rounds(destination.columns.clone())),
         ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects),
     ];
-    kinds
+    topics
         .into_iter()
-        .map(|(name, topic, kind)| {
+        .map(|(name, topic, topic_kind)| {
             let loader = Loader {
                 kafka: clients.kafka.clone(),
                 registry: clients.registry.clone(),
                 warehouse: clients.warehouse.clone(),
                 topic: topic.clone(),
-                kind,
+                kind: topic_kind,
                 uploads: uploads.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
-            (tokio::spawn(loader.run(sender, stop.clone())), (name, state))
+            let running = if kind == LoaderKind::ClickHouse {
+                let consumption = Consumption { loader, registry_url: clients.registry_url.clone() };
+                tokio::spawn(consumption.run(sender, stop.clone()))
+            } else {
+                tokio::spawn(loader.run(sender, stop.clone()))
+            };
+            (running, (name, state))
         })
         .unzip()
 }
@@ -309,6 +319,7 @@ fn app_state(
         topic: topic.clone(),
         registry: clients.registry.clone(),
         warehouse: clients.warehouse.clone(),
+        loader: options.services.loader,
         loaders,
         local_parts,
     };

@@ -16,6 +16,7 @@ use super::state::AppState;
 use crate::kafka::Kafka;
 use crate::loader::run::LoaderState;
 use crate::registry::Registry;
+use crate::settings::LoaderKind;
 use crate::warehouse::client::Warehouse;
 
 /// How long a part may take to answer.
@@ -49,6 +50,8 @@ pub struct Readiness {
     pub topic: String,
     pub registry: Registry,
     pub warehouse: Warehouse,
+    /// Who moves the topic into ClickHouse.
+    pub loader: LoaderKind,
     pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
     pub local_parts: LocalParts,
 }
@@ -115,12 +118,14 @@ pub async fn readyz(State(state): State<AppState>) -> Response {
     let parts = state.readiness.check().await;
     let ready = parts.values().all(|part| part.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = Json(json!({ "ready": ready, "parts": parts }));
+    let loader = state.readiness.loader.name();
+    let body = Json(json!({ "ready": ready, "loader": loader, "parts": parts }));
     if ready {
         return (status, body).into_response();
     }
     super::problem::Problem::new(status, "not_ready", "not every part is ready")
         .with("ready", false)
+        .with("loader", loader)
         .with("parts", serde_json::to_value(parts).unwrap_or_default())
         .expected()
         .into_response()

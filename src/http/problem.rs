@@ -240,8 +240,8 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     match error {
         FileError::NotText { .. } => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        FileError::Empty { .. } => refused(unprocessable),
-        FileError::NotCsv { .. } => refused(unprocessable).with("line", 1),
+        FileError::Empty { .. } | FileError::TooManyColumns { .. } => refused(unprocessable),
+        FileError::NotCsv { .. } | FileError::NotDecodable { .. } => refused(StatusCode::BAD_REQUEST),
         FileError::MissingColumns { missing, found } => {
             refused(unprocessable).with("missing", missing.clone()).with("found", found.clone())
         }

@@ -94,12 +94,13 @@ impl Unit {
     }
 }
 
-/// Finds the encoding: UTF-16 where every second byte of the (ASCII) header is zero, else UTF-8.
+/// Finds the encoding: UTF-16 where every second byte of the (ASCII) names of the header is zero, else UTF-8. Names that are
+/// not ours may be in any script, and some of its characters end in a zero byte: hence the comparison.
 fn sniff(bytes: &[u8]) -> &'static Encoding {
     let head = bytes.get(..SNIFF_BYTES.min(bytes.len())).unwrap_or_default();
     let zeros = |parity: usize| head.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
-    let many = head.len() / 4;
+    let many = head.len() / 16;
     match () {
         () if odd > many && odd > even => UTF_16LE,
         () if even > many => UTF_16BE,
@@ -107,24 +108,34 @@ fn sniff(bytes: &[u8]) -> &'static Encoding {
     }
 }
 
+/// The first bytes of files that are no text, what they are, and what to do with them.
+const SIGNATURES: [(&[u8], &str, &str); 15] = [
+    (b"PK\x03\x04", "a zip archive or an xlsx workbook", "unpack it, or export it as CSV"),
+    (b"PK\x05\x06", "an empty zip archive", "upload the CSV file itself"),
+    (b"\xd0\xcf\x11\xe0", "an xls workbook", "export it as CSV"),
+    (b"\x1f\x8b", "a gzip file", "unpack it, or send it with Content-Encoding: gzip"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it, or send it with Content-Encoding: zstd"),
+    (b"\xfd7zXZ\0", "an xz file", "unpack it"),
+    (b"Rar!\x1a\x07", "a rar archive", "unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (b"PAR1\x15", "a Parquet file", "export it as CSV"),
+    (b"ARROW1\0\0", "an Arrow file", "export it as CSV"),
+    (b"Obj\x01", "an Avro file", "export it as CSV"),
+    (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
+    (b"%PDF-", "a PDF document", "export the table as CSV"),
+    (b"\xff\xfe\0\0", "UTF-32 text", "save it as UTF-8 or UTF-16"),
+    (b"\0\0\xfe\xff", "UTF-32 text", "save it as UTF-8 or UTF-16"),
+];
+
 fn refuse_what_is_no_text(bytes: &[u8]) -> Result<(), FileError> {
-    let signatures: [(&[u8], &'static str, &'static str); 9] = [
-        (b"PK\x03\x04", "a zip archive or an xlsx workbook", "unpack it, or export it as CSV"),
-        (b"PK\x05\x06", "an empty zip archive", "upload the CSV file itself"),
-        (b"\xd0\xcf\x11\xe0", "an xls workbook", "export it as CSV"),
-        (b"\x1f\x8b", "a gzip file", "unpack it, or send it with Content-Encoding: gzip"),
-        (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it, or send it with Content-Encoding: zstd"),
-        (b"BZh", "a bzip2 file", "unpack it"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
-        (b"PAR1", "a Parquet file", "export it as CSV"),
-        (b"%PDF-", "a PDF document", "export the table as CSV"),
-    ];
-    for (signature, found, remedy) in signatures {
-        if bytes.starts_with(signature) {
-            return Err(FileError::NotText { found, remedy });
-        }
+    // "BZh", a digit, and what every block begins with: three letters alone could begin a name.
+    if bytes.starts_with(b"BZh") && bytes.get(4..10) == Some(b"1AY&SY") {
+        return Err(FileError::NotText { found: "a bzip2 file", remedy: "unpack it" });
     }
-    Ok(())
+    match SIGNATURES.iter().find(|(signature, ..)| bytes.starts_with(signature)) {
+        Some(&(_, found, remedy)) => Err(FileError::NotText { found, remedy }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +190,23 @@ mod tests {
     fn an_archive_is_refused_by_name() {
         let error = TextDecoder::for_file(b"PK\x03\x04....", None).unwrap_err();
         assert!(error.to_string().contains("xlsx"), "{error}");
+    }
+
+    #[test]
+    fn utf_16_is_found_under_names_that_are_not_ascii_and_utf_32_is_refused() {
+        let text = format!("{},{SAMPLE}", "一日本語の列".repeat(30));
+        assert_eq!(decode(&encode(&text, u16::to_le_bytes), 1000), (text.clone(), "UTF-16LE"));
+        assert_eq!(decode(&encode(&text, u16::to_be_bytes), 1000), (text, "UTF-16BE"));
+        for bytes in [b"\xff\xfe\0\0i\0\0\0", b"\0\0\xfe\xff\0\0\0i"] {
+            assert!(matches!(TextDecoder::for_file(bytes, None), Err(FileError::NotText { .. })));
+        }
+    }
+
+    #[test]
+    fn names_that_look_like_a_signature_are_text() {
+        for text in ["PAR1,id,name\n", "BZh,id,name\n"] {
+            assert!(TextDecoder::for_file(text.as_bytes(), None).is_ok(), "{text}");
+        }
     }
 
     proptest! {

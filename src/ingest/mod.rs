@@ -8,6 +8,8 @@
 pub mod avro;
 pub mod body;
 pub mod decode;
+#[cfg(test)]
+mod fuzz;
 pub mod header;
 pub mod offsets;
 pub mod records;
@@ -26,10 +28,16 @@ pub enum FileError {
     Empty { expected: String },
     #[error("the first line is not a header of comma, semicolon or tab separated names: {line:?}")]
     NotCsv { line: String },
+    #[error(
+        "the first line is not text in {encoding}: say what it is in with ?encoding=, if this is a CSV file"
+    )]
+    NotDecodable { encoding: &'static str },
     #[error("the header lacks {}: it has {}", .missing.join(", "), .found.join(", "))]
     MissingColumns { missing: Vec<String>, found: Vec<String> },
     #[error("the header names {name} twice")]
     DuplicateColumn { name: String },
+    #[error("the header has {found} columns: at most {limit} are read")]
+    TooManyColumns { found: usize, limit: usize },
     #[error("line {line} is longer than {limit} bytes: perhaps a quote is not closed")]
     LineTooLong { line: u64, limit: usize },
 }
@@ -41,8 +49,10 @@ impl FileError {
             Self::NotText { .. } => "not_text",
             Self::Empty { .. } => "empty_file",
             Self::NotCsv { .. } => "not_csv",
+            Self::NotDecodable { .. } => "not_decodable",
             Self::MissingColumns { .. } => "missing_columns",
             Self::DuplicateColumn { .. } => "duplicate_column",
+            Self::TooManyColumns { .. } => "too_many_columns",
             Self::LineTooLong { .. } => "line_too_long",
         }
     }

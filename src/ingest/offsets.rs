@@ -12,23 +12,23 @@ pub struct LineOffsets {
     unit: Unit,
     /// Where the piece begins in the file.
     piece_start: u64,
-    /// The line that the piece goes on with, and where it begins, if it begins before the piece.
-    unread: Option<(u64, u64)>,
+    /// The line that the piece goes on with, and where it begins: in the piece or before.
+    unread: (u64, u64),
     /// How far the piece was looked through: an index into it, and the line that goes on there.
     cursor: (usize, u64),
+    /// What was looked through last is a CR: a LF that follows belongs to it.
     after_cr: bool,
 }
 
 impl LineOffsets {
     pub fn new(unit: Unit) -> Self {
-        Self { unit, piece_start: 0, unread: None, cursor: (0, 1), after_cr: false }
+        Self { unit, piece_start: 0, unread: (1, 0), cursor: (0, 1), after_cr: false }
     }
 
     /// Returns where a line begins in the file, in bytes from 0. Lines must be asked for in rising order.
     pub fn find(&mut self, line: u64, piece: &[u8]) -> u64 {
-        if let Some((unread, start)) = self.unread
-            && line == unread
-        {
+        let (unread, start) = self.unread;
+        if line == unread && start < self.piece_start {
             return start;
         }
         while self.cursor.1 < line && self.cursor.0 < piece.len() {
@@ -41,23 +41,25 @@ impl LineOffsets {
         self.piece_start + self.cursor.0 as u64
     }
 
-    /// Goes on to the next piece. `unread`: the text that was not read to its end, which `line` goes on with; `after_cr`: a
-    /// LF that it begins with belongs to the line before.
-    pub fn end_piece(&mut self, piece: &[u8], unread: &[u8], line: u64, after_cr: bool) {
+    /// Goes on to the next piece. `unread`: the text that was not read to its end, which `line` goes on with.
+    pub fn end_piece(&mut self, piece: &[u8], unread: &[u8], line: u64) {
+        let width = self.unit.width();
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let ends_after = unread.iter().filter(|byte| is_end(byte)).count();
-        let mut ends = (0..piece.len() / self.unit.width())
+        // Counted from the end of the bytes, not of the text: the decoder may hold half a character that is not in it.
+        let mut ends = (0..piece.len() / width)
             .rev()
-            .map(|unit| unit * self.unit.width())
+            .map(|unit| unit * width)
             .filter(|&at| self.unit.ascii_at(piece, at).as_ref().is_some_and(is_end));
-        let start = ends.nth(ends_after).map(|at| self.piece_start + (at + self.unit.width()) as u64);
+        let found = ends.nth(ends_after).map(|at| self.piece_start + (at + width) as u64);
+        // Without a line end before it, it begins where it did.
+        self.unread = (line, found.unwrap_or(self.unread.1));
         self.piece_start += piece.len() as u64;
-        let earlier = self.unread.map_or(self.piece_start, |(_, start)| start);
-        self.unread = (!unread.is_empty()).then_some((line, start.unwrap_or(earlier)));
-        self.after_cr = after_cr;
         self.cursor = (0, line);
-        for &byte in unread.iter() {
-            self.count(byte);
+        self.after_cr = false;
+        unread.iter().for_each(|&byte| self.count(byte));
+        if let Some(last) = piece.len().checked_sub(width) {
+            self.after_cr = self.unit.ascii_at(piece, last) == Some(b'\r');
         }
     }
 

@@ -9,7 +9,7 @@ use memchr::{memchr, memchr_iter, memchr2, memchr2_iter};
 use super::FileError;
 
 /// The most fields of a record that are told apart; more are only counted.
-const MAX_FIELDS: usize = 1024;
+pub const MAX_FIELDS: usize = 1024;
 
 const QUOTE: u8 = b'"';
 
@@ -33,9 +33,35 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Where a field is; none for one that the record does not have.
+    /// Where a field is; none for one that the record does not have, or that is one of too many.
     pub fn bounds(&self, index: usize) -> Option<Bounds> {
         self.bounds.get(index).copied()
+    }
+}
+
+/// The fields of a record as text of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// The record as it stands in the file.
+    pub raw: String,
+    /// The first [`MAX_FIELDS`].
+    pub texts: Vec<String>,
+    /// How many there are.
+    pub width: usize,
+    pub is_unclosed: bool,
+}
+
+impl Fields {
+    fn of(record: &Record<'_>) -> Self {
+        let text = |&(start, end): &Bounds| {
+            String::from_utf8_lossy(record.buffer.get(start..end).unwrap_or_default()).into_owned()
+        };
+        Self {
+            raw: String::from_utf8_lossy(record.raw).into_owned(),
+            texts: record.bounds.iter().map(text).collect(),
+            width: record.width,
+            is_unclosed: record.is_unclosed,
+        }
     }
 }
 
@@ -47,8 +73,10 @@ pub struct RecordReader {
     text: Vec<u8>,
     /// Where the current record begins in `text`.
     start: usize,
-    /// Bytes behind `start` in which no record ends.
+    /// Bytes behind `start` in which no line ends.
     searched: usize,
+    /// How far the current record is read, if it has quotes.
+    quoted: Option<Place>,
     bounds: Vec<Bounds>,
     /// Fields of a record that has quotes, one behind the other.
     unescaped: Vec<u8>,
@@ -63,10 +91,17 @@ impl RecordReader {
             text: Vec::new(),
             start: 0,
             searched: 0,
+            quoted: None,
             bounds: Vec::new(),
             unescaped: Vec::new(),
             lines: LineCounter::default(),
         }
+    }
+
+    /// Bytes that its buffers take.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity() + self.unescaped.capacity() + self.bounds.capacity() * size_of::<Bounds>()
     }
 
     /// The buffer to whose end new text is to be added.
@@ -82,9 +117,30 @@ impl RecordReader {
         self.text.get(self.start..).unwrap_or_default()
     }
 
-    /// Number of the line that [`unread`](Self::unread) begins with, and whether a LF that it begins with ends the line before.
-    pub fn position(&self) -> (u64, bool) {
-        (self.lines.next, self.lines.after_cr)
+    /// Number of the line that [`unread`](Self::unread) begins with.
+    pub fn line(&self) -> u64 {
+        self.lines.next
+    }
+
+    /// Returns the fields of the next record as they would be with this delimiter, and stays before it.
+    ///
+    /// # Errors
+    /// See [`next`](Self::next).
+    pub fn peek(&mut self, delimiter: u8, last: bool) -> Result<Option<Fields>, FileError> {
+        self.skip_blank_lines();
+        let (start, lines) = (self.start, self.lines);
+        self.set_delimiter(delimiter);
+        let peeked = self.next(last).map(|record| record.map(|record| Fields::of(&record)));
+        (self.start, self.lines) = (start, lines);
+        self.set_delimiter(delimiter);
+        peeked
+    }
+
+    /// Says by what the records from here on are cut.
+    pub fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+        self.searched = 0;
+        self.quoted = None;
     }
 
     /// Returns the next record; none if more text is needed, or, with `last`, if there is no more.
@@ -92,46 +148,55 @@ impl RecordReader {
     /// # Errors
     /// The record is longer than the limit.
     pub fn next(&mut self, last: bool) -> Result<Option<Record<'_>>, FileError> {
-        if self.searched == 0 {
+        if self.searched == 0 && self.quoted.is_none() {
             self.skip_blank_lines();
         }
         let rest = self.text.get(self.start..).unwrap_or_default();
-        // Nothing new, or too little to go through a quoted record once more: see below.
-        if rest.is_empty() || (rest.len() < self.searched && !last) {
+        if rest.is_empty() {
             return Ok(None);
         }
-        let unsearched = rest.get(self.searched.min(rest.len())..).unwrap_or_default();
-        let line_end = memchr2(b'\r', b'\n', unsearched).map(|at| at + self.searched.min(rest.len()));
-        let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or_default();
-        let end = if memchr(QUOTE, line).is_none() {
-            if line_end.is_none() && !last {
-                self.searched = rest.len();
-                return self.check_length(rest.len()).map(|()| None);
+        if self.quoted.is_none() {
+            let unsearched = rest.get(self.searched..).unwrap_or_default();
+            let line_end = memchr2(b'\r', b'\n', unsearched).map(|at| at + self.searched);
+            let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or_default();
+            if memchr(QUOTE, line).is_none() {
+                let length = line.len();
+                if line_end.is_none() && !last {
+                    self.searched = length;
+                    return self.check_length(length).map(|()| None);
+                }
+                self.bounds.clear();
+                let width = split(line, self.delimiter, &mut self.bounds);
+                self.check_length(length)?;
+                return Ok(Some(self.finish_record(End {
+                    raw: length,
+                    width,
+                    is_quoted: false,
+                    is_unclosed: false,
+                })));
             }
-            self.bounds.clear();
-            let width = split(line, self.delimiter, &mut self.bounds);
-            End { raw: line.len(), width, is_quoted: false, is_unclosed: false }
-        } else {
             self.bounds.clear();
             self.unescaped.clear();
-            let mut quoted = Quoted {
-                text: rest,
-                delimiter: self.delimiter,
-                bounds: &mut self.bounds,
-                unescaped: &mut self.unescaped,
-            };
-            match quoted.split(last) {
-                Some(end) => end,
-                None => {
-                    // Gone through again only when there is a quarter more, so that text in crumbs costs no square of its
-                    // length.
-                    self.searched = rest.len() + rest.len() / 4;
-                    return self.check_length(rest.len()).map(|()| None);
-                }
-            }
+        }
+        let mut quoted = Quoted {
+            text: rest,
+            delimiter: self.delimiter,
+            bounds: &mut self.bounds,
+            unescaped: &mut self.unescaped,
+            place: self.quoted.take().unwrap_or_default(),
         };
-        self.check_length(end.raw)?;
-        Ok(Some(self.finish_record(end)))
+        let end = quoted.split(last);
+        let place = quoted.place;
+        match end {
+            Some(end) => {
+                self.check_length(end.raw)?;
+                Ok(Some(self.finish_record(end)))
+            }
+            None => {
+                self.quoted = Some(place);
+                self.check_length(place.at).map(|()| None)
+            }
+        }
     }
 
     fn finish_record(&mut self, end: End) -> Record<'_> {
@@ -205,70 +270,104 @@ fn push_bounds(bounds: &mut Vec<Bounds>, width: &mut usize, field: Bounds) {
     *width += 1;
 }
 
-/// A record that has quotes somewhere.
+/// Where the reading of a record that has quotes stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// Bytes of the record's text that were read.
+    at: usize,
+    /// Fields that were read.
+    width: usize,
+    /// Where the field begins in the unescaped text.
+    field_start: usize,
+    state: FieldState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum FieldState {
+    #[default]
+    Start,
+    /// Behind an opening quote.
+    Quoted,
+    /// Behind a quote in a quoted field: it closes the field, unless another follows.
+    QuoteInQuoted,
+    /// What follows up to the delimiter, a closing quote or nothing before it, stands for itself.
+    Plain,
+}
+
+/// A record that has quotes somewhere, and is read on where more of it comes.
 struct Quoted<'a> {
     text: &'a [u8],
     delimiter: u8,
     bounds: &'a mut Vec<Bounds>,
     unescaped: &'a mut Vec<u8>,
+    place: Place,
 }
 
 impl Quoted<'_> {
     /// Unescapes the fields. None where the record may go on behind the text.
     fn split(&mut self, last: bool) -> Option<End> {
-        let mut at = 0;
-        let mut width = 0;
         loop {
-            let start = self.unescaped.len();
-            let mut is_unclosed = false;
-            if self.text.get(at) == Some(&QUOTE) {
-                match self.unquote(at + 1, last) {
-                    Some((end, closed)) => (at, is_unclosed) = (end, !closed),
-                    None => return None,
-                }
-            }
-            // What follows up to the delimiter, a closing quote or nothing before it, stands for itself.
-            let rest = self.text.get(at..).unwrap_or_default();
-            let length = memchr::memchr3(self.delimiter, b'\r', b'\n', rest);
-            if length.is_none() && !last {
+            let rest = self.text.get(self.place.at..).unwrap_or_default();
+            let next = rest.first().copied();
+            if next.is_none() && !last {
                 return None;
             }
-            self.unescaped.extend_from_slice(rest.get(..length.unwrap_or(rest.len())).unwrap_or_default());
-            push_bounds(self.bounds, &mut width, (start, self.unescaped.len()));
-            at += length.unwrap_or(rest.len());
-            if self.text.get(at) == Some(&self.delimiter) {
-                at += 1;
-            } else {
-                return Some(End { raw: at, width, is_quoted: true, is_unclosed });
+            match (self.place.state, next) {
+                (FieldState::Start, Some(QUOTE)) => self.skip_to(1, FieldState::Quoted),
+                (FieldState::QuoteInQuoted, Some(QUOTE)) => {
+                    self.unescaped.push(QUOTE);
+                    self.skip_to(1, FieldState::Quoted);
+                }
+                (FieldState::Start | FieldState::QuoteInQuoted, _) => self.skip_to(0, FieldState::Plain),
+                (FieldState::Quoted, None) => {
+                    self.end_field();
+                    return Some(self.end(true));
+                }
+                (FieldState::Quoted, Some(_)) => {
+                    let length = memchr(QUOTE, rest);
+                    self.unescaped
+                        .extend_from_slice(rest.get(..length.unwrap_or(rest.len())).unwrap_or_default());
+                    match length {
+                        Some(length) => self.skip_to(length + 1, FieldState::QuoteInQuoted),
+                        None => self.skip_to(rest.len(), FieldState::Quoted),
+                    }
+                }
+                (FieldState::Plain, _) => {
+                    let length = memchr::memchr3(self.delimiter, b'\r', b'\n', rest);
+                    self.unescaped
+                        .extend_from_slice(rest.get(..length.unwrap_or(rest.len())).unwrap_or_default());
+                    self.skip_to(length.unwrap_or(rest.len()), FieldState::Plain);
+                    let end = self.text.get(self.place.at);
+                    if end.is_none() && !last {
+                        return None;
+                    }
+                    self.end_field();
+                    if end != Some(&self.delimiter) {
+                        return Some(self.end(false));
+                    }
+                    self.skip_to(1, FieldState::Start);
+                }
             }
         }
     }
 
-    /// Copies a quoted field from behind its opening quote. Returns where its closing quote ends, or where the text does, and
-    /// whether there was one; none where more text may say so.
-    fn unquote(&mut self, mut at: usize, last: bool) -> Option<(usize, bool)> {
-        loop {
-            let rest = self.text.get(at..).unwrap_or_default();
-            let Some(length) = memchr(QUOTE, rest) else {
-                self.unescaped.extend_from_slice(rest);
-                return last.then_some((self.text.len(), false));
-            };
-            self.unescaped.extend_from_slice(rest.get(..length).unwrap_or_default());
-            at += length + 1;
-            match self.text.get(at) {
-                Some(&QUOTE) => {
-                    self.unescaped.push(QUOTE);
-                    at += 1;
-                }
-                Some(_) => return Some((at, true)),
-                None => return last.then_some((at, true)),
-            }
-        }
+    fn skip_to(&mut self, bytes: usize, state: FieldState) {
+        self.place.at += bytes;
+        self.place.state = state;
+    }
+
+    fn end_field(&mut self) {
+        push_bounds(self.bounds, &mut self.place.width, (self.place.field_start, self.unescaped.len()));
+        self.place.field_start = self.unescaped.len();
+    }
+
+    fn end(&self, is_unclosed: bool) -> End {
+        End { raw: self.place.at, width: self.place.width, is_quoted: true, is_unclosed }
     }
 }
 
 /// Counts lines that end in CRLF, LF or CR.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct LineCounter {
     /// Number of the line that comes next.
     next: u64,

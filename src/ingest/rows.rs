@@ -10,11 +10,20 @@ use crate::domain::columns::{Columns, Source};
 use crate::domain::value::{Value, ValueError};
 
 use super::FileError;
-use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder, Unit};
+use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
 use super::header::Header;
 use super::offsets::LineOffsets;
 use super::records::{Record, RecordReader};
 use super::validate;
+
+/// Bytes that are at least read at once, but for the last: crumbs are gathered, so that text that waits for its end is not
+/// looked at again for each of them. Enough to find the encoding in, and whole units of it.
+const GATHERED_BYTES: usize = 4096;
+
+const _: () = assert!(GATHERED_BYTES >= SNIFF_BYTES && GATHERED_BYTES.is_multiple_of(MAX_UNIT_BYTES));
+
+/// Bytes of the widest unit of text, which is that of UTF-16.
+const MAX_UNIT_BYTES: usize = 2;
 
 /// Characters of a rejected value or line that an answer shows.
 const SHOWN_CHARACTERS: usize = 200;
@@ -74,11 +83,11 @@ impl<E> From<FileError> for RowsError<E> {
 pub struct RowReader {
     columns: Arc<Columns>,
     encoding: Option<&'static Encoding>,
-    max_line_bytes: usize,
-    /// Bytes that wait for others: the first, until the encoding can be found; later half a unit of UTF-16.
-    held: Vec<u8>,
+    /// Fewer bytes than [`GATHERED_BYTES`], which wait for others.
+    gathered: Vec<u8>,
     text: Option<Text>,
-    stage: Stage,
+    records: RecordReader,
+    header: Option<Header>,
     /// What the column of the upload's id, if there is one, holds.
     upload_id: Value,
     values: Vec<Value>,
@@ -91,26 +100,16 @@ struct Text {
     offsets: LineOffsets,
 }
 
-#[derive(Debug)]
-enum Stage {
-    /// The first line is not complete yet.
-    Header(Vec<u8>),
-    Rows {
-        header: Header,
-        records: Box<RecordReader>,
-    },
-}
-
 impl RowReader {
     /// `encoding`: the file's, where its sender knows it; `max_line_bytes`: of a line in UTF-8.
     pub fn new(columns: Arc<Columns>, encoding: Option<&'static Encoding>, max_line_bytes: usize) -> Self {
         Self {
             columns,
             encoding,
-            max_line_bytes,
-            held: Vec::new(),
+            gathered: Vec::new(),
             text: None,
-            stage: Stage::Header(Vec::new()),
+            records: RecordReader::new(b',', max_line_bytes),
+            header: None,
             upload_id: Value::Null,
             values: Vec::new(),
         }
@@ -128,12 +127,15 @@ impl RowReader {
         self.text.as_ref().map(|text| text.decoder.encoding())
     }
 
+    /// Bytes that its buffers take.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.gathered.capacity() + self.records.capacity()
+    }
+
     /// The header, once it is read.
     pub fn header(&self) -> Option<&Header> {
-        match &self.stage {
-            Stage::Header(_) => None,
-            Stage::Rows { header, .. } => Some(header),
-        }
+        self.header.as_ref()
     }
 
     /// Reads the rows in the next bytes; `last` says that no more will come.
@@ -146,69 +148,53 @@ impl RowReader {
         last: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
-        match self.text.as_ref().map(|text| text.decoder.unit()) {
-            None => self.begin(bytes, last, sink),
-            Some(Unit::Byte) => self.read(bytes, last, sink),
-            Some(Unit::LittleEndian | Unit::BigEndian) => self.read_pairs(bytes, last, sink),
+        let room = GATHERED_BYTES.saturating_sub(self.gathered.len());
+        let mut bytes = bytes;
+        if last || bytes.len() < room {
+            self.gathered.extend_from_slice(bytes);
+            return if last { self.read_gathered(true, sink) } else { Ok(()) };
         }
-    }
-
-    /// Finds the encoding once there are enough bytes for it.
-    fn begin<S: RowSink>(
-        &mut self,
-        bytes: &[u8],
-        last: bool,
-        sink: &mut S,
-    ) -> Result<(), RowsError<S::Error>> {
-        self.held.extend_from_slice(bytes);
-        if self.held.len() < SNIFF_BYTES && !last {
-            return Ok(());
-        }
-        let held = std::mem::take(&mut self.held);
-        let decoder = TextDecoder::for_file(&held, self.encoding)?;
-        let offsets = LineOffsets::new(decoder.unit());
-        self.text = Some(Text { decoder, offsets });
-        self.push(&held, last, sink)
-    }
-
-    /// Reads bytes of UTF-16, of which half a unit may come with one piece and half with the next.
-    fn read_pairs<S: RowSink>(
-        &mut self,
-        mut bytes: &[u8],
-        last: bool,
-        sink: &mut S,
-    ) -> Result<(), RowsError<S::Error>> {
-        if let (Some(half), Some((&other_half, rest))) = (self.held.pop(), bytes.split_first()) {
-            self.read(&[half, other_half], last && rest.is_empty(), sink)?;
+        if !self.gathered.is_empty() {
+            let (first, rest) = bytes.split_at(room);
+            self.gathered.extend_from_slice(first);
+            self.read_gathered(false, sink)?;
             bytes = rest;
         }
-        if bytes.len() % 2 == 1 && !last {
-            let (pairs, half) = bytes.split_at(bytes.len() - 1);
-            self.held.extend_from_slice(half);
-            bytes = pairs;
-        }
-        self.read(bytes, last, sink)
+        let (whole, half) = bytes.split_at(bytes.len() - bytes.len() % MAX_UNIT_BYTES);
+        self.gathered.extend_from_slice(half);
+        self.read(whole, false, sink)
     }
 
+    fn read_gathered<S: RowSink>(&mut self, last: bool, sink: &mut S) -> Result<(), RowsError<S::Error>> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let read = self.read(&gathered, last, sink);
+        gathered.clear();
+        self.gathered = gathered;
+        read
+    }
+
+    /// Reads a piece of whole units; the last may end in half of one.
     fn read<S: RowSink>(
         &mut self,
         bytes: &[u8],
         last: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
-        let Some(Text { decoder, offsets }) = &mut self.text else { return Ok(()) };
-        if let Stage::Header(text) = &mut self.stage {
-            decoder.decode(bytes, last, text);
-            let Some((header, records)) = read_header(text, last, &self.columns, self.max_line_bytes)? else {
-                offsets.end_piece(bytes, text, 1, false);
-                return Ok(());
-            };
-            self.stage = Stage::Rows { header, records: Box::new(records) };
-        } else if let Stage::Rows { records, .. } = &mut self.stage {
-            decoder.decode(bytes, last, records.buffer());
+        let Text { decoder, offsets } = match &mut self.text {
+            Some(text) => text,
+            none => {
+                let decoder = TextDecoder::for_file(bytes, self.encoding)?;
+                let offsets = LineOffsets::new(decoder.unit());
+                none.insert(Text { decoder, offsets })
+            }
+        };
+        decoder.decode(bytes, last, self.records.buffer());
+        if self.header.is_none() {
+            self.header = Header::read(&mut self.records, last, &self.columns, decoder.encoding())?;
         }
-        let Stage::Rows { header, records } = &mut self.stage else { return Ok(()) };
-        while let Some(record) = records.next(last)? {
+        while let Some(header) = &self.header
+            && let Some(record) = self.records.next(last)?
+        {
             match parse_record(&record, header, &self.columns, self.upload_id, &mut self.values) {
                 Ok(()) => sink.accept(Row { line: record.line, values: &self.values, buffer: record.buffer }),
                 Err(mut reject) => {
@@ -218,39 +204,9 @@ impl RowReader {
             }
             .map_err(RowsError::Sink)?;
         }
-        let (line, after_cr) = records.position();
-        offsets.end_piece(bytes, records.unread(), line, after_cr);
+        offsets.end_piece(bytes, self.records.unread(), self.records.line());
         Ok(())
     }
-}
-
-/// Reads the header once its line is complete, and returns a reader that stands behind it.
-fn read_header(
-    text: &[u8],
-    last: bool,
-    columns: &Columns,
-    max_line_bytes: usize,
-) -> Result<Option<(Header, RecordReader)>, FileError> {
-    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let blank = text.iter().take_while(|byte| is_end(byte)).count();
-    let body = text.get(blank..).unwrap_or_default();
-    let line = match body.iter().position(is_end) {
-        Some(end) => body.get(..end).unwrap_or_default(),
-        None if last && body.is_empty() => {
-            let expected: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
-            return Err(FileError::Empty { expected: expected.join(", ") });
-        }
-        None if last => body,
-        None if text.len() > max_line_bytes => {
-            return Err(FileError::LineTooLong { line: 1, limit: max_line_bytes });
-        }
-        None => return Ok(None),
-    };
-    let header = Header::parse(&String::from_utf8_lossy(line), columns)?;
-    let mut records = RecordReader::new(header.delimiter, max_line_bytes);
-    records.buffer().extend_from_slice(text);
-    records.next(last)?;
-    Ok(Some((header, records)))
 }
 
 /// Fills a record's values in, or says what is wrong with it, all but its byte offset.
@@ -324,7 +280,7 @@ mod tests {
     const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#;
 
     /// Keeps what it is given, in words.
-    #[derive(Default)]
+    #[derive(Debug, Default, PartialEq)]
     struct Kept {
         rows: Vec<(u64, i64, String)>,
         rejects: Vec<(Reject, String)>,
@@ -346,17 +302,47 @@ mod tests {
         }
     }
 
-    fn read(bytes: &[u8], size: usize) -> Result<Kept, FileError> {
-        let columns = Columns::parse(SCHEMA).unwrap();
-        let mut reader = RowReader::new(Arc::new(columns), None, 10_000);
+    fn reader(encoding: Option<&'static Encoding>) -> RowReader {
+        RowReader::new(Arc::new(Columns::parse(SCHEMA).unwrap()), encoding, 10_000)
+    }
+
+    fn told<T>(outcome: Result<T, RowsError<std::convert::Infallible>>) -> Result<T, FileError> {
+        outcome.map_err(|error| match error {
+            RowsError::File(error) => error,
+            RowsError::Sink(never) => match never {},
+        })
+    }
+
+    fn push(mut reader: RowReader, bytes: &[u8], size: usize) -> Result<Kept, FileError> {
         let mut kept = Kept::default();
-        for piece in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
-            reader.push(piece.0, piece.1, &mut kept).map_err(|error| match error {
-                RowsError::File(error) => error,
-                RowsError::Sink(never) => match never {},
-            })?;
+        for (piece, last) in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
+            told(reader.push(piece, last, &mut kept))?;
         }
         Ok(kept)
+    }
+
+    /// As [`push`], but no piece waits for more.
+    fn push_at_once(mut reader: RowReader, bytes: &[u8], size: usize) -> Result<Kept, FileError> {
+        let mut kept = Kept::default();
+        let decoder = TextDecoder::for_file(bytes, reader.encoding)?;
+        reader.text = Some(Text { offsets: LineOffsets::new(decoder.unit()), decoder });
+        let (whole, half) = bytes.split_at(bytes.len() - bytes.len() % MAX_UNIT_BYTES);
+        for (piece, last) in
+            whole.chunks(size * MAX_UNIT_BYTES).map(|piece| (piece, false)).chain([(half, true)])
+        {
+            told(reader.read(piece, last, &mut kept))?;
+        }
+        Ok(kept)
+    }
+
+    fn read_as(encoding: Option<&'static Encoding>, bytes: &[u8], size: usize) -> Result<Kept, FileError> {
+        let pushed = push(reader(encoding), bytes, size);
+        assert_eq!(pushed, push_at_once(reader(encoding), bytes, size));
+        pushed
+    }
+
+    fn read(bytes: &[u8], size: usize) -> Result<Kept, FileError> {
+        read_as(None, bytes, size)
     }
 
     #[test]
@@ -399,6 +385,66 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_odd_last_byte_is_a_reject_however_it_arrives_and_an_empty_piece_is_nothing() {
+        let text = format!("id,name\n{}", "1,a\n".repeat(1000));
+        let mut bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        bytes.push(0x41);
+        for size in [3, 999, 1000, 100_000] {
+            let kept = read(&bytes, size).unwrap();
+            assert_eq!(kept.rows.len(), 1000, "{size}");
+            let rejects: Vec<_> = kept.rejects.iter().map(|(r, _)| (r.line, r.byte_offset, r.code)).collect();
+            assert_eq!(rejects, [(1002, bytes.len() as u64 - 1, "not_decodable")], "{size}");
+        }
+        let mut reader = reader(None);
+        let mut kept = Kept::default();
+        for piece in [&bytes[..2001], &[], &bytes[2001..8000], &[], &bytes[8000..8016]] {
+            reader.push(piece, false, &mut kept).unwrap();
+        }
+        reader.push(&[], true, &mut kept).unwrap();
+        assert_eq!((kept.rows.len(), kept.rejects.len()), (1000, 0));
+    }
+
+    #[test]
+    fn a_header_is_a_record_like_any_other() {
+        for (text, line) in [
+            ("\n\"a\nb\",\"id\",\"name\"\nx,1,a\n", 4),
+            ("\"a\r\nb;c\";\"id\";name\r\nx;1;a\r\n", 3),
+            ("id,name,\"a\"\"b\"\n1,a,x", 2),
+            ("id,name,\"x;\"\"y\"\n1,a,x", 2),
+        ] {
+            for size in [1, 7, 1000] {
+                let kept = read(text.as_bytes(), size).unwrap();
+                assert_eq!(kept.rows, [(line, 1, "a".to_owned())], "{text:?} by {size}");
+            }
+        }
+        let open = read(b"id,\"name\n1,a\n2,b\n", 5);
+        assert!(matches!(open, Err(FileError::NotCsv { .. })), "a quote is not closed");
+    }
+
+    #[test]
+    fn a_header_of_more_columns_than_are_read_is_refused() {
+        let columns =
+            |count: usize| format!("{}id,name\n{}1,a\n", "x,".repeat(count - 2), "x,".repeat(count - 2));
+        assert_eq!(read(columns(1024).as_bytes(), 1000).unwrap().rows.len(), 1);
+        assert!(read(columns(1025).as_bytes(), 1000).is_err());
+    }
+
+    #[test]
+    fn crumbs_cost_no_square_of_the_length_of_a_line() {
+        let started = std::time::Instant::now();
+        let file = format!("id,name\n1,\"{}\"\n", "x\n".repeat(200_000));
+        let columns = Columns::parse(SCHEMA).unwrap();
+        let mut reader = RowReader::new(Arc::new(columns), None, 1 << 20);
+        let mut kept = Kept::default();
+        for piece in file.as_bytes().chunks(1) {
+            reader.push(piece, false, &mut kept).unwrap();
+        }
+        reader.push(&[], true, &mut kept).unwrap();
+        assert_eq!(kept.rejects.len(), 1);
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    }
+
     proptest! {
         #[test]
         fn a_byte_offset_is_where_the_line_begins_in_any_encoding(
@@ -420,13 +466,7 @@ mod tests {
                 starts.push(file.len() as u64);
                 file.extend(encoder(&format!("{line},{end}")));
             }
-            let columns = Columns::parse(SCHEMA).unwrap();
-            let mut reader = RowReader::new(Arc::new(columns), Some(label), 10_000);
-            let mut kept = Kept::default();
-            for piece in file.chunks(size) {
-                reader.push(piece, false, &mut kept).unwrap();
-            }
-            reader.push(&[], true, &mut kept).unwrap();
+            let kept = read_as(Some(label), &file, size).unwrap();
             let found: Vec<u64> = kept.rejects.iter().map(|(reject, _)| reject.byte_offset).collect();
             prop_assert_eq!(found, starts);
         }

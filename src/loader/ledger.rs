@@ -19,6 +19,20 @@ const INSERT_CHUNKS: &str = "INSERT INTO loader_chunks (topic, epoch, partition,
 pub struct TopicEpoch {
     pub epoch: u32,
     pub partitions: u16,
+    by_clickhouse: bool,
+}
+
+/// Who loads a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicLoader {
+    Roundhouse,
+    ClickHouse,
+}
+
+impl TopicEpoch {
+    pub fn loader(self) -> TopicLoader {
+        if self.by_clickhouse { TopicLoader::ClickHouse } else { TopicLoader::Roundhouse }
+    }
 }
 
 /// The last chunk of a partition.
@@ -77,6 +91,40 @@ impl Ledger {
         begun.ok_or(LoaderError::Warehouse(WarehouseError::Query(clickhouse::error::Error::RowNotFound)))
     }
 
+    /// Begins a new epoch for another loader where an earlier one ended, and returns it. The chunks come first: an epoch
+    /// without them would begin anew.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn hand_over(&self, earlier: TopicEpoch, to: TopicLoader) -> Result<TopicEpoch, LoaderError> {
+        let next_epoch: u32 = self
+            .warehouse
+            .query(include_str!("../../queries/loader/next_epoch.sql"))
+            .fetch_one()
+            .await
+            .map_err(WarehouseError::from)?;
+        let loader = match to {
+            TopicLoader::Roundhouse => "roundhouse",
+            TopicLoader::ClickHouse => "clickhouse",
+        };
+        for statement in [
+            include_str!("../../queries/loader/hand_over.sql"),
+            include_str!("../../queries/loader/add_handed_over_topic.sql"),
+        ] {
+            self.warehouse
+                .query(statement)
+                .param("topic", &self.topic)
+                .param("epoch", earlier.epoch)
+                .param("next_epoch", next_epoch)
+                .param("partitions", earlier.partitions)
+                .param("loader", loader)
+                .execute()
+                .await
+                .map_err(WarehouseError::from)?;
+        }
+        Ok(TopicEpoch { epoch: next_epoch, by_clickhouse: to == TopicLoader::ClickHouse, ..earlier })
+    }
+
     /// Returns the last chunk of each partition that has any.
     ///
     /// # Errors
@@ -100,8 +148,21 @@ impl Ledger {
         chunks: impl Iterator<Item = &'a Chunk>,
         state: ChunkState,
     ) -> Result<(), LoaderError> {
+        self.write_all(epoch, chunks, &[state]).await
+    }
+
+    /// Writes several states of chunks down at once.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn write_all<'a>(
+        &self,
+        epoch: u32,
+        chunks: impl Iterator<Item = &'a Chunk>,
+        states: &[ChunkState],
+    ) -> Result<(), LoaderError> {
         let mut rows = Vec::new();
-        for chunk in chunks {
+        for (chunk, state) in chunks.flat_map(|chunk| states.iter().map(move |state| (chunk, *state))) {
             write_text(self.topic.as_bytes(), &mut rows);
             rows.extend(epoch.to_le_bytes());
             rows.extend(chunk.partition.to_le_bytes());

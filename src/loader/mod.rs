@@ -9,10 +9,13 @@
 //! it is a duplicate or a conflict, and changes nothing. Since the key of a message is the round's
 //! id, one round is always in one partition, and its loader alone decides whether it is new.
 //!
+//! Instead of all this, ClickHouse may consume the topic itself ([`kafka_engine`]), at-least-once.
+//!
 //! At most one loader per topic may run: the data directory's lock sees to it for the embedded parts; elsewhere it is
 //! the operator's part (`--loader none` on all servers but one).
 
 pub mod chunks;
+pub mod kafka_engine;
 pub mod known_ids;
 pub mod ledger;
 mod mending;
@@ -53,11 +56,13 @@ pub enum LoaderError {
          new can no longer be told; delete the topic and make it anew, or give another with --kafka-topic"
     )]
     PartitionsChanged { topic: String, known: u16, found: u16 },
+    #[error("another server has taken topic {topic} over: let all but one run with --loader none")]
+    TakenOver { topic: String },
 }
 
 impl LoaderError {
     /// Whether trying again is no use until someone has done something.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::PartitionsChanged { .. })
+        matches!(self, Self::PartitionsChanged { .. } | Self::TakenOver { .. })
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, Stored, fingerprint};
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
-use super::{LoaderError, known_ids, recovery, repeats};
+use super::{LoaderError, kafka_engine, known_ids, recovery, repeats};
 use crate::domain::columns::Columns;
 use crate::ingest::avro;
 use crate::ingest::upload::under_way::UnderWay;
@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_millis(200);
 
 /// Rows and bytes of all chunks of a round together: what the loader holds in memory.
 const MAX_ROUND_MESSAGES: u64 = 262_144;
-const MAX_ROUND_BYTES: usize = 32 << 20;
+const MAX_ROUND_BYTES: usize = 24 << 20;
 
 /// How long loading that was up to date leaves the machine to uploads that are under way. Their senders wait for it; who reads
 /// the aggregates has not asked yet.
@@ -98,11 +98,21 @@ impl Loader {
         }
     }
 
+    /// Finishes what was begun, for another loader to go on: returns the offsets that come next.
+    ///
+    /// # Errors
+    /// A service does not answer, or the topic can no longer be told right.
+    pub(super) async fn settle(&self) -> Result<BTreeMap<u16, i64>, LoaderError> {
+        let session = Session::begin(self).await?;
+        Ok(session.partitions.iter().map(|(number, partition)| (*number, partition.next_offset)).collect())
+    }
+
     async fn load(
         &self,
         state: &watch::Sender<LoaderState>,
         stop: &CancellationToken,
     ) -> Result<(), LoaderError> {
+        kafka_engine::hand_back(self).await?;
         let mut session = Session::begin(self).await?;
         state.send_replace(LoaderState::Running);
         tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
@@ -111,7 +121,8 @@ impl Loader {
     }
 }
 
-async fn pause(failures: usize, stop: &CancellationToken) {
+/// Waits before the next attempt.
+pub(super) async fn pause(failures: usize, stop: &CancellationToken) {
     let pause = RETRY_PAUSE.get(failures).or(RETRY_PAUSE.last()).copied().unwrap_or_default();
     tokio::select! {
         () = tokio::time::sleep(pause) => {}

@@ -11,7 +11,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 14] = [
+const SCHEMA: [&str; 15] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -24,6 +24,7 @@ const SCHEMA: [&str; 14] = [
     include_str!("../../queries/schema/012_loader_chunks_conflict.sql"),
     include_str!("../../queries/schema/013_conflicts.sql"),
     include_str!("../../queries/schema/014_upload_counts.sql"),
+    include_str!("../../queries/schema/015_loader_topics_loader.sql"),
     include_str!("../../queries/schema/020_upload_ledger.sql"),
     include_str!("../../queries/schema/021_reject_replays.sql"),
 ];
@@ -98,6 +99,10 @@ impl Warehouse {
             self.client.query_raw(statement).execute().await?;
         }
         Ok(())
+    }
+
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     /// A query of this database; `sql` takes `{name:Type}` parameters.

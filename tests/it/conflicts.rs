@@ -159,7 +159,7 @@ async fn tables_of_the_last_release_get_what_they_lack() {
 }
 
 /// The schema of the last release: without the upload and the line.
-fn earlier_schema() -> Value {
+pub fn earlier_schema() -> Value {
     let mut schema: Value = serde_json::from_str(include_str!("../../schemas/bets.avsc")).unwrap();
     let fields = schema["fields"].as_array_mut().unwrap();
     fields.retain(|field| field.get("source").is_none());
@@ -168,7 +168,7 @@ fn earlier_schema() -> Value {
 }
 
 /// Registers a schema as a foreign producer does, and returns its id.
-async fn register(server: &Server, schema: &Value) -> u32 {
+pub async fn register(server: &Server, schema: &Value) -> u32 {
     let url = format!("{}/subjects/operators-value/versions", server.addresses.schema_registry_url);
     let body = json!({ "schema": schema.to_string() });
     let answer = server.send(|http| http.post(url).json(&body)).await.ok();
@@ -176,7 +176,7 @@ async fn register(server: &Server, schema: &Value) -> u32 {
 }
 
 /// A round in Avro, written by Apache's own library.
-fn message(schema_id: u32, schema: &Schema, id: i64, bet: i64) -> Vec<u8> {
+pub fn message(schema_id: u32, schema: &Schema, id: i64, bet: i64) -> Vec<u8> {
     let amount = |units: i64| Avro::Union(1, Box::new(Avro::Decimal(Decimal::from(units.to_be_bytes()))));
     let record = Avro::Record(vec![
         ("created_timestamp".into(), Avro::TimestampMillis(1_580_702_706_000)),

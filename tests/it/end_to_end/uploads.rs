@@ -200,7 +200,7 @@ async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
     );
     server.upload("", "").await.problem(422, "empty_file");
     server.upload("\u{feff}", "").await.problem(422, "empty_file");
-    server.upload("nothing of ours\n", "").await.problem(422, "not_csv");
+    server.upload("nothing of ours\n", "").await.problem(400, "not_csv");
     let twice = csv(0..1).replacen("provider", "user_id", 1);
     server.upload(twice, "").await.problem(422, "duplicate_column");
     let workbook = [b"PK\x03\x04\x14\x00\x06\x00".as_slice(), &[7; 5000]].concat();

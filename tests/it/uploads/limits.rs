@@ -66,7 +66,7 @@ async fn rows_and_files_are_limited() {
     );
     let form = Form::new().part("file", part(0..4, "a.csv"));
     let form = form.part("file", Part::bytes(b"no header\n".to_vec()).file_name("b.csv"));
-    let problem = server.upload_form(form, "").await.problem(422, "not_csv");
+    let problem = server.upload_form(form, "").await.problem(400, "not_csv");
     assert_eq!(problem["file_name"], "b.csv");
     assert!(text(&problem, "detail").contains("b.csv"), "{problem:#}");
     assert_eq!(problem["uploads"][0]["file_name"], "a.csv");

@@ -1,0 +1,2 @@
+-- Takes down a table of ClickHouse's own consumer, or a view on it.
+DROP TABLE IF EXISTS {name:Identifier} SYNC

@@ -1,0 +1,99 @@
+//! How far a file has come, and the bar that shows it on a terminal.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use memchr::memchr_iter;
+
+/// Between two drawings of what moves by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+/// While the file is sent.
+const SENDING: &str = "{prefix} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {msg}, {eta} left";
+
+/// While the server works on what it has.
+const WAITING: &str = "{prefix} {spinner} {bytes} sent, {msg}; waiting for the receipt";
+
+/// How far one file has come. Clones are of the same file.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    /// Line ends: about as many as rows, since few stand in quoted fields.
+    lines: Arc<AtomicU64>,
+    /// Why the file could not be read on.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Progress {
+    /// Begins to show a file of this length, on standard error if that is a terminal.
+    pub fn new(path: &Path, bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr())
+            .with_style(style(SENDING))
+            .with_prefix(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        bar.enable_steady_tick(TICK);
+        Self { bar, started: Instant::now(), lines: Arc::default(), failure: Arc::default() }
+    }
+
+    /// A piece was taken to be sent.
+    pub fn add(&self, piece: &Bytes) {
+        let ends = memchr_iter(b'\n', piece).count() as u64;
+        let lines = self.lines.fetch_add(ends, Ordering::Relaxed) + ends;
+        let speed = lines as f64 / self.started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+        self.bar.set_message(format!("{} rows/s", HumanCount(speed as u64)));
+        self.bar.inc(piece.len() as u64);
+    }
+
+    /// Nothing to send; it shows that all was sent when it is asked for.
+    pub fn end_of_file(&self) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+        let bar = self.bar.clone();
+        stream::iter(std::iter::from_fn(move || {
+            bar.set_style(style(WAITING));
+            None
+        }))
+    }
+
+    /// The file cannot be read on.
+    pub fn fail(&self, reason: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes taken to be sent.
+    pub fn sent(&self) -> u64 {
+        self.bar.position()
+    }
+
+    /// Takes the bar off the terminal.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants; the default stands in for one that is wrong.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_templates() {
+        for template in [SENDING, WAITING] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The consumer group of ClickHouse's consumer, looked at from outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::kafka::{BrokerError, Kafka};
+
+/// How long the broker may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client that asks for a group's offsets, and never joins the group.
+pub(super) struct Group {
+    name: String,
+    topic: String,
+    consumer: Arc<BaseConsumer>,
+}
+
+impl Group {
+    /// # Errors
+    /// librdkafka cannot make a client.
+    pub(super) fn new(kafka: &Kafka, name: &str, topic: &str) -> Result<Self, BrokerError> {
+        let consumer = Arc::new(kafka.consumer(name).create()?);
+        Ok(Self { name: name.to_owned(), topic: topic.to_owned(), consumer })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the offsets that the group has committed, of the partitions that have one.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub(super) async fn committed(
+        &self,
+        partitions: impl Iterator<Item = u16>,
+    ) -> Result<BTreeMap<u16, i64>, BrokerError> {
+        let mut asked = TopicPartitionList::new();
+        for partition in partitions {
+            asked.add_partition(&self.topic, i32::from(partition));
+        }
+        let committed = self.blocking(move |consumer| consumer.committed_offsets(asked, TIMEOUT)).await?;
+        let offsets = committed.elements().into_iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((u16::try_from(element.partition()).ok()?, offset)),
+            _ => None,
+        });
+        Ok(offsets.collect())
+    }
+
+    /// Has the group begin at these offsets; it must have no members.
+    ///
+    /// # Errors
+    /// The broker does not answer, or the group has members.
+    pub(super) async fn begin_at(&self, next: &BTreeMap<u16, i64>) -> Result<(), BrokerError> {
+        if self.committed(next.keys().copied()).await? == *next {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in next {
+            list.add_partition_offset(&self.topic, i32::from(*partition), Offset::Offset(*offset))?;
+        }
+        self.blocking(move |consumer| consumer.commit(&list, CommitMode::Sync)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let consumer = Arc::clone(&self.consumer);
+        match tokio::task::spawn_blocking(move || ask(&consumer)).await {
+            Ok(result) => Ok(result?),
+            // Only when the runtime is being shut down.
+            Err(_) => Err(BrokerError::Unavailable(KafkaError::Canceled)),
+        }
+    }
+}

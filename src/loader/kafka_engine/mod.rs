@@ -1,0 +1,269 @@
+//! ClickHouse's own consumer of a topic, for those who want no loader: a table with the engine Kafka, and views on it.
+//!
+//! It is at-least-once: what a crash has delivered twice is stored and counted twice, and so is a round that comes
+//! again (docs/LOADERS.md). What is done here is to begin where the other loader ended, and to write into the ledger how
+//! far ClickHouse is, from the offsets that it commits after each block: so everything that asks the ledger what is visible
+//! need not know who loads.
+//!
+//! Whoever takes a topic over begins a new epoch of it. To the loader of Roundhouse the rounds of other epochs are known
+//! wherever they came from, so that it counts none again that ClickHouse has stored, committed or not.
+
+mod group;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clickhouse::query::Query;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::group::Group;
+use super::chunks::{Chunk, fingerprint};
+use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
+use super::run::{Loader, LoaderState, TopicKind, pause};
+use super::{LoaderError, recovery};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// How often the group's offsets are asked for.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a table's consumer may take to end with its block.
+const DROP_TIMEOUT: Duration = Duration::from_secs(60);
+
+const DROP: &str = include_str!("../../../queries/kafka_engine/drop.sql");
+
+/// What stands for a topic in ClickHouse, in the order in which it is made.
+struct Tables {
+    names: &'static [&'static str],
+    definitions: &'static [&'static str],
+}
+
+const ROUNDS: Tables = Tables {
+    names: &["kafka_rounds", "kafka_rounds_view", "kafka_rounds_errors_view", "kafka_rounds_counts_view"],
+    definitions: &[
+        include_str!("../../../queries/kafka_engine/001_rounds.sql"),
+        include_str!("../../../queries/kafka_engine/002_rounds_view.sql"),
+        include_str!("../../../queries/kafka_engine/003_rounds_errors_view.sql"),
+        include_str!("../../../queries/kafka_engine/004_rounds_counts_view.sql"),
+    ],
+};
+
+const REJECTS: Tables = Tables {
+    names: &["kafka_rejects", "kafka_rejects_view"],
+    definitions: &[
+        include_str!("../../../queries/kafka_engine/005_rejects.sql"),
+        include_str!("../../../queries/kafka_engine/006_rejects_view.sql"),
+    ],
+};
+
+impl Tables {
+    fn of(kind: &TopicKind) -> &'static Self {
+        match kind {
+            TopicKind::Rounds(_) => &ROUNDS,
+            TopicKind::Rejects => &REJECTS,
+        }
+    }
+}
+
+/// A topic that ClickHouse is to consume.
+#[derive(Clone, Debug)]
+pub struct Consumption {
+    /// What the topic is, and what ClickHouse's consumer is put up with.
+    pub loader: Loader,
+    pub registry_url: Url,
+}
+
+/// A consumer that is put up, and how far the ledger knows it to be.
+struct Following {
+    ledger: Ledger,
+    epoch: TopicEpoch,
+    group: Group,
+    /// The offsets that come next.
+    next: BTreeMap<u16, i64>,
+}
+
+impl Consumption {
+    /// Puts the consumer up, and follows it until `stop`. It goes on without us.
+    pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let error = match self.put_up().await {
+                Ok(following) => match self.follow(following, &state, &stop).await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::warn!(topic = self.loader.topic, %error, "ClickHouse's consumer is not put up");
+            if error.is_permanent() {
+                state.send_replace(LoaderState::Stopped(error.to_string()));
+                return;
+            }
+            state.send_replace(LoaderState::Waiting(error.to_string()));
+            failures += 1;
+            pause(failures, &stop).await;
+        }
+    }
+
+    /// Makes the tables, with the consumer group where whoever loaded the topic last has ended.
+    async fn put_up(&self) -> Result<Following, LoaderError> {
+        let Loader { kafka, warehouse, topic, .. } = &self.loader;
+        take_down(&self.loader).await?;
+        let ledger = Ledger::new(warehouse.clone(), topic);
+        catch_up(&self.loader, &ledger).await?;
+        let next = self.loader.settle().await?;
+        let epoch = match ledger.topic().await? {
+            Some(known) if known.loader() == TopicLoader::ClickHouse => known,
+            Some(known) => ledger.hand_over(known, TopicLoader::ClickHouse).await?,
+            None => return Err(LoaderError::TakenOver { topic: topic.clone() }),
+        };
+        let group = Group::new(kafka, &group_name(warehouse, topic, epoch), topic)?;
+        group.begin_at(&next).await?;
+        for definition in Tables::of(&self.loader.kind).definitions {
+            self.definition(definition, &group, epoch).execute().await.map_err(WarehouseError::from)?;
+        }
+        tracing::info!(topic, epoch = epoch.epoch, group = group.name(), "ClickHouse consumes the topic");
+        Ok(Following { ledger, epoch, group, next })
+    }
+
+    fn definition(&self, sql: &str, group: &Group, epoch: TopicEpoch) -> Query {
+        self.loader
+            .warehouse
+            .query(sql)
+            .param("brokers", self.loader.kafka.brokers())
+            .param("topic", &self.loader.topic)
+            .param("group", group.name())
+            .param("registry", self.registry_url.as_str().trim_end_matches('/'))
+            .param("epoch", epoch.epoch)
+    }
+
+    /// Writes down how far ClickHouse is. What fails passes; only another loader ends it before `stop`.
+    async fn follow(
+        &self,
+        mut following: Following,
+        state: &watch::Sender<LoaderState>,
+        stop: &CancellationToken,
+    ) -> Result<(), LoaderError> {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            match self.step(&mut following).await {
+                Ok(()) => {
+                    failures = 0;
+                    state.send_if_modified(|state| {
+                        let changed = *state != LoaderState::Running;
+                        *state = LoaderState::Running;
+                        changed
+                    });
+                    tokio::select! {
+                        () = tokio::time::sleep(INTERVAL) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Err(error) if error.is_permanent() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(topic = self.loader.topic, %error, "it is not known how far ClickHouse is");
+                    state.send_replace(LoaderState::Waiting(error.to_string()));
+                    failures += 1;
+                    pause(failures, stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&self, following: &mut Following) -> Result<(), LoaderError> {
+        let Following { ledger, epoch, group, next } = following;
+        let committed = group.committed(next.keys().copied()).await?;
+        if committed.iter().all(|(partition, offset)| next.get(partition) == Some(offset)) {
+            return Ok(());
+        }
+        if ledger.topic().await? != Some(*epoch) {
+            return Err(LoaderError::TakenOver { topic: self.loader.topic.clone() });
+        }
+        advance(&self.loader, ledger, *epoch, next, &committed).await
+    }
+}
+
+/// Ends ClickHouse's consumption of a topic, if there is any, and gives the topic to the loader of Roundhouse.
+///
+/// # Errors
+/// A service does not answer.
+pub(super) async fn hand_back(loader: &Loader) -> Result<(), LoaderError> {
+    take_down(loader).await?;
+    let ledger = Ledger::new(loader.warehouse.clone(), &loader.topic);
+    if let Some(epoch) = catch_up(loader, &ledger).await? {
+        ledger.hand_over(epoch, TopicLoader::Roundhouse).await?;
+    }
+    Ok(())
+}
+
+/// Drops the views and the table, which ends with the block that it is at.
+async fn take_down(loader: &Loader) -> Result<(), LoaderError> {
+    for name in Tables::of(&loader.kind).names.iter().rev() {
+        let dropped = loader.warehouse.query(DROP).param("name", name).execute();
+        let dropped = tokio::time::timeout(DROP_TIMEOUT, dropped).await;
+        dropped.map_err(|_| WarehouseError::TimedOut)?.map_err(WarehouseError::from)?;
+    }
+    Ok(())
+}
+
+/// Writes down how far ClickHouse came, if it was what loaded the topic last; returns the epoch then.
+async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>, LoaderError> {
+    let Some(epoch) = ledger.topic().await?.filter(|known| known.loader() == TopicLoader::ClickHouse) else {
+        return Ok(None);
+    };
+    let group =
+        Group::new(&loader.kafka, &group_name(&loader.warehouse, &loader.topic, epoch), &loader.topic)?;
+    let watermarks = loader.kafka.watermarks(&loader.topic).await?;
+    let mut next: BTreeMap<u16, i64> =
+        watermarks.iter().map(|(partition, (low, _))| (*partition, *low)).collect();
+    for chunk in ledger.last_chunks(epoch.epoch).await? {
+        next.insert(chunk.partition, chunk.last_offset.cast_signed() + 1);
+    }
+    let mut committed = group.committed(next.keys().copied()).await?;
+    // Of a topic that was made anew: see `recovery::identify`.
+    committed.retain(|partition, offset| watermarks.get(partition).is_some_and(|(_, high)| *offset <= *high));
+    advance(loader, ledger, epoch, &mut next, &committed).await?;
+    Ok(Some(epoch))
+}
+
+/// Notes what lies between the offsets that came next and those that are committed as a chunk of each partition.
+async fn advance(
+    loader: &Loader,
+    ledger: &Ledger,
+    epoch: TopicEpoch,
+    next: &mut BTreeMap<u16, i64>,
+    committed: &BTreeMap<u16, i64>,
+) -> Result<(), LoaderError> {
+    let mut chunks = Vec::new();
+    for (&partition, &committed) in committed {
+        let first_offset = next.get(&partition).copied().unwrap_or(0);
+        if committed <= first_offset {
+            continue;
+        }
+        let last_offset = committed - 1;
+        let last = recovery::read_one(&loader.kafka, &loader.topic, partition, last_offset).await?;
+        let messages = (committed - first_offset).unsigned_abs();
+        let fingerprint = fingerprint(&last);
+        chunks.push(Chunk {
+            partition,
+            first_offset,
+            last_offset,
+            messages,
+            new: messages,
+            fingerprint,
+            ..Chunk::default()
+        });
+    }
+    if !chunks.is_empty() {
+        ledger.write_all(epoch.epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
+    }
+    next.extend(chunks.iter().map(|chunk| (chunk.partition, chunk.last_offset + 1)));
+    Ok(())
+}
+
+/// The consumer group of an epoch: a new one begins where it is told to.
+fn group_name(warehouse: &Warehouse, topic: &str, epoch: TopicEpoch) -> String {
+    format!("roundhouse-clickhouse-{}-{topic}-{}", warehouse.database(), epoch.epoch)
+}

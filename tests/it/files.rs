@@ -1,0 +1,23 @@
+//! Every file and every value that operators really have: what docs/FILES.md says is what happens.
+
+mod agreement;
+mod dead_letters;
+mod outcomes;
+mod values;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::harness::repository;
+
+/// The codes in the first column of a table of docs/FILES.md, which stands under this heading.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(repository().join("docs/FILES.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with(heading)).expect("the section");
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    cells.map(|line| line.split_once('`').unwrap().0.to_owned()).collect()
+}
+
+fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(unit).collect()
+}

@@ -1,0 +1,181 @@
+//! `roundhouse upload`, as a user and as a script run it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::ROUNDHOUSE;
+use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::process::{signal, until};
+use crate::harness::server::Server;
+
+const KEY: &str = "a-key-for-the-tests-only";
+
+/// The command, with nothing of what the person who runs the tests has set.
+fn command(server: &str, key: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(ROUNDHOUSE);
+    command.args(["upload", "--server", server]).args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROUNDHOUSE_") {
+            command.env_remove(name);
+        }
+    }
+    if !key.is_empty() {
+        command.env("ROUNDHOUSE_API_KEY", key);
+    }
+    command
+}
+
+/// What a run said, and its exit code.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+async fn run(mut command: Command) -> Said {
+    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
+}
+
+fn write(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
+    let server = Server::start(&["--api-key", KEY]).await;
+    let api = server.addresses.api.clone();
+    let directory = TempDir::new().unwrap();
+    let good = write(&directory, "good.csv", &csv(0..500));
+    let bad = write(
+        &directory,
+        "bad.csv",
+        &format!("{HEADER}\n{}{}{}", lines(500..503), line(503, "12.5x"), lines(504..506)),
+    );
+    let none = write(&directory, "none.csv", "nothing of ours\n");
+
+    // Nothing but the summary, and no bar: standard error is no terminal.
+    let said = run(command(&api, KEY, &[&good])).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.stdout.starts_with(&format!("{good}: visible in the aggregates after ")), "{said:?}");
+    assert!(said.stdout.contains("  500 rows: 500 accepted, 0 rejected"), "{said:?}");
+    let said = run(command(&api, KEY, &[&good])).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("uploaded before"), "{said:?}");
+
+    let said = run(command(&api, KEY, &["--wait", "acknowledged", &bad])).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.stdout.contains("6 rows: 5 accepted, 1 rejected"), "{said:?}");
+    let reject = "line 5, real_amount_bet: not a decimal number";
+    assert!(said.stdout.contains(reject) && said.stdout.contains(r#"(not_a_decimal): "12.5x""#), "{said:?}");
+
+    // A file that fails does not stop the others, and the worst is the exit code.
+    let missing = directory.path().join("missing.csv").to_str().unwrap().to_owned();
+    let folder = directory.path().to_str().unwrap().to_owned();
+    let said = run(command(&api, KEY, &["--json", "--force", &missing, &none, &folder, &bad, &good])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let answers: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 3, "{said:?}");
+    assert_eq!((&answers[0]["code"], &answers[0]["status"]), (&Value::from("not_csv"), &Value::from(400)));
+    assert_eq!(
+        (&answers[1]["rejected"], &answers[1]["file_name"]),
+        (&Value::from(1), &Value::from("bad.csv"))
+    );
+    assert_eq!((&answers[2]["accepted"], &answers[2]["state"]), (&Value::from(500), &Value::from("visible")));
+    let errors: Vec<&str> = said.stderr.lines().collect();
+    assert_eq!(errors.len(), 3, "{said:?}");
+    assert!(errors[0].starts_with(&format!("roundhouse: {missing}: cannot be read: ")), "{said:?}");
+    assert!(errors[1].starts_with(&format!("roundhouse: {none}: 400 not_csv: ")), "{said:?}");
+    assert!(errors[2].starts_with(&format!("roundhouse: {folder}: cannot be read: ")), "{said:?}");
+
+    let said = run(command(&api, KEY, &["--force", "--on-error", "abort", &bad])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("422 row_rejected: line 5: column real_amount_bet"), "{said:?}");
+    let said = run(command(&api, KEY, &["--encoding", "utf-7", &good])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("WHATWG"), "{said:?}");
+    let said = run(command(&api, "", &[&good, &bad])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("401 unauthorized") && said.stderr.contains("--api-key"), "{said:?}");
+    // Behind a path, as a reverse proxy may have it: there is nothing here.
+    let said = run(command(&format!("{api}/some/"), KEY, &[&good])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("404 no_such_path"), "{said:?}");
+
+    let stored = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
+    assert_eq!(stored, "505\t505");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_stops_all_files() {
+    let directory = TempDir::new().unwrap();
+    let good = write(&directory, "good.csv", &csv(0..5));
+    // Nothing listens on a port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let said = run(command(&format!("http://127.0.0.1:{port}"), KEY, &[&good, &good])).await;
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{said:?}");
+    assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+    assert!(said.stderr.contains("roundhouse serve") && said.stderr.contains("--server"), "{said:?}");
+    let said = run(command("ftp://127.0.0.1", KEY, &[&good])).await;
+    assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_upload_is_repaired_by_a_retry() {
+    let server = Server::start(&[]).await;
+    let directory = TempDir::new().unwrap();
+    let text = csv(0..20_000);
+    // A file that never ends until we say so.
+    let pipe = directory.path().join("pipe.csv");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = spawn(&server, &pipe);
+    let mut writer = open_pipe(&pipe).await;
+    // Behind two of the five digits of an id: what is left of it would be another round's.
+    let half = text.find(",12345,").unwrap() + 3;
+    writer.write_all(&text.as_bytes()[..half]).unwrap();
+    until("rows of it are stored", async || {
+        let count = server.clickhouse("SELECT count() FROM game_rounds").await;
+        (count.parse::<u64>().unwrap() > 1000).then_some(())
+    })
+    .await;
+    signal(child.id(), "INT");
+    until("it has ended", async || child.try_wait().unwrap()).await;
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.stdout.as_str()), (Some(130), ""), "{said:?}");
+    assert!(said.stderr.contains(&format!("interrupted after {half} bytes")), "{said:?}");
+    assert!(said.stderr.contains("upload the file again"), "{said:?}");
+    drop(writer);
+
+    let whole = write(&directory, "whole.csv", &text);
+    let said = run(command(&server.addresses.api, "", &[&whole])).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("20,000 rows: 20,000 accepted, 0 rejected"), "{said:?}");
+    let stored =
+        "SELECT count(), uniqExact(game_instance_id), toString(sum(real_amount_bet)) FROM game_rounds";
+    assert_eq!(server.clickhouse(stored).await, "20000\t20000\t5000");
+}
+
+fn spawn(server: &Server, path: &Path) -> Child {
+    let mut command = command(&server.addresses.api, "", &[path.to_str().unwrap()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Opens the writing end of a pipe, which waits for its reader.
+async fn open_pipe(path: &Path) -> File {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || File::options().write(true).open(path).unwrap()).await.unwrap()
+}
