@@ -42,6 +42,9 @@ pub enum Command {
     /// Runs one embedded part alone
     #[command(subcommand)]
     Embedded(EmbeddedCommand),
+    /// Works on rejected rows of a running server
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Writes a CSV file of invented game rounds, the same for the same options
     Generate(GenerateOptions),
     /// Sends CSV files to a running server. Exit code 0: every row was accepted, 1: some were rejected, 2: a file failed
@@ -70,6 +73,10 @@ pub struct ServeOptions {
         value_name = "KEY"
     )]
     pub api_keys: Vec<ApiKey>,
+    /// Avro schema of the rows, registered as a new version if it has changed [default: the built-in schemas/bets.avsc].
+    /// It has the built-in columns, and others that are nullable and that game_rounds and conflicts have too
+    #[arg(long, value_name = "FILE", env = "ROUNDHOUSE_SCHEMA")]
+    pub schema: Option<PathBuf>,
     #[command(flatten)]
     pub services: ServiceOptions,
     #[command(flatten)]
@@ -217,6 +224,35 @@ pub struct Limits {
     /// Bytes of files that wait in the data directory for their reconciliation
     #[arg(long, default_value_t = 16 << 30, env = "ROUNDHOUSE_RECONCILE_SPOOL_BYTES")]
     pub reconcile_spool_bytes: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// Produces an upload's rejected rows that are valid now, or corrected ones. Exit code 0: none is still rejected, 1: some
+    /// are, 2: it could not be done
+    Replay(ReplayOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayOptions {
+    /// The upload whose rejects they are
+    #[arg(long, value_name = "ID")]
+    pub upload: uuid::Uuid,
+    /// Only rejects with this code, such as not_a_decimal
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Corrected rows: the CSV file of GET /uploads/{id}/rejects, with its column reject_line
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:8000", env = "ROUNDHOUSE_SERVER")]
+    pub server: Url,
+    /// API key, for a server that asks for one
+    #[arg(long, env = "ROUNDHOUSE_API_KEY", hide_env_values = true)]
+    pub api_key: Option<Secret>,
+    /// Print the server's answer as it is
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! The subcommands: one file each, all wiring in them.
 
 mod demo;
+mod dlq;
 mod embedded;
 mod generate;
 mod parts;
+mod schema;
 mod serve;
 mod services;
 mod upload;
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
             Command::Demo(options) => demo::run(options, &log).await.map(|()| ExitCode::SUCCESS),
             Command::Embedded(command) => embedded::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Generate(options) => generate::run(&options).map(|()| ExitCode::SUCCESS),
+            Command::Dlq(command) => dlq::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Upload(options) => upload::run(options).await,
         }
     });

@@ -19,6 +19,7 @@ use url::Url;
 
 use super::CommandError;
 use super::parts;
+use super::schema::RowSchema;
 use super::services::Services;
 use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
@@ -33,15 +34,13 @@ use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
+use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::client::Warehouse;
-
-/// The rows of a file.
-const BETS_SCHEMA: &str = include_str!("../../schemas/bets.avsc");
 
 /// How long services that were given by URL may take to answer when the server starts.
 const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
@@ -116,12 +115,13 @@ impl Server {
         }
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
+        let schema = RowSchema::read(options.schema.as_deref())?;
         let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
         let listening = |error| failed(EmbeddedError::listen(options.listen, "--listen", error));
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let supervisor = parts::start(&options, &services, log).await.map_err(failed)?;
-        let running = Self::start_on(&options, services, &supervisor, listener, address).await;
+        let running = Self::start_on(&options, services, schema, &supervisor, listener, address).await;
         match running {
             Ok((addresses, running)) => Ok(Self { addresses, running, supervisor, _lock: lock }),
             Err(error) => {
@@ -134,15 +134,16 @@ impl Server {
     async fn start_on(
         options: &ServeOptions,
         services: Services,
+        schema: RowSchema,
         supervisor: &Supervisor,
         listener: TcpListener,
         address: SocketAddr,
     ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
         let (clients, schema_id) =
-            Clients::connect(&addresses, &services, options.services.kafka_partitions).await?;
+            Clients::connect(&addresses, &services, &schema, options.services.kafka_partitions).await?;
         let stop = CancellationToken::new();
-        let columns = Arc::new(Columns::parse(BETS_SCHEMA).map_err(failed)?);
+        let columns = Arc::new(schema.columns);
         let destination = Destination {
             key: columns.key().map_err(failed)?,
             columns,
@@ -158,7 +159,7 @@ impl Server {
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         let local_parts = parts::local_parts(supervisor);
-        let state = app_state(options, &clients, destination, states, local_parts, uploads)?;
+        let state = app_state(options, &clients, destination, states, local_parts, uploads, schema.built_in)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
@@ -207,6 +208,7 @@ impl Clients {
     async fn connect(
         addresses: &Addresses,
         services: &Services,
+        schema: &RowSchema,
         partitions: u16,
     ) -> Result<(Self, u32), CommandError> {
         let url = |text: &str| Url::parse(text).map_err(failed);
@@ -228,10 +230,14 @@ impl Clients {
         }
         let what = format!("ClickHouse at {}", addresses.clickhouse_url);
         patiently(&what, |_| true, || clients.warehouse.create_schema()).await?;
+        let missing = || schema.missing_in_tables(&clients.warehouse, &services.database);
+        if let Some(missing) = patiently(&what, |_| true, missing).await? {
+            return Err(CommandError::failed(missing));
+        }
         let subject = format!("{}-value", services.topic);
         let may_pass = |error: &RegistryError| !matches!(error, RegistryError::Refused { .. });
         let what = format!("the registry at {}", clients.registry_url);
-        let register = || clients.registry.register(&subject, BETS_SCHEMA);
+        let register = || clients.registry.register(&subject, &schema.text);
         let schema_id = patiently(&what, may_pass, register).await?;
         Ok((clients, schema_id))
     }
@@ -303,6 +309,7 @@ fn app_state(
     loaders: LoaderStates,
     local_parts: LocalParts,
     uploads: UnderWay,
+    built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
@@ -318,17 +325,14 @@ fn app_state(
     };
     let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
     let jobs = options.data_dir.join("reconcile");
-    let reconciler = Reconciler::new(
-        clients.warehouse.clone(),
-        arrivals,
-        destination.columns.clone(),
-        &options.limits,
-        &jobs,
-    )
-    .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
+    let metrics = Metrics::default();
+    // Queries compare the built-in columns.
+    let reconciler =
+        Reconciler::new(clients.warehouse.clone(), arrivals, Arc::new(built_in), &options.limits, &jobs)
+            .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
     let owner_file = options.data_dir.join("owner");
     let owner = owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
-    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), owner));
+    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), owner, metrics.clone()));
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
     let registry = clients.registry.clone();
     let uploader =
@@ -338,7 +342,7 @@ fn app_state(
     tokio::task::spawn_blocking(move || first.warm_up());
     Ok(AppState {
         uploader,
-        reconciler: Arc::new(reconciler),
+        reconciler: Arc::new(reconciler.counted_in(metrics)),
         warehouse: clients.warehouse.clone(),
         dead_letter_topic,
         readiness: Arc::new(readiness),

@@ -127,5 +127,6 @@ pub async fn readyz(State(state): State<AppState>) -> Response {
         .with("ready", false)
         .with("loader", loader)
         .with("parts", serde_json::to_value(parts).unwrap_or_default())
+        .expected()
         .into_response()
 }

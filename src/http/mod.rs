@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod download;
 pub mod health;
+pub mod metrics;
 pub mod parameters;
 pub mod problem;
 pub mod reconcile;

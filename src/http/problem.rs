@@ -30,11 +30,13 @@ pub struct Problem {
     members: Map<String, Value>,
     /// For the log only.
     cause: Option<String>,
+    /// It is no failure of ours: not an error in the log.
+    is_expected: bool,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), cause: None }
+        Self { status, code, detail: detail.into(), members: Map::new(), cause: None, is_expected: false }
     }
 
     /// A parameter that cannot be used.
@@ -48,6 +50,12 @@ impl Problem {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.cause = Some(cause.to_string());
         problem
+    }
+
+    /// Says that this is an answer like another, though its status is that of a failure.
+    pub fn expected(mut self) -> Self {
+        self.is_expected = true;
+        self
     }
 
     /// Adds a member.
@@ -101,7 +109,9 @@ pub async fn render(request: Request, next: Next) -> Response {
         Some(problem) => problem,
         None => from_framework(status, &method, body).await,
     };
-    if status.is_server_error() {
+    if problem.is_expected {
+        tracing::debug!(path = instance, %status, code = problem.code, "{}", problem.detail);
+    } else if status.is_server_error() {
         tracing::error!(path = instance, %status, code = problem.code, cause = problem.cause, "{}", problem.detail);
     }
     parts.headers.remove(header::CONTENT_LENGTH);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::health::Readiness;
 use crate::ingest::upload::Uploader;
+use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::warehouse::client::Warehouse;
 
@@ -20,4 +21,11 @@ pub struct AppState {
     pub visible_timeout: Duration,
     /// Files of one form.
     pub max_form_files: u64,
+}
+
+impl AppState {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        self.uploader.ledger.metrics()
+    }
 }

@@ -141,8 +141,11 @@ where
             return Ok(UploadView::of(&finished.row, columns).with_rejects(finished.rejects).validated());
         }
     };
-    let seen = if query.wait_visible { wait_until_visible(state, &row).await? } else { None };
-    Ok(view.seen(seen))
+    if !query.wait_visible {
+        return Ok(view);
+    }
+    let not_seen = |error| Problem::from(error).with("upload_id", row.upload_id.to_string());
+    Ok(view.seen(wait_until_visible(state, &row).await.map_err(not_seen)?))
 }
 
 /// Reads on, so that the answer reaches a sender that is still there.

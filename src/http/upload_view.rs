@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use crate::domain::columns::Columns;
 use crate::domain::timestamp;
-use crate::ingest::header::Header;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::upload_counts::{self, UploadCounts};
@@ -213,14 +212,17 @@ fn progress(row: &LedgerRow) -> Progress {
 
 /// Says which field of a file is which column, and which fields are none.
 fn mapping(row: &LedgerRow, columns: &Columns) -> (BTreeMap<String, Field>, Vec<String>) {
-    // Columns may have changed since.
-    let Ok(header) = Header::parse(&row.header, columns) else { return (BTreeMap::new(), Vec::new()) };
-    let names = names(&row.header, header.delimiter);
-    let place = |(column, field): (&crate::domain::columns::Column, &Option<usize>)| {
-        let at = (*field)?;
-        Some((column.name.clone(), Field { name: names.get(at)?.clone(), position: at + 1 }))
-    };
-    (columns.iter().zip(&header.fields).filter_map(place).collect(), header.ignored)
+    let Some(delimiter) = row.delimiter.bytes().next() else { return (BTreeMap::new(), Vec::new()) };
+    let mut fields = BTreeMap::new();
+    let mut ignored = Vec::new();
+    for (at, name) in names(&row.header, delimiter).into_iter().enumerate() {
+        let plain = name.trim().to_lowercase();
+        match columns.fields().find(|column| column.name == plain) {
+            Some(column) => drop(fields.insert(column.name.clone(), Field { name, position: at + 1 })),
+            None => ignored.push(plain),
+        }
+    }
+    (fields, ignored)
 }
 
 /// The names in a header line, as they stand there.

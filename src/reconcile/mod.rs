@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use encoding_rs::Encoding;
@@ -38,6 +38,7 @@ use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
 use crate::domain::columns::Columns;
 use crate::ingest::body::{Body, BodyError, BodyLimits};
+use crate::metrics::Metrics;
 use crate::settings::Limits;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -72,6 +73,7 @@ pub struct Reconciler {
     spool: Spool,
     queue: Queue,
     limits: Limits,
+    metrics: Metrics,
     /// Read while a job is stored and queued, so that it is not taken for one of an earlier process meanwhile.
     noting: RwLock<()>,
 }
@@ -95,8 +97,16 @@ impl Reconciler {
             spool,
             queue: Queue::new(),
             limits: limits.clone(),
+            metrics: Metrics::default(),
             noting: RwLock::new(()),
         })
+    }
+
+    /// Counts its jobs in these metrics.
+    #[must_use]
+    pub fn counted_in(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Takes a file, and returns its job once both are where they survive a restart.
@@ -197,6 +207,7 @@ impl Reconciler {
 
     async fn work_on(&self, job: &Arc<Job>) {
         self.note(&job.change(|record| record.state = JobState::Running)).await;
+        let started = Instant::now();
         let outcome = job::run(&self.context, &self.spool.path(job.id), job).await;
         if let Err(error @ (JobError::Read(_) | JobError::Gone | JobError::Abandoned)) = &outcome {
             tracing::error!(job = %job.id, ?error, "a reconciliation failed");
@@ -211,6 +222,8 @@ impl Reconciler {
                 record.reason = Some(error.to_string());
             }
         });
+        let state = if ended.state == JobState::Done { "done" } else { "failed" };
+        self.metrics.see_reconciliation(state, started.elapsed());
         self.note(&ended).await;
         self.spool.remove(job.id, ended.bytes);
         self.queue.end(job.id);

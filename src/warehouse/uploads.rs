@@ -257,18 +257,27 @@ impl Loaded {
     /// Whether everything up to these offsets is in the tables, which were written at `written_at` (milliseconds since 1970):
     /// a topic that was made anew begins at offset 0 again, so that it matters which of the two they are of.
     pub fn has(&self, offsets: &Offsets, written_at: i64) -> bool {
+        self.missing(offsets, written_at).is_empty()
+    }
+
+    /// Returns, for each partition that is not loaded up to these offsets, by how many it is behind.
+    pub fn missing(&self, offsets: &Offsets, written_at: i64) -> BTreeMap<u16, u64> {
         let epochs = self.0.iter().map(|found| (found.epoch, found.started_at));
         // The first epoch begins when the loader meets the topic, which may have been long there.
         let first = epochs.clone().map(|(epoch, _)| epoch).min();
         let epoch =
             epochs.filter(|(_, started)| *started <= written_at).map(|(epoch, _)| epoch).max().or(first);
-        offsets.iter().all(|(partition, (_, last))| {
-            self.0.iter().any(|found| {
-                Some(found.epoch) == epoch
-                    && found.partition == *partition
-                    && i64::try_from(found.next_offset).is_ok_and(|next| next > *last)
+        let next = |partition| {
+            let here = |found: &&LoadedPartition| Some(found.epoch) == epoch && found.partition == partition;
+            self.0.iter().find(here).map_or(0, |found| found.next_offset)
+        };
+        offsets
+            .iter()
+            .map(|(partition, (_, last))| {
+                (*partition, (last + 1).cast_unsigned().saturating_sub(next(*partition)))
             })
-        })
+            .filter(|(_, missing)| *missing > 0)
+            .collect()
     }
 }
 

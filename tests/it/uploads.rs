@@ -1,8 +1,12 @@
 //! Uploads as the API sees them: the ledger, rejects and what becomes of them, limits, a broker that goes away.
 
+mod errors;
 mod ledger;
 mod limits;
+mod metrics;
 mod rejects;
+mod schema;
+mod services;
 
 use reqwest::Body;
 use serde_json::Value;

@@ -26,28 +26,26 @@ pub struct Corrected {
 /// Reads lines from bytes that arrive piece by piece. Memory is bounded by the line limit and the size of a piece.
 pub struct CorrectedReader {
     columns: Arc<Columns>,
-    max_line_bytes: usize,
     /// Bytes that were not decoded yet.
     held: Vec<u8>,
     decoder: Option<TextDecoder>,
     /// The decoder has seen the end.
     is_decoded: bool,
-    /// Text that no record was made of yet: the header's.
-    text: Vec<u8>,
-    /// Behind the header: records, and which field is `reject_line`.
-    rows: Option<(RecordReader, usize)>,
+    records: RecordReader,
+    /// Which field is `reject_line`, once the header is read.
+    reject_line: Option<usize>,
 }
 
 impl CorrectedReader {
     pub fn new(columns: Arc<Columns>, max_line_bytes: usize) -> Self {
         Self {
             columns,
-            max_line_bytes,
             held: Vec::new(),
             decoder: None,
             is_decoded: false,
-            text: Vec::new(),
-            rows: None,
+            // The header says which delimiter it really is.
+            records: RecordReader::new(b',', max_line_bytes),
+            reject_line: None,
         }
     }
 
@@ -61,69 +59,46 @@ impl CorrectedReader {
     /// # Errors
     /// It is no text, the header lacks a column, or a line is too long.
     pub fn next(&mut self, last: bool) -> Result<Option<Corrected>, FileError> {
-        self.decode(last)?;
-        match &mut self.rows {
-            Some((records, reject_line)) => {
-                let Some(record) = records.next(last)? else { return Ok(None) };
-                let (start, end) = record.bounds(*reject_line).unwrap_or_default();
-                let field = record.buffer.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
-                Ok(Some(Corrected {
-                    header: None,
-                    reject_line: field.and_then(|text| text.trim().parse().ok()),
-                    line: record.line,
-                    raw: String::from_utf8_lossy(record.raw).into_owned(),
-                }))
-            }
-            None => self.read_header(last),
-        }
+        let Some(encoding) = self.decode(last)? else { return Ok(None) };
+        let Some(reject_line) = self.reject_line else { return self.read_header(encoding, last) };
+        let Some(record) = self.records.next(last)? else { return Ok(None) };
+        let (start, end) = record.bounds(reject_line).unwrap_or_default();
+        let field = record.buffer.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
+        Ok(Some(Corrected {
+            header: None,
+            reject_line: field.and_then(|text| text.trim().parse().ok()),
+            line: record.line,
+            raw: String::from_utf8_lossy(record.raw).into_owned(),
+        }))
     }
 
-    fn decode(&mut self, last: bool) -> Result<(), FileError> {
-        if self.decoder.is_none() {
-            if self.held.len() < SNIFF_BYTES && !last {
-                return Ok(());
-            }
-            self.decoder = Some(TextDecoder::for_file(&self.held, None)?);
-        }
-        if self.is_decoded || (self.held.is_empty() && !last) {
-            return Ok(());
-        }
-        self.is_decoded = last;
-        let held = std::mem::take(&mut self.held);
-        if let Some(decoder) = &mut self.decoder {
-            let text = match &mut self.rows {
-                Some((records, _)) => records.buffer(),
-                None => &mut self.text,
-            };
-            // Half a unit of UTF-16 waits for the other.
-            let whole = if last { held.len() } else { held.len() / 2 * 2 };
-            let (whole, half) = held.split_at(whole);
-            decoder.decode(whole, last, text);
-            self.held.extend_from_slice(half);
-        }
-        Ok(())
-    }
-
-    fn read_header(&mut self, last: bool) -> Result<Option<Corrected>, FileError> {
-        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-        let end = match self.text.iter().position(is_end) {
-            Some(end) => end,
-            None if last => self.text.len(),
-            None if self.text.len() > self.max_line_bytes => {
-                return Err(FileError::LineTooLong { line: 1, limit: self.max_line_bytes });
-            }
-            None => return Ok(None),
+    /// Decodes what is held, and returns the encoding; none if that is not known yet.
+    fn decode(&mut self, last: bool) -> Result<Option<&'static str>, FileError> {
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            None if self.held.len() < SNIFF_BYTES && !last => return Ok(None),
+            none => none.insert(TextDecoder::for_file(&self.held, None)?),
         };
-        let line = String::from_utf8_lossy(self.text.get(..end).unwrap_or_default()).into_owned();
-        let header = Header::parse(&line, &self.columns)?;
-        let names = split(&line, header.delimiter);
+        if !self.is_decoded && (last || !self.held.is_empty()) {
+            self.is_decoded = last;
+            // Half a unit of UTF-16 waits for the other.
+            let whole = if last { self.held.len() } else { self.held.len() / 2 * 2 };
+            let half = self.held.split_off(whole);
+            decoder.decode(&self.held, last, self.records.buffer());
+            self.held = half;
+        }
+        Ok(Some(decoder.encoding()))
+    }
+
+    fn read_header(&mut self, encoding: &'static str, last: bool) -> Result<Option<Corrected>, FileError> {
+        let Some(header) = Header::read(&mut self.records, last, &self.columns, encoding)? else {
+            return Ok(None);
+        };
+        let names = split(&header.line, header.delimiter);
         let Some(reject_line) = names.iter().position(|name| name == REJECT_LINE) else {
             return Err(FileError::MissingColumns { missing: vec![REJECT_LINE.to_owned()], found: names });
         };
-        let mut records = RecordReader::new(header.delimiter, self.max_line_bytes);
-        records.buffer().append(&mut self.text);
-        records.next(last)?;
-        self.rows = Some((records, reject_line));
+        self.reject_line = Some(reject_line);
         Ok(Some(Corrected { header: Some(header.line), line: 1, ..Corrected::default() }))
     }
 }
@@ -133,4 +108,33 @@ fn split(line: &str, delimiter: u8) -> Vec<String> {
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
     record.iter().map(|name| name.trim().to_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_which_rejects_they_are_in_any_encoding_and_pieces() {
+        let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"}]}"#;
+        let columns = Arc::new(Columns::parse(schema).unwrap());
+        let text = "id;Reject_Line ;é\n1; 7;\n\"2\n\";8;\n3;;x";
+        let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [text.as_bytes(), &utf_16] {
+            for size in [1, 3, 1000] {
+                let mut reader = CorrectedReader::new(columns.clone(), 1000);
+                let mut found = Vec::new();
+                for (piece, last) in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
+                    reader.push(piece);
+                    while let Some(line) = reader.next(last).unwrap() {
+                        found.push((line.header.is_some(), line.reject_line, line.line, line.raw));
+                    }
+                }
+                let line = |reject_line, line, raw: &str| (false, reject_line, line, raw.to_owned());
+                let expected =
+                    [line(Some(7), 2, "1; 7;"), line(Some(8), 3, "\"2\n\";8;"), line(None, 5, "3;;x")];
+                assert_eq!((found[0].0, &found[1..]), (true, &expected[..]));
+            }
+        }
+    }
 }

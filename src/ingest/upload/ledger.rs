@@ -10,11 +10,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::uploads::{self, LedgerRow, LedgerState, Selection};
 
 /// Between attempts to tell ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Between two times that ClickHouse is told of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Ended uploads that wait for ClickHouse; of more, the oldest are forgotten.
 const MAX_WAITING: usize = 10_000;
@@ -33,6 +37,7 @@ const MAX_CANDIDATES: u64 = 100;
 pub struct Ledger {
     warehouse: Warehouse,
     owner: Uuid,
+    metrics: Metrics,
     /// Uploads from before this one are those of earlier processes.
     first: Uuid,
     /// Those under way, and those that ClickHouse does not know as they are.
@@ -50,10 +55,11 @@ struct Kept {
 
 impl Ledger {
     /// `owner`: who this server is, from one start to the next. ClickHouse is told nothing until [`Ledger::run`].
-    pub fn new(warehouse: Warehouse, owner: Uuid) -> Self {
+    pub fn new(warehouse: Warehouse, owner: Uuid, metrics: Metrics) -> Self {
         Self {
             warehouse,
             owner,
+            metrics,
             first: Uuid::now_v7(),
             kept: Mutex::default(),
             changed: Notify::new(),
@@ -61,13 +67,17 @@ impl Ledger {
         }
     }
 
-    /// Notes an upload as it is now.
+    /// Notes an upload as it is now. ClickHouse is told at once when it begins or ends, and of its progress every second.
     pub fn note(&self, row: &mut LedgerRow) {
         row.version += 1;
         row.owner = self.owner;
         row.updated_at = chrono::Utc::now().timestamp_millis();
         let mut kept = self.kept();
-        kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        let before = kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        // What an earlier process has done, it has counted.
+        if row.upload_id > self.first {
+            self.metrics.see_upload(before.map(|kept| kept.row).as_ref(), row);
+        }
         if kept.len() > MAX_WAITING {
             let ended = kept.iter().find(|(_, kept)| kept.row.state != LedgerState::Receiving);
             if let Some(id) = ended.map(|(id, _)| *id) {
@@ -76,7 +86,9 @@ impl Ledger {
             }
         }
         drop(kept);
-        self.changed.notify_one();
+        if row.version == 1 || row.state != LedgerState::Receiving {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does.
@@ -143,6 +155,11 @@ impl Ledger {
         Ok(found)
     }
 
+    /// What is counted of uploads.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// How many uploads are under way.
     pub fn under_way(&self) -> usize {
         self.kept().values().filter(|kept| kept.row.state == LedgerState::Receiving).count()
@@ -169,7 +186,8 @@ impl Ledger {
                 self.tell().await
             };
             match attempt.await {
-                Ok(()) => self.changed.notified().await,
+                // Past that time there may be progress.
+                Ok(()) => drop(tokio::time::timeout(PROGRESS_INTERVAL, self.changed.notified()).await),
                 Err(error) => {
                     tracing::warn!(%error, "the ledger of uploads waits for ClickHouse");
                     tokio::time::sleep(RETRY_PAUSE).await;

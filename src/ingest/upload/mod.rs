@@ -174,6 +174,7 @@ impl Uploader {
         if !options.force && !options.validate_only {
             let duplicate = self.find_duplicate(&mut source, &head).await;
             if let Some(row) = duplicate.map_err(|error| UploadFailure::early(error, source.bytes()))? {
+                self.ledger.metrics().see_duplicate();
                 return Ok(Outcome::Duplicate(row));
             }
         }

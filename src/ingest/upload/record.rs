@@ -1,7 +1,7 @@
 //! What the ledger is told of one upload, while it is under way and when it has ended.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::error::UploadError;
 use super::ledger::Ledger;
@@ -9,9 +9,6 @@ use super::producing::Producing;
 use super::tally::Tally;
 use crate::ingest::rows::RowReader;
 use crate::warehouse::uploads::{LedgerRow, LedgerState};
-
-/// Between two notes of how far an upload has come.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Characters of a file's name that are kept.
 const MAX_FILE_NAME: usize = 255;
@@ -22,7 +19,6 @@ pub struct Record {
     /// None: the upload is in no ledger.
     ledger: Option<Arc<Ledger>>,
     started: Instant,
-    noted: Instant,
 }
 
 impl Record {
@@ -31,7 +27,7 @@ impl Record {
         row.file_name = row.file_name.chars().take(MAX_FILE_NAME).collect();
         row.started_at = chrono::Utc::now().timestamp_millis();
         row.state = LedgerState::Receiving;
-        let mut record = Self { row, ledger, started, noted: Instant::now() };
+        let mut record = Self { row, ledger, started };
         record.note();
         record
     }
@@ -51,13 +47,11 @@ impl Record {
         }
     }
 
-    /// Takes in how far the upload has come, and notes it if that was not done for a second.
+    /// Notes how far the upload has come.
     pub fn see(&mut self, bytes: u64, tally: &Tally, output: Option<&Producing>) {
         self.row.bytes = bytes;
-        if self.noted.elapsed() >= INTERVAL {
-            self.see_all(tally, output);
-            self.note();
-        }
+        self.see_all(tally, output);
+        self.note();
     }
 
     /// Notes how the upload ended.
@@ -91,7 +85,6 @@ impl Record {
 
     fn note(&mut self) {
         self.row.seconds = self.started.elapsed().as_secs_f64();
-        self.noted = Instant::now();
         if let Some(ledger) = &self.ledger {
             ledger.note(&mut self.row);
         }

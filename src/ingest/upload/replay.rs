@@ -30,6 +30,9 @@ use crate::warehouse::client::Warehouse;
 use crate::warehouse::rejects::{self, Rejected};
 use crate::warehouse::uploads::LedgerRow;
 
+/// Lines, or pieces of a file, between two notes of how far a replay has come.
+const LINES_OF_A_NOTE: u64 = 100;
+
 /// What came of a replay.
 #[derive(Debug)]
 pub struct Replayed {
@@ -187,6 +190,7 @@ impl ReplayJob {
 
     /// Returns the digest of a file of corrected lines.
     fn read(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> Result<String, UploadError> {
+        let mut lines = 0_u64;
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
                 Piece::Line { line, raw } => {
@@ -206,7 +210,10 @@ impl ReplayJob {
                 }
                 Piece::Broken(error) => return Err(error),
             }
-            self.record.see(self.bytes, &self.tally, Some(&self.output));
+            lines += 1;
+            if lines.is_multiple_of(LINES_OF_A_NOTE) {
+                self.record.see(self.bytes, &self.tally, Some(&self.output));
+            }
         }
         Err(UploadError::BrokenOff { reason: "the sender went away".to_owned() })
     }

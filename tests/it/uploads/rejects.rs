@@ -103,7 +103,7 @@ async fn what_is_valid_by_other_rules_or_corrected_is_replayed_and_done() {
         (number(&done, "replayed"), number(&done, "still_rejected"), &done["state"]),
         (2, 2, &json!("visible"))
     );
-    assert_eq!(done["rejects_by_code"], json!({ "no_open_reject": 1, "unclosed_quote": 1 }), "{done:#}");
+    assert_eq!(done["rejects_by_code"], json!({ "no_open_reject": 1, "control_character": 1 }), "{done:#}");
     assert_sums(&done);
     let sql = format!(
         "SELECT game_instance_id, line FROM game_rounds WHERE upload_id = '{}' ORDER BY 1",
@@ -153,4 +153,38 @@ async fn a_file_is_looked_at_without_producing_anything() {
     assert_eq!(server.get("/uploads").await.ok()["items"], json!([]));
     assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "0");
     assert_eq!(server.clickhouse("SELECT count() FROM loader_chunks").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_replays_a_corrected_file_and_says_by_its_exit_code_what_is_left() {
+    let server = Server::start(&["--api-key", "a-key-of-some-length"]).await;
+    let with_key = |request: reqwest::RequestBuilder| request.bearer_auth("a-key-of-some-length");
+    let url = server.url("/uploadcsv?wait=visible");
+    let receipt = server.send(|http| with_key(http.post(url).body(bad_file()))).await.ok();
+    let url = server.url(&format!("{}?code=not_a_decimal", text(&receipt["links"], "rejects")));
+    let csv = server.send(|http| with_key(http.get(url))).await.body.as_str().unwrap().to_owned();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("corrected.csv");
+    std::fs::write(&file, csv.replace(",12.5x,0", ",12.5,0").replace(",x,0", ",1,0")).unwrap();
+
+    let upload = text(&receipt, "upload_id");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(crate::harness::ROUNDHOUSE);
+        command.args(["dlq", "replay", "--server", &server.addresses.api]).args(arguments);
+        let output = command.output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), out, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let key = ["--api-key", "a-key-of-some-length"];
+    let (code, _, stderr) = run(&["--upload", upload]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("API key"), "{stderr}");
+    let path = file.to_str().unwrap();
+    let (code, out, stderr) = run(&[&["--upload", upload, "--file", path, "--json"], &key[..]].concat());
+    assert_eq!(code, Some(0), "{stderr}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((number(&answer, "replayed"), number(&answer, "still_rejected")), (2, 0), "{answer:#}");
+    let (code, out, _) = run(&[&["--upload", upload], &key[..]].concat());
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("0 rows were replayed") && out.contains("unclosed_quote"), "{out}");
 }

@@ -1,0 +1,151 @@
+//! The columns of a row: the built-in ones, or those of `--schema`, and whether the tables have them.
+
+use std::path::Path;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::CommandError;
+use crate::domain::columns::{Column, Columns, Kind};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// The rows of a file, where nothing else is said.
+const BETS_SCHEMA: &str = include_str!("../../schemas/bets.avsc");
+
+/// Tables that hold rows.
+const TABLES: [&str; 2] = ["game_rounds", "conflicts"];
+
+/// An Avro schema that can be used for rows.
+pub(super) struct RowSchema {
+    /// As it is registered.
+    pub text: String,
+    pub columns: Columns,
+    /// Those that queries and tables name.
+    pub built_in: Columns,
+}
+
+#[derive(Row, Deserialize)]
+struct TableColumn {
+    name: String,
+    r#type: String,
+}
+
+impl RowSchema {
+    /// Reads the file, or takes the built-in schema.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no schema of rows, or lacks a column that is built in.
+    pub(super) fn read(path: Option<&Path>) -> Result<Self, CommandError> {
+        let wrong = |error: &dyn std::fmt::Display| match path {
+            Some(path) => CommandError::usage(format!("--schema {}: {error}", path.display())),
+            None => CommandError::failed(error.to_string()),
+        };
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(&error))?,
+            None => BETS_SCHEMA.to_owned(),
+        };
+        let columns = Columns::parse(&text).map_err(|error| wrong(&error))?;
+        let built_in = Columns::parse(BETS_SCHEMA).map_err(|error| wrong(&error))?;
+        columns.key().map_err(|error| wrong(&error))?;
+        check(&columns, &built_in).map_err(|error| wrong(&error))?;
+        Ok(Self { text, columns, built_in })
+    }
+
+    /// Says what has to be done before the tables can hold these rows; none if they can.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn missing_in_tables(
+        &self,
+        warehouse: &Warehouse,
+        database: &str,
+    ) -> Result<Option<String>, WarehouseError> {
+        let mut statements = Vec::new();
+        for table in TABLES {
+            let query = warehouse.query(include_str!("../../queries/start/table_columns.sql"));
+            let found: Vec<TableColumn> = query.param("table", table).fetch_all().await?;
+            for column in self.columns.iter() {
+                let kind = clickhouse_type(column);
+                match found.iter().find(|there| there.name == column.name) {
+                    None => statements
+                        .push(format!("ALTER TABLE {database}.{table} ADD COLUMN {} {kind}", column.name)),
+                    Some(there) if table == "game_rounds" && !is_same_type(&there.r#type, &kind) => {
+                        statements.push(format!(
+                            "ALTER TABLE {database}.{table} MODIFY COLUMN {} {kind} (it is {})",
+                            column.name, there.r#type
+                        ))
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok((!statements.is_empty())
+            .then(|| format!("the tables lack columns of the schema; run first: {}", statements.join("; "))))
+    }
+}
+
+fn check(columns: &Columns, built_in: &Columns) -> Result<(), String> {
+    for column in built_in.iter() {
+        match columns.iter().find(|found| found.name == column.name) {
+            None => return Err(format!("it lacks the column {}, which queries name", column.name)),
+            Some(found) if clickhouse_type(found) != clickhouse_type(column) => {
+                return Err(format!("{} is of another type, which queries do not know", column.name));
+            }
+            Some(_) => {}
+        }
+    }
+    let required =
+        columns.iter().find(|column| !column.is_nullable() && built_in.position(&column.name).is_none());
+    match required {
+        Some(column) => {
+            Err(format!("{} must be nullable: rounds that are there already do not have it", column.name))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The type that a column's RowBinary (`warehouse::row_binary`) is read as.
+fn clickhouse_type(column: &Column) -> String {
+    let kind = match column.kind {
+        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
+        Kind::Long { .. } => "Int64".to_owned(),
+        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
+        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
+        Kind::Text { .. } => "String".to_owned(),
+        Kind::Uuid => "UUID".to_owned(),
+    };
+    if column.is_nullable() { format!("Nullable({kind})") } else { kind }
+}
+
+/// Whether values of two types have the same bytes.
+fn is_same_type(found: &str, wanted: &str) -> bool {
+    let plain = found.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')'));
+    plain.unwrap_or(found) == wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl Fn(&str) -> String) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), change(BETS_SCHEMA)).unwrap();
+        match RowSchema::read(Some(file.path())) {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.message.unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn a_schema_that_queries_could_not_use_is_refused() {
+        assert_eq!(refusal(str::to_owned), "taken");
+        assert!(refusal(|_| "{}".to_owned()).contains("not an Avro schema"));
+        assert!(
+            refusal(|text| text.replace("bonus_amount_win", "x"))
+                .contains("lacks the column bonus_amount_win")
+        );
+        assert!(refusal(|text| text.replace("\"scale\": 8", "\"scale\": 6")).contains("another type"));
+        let required = r#""fields": [ { "name": "channel", "type": "string" },"#;
+        assert!(refusal(|text| text.replace("\"fields\": [", required)).contains("channel must be nullable"));
+    }
+}

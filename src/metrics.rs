@@ -1,0 +1,149 @@
+//! What the server counts, as Prometheus reads it.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::warehouse::uploads::{LedgerRow, LedgerState};
+
+/// Upper bounds in seconds: from a page of aggregates to a file of an hour.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Counters and histograms; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    rows: Counter,
+    bytes: Counter,
+    acknowledged: Counter,
+    rejects: Family<Code, Counter>,
+    uploads: Family<State, Counter>,
+    requests: Seconds<RequestLabels>,
+    reconciliations: Seconds<State>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        Self {
+            rows: Counter::default(),
+            bytes: Counter::default(),
+            acknowledged: Counter::default(),
+            rejects: Family::default(),
+            uploads: Family::default(),
+            requests: Family::new_with_constructor(histogram),
+            reconciliations: Family::new_with_constructor(histogram),
+        }
+    }
+}
+
+/// What is looked up when Prometheus asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub uploads_under_way: usize,
+    /// None where ClickHouse does not answer.
+    pub lag: Option<Lag>,
+}
+
+/// How far the tables are behind what was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lag {
+    pub offsets: u64,
+    /// How long the oldest upload that is not visible has been acknowledged.
+    pub seconds: f64,
+}
+
+impl Metrics {
+    /// Counts what an upload has done since it was last noted.
+    pub fn see_upload(&self, before: Option<&LedgerRow>, now: &LedgerRow) {
+        let since = |count: fn(&LedgerRow) -> u64| count(now).saturating_sub(before.map_or(0, count));
+        self.rows.inc_by(since(|row| row.rows));
+        self.bytes.inc_by(since(|row| row.bytes));
+        self.acknowledged.inc_by(since(|row| row.acknowledged));
+        for (code, count) in &now.rejects_by_code {
+            let before = before.and_then(|row| row.rejects_by_code.get(code)).copied().unwrap_or_default();
+            let code = Code { code: code.clone() };
+            self.rejects.get_or_create(&code).inc_by(count.saturating_sub(before));
+        }
+        if now.state != LedgerState::Receiving {
+            self.see_state(now.state.name());
+        }
+    }
+
+    /// Counts an upload of a file that was here before.
+    pub fn see_duplicate(&self) {
+        self.see_state("duplicate");
+    }
+
+    fn see_state(&self, state: &'static str) {
+        self.uploads.get_or_create(&State { state }).inc();
+    }
+
+    /// Counts a request. `route`: as the router has it, not as it was asked for.
+    pub fn see_request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method, route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Counts a reconciliation that has ended.
+    pub fn see_reconciliation(&self, state: &'static str, took: Duration) {
+        self.reconciliations.get_or_create(&State { state }).observe(took.as_secs_f64());
+    }
+
+    /// Writes everything in Prometheus' text format (OpenMetrics).
+    ///
+    /// # Errors
+    /// A metric cannot be written as text.
+    pub fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
+        let mut all = Registry::with_prefix("roundhouse");
+        all.register("upload_rows", "Rows read of uploads", self.rows.clone());
+        all.register("upload_bytes", "Bytes taken of uploads, decompressed", self.bytes.clone());
+        all.register("acknowledged_rows", "Accepted rows that the broker has", self.acknowledged.clone());
+        all.register("rejected_rows", "Rows that were not accepted, by code", self.rejects.clone());
+        all.register("uploads", "Uploads that have ended, by how", self.uploads.clone());
+        all.register("request_seconds", "Requests, by route", self.requests.clone());
+        let reconciliations = self.reconciliations.clone();
+        all.register("reconcile_job_seconds", "Reconciliations, by how they ended", reconciliations);
+        let under_way: Gauge = Gauge::default();
+        under_way.set(i64::try_from(now.uploads_under_way).unwrap_or(i64::MAX));
+        all.register("uploads_under_way", "Uploads that are being taken", under_way);
+        if let Some(lag) = now.lag {
+            let offsets: Gauge = Gauge::default();
+            offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));
+            let help = "Offsets of acknowledged uploads that are not in the tables yet";
+            all.register("visible_lag_offsets", help, offsets);
+            let seconds = Gauge::<f64, AtomicU64>::default();
+            seconds.set(lag.seconds);
+            let help = "How long the oldest acknowledged upload waits to be in the tables";
+            all.register("visible_lag_seconds", help, seconds);
+        }
+        let mut out = String::new();
+        text::encode(&mut out, &all)?;
+        Ok(out)
+    }
+}
