@@ -38,6 +38,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// Files of rounds that nobody has had yet, one at a time.
+#[derive(Debug)]
 pub struct Files {
     directory: tempfile::TempDir,
     first_id: u64,
