@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools engine build demo run test fmt lint docs test-clients sample readme clean
+.PHONY: help check-tools check-test-tools engine build demo run test bench fmt lint docs test-clients sample readme clean
 
 # Out of the tree, so that a second clone and a clean checkout build the 600 crates once. One profile serves all.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
@@ -40,6 +40,9 @@ test: check-test-tools engine test-clients ## Runs everything that has to pass: 
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 	cargo test $(CARGO_FLAGS)
+
+bench: check-tools engine ## Measures each stage and the whole way, beside what limits them: the tables of docs/BENCHMARKS.md
+	cargo bench --locked
 
 fmt: ## Formats the source
 	cargo fmt

@@ -11,7 +11,8 @@
 //! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
 //! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
-//! - [`settings`], [`telemetry`], [`metrics`], [`owner`]: options, logs, what is counted, and who a server is from one start to the next.
+//! - [`settings`], [`telemetry`], [`metrics`]: options, logs, what is counted.
+//! - [`owner`], [`memory`]: who a server is from one start to the next, and its allocator's settings.
 
 pub mod commands;
 pub mod domain;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;
+pub mod memory;
 pub mod metrics;
 pub mod owner;
 pub mod reconcile;

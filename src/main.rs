@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    roundhouse::memory::set_up();
     roundhouse::commands::main()
 }

@@ -3,7 +3,8 @@
 //! docs/BENCHMARKS.md.
 //!
 //! Settings: `ROUNDHOUSE_BENCH_ROWS` (rows of a file, 2,101,934), `ROUNDHOUSE_BENCH_ROUNDS` (repetitions, 3), and
-//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none).
+//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none), and
+//! `ROUNDHOUSE_BENCH_LOADER_ROWS` (rows for which the loaders are compared, 500,000; 0: none).
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
@@ -11,6 +12,7 @@
 #[allow(dead_code, unused_imports)]
 mod harness;
 mod limit;
+mod loaders;
 mod machine;
 mod upload;
 
@@ -35,27 +37,38 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// Files of rounds that nobody has had yet, one at a time.
+#[derive(Debug)]
+pub struct Files {
+    directory: tempfile::TempDir,
+    first_id: u64,
+}
+
+impl Files {
+    /// Writes the next one over the last.
+    pub fn next(&mut self, rows: u64) -> std::path::PathBuf {
+        let path = self.directory.path().join("rounds.csv");
+        machine::generate(&path, rows, self.first_id);
+        self.first_id += rows;
+        path
+    }
+}
+
 async fn run() {
     let rows = setting("ROUNDHOUSE_BENCH_ROWS", 2_101_934);
     let rounds = setting("ROUNDHOUSE_BENCH_ROUNDS", 3);
     let large = setting("ROUNDHOUSE_BENCH_LARGE_ROWS", 10_500_000);
-    let directory = tempfile::tempdir().expect("a directory");
+    let loader_rows = setting("ROUNDHOUSE_BENCH_LOADER_ROWS", 500_000);
+    let mut files = Files { directory: tempfile::tempdir().expect("a directory"), first_id: 20_000 };
     let server = Server::start(&[]).await;
-    let mut first_id = 20_000;
-    let mut file = |rows: u64| {
-        let path = directory.path().join("rounds.csv");
-        machine::generate(&path, rows, first_id);
-        first_id += rows;
-        path
-    };
     // Connections, producers, caches.
-    upload::upload(&server, &file(20_000)).await;
+    upload::upload(&server, &files.next(20_000)).await;
 
     println!("## End to end, {rows} rows\n");
     let mut uploads = Vec::new();
     let mut limits: BTreeMap<Provenance, Vec<Usage>> = BTreeMap::new();
     for round in 0..rounds {
-        let path = file(rows);
+        let path = files.next(rows);
         for provenance in Provenance::ALL {
             let messages = Messages::read(&path, provenance);
             let topic = format!("bench-{round}-{provenance:?}");
@@ -66,26 +79,33 @@ async fn run() {
     report(rows, &uploads, &limits);
     println!("Peak memory after it: {}\n", machine::peaks(&server));
     drop(server);
-
+    if loader_rows > 0 {
+        loaders::compare(&mut files, loader_rows).await;
+    }
     if large > 0 {
-        println!("## Memory against the size of the file\n");
+        memory(&mut files, large).await;
+    }
+}
+
+/// Prints what two files take of which one is ten times as large.
+async fn memory(files: &mut Files, large: u64) {
+    println!("## Memory against the size of the file\n");
+    println!(
+        "| rows | MB | acknowledged in | server, peak MB | broker | ClickHouse |\n|---|---|---|---|---|---|"
+    );
+    for rows in [large / 10, large] {
+        let server = Server::start(&[]).await;
+        let path = files.next(rows);
+        let megabytes = std::fs::metadata(&path).expect("the file").len() as f64 / 1e6;
+        let uploaded = upload::upload(&server, &path).await;
+        let peak = machine::peak_megabytes(&server);
         println!(
-            "| rows | MB | acknowledged in | server, peak MB | broker | ClickHouse |\n|---|---|---|---|---|---|"
+            "| {rows} | {megabytes:.0} | {:.1} s | {:.0} | {:.0} | {:.0} |",
+            seconds(uploaded.acknowledged.wall),
+            peak["server"],
+            peak["broker"],
+            peak["clickhouse"]
         );
-        for rows in [large / 10, large] {
-            let server = Server::start(&[]).await;
-            let path = file(rows);
-            let megabytes = std::fs::metadata(&path).expect("the file").len() as f64 / 1e6;
-            let uploaded = upload::upload(&server, &path).await;
-            let peak = machine::peak_megabytes(&server);
-            println!(
-                "| {rows} | {megabytes:.0} | {:.1} s | {:.0} | {:.0} | {:.0} |",
-                seconds(uploaded.acknowledged.wall),
-                peak["server"],
-                peak["broker"],
-                peak["clickhouse"]
-            );
-        }
     }
 }
 

@@ -18,16 +18,22 @@ pub struct Uploaded {
     pub visible: Usage,
 }
 
-pub async fn upload(server: &Server, path: &Path) -> Uploaded {
-    let before = rounds(server).await;
+/// Sends a file, and returns its bytes and how many rows were accepted, which is all.
+pub async fn send(server: &Server, path: &Path) -> (u64, u64) {
     let file = tokio::fs::File::open(path).await.expect("the file");
     let bytes = file.metadata().await.expect("the file").len();
     let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 1 << 18).boxed());
-    let stopwatch = Stopwatch::start(server);
     let receipt = server.upload(body, "name=bench.csv").await.ok();
-    let acknowledged = stopwatch.read(server);
-    let accepted = receipt["accepted"].as_u64().expect("accepted");
     assert_eq!(receipt["rejected"], 0, "{receipt:#}");
+    (bytes, receipt["accepted"].as_u64().expect("accepted"))
+}
+
+/// Sends a file and waits for all of it.
+pub async fn upload(server: &Server, path: &Path) -> Uploaded {
+    let before = rounds(server).await;
+    let stopwatch = Stopwatch::start(server);
+    let (bytes, accepted) = send(server, path).await;
+    let acknowledged = stopwatch.read(server);
     while rounds(server).await < before + accepted {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -36,6 +42,7 @@ pub async fn upload(server: &Server, path: &Path) -> Uploaded {
     Uploaded { bytes, acknowledged, visible }
 }
 
-async fn rounds(server: &Server) -> u64 {
+/// Returns how many rounds are in the aggregates.
+pub async fn rounds(server: &Server) -> u64 {
     server.clickhouse("SELECT sum(rounds_played) FROM hourly_aggregates").await.parse().expect("a number")
 }

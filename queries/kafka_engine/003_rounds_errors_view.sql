@@ -6,11 +6,11 @@ SELECT
     toUInt64(0) AS byte_offset,
     '' AS column,
     'undecodable_message' AS code,
-    _error AS reason,
-    _raw_message AS raw,
-    _topic AS kafka_topic,
+    error AS reason,
+    raw_message AS raw,
+    kafka_topic,
     {epoch:UInt32} AS kafka_epoch,
-    toUInt16(_partition) AS kafka_partition,
-    toUInt64(_offset) AS kafka_offset
-FROM kafka_rounds
-WHERE length(_error) > 0
+    kafka_partition,
+    kafka_offset
+FROM kafka_rounds_messages
+WHERE notEmpty(error)

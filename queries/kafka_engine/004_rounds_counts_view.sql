@@ -1,15 +1,15 @@
 -- The rounds of each upload, all of them taken for new.
 CREATE MATERIALIZED VIEW kafka_rounds_counts_view TO upload_counts AS
 SELECT
-    assumeNotNull(upload_id) AS upload_id,
-    _topic AS topic,
+    assumeNotNull(kafka_rounds_messages.upload_id) AS upload_id,
+    kafka_topic AS topic,
     {epoch:UInt32} AS epoch,
-    toUInt16(_partition) AS partition,
-    toUInt64(min(_offset)) AS first_offset,
-    toUInt64(max(_offset)) AS last_offset,
+    kafka_partition AS partition,
+    min(kafka_offset) AS first_offset,
+    max(kafka_offset) AS last_offset,
     count() AS new,
     toUInt64(0) AS duplicate,
     toUInt64(0) AS conflict
-FROM kafka_rounds
-WHERE length(_error) = 0 AND kafka_rounds.upload_id IS NOT NULL
+FROM kafka_rounds_messages
+WHERE empty(error) AND kafka_rounds_messages.upload_id IS NOT NULL
 GROUP BY upload_id, topic, epoch, partition

@@ -141,7 +141,9 @@ fn address(options: &UploadOptions, path: &Path) -> Url {
     let mut query = url.query_pairs_mut();
     query.clear();
     query.append_pair("name", &path.file_name().unwrap_or_default().to_string_lossy());
-    query.append_pair("wait", options.wait.parameter());
+    if !options.validate_only {
+        query.append_pair("wait", options.wait.parameter());
+    }
     let given = [
         ("encoding", options.encoding.as_deref()),
         ("force", options.force.then_some("true")),

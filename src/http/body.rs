@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
 use axum::extract::{FromRequest, Multipart, Request};
@@ -16,11 +17,15 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 
 /// What is read of a body that is refused, so that its sender gets to see why instead of a broken connection.
-const DRAIN_BYTES: usize = 64 << 20;
+const DRAIN_BYTES: usize = 1 << 30;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a piece that comes out of a decompressor.
 const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
+
+/// The largest window that a zstd frame may ask memory for, as a power of two: the 8 MiB that every decoder of HTTP must have and none
+/// need exceed (<https://www.rfc-editor.org/rfc/rfc9659#section-3>).
+const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>).
 pub fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
@@ -78,7 +83,8 @@ pub fn decompressed(
             Ok(ReaderStream::with_capacity(decoder, piece).boxed())
         }
         Some("zstd") => {
-            let mut decoder = ZstdDecoder::new(StreamReader::new(body));
+            let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
+            let mut decoder = ZstdDecoder::with_params(StreamReader::new(body), &[window]);
             decoder.multiple_members(true);
             Ok(ReaderStream::with_capacity(decoder, piece).boxed())
         }

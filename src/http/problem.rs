@@ -116,6 +116,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     }
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if method == axum::http::Method::POST {
+        // Its body may not be read to its end, and then nothing else can come on this connection.
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Response::from_parts(parts, Body::from(problem.body(&instance).to_string()))
 }
 

@@ -41,8 +41,6 @@ pub struct Chunk {
     pub repeats: Vec<Repeat>,
     /// What the ranges of `repeats` are ranges of.
     pub repeated_rows: Vec<u8>,
-    /// Rows of `conflicts`.
-    pub conflicts: Vec<u8>,
     /// What became of the rows of each upload.
     pub uploads: BTreeMap<u128, UploadCounts>,
 }
@@ -57,6 +55,8 @@ pub struct Repeat {
     pub line: Option<u64>,
     /// Its values in RowBinary, without where it came from: in [`Chunk::repeated_rows`].
     pub row: Range<usize>,
+    /// Whether other values are stored: known after [`super::repeats::judge`].
+    pub is_conflict: bool,
 }
 
 /// The columns that are stored, and which of them say what.
@@ -247,7 +247,7 @@ impl ChunkBuilder {
             self.write_repeat(
                 stored,
                 payload,
-                Repeat { id, offset: message.offset(), upload_id, line: None, row: 0..0 },
+                Repeat { id, offset: message.offset(), upload_id, line: None, row: 0..0, is_conflict: false },
             );
         }
         Ok(())

@@ -111,11 +111,7 @@ pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
     )
 }
 
-/// Reads one message.
-///
-/// # Errors
-/// The broker does not answer, or has no such message.
-pub(super) async fn read_one(
+async fn read_one(
     kafka: &Kafka,
     topic: &str,
     partition: u16,

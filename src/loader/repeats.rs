@@ -13,7 +13,7 @@ use bytes::Bytes;
 use roaring::RoaringTreemap;
 
 use super::LoaderError;
-use super::chunks::{Chunk, Stored};
+use super::chunks::{Chunk, Repeat, Stored};
 use crate::domain::columns::{Column, Columns};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
@@ -25,6 +25,9 @@ const INSERT_COUNTS: &str = "INSERT INTO upload_counts (upload_id, topic, epoch,
 
 /// Bytes of a query's text: far more than the bitmap of a round's ids takes, wherever they are.
 const MAX_QUERY_BYTES: u32 = 16 << 20;
+
+/// Bytes of rows that are sent at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// How long the comparison of a round's repeats may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -47,16 +50,13 @@ struct Comparison<'a> {
     verdicts: Vec<Verdict>,
 }
 
-/// Compares the repeats of chunks that are inserted with what is stored: counts duplicates and conflicts, and
-/// makes the rows of the latter.
+/// Compares the repeats of chunks that are inserted with what is stored, and counts duplicates and conflicts.
 ///
 /// # Errors
 /// ClickHouse does not answer, or has lost a round.
 pub(super) async fn judge(
     warehouse: &Warehouse,
     stored: &Stored,
-    topic: &str,
-    epoch: u32,
     chunks: &mut [Chunk],
 ) -> Result<(), LoaderError> {
     if chunks.iter().all(|chunk| chunk.repeats.is_empty()) {
@@ -67,7 +67,7 @@ pub(super) async fn judge(
     tokio::time::timeout(TIMEOUT, compared).await.map_err(|_| WarehouseError::TimedOut)??;
     for (chunk, repeat, verdict) in comparison.verdicts()? {
         if let Some(chunk) = chunks.get_mut(chunk) {
-            settle(chunk, repeat, verdict, topic, epoch);
+            settle(chunk, repeat, verdict);
         }
     }
     Ok(())
@@ -84,9 +84,9 @@ pub(super) async fn write(
     epoch: u32,
     chunks: &[Chunk],
 ) -> Result<(), LoaderError> {
-    let conflicts = chunks.iter().map(|chunk| chunk.conflicts.as_slice()).collect::<Vec<_>>().concat();
-    if !conflicts.is_empty() {
-        warehouse.insert_rows(&insert_conflicts(&stored.columns), Bytes::from(conflicts)).await?;
+    if chunks.iter().any(|chunk| chunk.conflict > 0) {
+        let rows = conflict_rows(topic, epoch, chunks);
+        warehouse.insert_pieces(&insert_conflicts(&stored.columns), rows).await?;
     }
     let counts = count_rows(topic, epoch, chunks);
     if !counts.is_empty() {
@@ -190,30 +190,46 @@ fn round(columns: &Columns, key: Option<&Column>, bytes: &[u8]) -> Option<(u64, 
     Some((id?, length))
 }
 
-/// Counts a repeat, and makes a row of a conflict.
-fn settle(chunk: &mut Chunk, repeat: usize, verdict: Verdict, topic: &str, epoch: u32) {
-    let Some(repeat) = chunk.repeats.get(repeat) else { return };
-    let mut unnoticed = Default::default();
-    let counts = match repeat.upload_id {
-        Some(upload_id) => chunk.uploads.entry(upload_id).or_default(),
-        None => &mut unnoticed,
-    };
-    if verdict != Verdict::Conflict {
-        counts.duplicate += 1;
-        return;
+/// Counts a repeat.
+fn settle(chunk: &mut Chunk, repeat: usize, verdict: Verdict) {
+    let Some(repeat) = chunk.repeats.get_mut(repeat) else { return };
+    repeat.is_conflict = verdict == Verdict::Conflict;
+    if repeat.is_conflict {
+        chunk.duplicate -= 1;
+        chunk.conflict += 1;
     }
-    counts.conflict += 1;
-    chunk.duplicate -= 1;
-    chunk.conflict += 1;
-    let row = &mut chunk.conflicts;
-    row.extend_from_slice(chunk.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
-    write_uuid(repeat.upload_id.unwrap_or_default(), row);
-    row.push(u8::from(repeat.line.is_none()));
-    row.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));
-    write_text(topic.as_bytes(), row);
-    row.extend(epoch.to_le_bytes());
-    row.extend(chunk.partition.to_le_bytes());
-    row.extend(repeat.offset.to_le_bytes());
+    if let Some(upload_id) = repeat.upload_id {
+        let counts = chunk.uploads.entry(upload_id).or_default();
+        counts.duplicate += u64::from(!repeat.is_conflict);
+        counts.conflict += u64::from(repeat.is_conflict);
+    }
+}
+
+/// The rows of the conflicts, in pieces: all of them at once would take as much memory again as the chunks do.
+fn conflict_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> impl Iterator<Item = Bytes> {
+    let mut conflicts = chunks.iter().flat_map(|chunk| {
+        chunk.repeats.iter().filter(|repeat| repeat.is_conflict).map(move |repeat| (chunk, repeat))
+    });
+    std::iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE_BYTES
+            && let Some((chunk, repeat)) = conflicts.next()
+        {
+            write_conflict(topic, epoch, chunk, repeat, &mut piece);
+        }
+        (!piece.is_empty()).then(|| Bytes::from(piece))
+    })
+}
+
+fn write_conflict(topic: &str, epoch: u32, chunk: &Chunk, repeat: &Repeat, out: &mut Vec<u8>) {
+    out.extend_from_slice(chunk.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
+    write_uuid(repeat.upload_id.unwrap_or_default(), out);
+    out.push(u8::from(repeat.line.is_none()));
+    out.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));
+    write_text(topic.as_bytes(), out);
+    out.extend(epoch.to_le_bytes());
+    out.extend(chunk.partition.to_le_bytes());
+    out.extend(repeat.offset.to_le_bytes());
 }
 
 fn count_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {

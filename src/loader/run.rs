@@ -416,7 +416,7 @@ impl Session {
     async fn judge(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         let Content::Rounds { stored, .. } = &self.content else { return Ok(()) };
         let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
-        repeats::judge(warehouse, stored, topic, self.epoch, chunks).await?;
+        repeats::judge(warehouse, stored, chunks).await?;
         repeats::write(warehouse, stored, topic, self.epoch, chunks).await
     }
 

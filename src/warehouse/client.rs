@@ -148,12 +148,26 @@ impl Warehouse {
     /// # Errors
     /// As above.
     pub async fn insert_rows(&self, sql: &str, rows: Bytes) -> Result<(), WarehouseError> {
+        self.insert_pieces(sql, std::iter::once(rows)).await
+    }
+
+    /// Inserts rows in RowBinary that need no token, piece by piece.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn insert_pieces(
+        &self,
+        sql: &str,
+        pieces: impl Iterator<Item = Bytes>,
+    ) -> Result<(), WarehouseError> {
         let mut insert = self
             .client
             .insert_formatted_with(sql)
             .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("async_insert", "0");
-        insert.send(rows).await?;
+        for piece in pieces {
+            insert.send(piece).await?;
+        }
         insert.end().await?;
         Ok(())
     }

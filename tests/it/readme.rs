@@ -94,7 +94,7 @@ fn code(text: &str) -> String {
 
 #[test]
 fn files_that_the_documents_name_are_there() {
-    for document in ["README.md", "docs/ARCHITECTURE.md"] {
+    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/FILES.md"] {
         let text = fs::read_to_string(repository().join(document)).expect(document);
         let quoted = text.split('`').skip(1).step_by(2);
         for path in quoted.filter(|path| {

@@ -105,6 +105,16 @@ async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
     let said = run(command(&api, KEY, &["--force", "--on-error", "abort", &bad])).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.stderr.contains("422 row_rejected: line 5: column real_amount_bet"), "{said:?}");
+    let unseen = write(&directory, "unseen.csv", &csv(9000..9010));
+    let said = run(command(&api, KEY, &["--validate-only", &unseen])).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.stdout.contains("checked only") && said.stdout.contains("10 accepted, 0 rejected"),
+        "{said:?}"
+    );
+    let said = run(command(&api, KEY, &["--force", "--max-rejects", "0%", &bad])).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("422 too_many_rejects"), "{said:?}");
     let said = run(command(&api, KEY, &["--encoding", "utf-7", &good])).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.stderr.contains("WHATWG"), "{said:?}");

@@ -25,6 +25,8 @@ const WAITING: &str = "{prefix} {spinner} {bytes} sent, {msg}; waiting for the r
 pub struct Progress {
     bar: ProgressBar,
     started: Instant,
+    /// Bytes taken to be sent; the bar's own position jumps to the end when it is cleared.
+    bytes: Arc<AtomicU64>,
     /// Line ends: about as many as rows, since few stand in quoted fields.
     lines: Arc<AtomicU64>,
     /// Why the file could not be read on.
@@ -38,7 +40,13 @@ impl Progress {
             .with_style(style(SENDING))
             .with_prefix(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         bar.enable_steady_tick(TICK);
-        Self { bar, started: Instant::now(), lines: Arc::default(), failure: Arc::default() }
+        Self {
+            bar,
+            started: Instant::now(),
+            bytes: Arc::default(),
+            lines: Arc::default(),
+            failure: Arc::default(),
+        }
     }
 
     /// A piece was taken to be sent.
@@ -47,6 +55,7 @@ impl Progress {
         let lines = self.lines.fetch_add(ends, Ordering::Relaxed) + ends;
         let speed = lines as f64 / self.started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         self.bar.set_message(format!("{} rows/s", HumanCount(speed as u64)));
+        self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         self.bar.inc(piece.len() as u64);
     }
 
@@ -70,7 +79,7 @@ impl Progress {
 
     /// Bytes taken to be sent.
     pub fn sent(&self) -> u64 {
-        self.bar.position()
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Takes the bar off the terminal.
@@ -89,6 +98,14 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_is_known_after_the_bar_is_gone() {
+        let progress = Progress::new(Path::new("a.csv"), 100);
+        progress.add(&Bytes::from_static(b"1,2\n"));
+        progress.clear();
+        assert_eq!(progress.sent(), 4);
+    }
 
     #[test]
     fn the_templates_are_templates() {

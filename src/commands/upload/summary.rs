@@ -56,6 +56,7 @@ fn state(receipt: &Value, elapsed: Duration) -> String {
     match receipt["state"].as_str().unwrap_or("done") {
         "visible" => format!("visible in the aggregates after {seconds:.1} s"),
         "acknowledged" => format!("acknowledged after {seconds:.1} s; the aggregates follow"),
+        "validated" => "checked only: nothing was sent".to_owned(),
         "duplicate" => "uploaded before: nothing was sent again (--force sends it)".to_owned(),
         state => format!("{state} after {seconds:.1} s"),
     }

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::{BrokerError, Kafka};
+use crate::loader::recovery::is_transient;
 
 /// How long the broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+const POLL: Duration = Duration::from_millis(50);
 
 /// A client that asks for a group's offsets, and never joins the group.
 pub(super) struct Group {
@@ -67,6 +71,27 @@ impl Group {
         self.blocking(move |consumer| consumer.commit(&list, CommitMode::Sync)).await
     }
 
+    /// Reads the messages at these offsets, by partition.
+    ///
+    /// # Errors
+    /// The broker does not answer, or has no such messages.
+    pub(super) async fn messages_at(
+        &self,
+        offsets: BTreeMap<u16, i64>,
+    ) -> Result<Vec<(u16, OwnedMessage)>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in &offsets {
+            list.add_partition_offset(&self.topic, i32::from(*partition), Offset::Offset(*offset))?;
+        }
+        self.blocking(move |consumer| {
+            consumer.assign(&list)?;
+            let found = poll_for(consumer, offsets);
+            consumer.unassign()?;
+            found
+        })
+        .await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
@@ -78,4 +103,29 @@ impl Group {
             Err(_) => Err(BrokerError::Unavailable(KafkaError::Canceled)),
         }
     }
+}
+
+fn poll_for(
+    consumer: &BaseConsumer,
+    mut wanted: BTreeMap<u16, i64>,
+) -> Result<Vec<(u16, OwnedMessage)>, KafkaError> {
+    let started = Instant::now();
+    let mut found = Vec::new();
+    while !wanted.is_empty() {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                let partition = u16::try_from(message.partition()).unwrap_or(u16::MAX);
+                if wanted.get(&partition) == Some(&message.offset()) {
+                    wanted.remove(&partition);
+                    found.push((partition, message.detach()));
+                }
+            }
+            Some(Err(error)) if !is_transient(&error) => return Err(error),
+            Some(Err(_)) | None => {}
+        }
+        if started.elapsed() > TIMEOUT {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+        }
+    }
+    Ok(found)
 }

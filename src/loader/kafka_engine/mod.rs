@@ -14,15 +14,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::query::Query;
+use rdkafka::Message;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::group::Group;
+use super::LoaderError;
 use super::chunks::{Chunk, fingerprint};
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::run::{Loader, LoaderState, TopicKind, pause};
-use super::{LoaderError, recovery};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How often the group's offsets are asked for.
@@ -31,29 +32,40 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// How long a table's consumer may take to end with its block.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
 
+const EXISTING: &str = include_str!("../../../queries/kafka_engine/existing.sql");
+
 const DROP: &str = include_str!("../../../queries/kafka_engine/drop.sql");
 
-/// What stands for a topic in ClickHouse, in the order in which it is made.
+/// What stands for a topic in ClickHouse, in the order in which it is made: consumption begins with the last.
 struct Tables {
     names: &'static [&'static str],
     definitions: &'static [&'static str],
 }
 
 const ROUNDS: Tables = Tables {
-    names: &["kafka_rounds", "kafka_rounds_view", "kafka_rounds_errors_view", "kafka_rounds_counts_view"],
+    names: &[
+        "kafka_rounds_messages",
+        "kafka_rounds_view",
+        "kafka_rounds_errors_view",
+        "kafka_rounds_counts_view",
+        "kafka_rounds",
+        "kafka_rounds_messages_view",
+    ],
     definitions: &[
-        include_str!("../../../queries/kafka_engine/001_rounds.sql"),
+        include_str!("../../../queries/kafka_engine/001_messages.sql"),
         include_str!("../../../queries/kafka_engine/002_rounds_view.sql"),
         include_str!("../../../queries/kafka_engine/003_rounds_errors_view.sql"),
         include_str!("../../../queries/kafka_engine/004_rounds_counts_view.sql"),
+        include_str!("../../../queries/kafka_engine/005_rounds.sql"),
+        include_str!("../../../queries/kafka_engine/006_messages_view.sql"),
     ],
 };
 
 const REJECTS: Tables = Tables {
     names: &["kafka_rejects", "kafka_rejects_view"],
     definitions: &[
-        include_str!("../../../queries/kafka_engine/005_rejects.sql"),
-        include_str!("../../../queries/kafka_engine/006_rejects_view.sql"),
+        include_str!("../../../queries/kafka_engine/007_rejects.sql"),
+        include_str!("../../../queries/kafka_engine/008_rejects_view.sql"),
     ],
 };
 
@@ -175,13 +187,14 @@ impl Consumption {
     async fn step(&self, following: &mut Following) -> Result<(), LoaderError> {
         let Following { ledger, epoch, group, next } = following;
         let committed = group.committed(next.keys().copied()).await?;
-        if committed.iter().all(|(partition, offset)| next.get(partition) == Some(offset)) {
+        if committed.iter().all(|(partition, offset)| next.get(partition).is_some_and(|next| offset <= next))
+        {
             return Ok(());
         }
         if ledger.topic().await? != Some(*epoch) {
             return Err(LoaderError::TakenOver { topic: self.loader.topic.clone() });
         }
-        advance(&self.loader, ledger, *epoch, next, &committed).await
+        advance(ledger, *epoch, group, next, &committed).await
     }
 }
 
@@ -198,9 +211,12 @@ pub(super) async fn hand_back(loader: &Loader) -> Result<(), LoaderError> {
     Ok(())
 }
 
-/// Drops the views and the table, which ends with the block that it is at.
+/// Drops the views and the table, if they are there; the consumer ends with the block that it is at.
 async fn take_down(loader: &Loader) -> Result<(), LoaderError> {
-    for name in Tables::of(&loader.kind).names.iter().rev() {
+    let names = Tables::of(&loader.kind).names;
+    let existing = loader.warehouse.query(EXISTING).param("names", names);
+    let existing: Vec<String> = existing.fetch_all().await.map_err(WarehouseError::from)?;
+    for name in names.iter().rev().filter(|name| existing.iter().any(|existing| existing == *name)) {
         let dropped = loader.warehouse.query(DROP).param("name", name).execute();
         let dropped = tokio::time::timeout(DROP_TIMEOUT, dropped).await;
         dropped.map_err(|_| WarehouseError::TimedOut)?.map_err(WarehouseError::from)?;
@@ -224,41 +240,41 @@ async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>
     let mut committed = group.committed(next.keys().copied()).await?;
     // Of a topic that was made anew: see `recovery::identify`.
     committed.retain(|partition, offset| watermarks.get(partition).is_some_and(|(_, high)| *offset <= *high));
-    advance(loader, ledger, epoch, &mut next, &committed).await?;
+    advance(ledger, epoch, &group, &mut next, &committed).await?;
     Ok(Some(epoch))
 }
 
 /// Notes what lies between the offsets that came next and those that are committed as a chunk of each partition.
 async fn advance(
-    loader: &Loader,
     ledger: &Ledger,
     epoch: TopicEpoch,
+    group: &Group,
     next: &mut BTreeMap<u16, i64>,
     committed: &BTreeMap<u16, i64>,
 ) -> Result<(), LoaderError> {
-    let mut chunks = Vec::new();
-    for (&partition, &committed) in committed {
-        let first_offset = next.get(&partition).copied().unwrap_or(0);
-        if committed <= first_offset {
-            continue;
-        }
-        let last_offset = committed - 1;
-        let last = recovery::read_one(&loader.kafka, &loader.topic, partition, last_offset).await?;
-        let messages = (committed - first_offset).unsigned_abs();
-        let fingerprint = fingerprint(&last);
-        chunks.push(Chunk {
-            partition,
+    let first = |partition: &u16| next.get(partition).copied().unwrap_or(0);
+    let ahead = committed.iter().filter(|(partition, offset)| **offset > first(partition));
+    let last_offsets: BTreeMap<u16, i64> =
+        ahead.map(|(partition, offset)| (*partition, offset - 1)).collect();
+    if last_offsets.is_empty() {
+        return Ok(());
+    }
+    let last_messages = group.messages_at(last_offsets).await?;
+    let chunks = last_messages.iter().map(|(partition, last)| {
+        let (first_offset, last_offset) = (first(partition), last.offset());
+        let messages = (last_offset + 1 - first_offset).unsigned_abs();
+        Chunk {
+            partition: *partition,
             first_offset,
             last_offset,
             messages,
             new: messages,
-            fingerprint,
+            fingerprint: fingerprint(last),
             ..Chunk::default()
-        });
-    }
-    if !chunks.is_empty() {
-        ledger.write_all(epoch.epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
-    }
+        }
+    });
+    let chunks: Vec<Chunk> = chunks.collect();
+    ledger.write_all(epoch.epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
     next.extend(chunks.iter().map(|chunk| (chunk.partition, chunk.last_offset + 1)));
     Ok(())
 }

@@ -109,6 +109,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A frame that asks its reader for more memory than any file needs.
+fn wide_window(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
@@ -433,6 +441,7 @@ async fn compressed(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<Str
         ("broken gzip", "gzip", broken, 400, "broken_off"),
         ("no gzip at all", "gzip", csv.clone().into_bytes(), 400, "broken_off"),
         ("truncated zstd", "zstd", frame[..frame.len() / 2].to_vec(), 400, "broken_off"),
+        ("zstd with a window of 128 MiB", "zstd", wide_window(csv.as_bytes()), 400, "broken_off"),
         ("no zstd at all", "zstd", csv.clone().into_bytes(), 400, "broken_off"),
         ("a bomb of one line", "gzip", bomb, 400, "line_too_long"),
         ("a bomb of rows", "gzip", rows, 413, "file_too_large"),
@@ -490,7 +499,7 @@ async fn long_lines(server: &Server, met: &mut BTreeSet<String>) {
     let before = high_water_kib(server);
     for start in [String::new(), format!("{HEADER}\n"), format!("{HEADER}\n2020-02-03 04:05:06,1,\"")] {
         let piece = Bytes::from(vec![b'x'; 1 << 16]);
-        let pieces = LONG_LINE_BYTES.min(MAX_BYTES) / piece.len();
+        let pieces = LONG_LINE_BYTES / piece.len();
         let body = stream::iter(
             std::iter::once(Bytes::from(start.clone()))
                 .chain(std::iter::repeat_n(piece, pieces))

@@ -200,7 +200,7 @@ async fn assert_rejects_table(
     expected: &[(usize, usize, String, &str, String, String)],
 ) {
     let sql = format!(
-        "SELECT line, column, code, raw FROM rejects WHERE upload_id = '{}' ORDER BY line FORMAT JSONCompactEachRow
+        "SELECT line, byte_offset, column, code, raw FROM rejects WHERE upload_id = '{}' ORDER BY line FORMAT JSONCompactEachRow
          SETTINGS output_format_json_quote_64bit_integers = 0",
         receipt["upload_id"].as_str().unwrap()
     );
@@ -209,9 +209,9 @@ async fn assert_rejects_table(
         (rows.lines().count() == expected.len()).then_some(rows)
     })
     .await;
-    for (found, (line, _, column, code, _, raw)) in rows.lines().zip(expected) {
+    for (found, (line, offset, column, code, _, raw)) in rows.lines().zip(expected) {
         let found: Value = serde_json::from_str(found).unwrap();
-        assert_eq!(found, json!([line, column, code, raw]));
+        assert_eq!(found, json!([line, offset, column, code, raw]));
     }
 }
 

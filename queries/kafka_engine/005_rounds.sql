@@ -12,7 +12,8 @@ CREATE TABLE kafka_rounds
     bonus_amount_win  Nullable(Decimal(28, 8)),
     game_name         String,
     provider          String,
-    upload_id         Nullable(UUID),
+    -- ClickHouse reads an Avro `fixed` of sixteen bytes into these, but not into a UUID.
+    upload_id         Nullable(FixedString(16)),
     line              Nullable(UInt64)
 )
 ENGINE = Kafka
