@@ -18,7 +18,7 @@ fn every_code_is_documented_and_every_documented_code_is_one() {
     for source in SOURCES {
         collect(&repository().join(source), &mut in_source);
     }
-    assert!(in_source.len() > 30, "{in_source:?}");
+    assert!(in_source.len() > 25, "{in_source:?}");
     let table = fs::read_to_string(repository().join("docs/ERRORS.md")).unwrap();
     let documented: BTreeSet<String> = table
         .lines()
@@ -33,7 +33,7 @@ fn collect(path: &Path, codes: &mut BTreeSet<String>) {
         return fs::read_dir(path).unwrap().for_each(|entry| collect(&entry.unwrap().path(), codes));
     }
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     for maker in MAKERS {
         for (at, _) in text.match_indices(maker) {
             let call: String = text[at + maker.len()..].chars().take(120).collect();
