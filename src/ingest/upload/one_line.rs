@@ -113,7 +113,7 @@ mod tests {
             }
             Checked::Rejected(reject) => reject.code.to_owned(),
         };
-        assert_eq!(code("\"a;\nb\";7;"), "a;\nb");
+        assert_eq!(code("\"a;b\";7;"), "a;b");
         assert_eq!(code("\"a;7;"), "unclosed_quote");
         assert_eq!(code("a;b;"), "not_an_integer");
         assert_eq!(code("a;7;\nb;7;"), "wrong_number_of_fields");
