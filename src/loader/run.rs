@@ -34,7 +34,7 @@ const MAX_ROUND_BYTES: usize = 24 << 20;
 
 /// How long loading that was up to date leaves the machine to uploads that are under way. Their senders wait for it; who reads
 /// the aggregates has not asked yet.
-const GIVE_WAY: Duration = Duration::from_secs(5);
+const GIVE_WAY: Duration = Duration::from_secs(8);
 
 /// Pauses between attempts while a service does not answer.
 const RETRY_PAUSE: [Duration; 4] =
