@@ -74,7 +74,7 @@ fn address(options: &ReplayOptions) -> Result<Url, CommandError> {
 fn print_outcome(answer: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     println!(
-        "{} rows were replayed as upload {}, {} are still rejected",
+        "{} replayed as upload {}, {} still rejected",
         text(&answer["replayed"]),
         text(&answer["upload_id"]),
         text(&answer["still_rejected"])

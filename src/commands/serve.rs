@@ -48,6 +48,9 @@ const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long loaders may take to finish what a crash has left half done before the API is served all the same.
+const LOADERS_PATIENCE: Duration = Duration::from_secs(20);
+
 /// How long requests that are under way may take when the server stops, and then loaders and reconciliations.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -158,6 +161,7 @@ impl Server {
             }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
+        until_begun(&states).await;
         let local_parts = parts::local_parts(supervisor);
         let state = app_state(options, &clients, destination, states, local_parts, uploads, schema.built_in)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
@@ -262,6 +266,20 @@ where
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(CommandError::failed(format!("{what} cannot be used: {error}"))),
+        }
+    }
+}
+
+/// Waits until loading has begun, or has failed to. Which epoch of the topic an upload's offsets are of is told by time: none may
+/// come before the loader has found out that the topic was made anew, or is handed over to it.
+async fn until_begun(states: &LoaderStates) {
+    for (name, state) in states {
+        let mut state = state.clone();
+        let begun = state.wait_for(|state| *state != LoaderState::Starting);
+        if tokio::time::timeout(LOADERS_PATIENCE, begun).await.is_err() {
+            tracing::warn!(
+                "the {name} still finishes what was begun; rows that come now are visible after it"
+            );
         }
     }
 }

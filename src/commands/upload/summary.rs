@@ -79,7 +79,7 @@ fn push_rejects(lines: &mut String, receipt: &Value, server: &Url) {
     }
     let shown = rejects.len().min(SHOWN_REJECTS) as u64;
     let rejected = receipt["rejected"].as_u64().unwrap_or_default();
-    if rejected > shown {
+    if shown > 0 && rejected > shown {
         let _ = writeln!(lines, "  … and {} more", HumanCount(rejected - shown));
     }
     if let Some(link) = receipt["links"]["rejects"].as_str().filter(|_| rejected > 0)

@@ -186,5 +186,5 @@ async fn the_command_replays_a_corrected_file_and_says_by_its_exit_code_what_is_
     assert_eq!((number(&answer, "replayed"), number(&answer, "still_rejected")), (2, 0), "{answer:#}");
     let (code, out, _) = run(&[&["--upload", upload], &key[..]].concat());
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("0 rows were replayed") && out.contains("unclosed_quote"), "{out}");
+    assert!(out.contains("0 replayed") && out.contains("unclosed_quote"), "{out}");
 }
