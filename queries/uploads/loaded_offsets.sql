@@ -1,13 +1,17 @@
 -- How far each partition of a topic is in the tables, in each of its epochs: since when there is that epoch, and the offset
--- that comes next.
+-- that comes next. An epoch of which nothing is loaded yet has one row, of offset 0.
 SELECT
-    chunks.epoch AS epoch,
-    toUnixTimestamp64Milli(any(topics.since)) AS started_at,
+    topics.epoch AS epoch,
+    toUnixTimestamp64Milli(topics.since) AS started_at,
     chunks.partition AS partition,
-    max(chunks.last_offset) + 1 AS next_offset
-FROM loader_chunks AS chunks
-INNER JOIN (SELECT epoch, min(started_at) AS since FROM loader_topics WHERE topic = {topic:String} GROUP BY epoch) AS topics
-    ON chunks.epoch = topics.epoch
-WHERE chunks.topic = {topic:String} AND chunks.state = 'done'
-GROUP BY epoch, partition
+    chunks.next_offset AS next_offset
+FROM (SELECT epoch, min(started_at) AS since FROM loader_topics WHERE topic = {topic:String} GROUP BY epoch) AS topics
+LEFT JOIN
+(
+    SELECT epoch, partition, max(last_offset) + 1 AS next_offset
+    FROM loader_chunks
+    WHERE topic = {topic:String} AND state = 'done'
+    GROUP BY epoch, partition
+) AS chunks ON topics.epoch = chunks.epoch
 ORDER BY epoch, partition
+SETTINGS join_use_nulls = 0

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_loaded_is_told_by_the_epoch_in_which_it_was_written() {
-        let loaded = loaded(&[(1, 100, 0, 50), (1, 100, 1, 10), (2, 200, 0, 5)]);
+        let loaded = loaded(&[(1, 100, 0, 50), (1, 100, 1, 10), (2, 200, 0, 5), (3, 300, 0, 0)]);
         let offsets = |offsets: &[(u16, i64)]| -> Offsets {
             offsets.iter().map(|&(partition, last)| (partition, (0, last))).collect()
         };
@@ -309,5 +309,7 @@ mod tests {
         // The topic was made anew.
         assert!(loaded.has(&offsets(&[(0, 4)]), 250));
         assert!(!loaded.has(&offsets(&[(0, 5)]), 250) && !loaded.has(&offsets(&[(1, 0)]), 250));
+        // And again, and nothing is loaded yet.
+        assert!(!loaded.has(&offsets(&[(0, 0)]), 350));
     }
 }
