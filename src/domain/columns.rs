@@ -68,6 +68,7 @@ impl Column {
         self.source == Source::Field
     }
 
+    #[inline]
     pub fn is_nullable(&self) -> bool {
         self.nullability != Nullability::Required
     }
@@ -126,6 +127,7 @@ impl Columns {
         self.iter().filter(|column| column.is_field())
     }
 
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Column> {
         self.columns.iter()
     }

@@ -9,6 +9,7 @@ pub const MAX_PRECISION: u32 = 38;
 const PLAIN_DIGITS: u32 = 18;
 
 /// Whether the text is one of the ways in which exports write "no amount".
+#[inline]
 pub fn is_null(text: &[u8]) -> bool {
     text.is_empty() || text.eq_ignore_ascii_case(b"nan") || text.eq_ignore_ascii_case(b"null")
 }
@@ -17,6 +18,7 @@ pub fn is_null(text: &[u8]) -> bool {
 ///
 /// # Errors
 /// Not a number, a digit beyond the scale that is not zero, or 10^(`precision` - `scale`) and more.
+#[inline]
 pub fn parse(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError> {
     match parse_plain(text, scale) {
         Some(amount) if precision >= PLAIN_DIGITS + scale => Ok(amount),
@@ -25,6 +27,7 @@ pub fn parse(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError
 }
 
 /// Parses a short amount without sign and exponent, which nearly all are, in 64 bits. None where it is something else.
+#[inline]
 fn parse_plain(text: &[u8], scale: u32) -> Option<i128> {
     if text.is_empty() || text.len() > PLAIN_DIGITS as usize {
         return None;

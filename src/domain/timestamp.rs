@@ -18,12 +18,14 @@ pub const HOUR_MILLIS: i64 = 3_600_000;
 ///
 /// # Errors
 /// It has another form, is no date of the calendar, or lies outside 1970 to 2105.
+#[inline]
 pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
     let millis = parse_plain(text).or_else(|| parse_unbounded(text)).ok_or(ValueError::NotATimestamp)?;
     if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
 }
 
 /// Whether a time lies in the years 1970 to 2105.
+#[inline]
 pub fn is_in_range(millis: i64) -> bool {
     (MIN_MILLIS..=MAX_MILLIS).contains(&millis)
 }
@@ -36,6 +38,7 @@ pub fn format(millis: i64) -> String {
 }
 
 /// Parses `2019-10-22 08:20:41`, which nearly all are, without looking at what else it could be.
+#[inline]
 fn parse_plain(text: &[u8]) -> Option<i64> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = text else {
         return None;

@@ -20,6 +20,7 @@ pub enum Value {
 
 impl Value {
     /// The bytes of a text value in `buffer`; empty for any other value.
+    #[inline]
     pub fn text<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         match *self {
             Self::Text { start, end } => buffer.get(start..end).unwrap_or_default(),

@@ -33,6 +33,7 @@ pub enum AvroError {
 }
 
 /// Appends a message: the prefix, then each value in the order of the columns, read from `buffer` where it is text.
+#[inline]
 pub fn encode(schema_id: u32, columns: &Columns, values: &[Value], buffer: &[u8], out: &mut Vec<u8>) {
     out.push(MAGIC);
     out.extend_from_slice(&schema_id.to_be_bytes());
@@ -72,6 +73,7 @@ pub fn decode(columns: &Columns, message: &[u8], values: &mut Vec<Value>) -> Res
     if cursor.at == message.len() { Ok(()) } else { Err(AvroError::TooLong) }
 }
 
+#[inline]
 fn encode_branch(column: &Column, value: Value, out: &mut Vec<u8>) {
     let is_null = value == Value::Null;
     match column.nullability {
@@ -82,6 +84,7 @@ fn encode_branch(column: &Column, value: Value, out: &mut Vec<u8>) {
 }
 
 /// Zigzag and base 128, low digits first.
+#[inline]
 fn encode_long(number: i64, out: &mut Vec<u8>) {
     let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while rest >= 0x80 {
@@ -92,6 +95,7 @@ fn encode_long(number: i64, out: &mut Vec<u8>) {
 }
 
 /// The fewest big-endian two's-complement bytes.
+#[inline]
 fn encode_decimal(unscaled: i128, out: &mut Vec<u8>) {
     let bytes = unscaled.to_be_bytes();
     let sign_bits = if unscaled < 0 { unscaled.leading_ones() } else { unscaled.leading_zeros() };
@@ -100,6 +104,7 @@ fn encode_decimal(unscaled: i128, out: &mut Vec<u8>) {
     encode_bytes(bytes.get(superfluous..).unwrap_or_default(), out);
 }
 
+#[inline]
 fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     encode_long(i64::try_from(bytes.len()).unwrap_or(i64::MAX), out);
     out.extend_from_slice(bytes);

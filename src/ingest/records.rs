@@ -34,6 +34,7 @@ pub struct Record<'a> {
 
 impl Record<'_> {
     /// Where a field is; none for one that the record does not have, or that is one of too many.
+    #[inline]
     pub fn bounds(&self, index: usize) -> Option<Bounds> {
         self.bounds.get(index).copied()
     }

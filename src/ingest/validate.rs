@@ -8,6 +8,7 @@ use crate::domain::{money, timestamp};
 ///
 /// # Errors
 /// The text is not a value of this column.
+#[inline]
 pub fn parse_field(column: &Column, text: &[u8], start: usize) -> Result<Value, ValueError> {
     match column.kind {
         Kind::Text { min_length, max_length } => parse_text(text, start, min_length, max_length),
@@ -34,6 +35,7 @@ fn null(column: &Column) -> Result<Value, ValueError> {
     if column.is_nullable() { Ok(Value::Null) } else { Err(ValueError::Missing) }
 }
 
+#[inline]
 fn parse_long(text: &[u8], minimum: i64) -> Result<Value, ValueError> {
     let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -48,6 +50,7 @@ fn parse_long(text: &[u8], minimum: i64) -> Result<Value, ValueError> {
         .ok_or(ValueError::IntegerOutOfRange)
 }
 
+#[inline]
 fn parse_text(text: &[u8], start: usize, min_length: usize, max_length: usize) -> Result<Value, ValueError> {
     // Without an early end, so that sixteen bytes are looked at together.
     let is_printable_ascii = text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));

@@ -1,6 +1,6 @@
 //! One upload: a file's bytes, while they arrive, to records that the broker has acknowledged.
 //!
-//! The feeder ([`Uploader::run`]) takes the body piece by piece, counts and hashes it ([`feed`]), and hands it through a bounded
+//! The feeder ([`Uploader::run`]) takes the body piece by piece, counts and hashes it ([`mod@feed`]), and hands it through a bounded
 //! channel to a thread ([`job`]) that reads rows, counts them ([`tally`]), produces them ([`producing`]) and tells the
 //! ledger ([`record`], [`ledger`]). A slow broker fills librdkafka's queue, which stops the thread, which fills the channel,
 //! which stops the reading of the body: nothing is buffered without bound. A sender that goes away ends the feeder, not
