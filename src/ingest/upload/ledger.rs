@@ -2,6 +2,7 @@
 //! neither waits for it nor fails without it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -213,18 +214,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// Tells ClickHouse of each upload that has changed, once: those under way have changed again by then, and wait for the next
+    /// time.
     async fn tell(&self) -> Result<(), WarehouseError> {
+        let mut told = Uuid::nil();
         loop {
             let news: Vec<LedgerRow> = self
                 .kept()
-                .values()
-                .filter(|kept| !kept.is_told)
+                .range((Bound::Excluded(told), Bound::Unbounded))
+                .filter(|(_, kept)| !kept.is_told)
                 .take(MAX_BATCH)
-                .map(|kept| kept.row.clone())
+                .map(|(_, kept)| kept.row.clone())
                 .collect();
-            if news.is_empty() {
-                return Ok(());
-            }
+            let Some(last) = news.last() else { return Ok(()) };
+            told = last.upload_id;
             uploads::write(&self.warehouse, &news).await?;
             self.have_told(&news);
         }
