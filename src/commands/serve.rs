@@ -167,7 +167,8 @@ impl Server {
         workers.push(state.reconciler.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
-        let app = router(state, options.api_keys.clone());
+        let app = router(state, options.api_keys.clone())
+            .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let app = ServiceExt::<Request>::into_make_service(app);
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());

@@ -6,6 +6,7 @@ pub mod body;
 pub mod download;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
 pub mod parameters;
 pub mod problem;
 pub mod reconcile;

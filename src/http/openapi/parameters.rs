@@ -1,0 +1,163 @@
+//! Parameters of requests, with the bounds that the handlers keep to.
+
+use serde_json::Value;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, SchemaFormat, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema};
+
+use crate::http::{rejects, uploads};
+
+/// The parameters of an operation, all in the query.
+macro_rules! query {
+    ($(#[$about:meta])* $name:ident: $($parameter:expr),+ $(,)?) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![$($parameter),+]
+            }
+        }
+    };
+}
+
+query!(
+    /// Of `POST /uploadcsv`.
+    UploadQuery:
+    file_name(),
+    encoding(),
+    of("on_error", "What a row that is not valid does to the rest of its file", choice(&["continue", "abort"], Some("continue"))),
+    of(
+        "max_rejects",
+        "Rejected rows, or percent of the rows, after which the file is given up. A share counts from 1,000 rows on, and at the end",
+        text().pattern(Some(r"^([0-9]{1,19}|(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%)$")).examples([Value::from("5%")]),
+    ),
+    flag("force", "Sends a file again that was here before. A round counts once all the same"),
+    flag("validate_only", "Answers the same without producing anything. Not together with `force` or `wait`"),
+    wait(),
+);
+
+query!(
+    /// Of `GET /uploads`.
+    UploadsQuery:
+    limit(uploads::DEFAULT_LIMIT, uploads::MAX_LIMIT),
+    of("cursor", "The `next_cursor` of the page before", text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))),
+);
+
+query!(
+    /// Of `GET /uploads/{id}/rejects`.
+    RejectsQuery:
+    code(),
+    list_format(),
+    flag("replayed", "Those that a replay has produced, instead of those that are open"),
+    flag("escape_formulas", "An apostrophe before what a spreadsheet would take for a formula: a copy to look at, not to upload"),
+);
+
+query!(
+    /// Of `GET /uploads/{id}/conflicts`.
+    ConflictsQuery: list_format(),
+);
+
+query!(
+    /// Of `POST /uploads/{id}/replay`.
+    ReplayQuery: code(), wait(),
+);
+
+/// The id in a path.
+#[derive(Debug)]
+pub struct Id;
+
+impl IntoParams for Id {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let uuid = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
+        vec![id.description(Some("As the answer to the file had it")).schema(Some(uuid)).build()]
+    }
+}
+
+fn file_name() -> Parameter {
+    of(
+        "name",
+        "The file's name, where the body is the file",
+        text().examples([Value::from("gamerounds.csv")]),
+    )
+}
+
+fn encoding() -> Parameter {
+    let about = "Encoding of the file, a label of the WHATWG Encoding Standard; else a byte order mark says it, or it is found";
+    of("encoding", about, text().examples([Value::from("utf-16le")]))
+}
+
+fn wait() -> Parameter {
+    let values = ["acknowledged", "visible"];
+    of(
+        "wait",
+        "Answers once the broker has every row, or once they are in the aggregates",
+        choice(&values, Some("acknowledged")),
+    )
+}
+
+fn code() -> Parameter {
+    let schema = text().pattern(Some("^[a-z0-9_]+$")).min_length(Some(1)).max_length(Some(rejects::MAX_CODE));
+    of("code", "Only rejects with this code", schema.examples([Value::from("not_a_decimal")]))
+}
+
+fn list_format() -> Parameter {
+    of(
+        "format",
+        "How the list is written; without it, `Accept` decides, and without that it is CSV",
+        choice(&["csv", "ndjson"], None),
+    )
+}
+
+/// The rows of a page.
+pub fn limit(default: u64, most: u64) -> Parameter {
+    number("limit", "Rows of a page", Some(default), 1, most)
+}
+
+/// A whole number between two bounds.
+pub fn number(name: &str, about: &str, default: Option<u64>, least: u64, most: u64) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(least as f64))
+        .maximum(Some(most as f64))
+        .default(default.map(Value::from));
+    of(name, about, schema)
+}
+
+/// A parameter that may be given several times.
+pub fn repeatable(name: &str, about: &str, item: ObjectBuilder, most: usize) -> Parameter {
+    let schema = ArrayBuilder::new().items(item.build()).max_items(Some(most));
+    let parameter =
+        ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter
+        .description(Some(about))
+        .schema(Some(Schema::from(schema)))
+        .style(Some(ParameterStyle::Form))
+        .explode(Some(true))
+        .build()
+}
+
+/// A parameter that may be given once.
+pub fn of(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
+    let schema: RefOr<Schema> = schema.into();
+    let parameter =
+        ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.description(Some(about)).schema(Some(schema)).build()
+}
+
+fn flag(name: &str, about: &str) -> Parameter {
+    of(name, about, ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false))))
+}
+
+pub fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// One of some words.
+pub fn choice(values: &[&str], default: Option<&str>) -> ObjectBuilder {
+    text().enum_values(Some(values.iter().copied())).default(default.map(Value::from))
+}
