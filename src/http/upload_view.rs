@@ -118,7 +118,9 @@ pub struct UploadView {
     /// Lines that it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub still_rejected: Option<u64>,
+    #[schema(format = DateTime)]
     started_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]

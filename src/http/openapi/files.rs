@@ -11,6 +11,9 @@ use super::parameters::choice;
 /// A file that can be uploaded as it stands here.
 const FILE: &str = include_str!("examples/file.csv");
 
+/// A file that can be replayed as it stands here.
+const CORRECTED: &str = include_str!("examples/corrected.csv");
+
 /// How many files a handler takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Files {
@@ -24,6 +27,7 @@ pub enum Files {
 
 impl Files {
     pub fn request_body(self) -> RequestBody {
+        let example = if self == Self::AtMostOne { CORRECTED } else { FILE };
         let about = match self {
             Self::Several => {
                 "A CSV file as the body, or one or several as the files of a form, under any name"
@@ -41,7 +45,7 @@ impl Files {
             Self::One | Self::AtMostOne => Schema::from(file()),
         };
         let form = ObjectBuilder::new().property("file", in_form).required("file");
-        let raw = ContentBuilder::new().schema(Some(Schema::from(file()))).example(Some(json!(FILE)));
+        let raw = ContentBuilder::new().schema(Some(Schema::from(file()))).example(Some(json!(example)));
         RequestBodyBuilder::new()
             .description(Some(about))
             .required(Some(if self == Self::AtMostOne { Required::False } else { Required::True }))
@@ -58,6 +62,6 @@ pub fn content_encoding() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some("How the body is compressed. A form cannot be"))
-        .schema(Some(choice(&["gzip", "zstd", "identity"], None)))
+        .schema(Some(choice(&["gzip", "x-gzip", "zstd", "identity", ""], None)))
         .build()
 }

@@ -6,6 +6,7 @@ pub mod files;
 pub mod page;
 pub mod parameters;
 pub mod problems;
+mod tidy;
 
 use std::fmt;
 
@@ -13,7 +14,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use serde_json::Value;
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::security::{
@@ -179,30 +179,6 @@ pub fn text(parts: impl IntoIterator<Item = OpenApi>) -> serde_json::Result<Stri
     parts.into_iter().for_each(|part| whole.merge(part));
     let mut whole = serde_json::to_value(whole)?;
     examples::add(&mut whole)?;
-    optional_parts(&mut whole);
+    tidy::tidy(&mut whole);
     serde_json::to_string(&whole)
-}
-
-/// What serde flattens where it is there (`#[serde(flatten)] Option<…>`) is either there or not: utoipa says that it is there or
-/// null, which an object never is.
-fn optional_parts(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for part in members.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
-                let alternatives = part.get_mut("oneOf").and_then(Value::as_array_mut);
-                let null = alternatives.and_then(|all| all.iter_mut().find(|one| one["type"] == "null"));
-                if let Some(null) = null {
-                    *null = serde_json::json!({ "type": "object" });
-                    if let Some(part) = part.as_object_mut()
-                        && let Some(alternatives) = part.remove("oneOf")
-                    {
-                        part.insert("anyOf".to_owned(), alternatives);
-                    }
-                }
-            }
-            members.values_mut().for_each(optional_parts);
-        }
-        Value::Array(items) => items.iter_mut().for_each(optional_parts),
-        _ => {}
-    }
 }
