@@ -60,6 +60,7 @@ async fn the_description_says_what_the_handlers_do_and_is_open_to_everyone() {
         for member in ["summary", "operationId"] {
             assert!(says[member].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {member}");
         }
+        assert_eq!(says["tags"].as_array().map(Vec::len), Some(1), "{method} {path}");
         assert!(ids.insert(says["operationId"].as_str()), "{method} {path}: its id is another's");
         for (status, answer) in says["responses"].as_object().expect("responses") {
             for (kind, content) in answer["content"].as_object().into_iter().flatten() {

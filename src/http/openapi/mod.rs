@@ -14,6 +14,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::security::{
@@ -101,6 +102,7 @@ impl Api {
         } else {
             operation.security = Some(Vec::new());
         }
+        operation.tags = Some(D::tags().into_iter().map(str::to_owned).collect());
         self.document.paths.add_path_operation(D::path(), D::methods(), operation);
         let mut schemas = Vec::new();
         D::schemas(&mut schemas);
@@ -116,9 +118,9 @@ impl Api {
 }
 
 /// What `#[utoipa::path]` makes of a handler.
-pub trait Description: Path + utoipa::__dev::SchemaReferences {}
+pub trait Description: Path + SchemaReferences + for<'t> Tags<'t> {}
 
-impl<D: Path + utoipa::__dev::SchemaReferences> Description for D {}
+impl<D: Path + SchemaReferences + for<'t> Tags<'t>> Description for D {}
 
 fn methods<D: Path>() -> MethodFilter {
     let filter = |method: &HttpMethod| match method {

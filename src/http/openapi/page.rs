@@ -18,8 +18,8 @@ const START: &str = include_str!("start.js");
 /// The files of Swagger UI that the page asks for.
 const FILES: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
 
-/// The page may ask this server alone, and nothing may frame it. Swagger UI sets styles of elements, and has its icons in the style sheet.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+/// The page may ask this server alone, run only our files, and be framed by nobody. Swagger UI has icons in its style sheet (`data:`).
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
 /// How long a browser may keep the page's files.
