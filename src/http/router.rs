@@ -24,6 +24,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/uploads/{id}/conflicts", get(rejects::conflicts))
         .route("/uploads/{id}/replay", post(rejects::replay).layer(DefaultBodyLimit::disable()))
         .route("/aggregates", get(aggregates::aggregates))
+        .route("/aggregates/summary", get(aggregates::summary))
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
         .route("/reconcile/{id}", get(reconcile::show))
         .route("/metrics", get(metrics::metrics))
