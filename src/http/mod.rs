@@ -4,6 +4,7 @@ pub mod aggregates;
 pub mod auth;
 pub mod body;
 pub mod download;
+pub mod freshness;
 pub mod health;
 pub mod metrics;
 pub mod openapi;

@@ -39,6 +39,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
     let document = openapi::text([described_keyed, described_open])?;
     let keyed = keyed
         .route("/aggregates", get(aggregates::aggregates))
+        .route("/aggregates/summary", get(aggregates::summary))
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
         .route("/reconcile/{id}", get(reconcile::show))
         .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
