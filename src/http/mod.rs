@@ -3,6 +3,7 @@
 pub mod aggregates;
 pub mod auth;
 pub mod body;
+pub mod differences;
 pub mod download;
 pub mod freshness;
 pub mod health;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Extension};
-use axum::routing::{get, post};
+use axum::extract::Extension;
 use axum::{Router, middleware};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
@@ -12,7 +11,7 @@ use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
-use super::{aggregates, auth, health, metrics, problem, reconcile, rejects, upload, uploads};
+use super::{aggregates, auth, differences, health, metrics, problem, reconcile, rejects, upload, uploads};
 use crate::settings::ApiKey;
 
 /// Builds the API, and its description with it. Paths answer with and without a slash at their end.
@@ -28,6 +27,13 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .route(rejects::__path_list, rejects::list)
         .route(rejects::__path_conflicts, rejects::conflicts)
         .taking(Files::AtMostOne, rejects::__path_replay, rejects::replay)
+        .route(aggregates::__path_aggregates, aggregates::aggregates)
+        .route(aggregates::__path_summary, aggregates::summary)
+        .taking(Files::One, reconcile::__path_submit, reconcile::submit)
+        .route(reconcile::__path_list, reconcile::list)
+        .route(reconcile::__path_show, reconcile::show)
+        .route(reconcile::__path_cancel, reconcile::cancel)
+        .route(differences::__path_list, differences::list)
         .route(metrics::__path_metrics, metrics::metrics);
     let open = Api::open()
         .route(health::__path_healthz, health::healthz)
@@ -37,12 +43,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .route(page::__path_file, page::file);
     let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
     let document = openapi::text([described_keyed, described_open])?;
-    let keyed = keyed
-        .route("/aggregates", get(aggregates::aggregates))
-        .route("/aggregates/summary", get(aggregates::summary))
-        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
-        .route("/reconcile/{id}", get(reconcile::show))
-        .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
+    let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let counted = state.metrics().clone();
     let router = keyed
         .merge(open)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use clickhouse::insert_formatted::InsertFormatted;
 use clickhouse::query::Query;
 use clickhouse::{Client, Compression};
 use thiserror::Error;
@@ -11,7 +12,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 18] = [
+const SCHEMA: [&str; 20] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -27,6 +28,8 @@ const SCHEMA: [&str; 18] = [
     include_str!("../../queries/schema/015_loader_topics_loader.sql"),
     include_str!("../../queries/schema/020_upload_ledger.sql"),
     include_str!("../../queries/schema/021_reject_replays.sql"),
+    include_str!("../../queries/schema/022_reconcile_differences.sql"),
+    include_str!("../../queries/schema/023_reconcile_jobs_attempt.sql"),
     include_str!("../../queries/schema/023_hourly_aggregates_orders.sql"),
     include_str!("../../queries/schema/024_hourly_aggregates_by_player.sql"),
     include_str!("../../queries/schema/025_hourly_aggregates_by_game.sql"),
@@ -160,6 +163,19 @@ impl Warehouse {
         insert.send(block).await?;
         insert.end().await?;
         Ok(())
+    }
+
+    /// Begins to insert rows in RowBinary, as much as there is: the table gets a part for every `rows` of them. The insert is
+    /// known in `system.processes` by `tag`, and is broken off if it is dropped.
+    pub fn insert_in_parts(&self, sql: &str, tag: &str, rows: usize) -> InsertFormatted {
+        self.client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_setting("async_insert", "0")
+            .with_setting("log_comment", tag)
+            .with_setting("max_insert_block_size", rows.to_string())
+            .with_setting("min_insert_block_size_rows", rows.to_string())
+            .with_setting("min_insert_block_size_bytes", "0")
     }
 
     /// Inserts rows in RowBinary that need no token.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// An answer: the operation's id, the status, the media type, and the text.
-const ANSWERS: [(&str, &str, &str, &str); 11] = [
+const ANSWERS: &[(&str, &str, &str, &str)] = &[
     ("upload_csv", "200", JSON, include_str!("examples/upload.json")),
     ("list_uploads", "200", JSON, include_str!("examples/uploads.json")),
     ("show_upload", "200", JSON, include_str!("examples/upload_visible.json")),
@@ -12,6 +12,16 @@ const ANSWERS: [(&str, &str, &str, &str); 11] = [
     ("list_conflicts", "200", "text/csv", include_str!("examples/conflicts.csv")),
     ("list_conflicts", "200", "application/x-ndjson", include_str!("examples/conflicts.ndjson")),
     ("replay", "200", JSON, include_str!("examples/replay.json")),
+    ("aggregates", "200", JSON, include_str!("examples/aggregates.json")),
+    ("aggregates", "200", "text/csv", include_str!("examples/aggregates.csv")),
+    ("aggregates", "200", "application/x-ndjson", include_str!("examples/aggregates.ndjson")),
+    ("aggregates_summary", "200", JSON, include_str!("examples/summary.json")),
+    ("reconcile", "202", JSON, include_str!("examples/reconcile.json")),
+    ("list_reconciliations", "200", JSON, include_str!("examples/reconciliations.json")),
+    ("show_reconciliation", "200", JSON, include_str!("examples/reconciliation.json")),
+    ("cancel_reconciliation", "200", JSON, include_str!("examples/cancelled.json")),
+    ("list_differences", "200", "text/csv", include_str!("examples/differences.csv")),
+    ("list_differences", "200", "application/x-ndjson", include_str!("examples/differences.ndjson")),
     ("metrics", "200", "application/openmetrics-text", include_str!("examples/metrics.txt")),
     ("healthz", "200", JSON, include_str!("examples/healthz.json")),
     ("readyz", "200", JSON, include_str!("examples/readyz.json")),

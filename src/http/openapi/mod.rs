@@ -1,6 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from the handlers: [`Api`] is the router and the description in one, so that there
 //! is no route without its description. `/docs` shows it ([`page`]).
 
+pub mod answers;
 mod examples;
 pub mod files;
 pub mod page;
@@ -160,6 +161,8 @@ fn document() -> OpenApi {
     };
     let components = ComponentsBuilder::new()
         .schema_from::<ProblemBody>()
+        .schema_from::<answers::AggregatesPage>()
+        .schema_from::<answers::AggregatesSummary>()
         .security_scheme(BEARER, SecurityScheme::Http(bearer()))
         .security_scheme(API_KEY, key());
     OpenApiBuilder::new()

@@ -6,7 +6,9 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterS
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema};
 
-use crate::http::{rejects, uploads};
+use crate::http::aggregates::request;
+use crate::http::{reconcile, rejects, uploads};
+use crate::reconcile::report::Kind;
 
 /// The parameters of an operation, all in the query.
 macro_rules! query {
@@ -43,7 +45,7 @@ query!(
     /// Of `GET /uploads`.
     UploadsQuery:
     limit(uploads::DEFAULT_LIMIT, uploads::MAX_LIMIT),
-    of("cursor", "The `next_cursor` of the page before", text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))),
+    of("cursor", "The `next_cursor` of the page before", uuid()),
 );
 
 query!(
@@ -65,16 +67,110 @@ query!(
     ReplayQuery: code(), wait(),
 );
 
+query!(
+    /// Of `GET /aggregates`.
+    AggregatesQuery:
+    players(),
+    games(),
+    date_from(),
+    date_to(),
+    limit(request::DEFAULT_LIMIT, request::MAX_LIMIT),
+    number("skip", "Rows to pass over; not together with `cursor`, which needs not read them", Some(0), 0, request::MAX_SKIP),
+    of("cursor", "The `next_cursor` of the page before, with the same filters and order", text().pattern(Some("^[A-Za-z0-9_-]+$"))),
+    of(
+        "sort",
+        "Order; a minus before it turns it round",
+        choice(&["created_hour", "player_id", "game_id", "-created_hour", "-player_id", "-game_id"], Some("created_hour")),
+    ),
+    of(
+        "format",
+        "How the rows are written; without it, `Accept` decides, and without that it is JSON",
+        choice(&["json", "csv", "ndjson", "arrow", "parquet"], None),
+    ),
+    if_none_match(),
+);
+
+query!(
+    /// Of `GET /aggregates/summary`.
+    SummaryQuery: players(), games(), date_from(), date_to(), if_none_match(),
+);
+
+query!(
+    /// Of `POST /reconcile`.
+    ReconcileQuery:
+    file_name(),
+    encoding(),
+    repeatable("upload_id", "Uploads to which the file belongs, if its bytes are not theirs", uuid(), reconcile::MAX_NAMED_UPLOADS),
+);
+
+query!(
+    /// Of `GET /reconcile`.
+    ReconciliationsQuery:
+    limit(reconcile::DEFAULT_LIMIT, reconcile::MAX_LIMIT),
+    of("cursor", "The `next_cursor` of the page before", uuid()),
+);
+
+query!(
+    /// Of `GET /reconcile/{id}/differences`.
+    DifferencesQuery:
+    of("kind", "Only differences of this kind", choice(&Kind::ALL.map(Kind::name), None)),
+    list_format(),
+    flag("escape_formulas", "An apostrophe before what a spreadsheet would take for a formula"),
+);
+
 /// The id in a path.
 #[derive(Debug)]
 pub struct Id;
 
 impl IntoParams for Id {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let uuid = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        let uuid = uuid();
         let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
         vec![id.description(Some("As the answer to the file had it")).schema(Some(uuid)).build()]
     }
+}
+
+fn players() -> Parameter {
+    let player = text().min_length(Some(1)).max_length(Some(request::MAX_PLAYER_CHARACTERS));
+    repeatable("player_id", "Only these players", player, request::MAX_VALUES)
+}
+
+fn games() -> Parameter {
+    let game = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0));
+    repeatable("game_id", "Only these games", game, request::MAX_VALUES)
+}
+
+fn date_from() -> Parameter {
+    of("date_from", "From this date, or time, on", time("2019-10-22"))
+}
+
+fn date_to() -> Parameter {
+    of(
+        "date_to",
+        "To this date, which is meant whole, or to this time, which is excluded",
+        time("2019-10-22T09:00:00Z"),
+    )
+}
+
+/// A date or a time from 1970 to 2105; without a zone it is in UTC.
+fn time(example: &str) -> ObjectBuilder {
+    let pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$";
+    text().pattern(Some(pattern)).examples([Value::from(example)])
+}
+
+fn if_none_match() -> Parameter {
+    let header = ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False);
+    header
+        .description(Some("The `ETag` of an answer that is known: 304 if nothing has changed"))
+        .schema(Some(text()))
+        .build()
+}
+
+fn uuid() -> ObjectBuilder {
+    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
 }
 
 fn file_name() -> Parameter {

@@ -15,6 +15,7 @@ use crate::http::problem::{CONTENT_TYPE, Problem, ProblemBody};
 /// What can go wrong: a code, its status, and when. What to do about each is in docs/ERRORS.md.
 pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_parameter", 400, "A parameter is unknown, or its value cannot be used"),
+    ("query_too_large", 400, "More rows would have to be read than a query may"),
     ("bad_request", 400, "The request cannot be taken apart"),
     ("bad_form", 400, "The form is no form, or not complete"),
     ("no_file", 400, "The form has no file"),
@@ -29,6 +30,10 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("method_not_allowed", 405, "The path has another method"),
     ("too_slow", 408, "The sender is too slow"),
     ("upload_under_way", 409, "The upload has not ended"),
+    ("job_ended", 409, "The reconciliation has ended already"),
+    ("job_elsewhere", 409, "Another server works on it"),
+    ("not_done", 409, "The reconciliation has no list of differences, or none yet"),
+    ("differences_expired", 410, "The list of differences is no longer kept"),
     ("file_too_large", 413, "The file (decompressed) has too many bytes"),
     ("too_many_rows", 413, "The file has too many rows"),
     ("too_many_files", 413, "The form has too many files; those before are taken"),
@@ -109,6 +114,33 @@ problems!(
     "too_slow", "upload_under_way", "file_too_large", "too_many_rows", "not_text", "unsupported_content_encoding",
     "compressed_form", "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "too_many_rejects",
     "too_many_uploads", "broker_unavailable", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal",
+);
+
+problems!(
+    /// Of a query of the aggregates.
+    Aggregates: "invalid_parameter", "query_too_large", "clickhouse_unavailable", "stopping"
+);
+
+problems!(
+    /// Of a file that is to be reconciled.
+    Reconcile:
+    "invalid_parameter", "bad_form", "no_file", "broken_off", "too_slow", "file_too_large", "unsupported_content_encoding",
+    "compressed_form", "spool_full", "queue_full", "clickhouse_unavailable", "internal", "stopping",
+);
+
+problems!(
+    /// Of a look at a reconciliation.
+    Job: "invalid_parameter", "no_such_job", "clickhouse_unavailable"
+);
+
+problems!(
+    /// Of the end of a reconciliation.
+    Cancel: "invalid_parameter", "no_such_job", "job_ended", "job_elsewhere", "clickhouse_unavailable"
+);
+
+problems!(
+    /// Of what a reconciliation found.
+    Differences: "invalid_parameter", "no_such_job", "not_done", "differences_expired", "clickhouse_unavailable"
 );
 
 problems!(
