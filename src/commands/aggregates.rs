@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
-use super::client::{Api, Failure, parsed};
+use super::client::{Api, Failure};
 use super::table;
 use crate::settings::{AggregatesOptions, AnswerFormat};
 
@@ -29,6 +29,9 @@ const HOURS: [(&str, &str); 9] = [
 pub(super) async fn run(options: AggregatesOptions) -> Result<(), CommandError> {
     let api = Api::new(&options.server)?;
     let format = if options.json { AnswerFormat::Json } else { options.format };
+    if options.summary && matches!(format, AnswerFormat::Csv | AnswerFormat::Ndjson) {
+        return Err(CommandError::usage("--summary is written as a table, or as json"));
+    }
     let outcome = if options.summary {
         summary(&api, &options, format).await
     } else {
@@ -145,18 +148,12 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
 
 /// Prints the totals, and those of each hour.
 async fn summary(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
-    let mut url = address(api, options, "/aggregates/summary");
-    if matches!(format, AnswerFormat::Csv | AnswerFormat::Ndjson) {
-        set(&mut url, "format", format.parameter());
-    }
-    let text = api.text(api.request(Method::GET, url)).await?;
+    let (text, answer) = api.get(address(api, options, "/aggregates/summary")).await?;
     match format {
         AnswerFormat::Json => table::print(format_args!("{text}\n"))?,
-        AnswerFormat::Csv | AnswerFormat::Ndjson => table::print(text)?,
-        AnswerFormat::Table => {
-            let (_, answer) = parsed(text)?;
+        _ => {
             let mut rows: Vec<Value> = answer["hours"].as_array().cloned().unwrap_or_default();
-            let mut total = answer["total"].clone();
+            let mut total = answer;
             total["created_hour"] = Value::from("all");
             rows.push(total);
             table::print(format_args!("{}\n", table::of_items(&Value::from(rows), &HOURS, 1)))?;

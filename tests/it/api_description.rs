@@ -165,19 +165,30 @@ async fn schemathesis_finds_no_answer_that_is_not_described() {
     let text = format!("{HEADER}\n{}{}", lines(0..50), line(50, "12.5x"));
     let upload = server.upload(text, "wait=visible&name=rounds.csv").await.ok();
     let other = format!("{HEADER}\n{}", line(3, "0.5"));
+    let directory = TempDir::new().expect("a directory");
+    let other_file = directory.path().join("other.csv");
+    fs::write(&other_file, &other).expect("write a file");
     let conflicting = server.upload(other, "wait=visible&name=other.csv").await.ok();
-    let upload = json!({ "id": [upload["upload_id"]] });
+    let (of_file, of_other) = (upload["upload_id"].clone(), conflicting["upload_id"].clone());
+    let upload = json!({ "id": [of_file] });
+    let path = server.reconcile(&other_file).await["links"]["self"].as_str().expect("a path").to_owned();
+    let job = json!({ "id": [path.rsplit('/').next()] });
+    let filters = json!({ "player_id": ["player-0", "player-1"], "game_id": [7] });
     let values = json!({
+        "/aggregates": filters,
+        "/aggregates/summary": filters,
+        "/reconcile": { "upload_id": [of_file, of_other] },
+        "/reconcile/{id}": job,
+        "/reconcile/{id}/differences": job,
         "/uploads/{id}": upload,
         "/uploads/{id}/rejects": upload,
-        "/uploads/{id}/conflicts": { "id": [conflicting["upload_id"]] },
+        "/uploads/{id}/conflicts": { "id": [of_other] },
         "/uploads/{id}/replay": upload,
     });
 
     let clients = repository().join("tests/clients");
     let python = clients.join(".venv/bin/python");
     assert!(python.exists(), "{} is missing: run `make test-clients`", python.display());
-    let directory = TempDir::new().expect("a directory");
     let output = directory.path().join("output");
     let written = fs::File::create(&output).expect("a file");
     let mut child = Command::new(python)

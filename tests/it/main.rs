@@ -4,6 +4,7 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aggregates_command;
 mod api_description;
 mod conflicts;
 mod crash;
@@ -18,6 +19,7 @@ mod harness;
 mod kafka_engine;
 mod readme;
 mod reconcile;
+mod reconcile_command;
 mod supervision;
 mod topics;
 mod upload_command;

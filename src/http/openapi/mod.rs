@@ -22,8 +22,8 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
-use utoipa::{IntoResponses, Path};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Schema};
+use utoipa::{IntoResponses, Path, ToSchema};
 
 use self::files::Files;
 use self::problems::Unauthorized;
@@ -160,9 +160,9 @@ fn document() -> OpenApi {
             .build()
     };
     let components = ComponentsBuilder::new()
-        .schema_from::<ProblemBody>()
-        .schema_from::<answers::AggregatesPage>()
-        .schema_from::<answers::AggregatesSummary>()
+        .schemas_from_iter(schemas::<ProblemBody>())
+        .schemas_from_iter(schemas::<answers::AggregatesPage>())
+        .schemas_from_iter(schemas::<answers::AggregatesSummary>())
         .security_scheme(BEARER, SecurityScheme::Http(bearer()))
         .security_scheme(API_KEY, key());
     OpenApiBuilder::new()
@@ -176,6 +176,13 @@ fn document() -> OpenApi {
             SecurityRequirement::default(),
         ]))
         .build()
+}
+
+/// A schema that no attribute names, with those that it refers to.
+fn schemas<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    schemas
 }
 
 /// Makes the text of `/openapi.json` of the parts of it.
