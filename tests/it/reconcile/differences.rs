@@ -45,10 +45,9 @@ async fn every_damage_is_found_exactly_and_listed() {
         format!(
             "ALTER TABLE game_rounds UPDATE real_amount_win = 0.05 WHERE game_instance_id = 911 {settings}"
         ),
-        format!(
-            "INSERT INTO game_rounds SELECT * REPLACE (game_instance_id + 100000 AS game_instance_id) \
-             FROM (SELECT * FROM game_rounds WHERE game_instance_id IN (1, 2, 4))"
-        ),
+        "INSERT INTO game_rounds SELECT * REPLACE (game_instance_id + 100000 AS game_instance_id) \
+         FROM (SELECT * FROM game_rounds WHERE game_instance_id IN (1, 2, 4))"
+            .to_owned(),
         // The view has counted them: what is doubled now is that hour alone.
         "INSERT INTO hourly_aggregates SELECT * FROM hourly_aggregates WHERE user_id = 'player-0'".to_owned(),
     ] {
