@@ -55,7 +55,9 @@ pub(super) struct Job {
     pub(super) progress: Progress,
     /// Nobody wants to know any more.
     pub(super) cancelled: CancellationToken,
-    /// Its end is stored, and everything else of it is gone.
+    /// Its end is stored.
+    pub(super) stored: CancellationToken,
+    /// And everything else of it is gone.
     pub(super) ended: CancellationToken,
     /// Its place among those that wait.
     place: Mutex<Option<OwnedSemaphorePermit>>,
@@ -68,6 +70,7 @@ impl Job {
             record: Mutex::new(record),
             progress: Progress::default(),
             cancelled: CancellationToken::new(),
+            stored: CancellationToken::new(),
             ended: CancellationToken::new(),
             place: Mutex::new(place),
         }
