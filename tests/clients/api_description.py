@@ -17,8 +17,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 # The same requests every time, and not too many.
 SEED = "20261121"
-MAX_EXAMPLES = "25"
-MAX_SECONDS = 80
+MAX_EXAMPLES = "15"
+
+# Half a minute here; more where the machine is busy.
+MAX_SECONDS = 170
 
 CHECKS = [
     "not_a_server_error",

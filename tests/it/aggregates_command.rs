@@ -81,7 +81,8 @@ async fn rows_are_shown_page_by_page_in_every_format() {
     let rows: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((rows.len(), &rows[10_199]["player_id"]), (10_200, &Value::from("player-10199")));
     let said = aggregates(&api, KEY, &["--all", "--format", "json"]).await;
-    let pages: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let pages = serde_json::Deserializer::from_str(&said.stdout).into_iter::<Value>();
+    let pages: Vec<Value> = pages.map(Result::unwrap).collect();
     let counts: Vec<_> = pages.iter().map(|page| page["items"].as_array().map(Vec::len)).collect();
     assert_eq!(counts, [Some(10_000), Some(500)]);
     let said = aggregates(&api, KEY, &["--all"]).await;
