@@ -32,6 +32,7 @@ use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
+use crate::loader::gate::Gate;
 use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
 use crate::metrics::Metrics;
@@ -154,10 +155,10 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
-        let uploads = UnderWay::default();
+        let (uploads, gate) = (UnderWay::default(), Gate::default());
         let (mut workers, states) = match options.services.loader {
             kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
-                start_loaders(kind, &clients, &destination, &uploads, &stop)
+                start_loaders(kind, &clients, &destination, &uploads, &gate, &stop)
             }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
@@ -291,6 +292,7 @@ fn start_loaders(
     clients: &Clients,
     destination: &Destination,
     uploads: &UnderWay,
+    gate: &Gate,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
     let topics = [
@@ -307,6 +309,7 @@ fn start_loaders(
                 topic: topic.clone(),
                 kind: topic_kind,
                 uploads: uploads.clone(),
+                gate: gate.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
             let running = if kind == LoaderKind::ClickHouse {
