@@ -11,7 +11,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 15] = [
+const SCHEMA: [&str; 17] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -27,6 +27,8 @@ const SCHEMA: [&str; 15] = [
     include_str!("../../queries/schema/015_loader_topics_loader.sql"),
     include_str!("../../queries/schema/020_upload_ledger.sql"),
     include_str!("../../queries/schema/021_reject_replays.sql"),
+    include_str!("../../queries/schema/022_reconcile_differences.sql"),
+    include_str!("../../queries/schema/023_reconcile_jobs_attempt.sql"),
 ];
 
 /// Made in the database `default`, before all others.
