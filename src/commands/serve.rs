@@ -39,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
+use crate::reconcile::repair::Repairer;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::client::Warehouse;
@@ -164,8 +165,9 @@ impl Server {
         };
         until_begun(&states).await;
         let local_parts = parts::local_parts(supervisor);
-        let state = app_state(options, &clients, destination, states, local_parts, uploads, schema.built_in)?;
+        let state = app_state(options, &clients, destination, states, local_parts, (uploads, gate), schema.built_in)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
+        workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let app = router(state, options.api_keys.clone());
@@ -329,7 +331,7 @@ fn app_state(
     destination: Destination,
     loaders: LoaderStates,
     local_parts: LocalParts,
-    uploads: UnderWay,
+    (uploads, gate): (UnderWay, Gate),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
@@ -361,9 +363,20 @@ fn app_state(
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::task::spawn_blocking(move || first.warm_up());
+    let reconciler = Arc::new(reconciler.counted_in(metrics));
+    let is_loader = options.services.loader == LoaderKind::Roundhouse;
+    let repairer = Repairer::new(
+        clients.warehouse.clone(),
+        reconciler.clone(),
+        uploader.clone(),
+        &topic,
+        gate,
+        is_loader,
+    );
     Ok(AppState {
         uploader,
-        reconciler: Arc::new(reconciler.counted_in(metrics)),
+        reconciler,
+        repairer: Arc::new(repairer),
         warehouse: clients.warehouse.clone(),
         dead_letter_topic,
         readiness: Arc::new(readiness),

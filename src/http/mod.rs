@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod parameters;
 pub mod problem;
 pub mod reconcile;
+pub mod repair;
 pub mod rejects;
 pub mod router;
 pub mod state;

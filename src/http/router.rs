@@ -9,7 +9,7 @@ use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::state::AppState;
-use super::{aggregates, auth, health, metrics, problem, reconcile, rejects, upload, uploads};
+use super::{aggregates, auth, health, metrics, problem, reconcile, rejects, repair, upload, uploads};
 use crate::settings::ApiKey;
 
 /// Builds the API. Paths answer with and without a slash at their end.
@@ -26,6 +26,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/aggregates", get(aggregates::aggregates))
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
         .route("/reconcile/{id}", get(reconcile::show))
+        .route("/reconcile/{id}/repair", post(repair::repair))
         .route("/metrics", get(metrics::metrics))
         .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let counted = state.metrics().clone();

@@ -7,6 +7,7 @@ use super::health::Readiness;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
+use crate::reconcile::repair::Repairer;
 use crate::warehouse::client::Warehouse;
 
 /// Everything a handler may use; a clone is cheap.
@@ -14,6 +15,7 @@ use crate::warehouse::client::Warehouse;
 pub struct AppState {
     pub uploader: Arc<Uploader>,
     pub reconciler: Arc<Reconciler>,
+    pub repairer: Arc<Repairer>,
     pub warehouse: Warehouse,
     pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,

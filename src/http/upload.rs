@@ -48,7 +48,7 @@ impl UploadQuery {
             }
         }
         let options =
-            UploadOptions { file_name, encoding, abort_on_reject, max_rejects, force, validate_only };
+            UploadOptions { file_name, encoding, abort_on_reject, max_rejects, force, validate_only, is_repair: false };
         Ok(Self { options, wait_visible })
     }
 }

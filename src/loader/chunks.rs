@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
 use crate::domain::value::Value;
 use crate::ingest::avro;
+use crate::ingest::upload::REPAIR_HEADER;
 use crate::warehouse::row_binary::{write_text, write_value};
 use crate::warehouse::upload_counts::UploadCounts;
 
@@ -29,6 +30,8 @@ pub struct Chunk {
     /// Rounds that were there already with other values.
     pub conflict: u64,
     pub undecodable: u64,
+    /// Of the new rounds, those that the view does not add to their hours: the hours are made the sums of their rounds.
+    pub recounted: u64,
     /// Of the last message.
     pub fingerprint: u64,
     /// Rows of `game_rounds`: the fields of a file, the other columns, and where it came from.
@@ -64,8 +67,10 @@ impl Chunk {
             for column in stored.columns.iter().filter(|column| !column.is_field()) {
                 write_value(column, repeat.value(column.source), &[], &mut rounds);
             }
-            write_origin(origin, repeat.offset, &mut rounds);
+            // Who deleted it has perhaps left it in its hour.
+            write_origin(origin, repeat.offset, true, &mut rounds);
             self.new += 1;
+            self.recounted += 1;
             self.duplicate -= 1;
             if let Some(upload_id) = repeat.upload_id {
                 self.uploads.entry(upload_id).or_default().new += 1;
@@ -286,7 +291,9 @@ impl ChunkBuilder {
             if let Some(upload_id) = upload_id {
                 self.chunk.uploads.entry(upload_id).or_default().new += 1;
             }
-            self.write_round(stored, payload, origin, message.offset());
+            let is_recounted = is_repair(message);
+            self.chunk.recounted += u64::from(is_recounted);
+            self.write_round(stored, payload, origin, message.offset(), is_recounted);
         } else {
             self.chunk.duplicate += 1;
             self.write_repeat(
@@ -298,7 +305,14 @@ impl ChunkBuilder {
         Ok(())
     }
 
-    fn write_round(&mut self, stored: &Stored, payload: &[u8], origin: &Origin<'_>, offset: i64) {
+    fn write_round(
+        &mut self,
+        stored: &Stored,
+        payload: &[u8],
+        origin: &Origin<'_>,
+        offset: i64,
+        is_recounted: bool,
+    ) {
         for is_field in [true, false] {
             for (column, value) in stored.columns.iter().zip(&self.values) {
                 if column.is_field() == is_field {
@@ -306,7 +320,7 @@ impl ChunkBuilder {
                 }
             }
         }
-        write_origin(origin, offset, &mut self.rounds);
+        write_origin(origin, offset, is_recounted, &mut self.rounds);
     }
 
     fn write_repeat(&mut self, stored: &Stored, payload: &[u8], repeat: Repeat) {
@@ -363,10 +377,15 @@ impl ChunkBuilder {
     }
 }
 
-fn write_origin(origin: &Origin<'_>, offset: i64, rounds: &mut Vec<u8>) {
+fn is_repair(message: &impl Message) -> bool {
+    message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == REPAIR_HEADER))
+}
+
+fn write_origin(origin: &Origin<'_>, offset: i64, is_recounted: bool, rounds: &mut Vec<u8>) {
     rounds.extend(origin.epoch.to_le_bytes());
     rounds.extend(origin.partition.to_le_bytes());
     rounds.extend(offset.to_le_bytes());
+    rounds.push(u8::from(is_recounted));
 }
 
 /// Returns a hash of a message's time, key and value: a topic made anew does not have the same at the same offset.

@@ -19,7 +19,7 @@ pub mod gate;
 pub mod kafka_engine;
 pub mod known_ids;
 pub mod ledger;
-mod mending;
+pub(crate) mod mending;
 pub mod recovery;
 pub mod repeats;
 pub mod run;

@@ -413,6 +413,9 @@ impl Session {
         }
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Noted).await?;
         futures_util::future::try_join_all(chunks.iter().map(|chunk| self.insert(chunk))).await?;
+        for chunk in chunks.iter().filter(|chunk| chunk.recounted > 0) {
+            self.repeated(chunk).recount_hours().await?;
+        }
         self.judge(chunks).await?;
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Done).await?;
         let rows: u64 = chunks.iter().map(|chunk| chunk.new).sum();
@@ -465,7 +468,7 @@ fn insert_statement(columns: &Columns) -> String {
     let others = columns.iter().filter(|column| !column.is_field());
     let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
     format!(
-        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary",
+        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset, recounted) FORMAT RowBinary",
         names.join(", ")
     )
 }

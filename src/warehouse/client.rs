@@ -11,7 +11,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 17] = [
+const SCHEMA: [&str; 21] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -29,6 +29,10 @@ const SCHEMA: [&str; 17] = [
     include_str!("../../queries/schema/021_reject_replays.sql"),
     include_str!("../../queries/schema/022_reconcile_differences.sql"),
     include_str!("../../queries/schema/023_reconcile_jobs_attempt.sql"),
+    include_str!("../../queries/schema/030_game_rounds_recounted.sql"),
+    include_str!("../../queries/schema/031_hourly_aggregates_view_query.sql"),
+    include_str!("../../queries/schema/032_reconcile_repairs.sql"),
+    include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
 ];
 
 /// Made in the database `default`, before all others.
