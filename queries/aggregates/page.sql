@@ -28,6 +28,8 @@ FROM
     FROM hourly_aggregates
     WHERE /* filters */
     GROUP BY created_hour, user_id, game_id
+    -- Of an hour whose rounds a repair has removed, nothing is left but a zero.
+    HAVING rounds != 0
     ORDER BY /* order */
     LIMIT {limit:UInt64} OFFSET {skip:UInt64}
 )

@@ -17,6 +17,7 @@ mod harness;
 mod kafka_engine;
 mod readme;
 mod reconcile;
+mod repair;
 mod supervision;
 mod topics;
 mod upload_command;

@@ -186,7 +186,7 @@ impl Repairer {
         noting.await.unwrap_or(Err(RequestError::Stopping))
     }
 
-    async fn enqueue(&self, id: Uuid, prefer: Prefer) -> Result<(JobView, RepairView), RequestError> {
+    async fn enqueue(&self, id: Uuid, wishes: Wishes) -> Result<(JobView, RepairView), RequestError> {
         let _asking = self.asking.lock().await;
         let job = self.reconciler.get(id).await?.ok_or(RequestError::NoSuchJob)?;
         let Some(report) = job.report.as_ref().filter(|_| job.state == JobState::Done) else {

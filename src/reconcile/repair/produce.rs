@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::stream;
 
-use super::tables::{Tables, in_time};
-use super::{Repairer, RepairError};
-use crate::ingest::upload::{Outcome, UploadError, UploadOptions};
+use super::tables::Tables;
+use super::{RepairError, Repairer};
+use crate::ingest::upload::{Outcome, UploadOptions};
 use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::WarehouseError;
 use uuid::Uuid;
