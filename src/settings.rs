@@ -221,6 +221,9 @@ pub struct Limits {
     /// Reconciliations that run at the same time; further ones are queued
     #[arg(long, default_value_t = 1, env = "ROUNDHOUSE_MAX_RUNNING_RECONCILIATIONS")]
     pub max_running_reconciliations: usize,
+    /// Reconciliations that may be queued; one more is answered 429
+    #[arg(long, default_value_t = 1000, env = "ROUNDHOUSE_MAX_WAITING_RECONCILIATIONS")]
+    pub max_waiting_reconciliations: usize,
     /// Bytes of files that wait in the data directory for their reconciliation
     #[arg(long, default_value_t = 16 << 30, env = "ROUNDHOUSE_RECONCILE_SPOOL_BYTES")]
     pub reconcile_spool_bytes: u64,

@@ -1,4 +1,5 @@
--- The valid rows of one job's file, while it runs.
+-- The valid rows of one job's file, while it runs. Its parts are as large as its inserts make them: merging them while a file is
+-- loaded would cost more than reading a few more of them does.
 CREATE TABLE {rows:Identifier}
 (
     line              UInt64,
@@ -15,4 +16,5 @@ CREATE TABLE {rows:Identifier}
 )
 ENGINE = MergeTree
 ORDER BY (game_instance_id, line)
+SETTINGS min_parts_to_merge_at_once = 50
 COMMENT 'Rows of a file that is being reconciled'

@@ -165,7 +165,8 @@ impl Server {
         };
         until_begun(&states).await;
         let local_parts = parts::local_parts(supervisor);
-        let state = app_state(options, &clients, destination, states, local_parts, (uploads, gate), schema.built_in)?;
+        let state =
+            app_state(options, &clients, destination, states, local_parts, (uploads, gate), schema.built_in)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
         workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();

@@ -3,14 +3,15 @@
 pub mod aggregates;
 pub mod auth;
 pub mod body;
+pub mod differences;
 pub mod download;
 pub mod health;
 pub mod metrics;
 pub mod parameters;
 pub mod problem;
 pub mod reconcile;
-pub mod repair;
 pub mod rejects;
+pub mod repair;
 pub mod router;
 pub mod state;
 pub mod upload;

@@ -11,7 +11,7 @@ use super::upload_view::Links;
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
 use crate::ingest::upload::{Progress, UploadError, UploadFailure};
-use crate::reconcile::SubmitError;
+use crate::reconcile::{CancelError, SubmitError};
 use crate::warehouse::client::WarehouseError;
 
 /// Seconds after which a client may try again.
@@ -223,6 +223,20 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::Warehouse(error) => error.into(),
             SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping: try again", ""),
+        }
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        let detail = error.to_string();
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, detail.as_str());
+        match error {
+            CancelError::NoSuchJob => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
+            CancelError::Ended { state } => conflict("job_ended").with("state", state.name()),
+            CancelError::Elsewhere => conflict("job_elsewhere"),
+            CancelError::NotStored => Self::unavailable("clickhouse_unavailable", &detail, ""),
+            CancelError::Warehouse(error) => error.into(),
         }
     }
 }

@@ -1,19 +1,48 @@
-//! `POST /reconcile` and `GET /reconcile/{id}`.
+//! `POST /reconcile`, `GET /reconcile`, `GET /reconcile/{id}` and `DELETE /reconcile/{id}`.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use encoding_rs::Encoding;
 use futures_util::{Stream, TryStreamExt};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::repair::RepairedJob;
 use super::state::AppState;
+use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
+
+const DEFAULT_LIMIT: u64 = 50;
+const MAX_LIMIT: u64 = 1000;
+
+/// Uploads that may be named.
+const MAX_NAMED_UPLOADS: usize = 100;
+
+/// A page of jobs, newest first.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    items: Vec<JobView>,
+    page: Position,
+    links: PageLinks,
+}
+
+#[derive(Debug, Serialize)]
+struct Position {
+    limit: u64,
+    /// None where this page is the last.
+    next_cursor: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize)]
+struct PageLinks {
+    /// None where this page is the last.
+    next: Option<String>,
+}
 
 /// Takes a CSV file, as the body or as the file of a form; answers with the job that reconciles it.
 pub async fn submit(
@@ -21,32 +50,51 @@ pub async fn submit(
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
-    let name = parameters.one("name")?.unwrap_or_default();
+    let file_name = parameters.one("name")?.unwrap_or_default();
     let encoding = encoding_parameter(&mut parameters)?;
-    parameters.finish("name, encoding")?;
+    let uploads = parameters.all("upload_id");
+    parameters.finish("name, encoding, upload_id")?;
+    let uploads = known_uploads(&state, &uploads).await?;
+    let mut submission = Submission { file_name, encoding, uploads };
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
-        return submit_one(&state, name, encoding, decompressed(&parts.headers, body)?).await;
+        return submit_one(&state, submission, decompressed(&parts.headers, body)?).await;
     }
     let mut form = read_form(request).await?;
     while let Some(field) = form.next_field().await.map_err(|error| broken_form(&error))? {
         if let Some(name) = field.file_name().map(str::to_owned) {
-            return submit_one(&state, name, encoding, field.map_err(std::io::Error::other)).await;
+            submission.file_name = name;
+            return submit_one(&state, submission, field.map_err(std::io::Error::other)).await;
         }
     }
     Err(no_file())
 }
 
-async fn submit_one<S>(
-    state: &AppState,
-    name: String,
-    encoding: Option<&'static Encoding>,
-    mut body: S,
-) -> Result<Response, Problem>
+/// Checks that the uploads that were named are there.
+async fn known_uploads(state: &AppState, texts: &[String]) -> Result<Vec<Uuid>, Problem> {
+    if texts.len() > MAX_NAMED_UPLOADS {
+        return Err(Problem::parameter("upload_id", format!("at most {MAX_NAMED_UPLOADS} can be named")));
+    }
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = Uuid::try_parse(text).map_err(|_| {
+            Problem::parameter("upload_id", "the id of an upload, as GET /uploads lists them")
+        })?;
+        if state.uploader.ledger.get(id).await?.is_none() {
+            return Err(Problem::parameter("upload_id", format!("there is no upload {id}")));
+        }
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+async fn submit_one<S>(state: &AppState, submission: Submission, mut body: S) -> Result<Response, Problem>
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
-    match state.reconciler.submit(name, encoding, &mut body).await {
+    match state.reconciler.submit(submission, &mut body).await {
         Ok(job) => Ok(accepted(&job)),
         Err(error) => {
             drain(body).await;
@@ -63,15 +111,51 @@ fn accepted(job: &JobView) -> Response {
     response
 }
 
+/// Answers a page of jobs.
+pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
+    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let cursor = parameters.one("cursor")?;
+    parameters.finish("limit, cursor")?;
+    let not_a_cursor = |_| Problem::parameter("cursor", "the next_cursor of a page of reconciliations");
+    let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
+    // One more than is shown says whether there is a next page.
+    let mut items = state.reconciler.page(before, limit + 1).await?;
+    let is_more = items.len() as u64 > limit;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| is_more).map(|job| job.id);
+    let next = next_cursor.map(|cursor| format!("/reconcile?limit={limit}&cursor={cursor}"));
+    Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
+}
+
 /// Answers how a job is, and what it found once it is done.
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
     parameters: Parameters,
+) -> Result<Json<RepairedJob>, Problem> {
+    parameters.finish("none")?;
+    let job = find(&state, &id).await?;
+    Ok(Json(RepairedJob::of(&state, job).await?))
+}
+
+/// Cancels a job that waits or runs, and answers how it is then.
+pub async fn cancel(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    parameters: Parameters,
 ) -> Result<Json<JobView>, Problem> {
     parameters.finish("none")?;
-    let no_such_job =
-        || Problem::new(StatusCode::NOT_FOUND, "no_such_job", "there is no reconciliation with this id");
-    let id = Uuid::parse_str(&id).map_err(|_| no_such_job())?;
-    state.reconciler.get(id).await?.map(Json).ok_or_else(no_such_job)
+    let id = Uuid::try_parse(&id).map_err(|_| no_such_job())?;
+    Ok(Json(state.reconciler.cancel(id).await?))
+}
+
+/// Returns a job by the id in a path.
+pub async fn find(state: &AppState, id: &str) -> Result<JobView, Problem> {
+    let id = Uuid::try_parse(id).map_err(|_| no_such_job())?;
+    state.reconciler.get(id).await?.ok_or_else(no_such_job)
+}
+
+/// There is no job with the id that was asked for.
+pub fn no_such_job() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_job", "there is no reconciliation with this id")
 }

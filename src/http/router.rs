@@ -9,7 +9,9 @@ use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::state::AppState;
-use super::{aggregates, auth, health, metrics, problem, reconcile, rejects, repair, upload, uploads};
+use super::{
+    aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
+};
 use crate::settings::ApiKey;
 
 /// Builds the API. Paths answer with and without a slash at their end.
@@ -24,8 +26,9 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/uploads/{id}/conflicts", get(rejects::conflicts))
         .route("/uploads/{id}/replay", post(rejects::replay).layer(DefaultBodyLimit::disable()))
         .route("/aggregates", get(aggregates::aggregates))
-        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
-        .route("/reconcile/{id}", get(reconcile::show))
+        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()).get(reconcile::list))
+        .route("/reconcile/{id}", get(reconcile::show).delete(reconcile::cancel))
+        .route("/reconcile/{id}/differences", get(differences::list))
         .route("/reconcile/{id}/repair", post(repair::repair))
         .route("/metrics", get(metrics::metrics))
         .route_layer(middleware::from_fn_with_state(keys, auth::require_key));

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::arrivals::Arrivals;
-use super::compare::Tables;
+use super::compare;
 use super::load;
 use super::queue::Job;
-use super::report::{Report, Verdict};
+use super::report::{Phase, Report, Verdict};
+use super::tables::{Tables, in_time};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -19,6 +21,9 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 /// Between attempts, where ClickHouse fails: long enough for one that is started again.
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
+
+/// Uploads of the same bytes that are considered, the newest ones: only `?force=true` makes more than one.
+const MAX_UPLOADS: u16 = 500;
 
 /// What all jobs use.
 #[derive(Debug)]
@@ -58,12 +63,18 @@ impl JobError {
     }
 }
 
+/// What a job found, and the attempt whose differences count.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) report: Report,
+    pub(super) attempt: Uuid,
+}
+
 /// Reconciles the file at `path`. However it ends, the job's tables are dropped if ClickHouse answers.
-pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Report, JobError> {
-    let tables = Tables::new(context.warehouse.clone(), job.id);
+pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
     let mut pauses = RETRY_PAUSES.iter();
     let outcome = loop {
-        match attempt(context, &tables, path, job).await {
+        match attempt(context, path, job).await {
             Err(error) if error.may_pass() => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(job = %job.id, %error, cause, "a reconciliation is interrupted");
@@ -75,27 +86,39 @@ pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Resul
             outcome => break outcome,
         }
     };
-    if let Err(error) = tables.drop().await {
-        tracing::warn!(job = %job.id, %error, "its tables stay until the next start");
-    }
+    clear(context, job.id, outcome.as_ref().ok().map(|found| found.attempt)).await;
     outcome
 }
 
+/// Removes everything that ClickHouse has of a job, except the differences of one attempt.
+pub(super) async fn clear(context: &Context, job: Uuid, kept: Option<Uuid>) {
+    if let Err(error) = Tables::new(context.warehouse.clone(), job).clear(kept).await {
+        tracing::warn!(%job, %error, "its tables stay until the next start");
+    }
+}
+
 /// From the beginning, whatever an earlier attempt has done.
-async fn attempt(
-    context: &Context,
-    tables: &Tables,
-    path: &Path,
-    job: &Arc<Job>,
-) -> Result<Report, JobError> {
+async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
     let started = Instant::now();
+    let tables = Tables::new(context.warehouse.clone(), job.id);
     let so_far = context.arrivals.so_far().await;
+    tables.clear(None).await?;
     tables.create().await?;
-    let loaded = load::load(context, tables, path, job).await?;
+    let loaded = load::load(context, &tables, path, job).await?;
+    job.progress.enter(Phase::Waiting);
     let caught_up = context.arrivals.wait(&context.warehouse, so_far.as_ref()).await?;
-    let compared =
-        tables.compare(loaded.accepted, &context.columns, &context.arrivals, &job.progress).await?;
-    let is_match = compared.missing == 0 && compared.different == 0 && compared.hours.different == 0;
+    let uploads = uploads_of(context, job).await?;
+    let compared = compare::compare(
+        &tables,
+        loaded.accepted,
+        &uploads,
+        &context.columns,
+        &context.arrivals,
+        &job.progress,
+    )
+    .await?;
+    let differences = [compared.missing, compared.different, compared.unexpected, compared.hours.different];
+    let is_match = differences.iter().all(|count| *count == 0);
     let report = Report {
         verdict: if is_match { Verdict::Match } else { Verdict::Mismatch },
         rows: loaded.accepted + loaded.rejected,
@@ -104,10 +127,27 @@ async fn attempt(
         missing: compared.missing,
         different: compared.different,
         duplicate_in_file: compared.duplicate_in_file,
+        unexpected: compared.unexpected,
+        uploads,
         hours: compared.hours,
         settled: caught_up && compared.settled,
         sample: compared.sample,
         seconds: started.elapsed().as_secs_f64(),
     };
-    if report.adds_up() { Ok(report) } else { Err(JobError::DoesNotAddUp) }
+    if !report.adds_up() || compared.listed != report.differences() {
+        return Err(JobError::DoesNotAddUp);
+    }
+    Ok(Found { report, attempt: tables.attempt() })
+}
+
+/// Returns the uploads whose rounds must all be in the file: those that were named, or those of the same bytes.
+async fn uploads_of(context: &Context, job: &Job) -> Result<Vec<Uuid>, WarehouseError> {
+    let record = job.record();
+    if !record.uploads.is_empty() {
+        return Ok(record.uploads);
+    }
+    let query = context.warehouse.query(include_str!("../../queries/reconcile/uploads.sql"));
+    let query = query.param("sha256", &record.sha256).param("limit", MAX_UPLOADS);
+    let ids: Vec<String> = in_time(query.fetch_all()).await?;
+    Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
 }

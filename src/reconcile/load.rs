@@ -8,24 +8,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::compare::Tables;
 use super::job::{Context, JobError};
 use super::queue::Job;
+use super::report::Phase;
+use super::tables::Tables;
 use crate::domain::columns::Columns;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
+use crate::warehouse::client::WarehouseError;
 use crate::warehouse::row_binary::write_value;
 
 /// Bytes of a piece that is read from the file.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Bytes of a block that is inserted.
-const BLOCK_BYTES: usize = 4 << 20;
+/// Bytes of a block that is handed on.
+const BLOCK_BYTES: usize = 1 << 20;
 
-/// Blocks that wait to be inserted.
-const BLOCKS_IN_FLIGHT: usize = 2;
+/// Blocks that wait to be handed on.
+const BLOCKS_IN_FLIGHT: usize = 8;
+
+/// Rows of a part of the table: ClickHouse holds as many in memory.
+const PART_ROWS: usize = 131_072;
 
 /// The share of a job's progress that loading is.
-pub(super) const SHARE: f64 = 0.7;
+pub(super) const SHARE: f64 = 0.5;
 
 /// How many rows a file has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +46,9 @@ pub(super) async fn load(
     path: &Path,
     job: &Arc<Job>,
 ) -> Result<Loaded, JobError> {
+    job.progress.enter(Phase::Reading);
     let statement = tables.insert_statement(&context.columns);
+    let mut insert = context.warehouse.insert_in_parts(&statement, &tables.tag(), PART_ROWS);
     let (sender, mut blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
     let reading = Reading {
         reader: RowReader::new(Arc::clone(&context.columns), job.record().encoding, context.max_line_bytes),
@@ -56,9 +63,13 @@ pub(super) async fn load(
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || reading.run(&path));
     while let Some(block) = blocks.recv().await {
-        context.warehouse.insert_rows(&statement, block).await?;
+        insert.send(block).await.map_err(WarehouseError::from)?;
     }
-    reading.await.unwrap_or_else(|error| Err(JobError::Read(io::Error::other(error))))
+    let loaded = reading.await.unwrap_or_else(|error| Err(JobError::Read(io::Error::other(error))))?;
+    if loaded.accepted > 0 {
+        insert.end().await.map_err(WarehouseError::from)?;
+    }
+    Ok(loaded)
 }
 
 /// Reads a file on a thread of its own.

@@ -1,18 +1,23 @@
 //! Is everything from a file really there?
 //!
 //! A file's way: [`spool`] (to disk, under a quota) → [`queue`] → [`job`], which has [`load`] parse it, by the same code as
-//! an upload, into a table of its own, waits for rows that are still on their way ([`arrivals`]), and has [`compare`]
-//! compare rows and hours in ClickHouse → [`report`]. Jobs are kept in ClickHouse ([`store`]): after a restart, those that
-//! had not ended are run again from the beginning, from the file in the spool directory.
+//! an upload, into a table of its own ([`tables`]), waits for rows that are still on their way ([`arrivals`]), and has [`compare`]
+//! and [`hours`] compare rows and hours in ClickHouse → [`report`] and [`differences`]. Jobs are kept in ClickHouse
+//! ([`store`]): after a restart, those that had not ended are run again from the beginning, from the file in the spool
+//! directory. One that is cancelled leaves nothing but its record.
 
 pub mod arrivals;
 mod compare;
+pub mod differences;
+mod hours;
 mod job;
 mod load;
 mod queue;
+pub mod repair;
 pub mod report;
 mod spool;
 mod store;
+mod tables;
 
 use std::collections::HashSet;
 use std::io;
@@ -30,12 +35,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::arrivals::Arrivals;
-use self::compare::Tables;
+use self::differences::Differences;
 use self::job::{Context, JobError};
 use self::queue::{Job, Queue};
 use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
+use self::tables::Tables;
 use crate::domain::columns::Columns;
 use crate::ingest::body::{Body, BodyError, BodyLimits};
 use crate::metrics::Metrics;
@@ -63,6 +69,35 @@ pub enum SubmitError {
     Warehouse(#[from] WarehouseError),
     #[error("the server is stopping: try again")]
     Stopping,
+}
+
+/// How long whoever cancels a job waits until everything of it is gone.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a job is not cancelled.
+#[derive(Debug, Error)]
+pub enum CancelError {
+    #[error("there is no reconciliation with this id")]
+    NoSuchJob,
+    #[error("this reconciliation has ended: it is {}", .state.name())]
+    Ended { state: JobState },
+    #[error("this reconciliation is one of another server, which alone can cancel it")]
+    Elsewhere,
+    /// It is, but ClickHouse does not know yet.
+    #[error("ClickHouse could not be told yet that this reconciliation is cancelled")]
+    NotStored,
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+}
+
+/// What is asked of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    pub file_name: String,
+    /// None: found from the bytes.
+    pub encoding: Option<&'static Encoding>,
+    /// The uploads whose rounds must all be in the file; none: those of the same bytes.
+    pub uploads: Vec<Uuid>,
 }
 
 /// Takes files, and reconciles them in the background.
@@ -95,7 +130,7 @@ impl Reconciler {
             store: Store::new(warehouse.clone(), spool.owner()),
             context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes },
             spool,
-            queue: Queue::new(),
+            queue: Queue::new(limits.max_waiting_reconciliations),
             limits: limits.clone(),
             metrics: Metrics::default(),
             noting: RwLock::new(()),
@@ -115,8 +150,7 @@ impl Reconciler {
     /// See [`SubmitError`].
     pub async fn submit<S, E>(
         self: &Arc<Self>,
-        file_name: String,
-        encoding: Option<&'static Encoding>,
+        submission: Submission,
         body: S,
     ) -> Result<JobView, SubmitError>
     where
@@ -131,9 +165,12 @@ impl Reconciler {
             id,
             version: 1,
             state: JobState::Queued,
-            file_name: file_name.chars().take(MAX_FILE_NAME).collect(),
-            encoding,
+            file_name: submission.file_name.chars().take(MAX_FILE_NAME).collect(),
+            encoding: submission.encoding,
             bytes: file.bytes(),
+            sha256: file.sha256().to_owned(),
+            uploads: submission.uploads,
+            attempt: None,
             reason: None,
             report: None,
         };
@@ -158,7 +195,62 @@ impl Reconciler {
         if let Some(job) = self.queue.find(id) {
             return Ok(Some(job.view()));
         }
-        Ok(self.store.get(id).await?.map(|record| record.view(0.0)))
+        Ok(self.store.get(id).await?.map(|record| record.view(0.0, None)))
+    }
+
+    /// Returns jobs, newest first: `limit` at most, submitted before `before`.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn page(&self, before: Option<Uuid>, limit: u64) -> Result<Vec<JobView>, WarehouseError> {
+        let records = self.store.page(before, limit).await?;
+        let view = |record: &Record| match self.queue.find(record.id) {
+            Some(job) => job.view(),
+            None => record.view(0.0, None),
+        };
+        Ok(records.iter().map(view).collect())
+    }
+
+    /// Returns what a job that is done has found, row by row; none if it is not done.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn differences(&self, id: Uuid) -> Result<Option<Differences>, WarehouseError> {
+        let record = match self.queue.find(id) {
+            Some(job) => Some(job.record()),
+            None => self.store.get(id).await?,
+        };
+        let attempt = record.filter(|record| record.state == JobState::Done).and_then(|done| done.attempt);
+        Ok(attempt.map(|attempt| Differences::new(&self.context.warehouse, id, attempt)))
+    }
+
+    pub fn columns(&self) -> &Columns {
+        &self.context.columns
+    }
+
+    /// Cancels a job that waits or runs. When this returns, nothing of it is left but its record.
+    ///
+    /// # Errors
+    /// See [`CancelError`].
+    pub async fn cancel(self: &Arc<Self>, id: Uuid) -> Result<JobView, CancelError> {
+        let Some(job) = self.queue.find(id) else {
+            return Err(match self.store.get(id).await?.map(|record| record.state) {
+                None => CancelError::NoSuchJob,
+                Some(state) if state.is_end() => CancelError::Ended { state },
+                Some(_) => CancelError::Elsewhere,
+            });
+        };
+        if !job.cancel() {
+            return Err(CancelError::Ended { state: job.record().state });
+        }
+        if let Some(job) = self.queue.withdraw(id) {
+            let reconciler = Arc::clone(self);
+            // A task of its own: whoever asked may go away.
+            tokio::spawn(async move { reconciler.conclude(&job).await });
+        }
+        let ended = tokio::time::timeout(CANCEL_PATIENCE, job.ended.cancelled()).await;
+        ended.map_err(|_| CancelError::NotStored)?;
+        Ok(job.view())
     }
 
     /// Works on the jobs until `stop`; those that have not ended by then are run again at the next start.
@@ -180,8 +272,8 @@ impl Reconciler {
     /// Queues the jobs that had not ended when the last process did, and removes what belongs to no such job.
     async fn recover(&self) -> Result<(), WarehouseError> {
         let _nothing_is_noted = self.noting.write().await;
-        for id in self.store.with_tables().await? {
-            Tables::new(self.context.warehouse.clone(), id).drop().await?;
+        for (id, kept) in self.store.left_over().await? {
+            Tables::new(self.context.warehouse.clone(), id).clear(kept).await?;
         }
         let mut unfinished = self.store.unfinished().await?;
         // Jobs that were submitted since the start are queued already.
@@ -206,27 +298,44 @@ impl Reconciler {
     }
 
     async fn work_on(&self, job: &Arc<Job>) {
-        self.note(&job.change(|record| record.state = JobState::Running)).await;
         let started = Instant::now();
-        let outcome = job::run(&self.context, &self.spool.path(job.id), job).await;
-        if let Err(error @ (JobError::Read(_) | JobError::Gone | JobError::Abandoned)) = &outcome {
-            tracing::error!(job = %job.id, ?error, "a reconciliation failed");
+        let work = async {
+            if let Some(record) = job.begin() {
+                self.note(&record).await;
+            }
+            job::run(&self.context, &self.spool.path(job.id), job).await
+        };
+        // None: it is cancelled, and its state says so.
+        if let Some(outcome) = job.cancelled.run_until_cancelled(work).await {
+            if let Err(error @ (JobError::Read(_) | JobError::Gone | JobError::Abandoned)) = &outcome {
+                tracing::error!(job = %job.id, ?error, "a reconciliation failed");
+            }
+            job.end(|record| match outcome {
+                Ok(found) => {
+                    record.state = JobState::Done;
+                    record.report = Some(found.report);
+                    record.attempt = Some(found.attempt);
+                }
+                Err(error) => {
+                    record.state = JobState::Failed;
+                    record.reason = Some(error.to_string());
+                }
+            });
         }
-        let ended = job.change(|record| match outcome {
-            Ok(report) => {
-                record.state = JobState::Done;
-                record.report = Some(report);
-            }
-            Err(error) => {
-                record.state = JobState::Failed;
-                record.reason = Some(error.to_string());
-            }
-        });
-        let state = if ended.state == JobState::Done { "done" } else { "failed" };
-        self.metrics.see_reconciliation(state, started.elapsed());
-        self.note(&ended).await;
-        self.spool.remove(job.id, ended.bytes);
+        self.metrics.see_reconciliation(job.record().state.name(), started.elapsed());
+        self.conclude(job).await;
+    }
+
+    /// Stores how a job has ended, and forgets it.
+    async fn conclude(&self, job: &Job) {
+        let record = job.record();
+        self.note(&record).await;
+        self.spool.remove(job.id, record.bytes);
+        if record.state == JobState::Cancelled {
+            job::clear(&self.context, job.id, None).await;
+        }
         self.queue.end(job.id);
+        job.ended.cancel();
     }
 
     /// Stores a job, however long it takes.

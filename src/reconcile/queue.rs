@@ -1,35 +1,49 @@
 //! Jobs that wait or run, in order.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::SubmitError;
-use super::report::JobView;
+use super::report::{JobState, JobView, Phase};
 use super::store::Record;
-
-/// Jobs that may wait; one more is refused.
-const MAX_WAITING: usize = 1000;
 
 /// The whole of a job's progress.
 const WHOLE: f64 = 1_000_000.0;
 
-/// How far a job has come; it never goes back.
+/// Phases in their order.
+const PHASES: [Phase; 4] = [Phase::Reading, Phase::Waiting, Phase::ComparingRows, Phase::ComparingHours];
+
+/// How far a job has come, which never goes back, and what it does.
 #[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU32);
+pub(super) struct Progress {
+    share: AtomicU32,
+    /// As numbered in [`PHASES`].
+    phase: AtomicU8,
+}
 
 impl Progress {
     /// Notes a share of the whole, from 0 to 1.
     pub(super) fn reach(&self, share: f64) {
         // Truncated, and in range, by the clamp.
-        self.0.fetch_max((share.clamp(0.0, 1.0) * WHOLE) as u32, Ordering::Relaxed);
+        self.share.fetch_max((share.clamp(0.0, 1.0) * WHOLE) as u32, Ordering::Relaxed);
     }
 
     pub(super) fn share(&self) -> f64 {
-        f64::from(self.0.load(Ordering::Relaxed)) / WHOLE
+        f64::from(self.share.load(Ordering::Relaxed)) / WHOLE
+    }
+
+    /// Notes what the job does now.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        PHASES.get(usize::from(self.phase.load(Ordering::Relaxed))).copied()
     }
 }
 
@@ -39,6 +53,10 @@ pub(super) struct Job {
     pub(super) id: Uuid,
     record: Mutex<Record>,
     pub(super) progress: Progress,
+    /// Nobody wants to know any more.
+    pub(super) cancelled: CancellationToken,
+    /// Its end is stored, and everything else of it is gone.
+    pub(super) ended: CancellationToken,
     /// Its place among those that wait.
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -49,6 +67,8 @@ impl Job {
             id: record.id,
             record: Mutex::new(record),
             progress: Progress::default(),
+            cancelled: CancellationToken::new(),
+            ended: CancellationToken::new(),
             place: Mutex::new(place),
         }
     }
@@ -57,16 +77,37 @@ impl Job {
         lock(&self.record).clone()
     }
 
-    /// Changes the record, and returns it as a new version.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
+    /// Changes the record to a new version if its state is one of `from`; returns it if so.
+    fn change(&self, from: &[JobState], change: impl FnOnce(&mut Record)) -> Option<Record> {
         let mut record = lock(&self.record);
+        if !from.contains(&record.state) {
+            return None;
+        }
         change(&mut record);
         record.version += 1;
-        record.clone()
+        Some(record.clone())
+    }
+
+    /// Notes that the job runs, unless it was cancelled.
+    pub(super) fn begin(&self) -> Option<Record> {
+        self.change(&[JobState::Queued, JobState::Running], |record| record.state = JobState::Running)
+    }
+
+    /// Notes how the job has ended, unless it was cancelled.
+    pub(super) fn end(&self, change: impl FnOnce(&mut Record)) -> Option<Record> {
+        self.change(&[JobState::Running], change)
+    }
+
+    /// Notes that the job is cancelled, and stops it. Returns whether it had not ended.
+    pub(super) fn cancel(&self) -> bool {
+        let unfinished = [JobState::Queued, JobState::Running];
+        let changed = self.change(&unfinished, |record| record.state = JobState::Cancelled);
+        self.cancelled.cancel();
+        changed.is_some()
     }
 
     pub(super) fn view(&self) -> JobView {
-        lock(&self.record).view(self.progress.share())
+        lock(&self.record).view(self.progress.share(), self.progress.phase())
     }
 }
 
@@ -74,8 +115,9 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Queue {
     places: Arc<Semaphore>,
+    limit: usize,
     jobs: Mutex<Jobs>,
-    /// As many permits as jobs wait.
+    /// As many permits as jobs wait, and one for each that was withdrawn since.
     waiting: Semaphore,
 }
 
@@ -85,10 +127,20 @@ struct Jobs {
     running: Vec<Arc<Job>>,
 }
 
+impl Jobs {
+    fn start(&mut self, job: Arc<Job>) -> Arc<Job> {
+        lock(&job.place).take();
+        self.running.push(Arc::clone(&job));
+        job
+    }
+}
+
 impl Queue {
-    pub(super) fn new() -> Self {
+    /// `limit`: jobs that may wait; one more is refused.
+    pub(super) fn new(limit: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(MAX_WAITING)),
+            places: Arc::new(Semaphore::new(limit)),
+            limit,
             jobs: Mutex::default(),
             waiting: Semaphore::new(0),
         }
@@ -100,7 +152,7 @@ impl Queue {
     /// There is none left.
     pub(super) fn reserve(&self) -> Result<OwnedSemaphorePermit, SubmitError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        place.map_err(|_| SubmitError::QueueFull { limit: MAX_WAITING })
+        place.map_err(|_| SubmitError::QueueFull { limit: self.limit })
     }
 
     /// Adds a job at the end.
@@ -123,12 +175,22 @@ impl Queue {
 
     /// Waits for the next job, which from then on is one of the running.
     pub(super) async fn next(&self) -> Option<Arc<Job>> {
-        self.waiting.acquire().await.ok()?.forget();
+        loop {
+            self.waiting.acquire().await.ok()?.forget();
+            let mut jobs = lock(&self.jobs);
+            // None: it was withdrawn.
+            if let Some(job) = jobs.waiting.pop_front() {
+                return Some(jobs.start(job));
+            }
+        }
+    }
+
+    /// Takes a job out of those that wait, if it is one of them: from then on it is one of the running.
+    pub(super) fn withdraw(&self, id: Uuid) -> Option<Arc<Job>> {
         let mut jobs = lock(&self.jobs);
-        let job = jobs.waiting.pop_front()?;
-        lock(&job.place).take();
-        jobs.running.push(Arc::clone(&job));
-        Some(job)
+        let at = jobs.waiting.iter().position(|job| job.id == id)?;
+        let job = jobs.waiting.remove(at)?;
+        Some(jobs.start(job))
     }
 
     /// Finds a job that waits or runs.
@@ -149,7 +211,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::JobState;
     use super::*;
 
     fn job(id: u128) -> Job {
@@ -160,6 +221,9 @@ mod tests {
             file_name: String::new(),
             encoding: None,
             bytes: 0,
+            sha256: String::new(),
+            uploads: Vec::new(),
+            attempt: None,
             reason: None,
             report: None,
         };
@@ -168,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_of_an_earlier_run_come_first_and_each_in_its_order() {
-        let queue = Queue::new();
+        let queue = Queue::new(10);
         queue.push(job(3));
         queue.put_first(vec![job(1), job(2)]);
         queue.push(job(4));
@@ -182,11 +246,28 @@ mod tests {
 
     #[test]
     fn one_more_than_may_wait_is_refused() {
-        let queue = Queue::new();
-        let places: Vec<_> = (0..MAX_WAITING).map(|_| queue.reserve().unwrap()).collect();
+        let queue = Queue::new(10);
+        let places: Vec<_> = (0..10).map(|_| queue.reserve().unwrap()).collect();
         assert!(matches!(queue.reserve(), Err(SubmitError::QueueFull { .. })));
         drop(places);
         drop(queue.reserve().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_withdrawn_is_not_worked_on_and_the_next_one_is() {
+        let queue = Queue::new(10);
+        for id in 1..=3 {
+            queue.push(job(id));
+        }
+        assert!(queue.withdraw(Uuid::from_u128(9)).is_none());
+        let withdrawn = queue.withdraw(Uuid::from_u128(2)).unwrap();
+        assert!(withdrawn.cancel() && !withdrawn.cancel());
+        assert_eq!((withdrawn.begin(), withdrawn.end(|_| {})), (None, None));
+        assert!(queue.withdraw(Uuid::from_u128(2)).is_none());
+        assert_eq!(queue.next().await.unwrap().id, Uuid::from_u128(1));
+        assert_eq!(queue.next().await.unwrap().id, Uuid::from_u128(3));
+        queue.push(job(4));
+        assert_eq!(queue.next().await.unwrap().id, Uuid::from_u128(4));
     }
 
     #[test]

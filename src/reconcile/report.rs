@@ -16,6 +16,47 @@ pub enum JobState {
     Running,
     Done,
     Failed,
+    /// By `DELETE /reconcile/{id}`.
+    Cancelled,
+}
+
+impl JobState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more becomes of the job.
+    pub fn is_end(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// What a running job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The file is read and loaded.
+    Reading,
+    /// Rows that were acknowledged before the job began are on their way into the tables.
+    Waiting,
+    ComparingRows,
+    ComparingHours,
+}
+
+/// Where to go on from a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Links {
+    #[serde(rename = "self")]
+    pub this: String,
+    /// Once it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differences: Option<String>,
 }
 
 /// A job as its sender sees it.
@@ -23,7 +64,15 @@ pub enum JobState {
 pub struct JobView {
     pub id: Uuid,
     pub state: JobState,
+    /// While it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// RFC 3339 in UTC.
+    pub submitted_at: String,
     pub file_name: String,
+    pub bytes: u64,
+    /// Of the file, decompressed, in hexadecimal.
+    pub sha256: String,
     /// From 0 to 1.
     pub progress: f64,
     /// Why it failed.
@@ -32,6 +81,7 @@ pub struct JobView {
     /// Once it is done.
     #[serde(flatten)]
     pub report: Option<Report>,
+    pub links: Links,
 }
 
 /// Whether everything from the file is there.
@@ -57,11 +107,17 @@ pub struct Report {
     pub different: u64,
     /// Of a round that an earlier line of the file has: only that one is compared.
     pub duplicate_in_file: u64,
+    /// Rounds that are stored as from one of the uploads, and are not in the file.
+    #[serde(default)]
+    pub unexpected: u64,
+    /// The uploads considered: those of the same bytes, or those that were named.
+    #[serde(default)]
+    pub uploads: Vec<Uuid>,
     pub hours: Hours,
     /// False: rows that were acknowledged were still not loaded after a while, or rows were loaded all the time, so
     /// that what is missing or different may only be on its way.
     pub settled: bool,
-    /// The first differences and duplicates, by line.
+    /// The first differences: rows by line, then, where they leave room, rounds that are not in the file, then hours.
     pub sample: Vec<Difference>,
     /// From the beginning of the work to its end.
     pub seconds: f64,
@@ -73,6 +129,12 @@ impl Report {
         let parts = [self.matched, self.missing, self.different, self.duplicate_in_file, self.rejected];
         parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part)) == Some(self.rows)
     }
+
+    /// How many differences the list has.
+    pub fn differences(&self) -> u64 {
+        let rows = self.missing + self.different + self.duplicate_in_file;
+        rows + self.unexpected + self.hours.different
+    }
 }
 
 /// The file's rounds by hour, player and game, against the hourly aggregates.
@@ -82,33 +144,128 @@ pub struct Hours {
     pub checked: u64,
     /// Those where the aggregates are not the sum of the rounds.
     pub different: u64,
-    /// Those that also hold rounds of other files, which are then part of the sum.
+    /// Those that also hold rounds that are not in the file, which are then part of the sum.
     pub shared: u64,
 }
 
-/// What is wrong with a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Different,
     Missing,
     DuplicateInFile,
+    /// A round.
+    Unexpected,
+    /// An hour of a player and a game.
+    Hour,
 }
 
-/// A row that is not stored as it is in the file.
+impl Kind {
+    pub const ALL: [Self; 5] =
+        [Self::Different, Self::Missing, Self::DuplicateInFile, Self::Unexpected, Self::Hour];
+
+    /// As the API and the table call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Different => "different",
+            Self::Missing => "missing",
+            Self::DuplicateInFile => "duplicate_in_file",
+            Self::Unexpected => "unexpected",
+            Self::Hour => "hour",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// As the table numbers it.
+    pub fn number(self) -> i8 {
+        match self {
+            Self::Different => 1,
+            Self::Missing => 2,
+            Self::DuplicateInFile => 3,
+            Self::Unexpected => 4,
+            Self::Hour => 5,
+        }
+    }
+}
+
+/// Values by column: money as a decimal, a time as RFC 3339 in UTC; none is null.
+pub type Values = BTreeMap<String, Option<String>>;
+
+/// A row that is not stored as it is in the file, a round that is not in the file, or an hour whose sums are not those of its
+/// rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     pub kind: Kind,
-    pub line: u64,
-    pub game_instance_id: u64,
-    /// The fields that differ, by name.
+    /// In the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub game_instance_id: Option<u64>,
+    /// The fields of a different row that differ, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldDifference>,
+    /// What a row that is missing or repeated has.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub file: Values,
+    /// What is stored of a round that is not in the file.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub stored: Values,
+    /// Where a round that is not in the file came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_line: Option<u64>,
+    #[serde(flatten)]
+    pub hour: Option<HourDifference>,
 }
 
-/// A field's value here and there: money as a decimal, a time as RFC 3339 in UTC; none is null.
+impl Difference {
+    /// One of which nothing else is known.
+    pub fn of_kind(kind: Kind) -> Self {
+        Self {
+            kind,
+            line: None,
+            game_instance_id: None,
+            fields: BTreeMap::new(),
+            file: Values::new(),
+            stored: Values::new(),
+            upload_id: None,
+            upload_line: None,
+            hour: None,
+        }
+    }
+}
+
+/// A field's value here and there, as [`Values`] have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldDifference {
     pub file: Option<String>,
     pub stored: Option<String>,
+}
+
+/// An hour of a player and a game that is not the sum of its rounds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HourDifference {
+    /// RFC 3339 in UTC.
+    pub created_hour: String,
+    pub player_id: String,
+    pub game_id: u64,
+    /// What its rounds add up to: the file's, and others that are stored.
+    pub expected: Sums,
+    /// What the aggregates hold; zero where they have no such hour.
+    pub aggregated: Sums,
+}
+
+/// Sums of an hour; amounts are decimals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    pub rounds_played: i64,
+    pub real_amount_bet: String,
+    pub bonus_amount_bet: String,
+    pub real_amount_win: String,
+    pub bonus_amount_win: String,
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -78,7 +79,9 @@ impl Spool {
         E: std::fmt::Display,
     {
         let path = self.directory.join(format!("{}.part", id.simple()));
-        let mut spooled = SpooledFile { path, bytes: 0, used: Arc::clone(&self.used), is_kept: false };
+        let used = Arc::clone(&self.used);
+        let mut spooled = SpooledFile { path, bytes: 0, sha256: String::new(), used, is_kept: false };
+        let mut hash = Sha256::new();
         let mut file = File::create(&spooled.path).await.map_err(SubmitError::Spool)?;
         while let Some(piece) = body.next().await? {
             spooled.bytes += piece.len() as u64;
@@ -86,8 +89,10 @@ impl Spool {
             if used > self.limit {
                 return Err(SubmitError::SpoolFull { limit: self.limit });
             }
+            hash.update(&piece);
             file.write_all(&piece).await.map_err(SubmitError::Spool)?;
         }
+        spooled.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         file.flush().await.map_err(SubmitError::Spool)?;
         file.sync_data().await.map_err(SubmitError::Spool)?;
         let path = self.path(id);
@@ -113,6 +118,7 @@ impl Spool {
 pub(super) struct SpooledFile {
     path: PathBuf,
     bytes: u64,
+    sha256: String,
     used: Arc<AtomicU64>,
     is_kept: bool,
 }
@@ -120,6 +126,11 @@ pub(super) struct SpooledFile {
 impl SpooledFile {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The digest of its bytes, in hexadecimal.
+    pub(super) fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Leaves the file where it is.

@@ -6,12 +6,13 @@ use encoding_rs::Encoding;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::report::{JobState, JobView, Report};
+use super::report::{JobState, JobView, Links, Phase, Report};
+use crate::domain::timestamp;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, reason, report, version, bytes, state) \
-     FORMAT RowBinary";
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, reason, report, attempt, sha256, \
+     upload_ids, version, bytes, state) FORMAT RowBinary";
 
 /// A job as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,21 +25,40 @@ pub(super) struct Record {
     /// As the file's sender named it.
     pub(super) encoding: Option<&'static Encoding>,
     pub(super) bytes: u64,
+    /// Of the file, in hexadecimal.
+    pub(super) sha256: String,
+    /// The uploads that its sender named.
+    pub(super) uploads: Vec<Uuid>,
+    /// Whose differences count, once it is done.
+    pub(super) attempt: Option<Uuid>,
     pub(super) reason: Option<String>,
     pub(super) report: Option<Report>,
 }
 
 impl Record {
     /// Returns the job with how far it has come.
-    pub(super) fn view(&self, progress: f64) -> JobView {
+    pub(super) fn view(&self, progress: f64, phase: Option<Phase>) -> JobView {
+        let this = format!("/reconcile/{}", self.id);
+        let is_done = self.state == JobState::Done;
         JobView {
             id: self.id,
             state: self.state,
+            phase: phase.filter(|_| self.state == JobState::Running),
+            submitted_at: timestamp::format(self.submitted_at()),
             file_name: self.file_name.clone(),
-            progress: if self.state == JobState::Done { 1.0 } else { progress },
+            bytes: self.bytes,
+            sha256: self.sha256.clone(),
+            progress: if is_done { 1.0 } else { progress },
             reason: self.reason.clone(),
             report: self.report.clone(),
+            links: Links { differences: is_done.then(|| format!("{this}/differences")), this },
         }
+    }
+
+    /// Milliseconds since 1970: a UUID of version 7 has them in it.
+    fn submitted_at(&self) -> i64 {
+        let (seconds, nanos) = self.id.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
+        seconds.cast_signed() * 1000 + i64::from(nanos / 1_000_000)
     }
 }
 
@@ -47,9 +67,12 @@ struct StoredRecord {
     id: String,
     version: u64,
     state: String,
+    attempt: String,
     file_name: String,
     encoding: String,
     bytes: u64,
+    sha256: String,
+    upload_ids: Vec<String>,
     reason: String,
     report: String,
 }
@@ -65,11 +88,15 @@ impl StoredRecord {
                 "running" => JobState::Running,
                 "done" => JobState::Done,
                 "failed" => JobState::Failed,
+                "cancelled" => JobState::Cancelled,
                 _ => return None,
             },
             file_name: self.file_name,
             encoding: Encoding::for_label(self.encoding.as_bytes()),
             bytes: self.bytes,
+            sha256: self.sha256,
+            uploads: self.upload_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect(),
+            attempt: Uuid::try_parse(&self.attempt).ok(),
             reason: Some(self.reason).filter(|reason| !reason.is_empty()),
             report: serde_json::from_str(&self.report).ok(),
         })
@@ -98,6 +125,18 @@ impl Store {
         Ok(record.and_then(StoredRecord::parse))
     }
 
+    /// Returns jobs, whoever's they are, newest first: `limit` at most, submitted before `before`.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn page(&self, before: Option<Uuid>, limit: u64) -> Result<Vec<Record>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../queries/reconcile/jobs.sql"));
+        let before = before.map(|id| id.to_string()).unwrap_or_default();
+        let records: Vec<StoredRecord> =
+            query.param("before", before).param("limit", limit).fetch_all().await?;
+        Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
+    }
+
     /// Returns our jobs that have not ended, in the order of their submission.
     ///
     /// # Errors
@@ -108,14 +147,17 @@ impl Store {
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
 
-    /// Returns our jobs that have tables in ClickHouse.
+    /// Returns our jobs that have tables in ClickHouse, or differences of attempts that do not count, with the one that does.
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub(super) async fn with_tables(&self) -> Result<Vec<Uuid>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/reconcile/left_over_tables.sql"));
-        let ids: Vec<String> = query.param("owner", self.owner.to_string()).fetch_all().await?;
-        Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
+    pub(super) async fn left_over(&self) -> Result<Vec<(Uuid, Option<Uuid>)>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../queries/reconcile/left_over.sql"));
+        let found: Vec<(String, String)> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        let parse = |(id, attempt): &(String, String)| {
+            Some((Uuid::try_parse(id).ok()?, Uuid::try_parse(attempt).ok()))
+        };
+        Ok(found.iter().filter_map(parse).collect())
     }
 
     /// Stores a job as it is now.
@@ -132,8 +174,16 @@ impl Store {
             record.encoding.map_or("", Encoding::name),
             record.reason.as_deref().unwrap_or_default(),
             report.as_deref().unwrap_or_default(),
+            &record.attempt.map(|id| id.to_string()).unwrap_or_default(),
+            &record.sha256,
         ] {
             write_text(text.as_bytes(), &mut row);
+        }
+        // An array: how many, in LEB128; fewer than 128 can be named.
+        let uploads = record.uploads.iter().take(127);
+        row.push(uploads.len() as u8);
+        for upload in uploads {
+            write_text(upload.to_string().as_bytes(), &mut row);
         }
         row.extend(record.version.to_le_bytes());
         row.extend(record.bytes.to_le_bytes());
@@ -142,6 +192,7 @@ impl Store {
             JobState::Running => 2,
             JobState::Done => 3,
             JobState::Failed => 4,
+            JobState::Cancelled => 5,
         });
         self.warehouse.insert_rows(INSERT, Bytes::from(row)).await
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use clickhouse::insert_formatted::InsertFormatted;
 use clickhouse::query::Query;
 use clickhouse::{Client, Compression};
 use thiserror::Error;
@@ -147,6 +148,19 @@ impl Warehouse {
         insert.send(block).await?;
         insert.end().await?;
         Ok(())
+    }
+
+    /// Begins to insert rows in RowBinary, as much as there is: the table gets a part for every `rows` of them. The insert is
+    /// known in `system.processes` by `tag`, and is broken off if it is dropped.
+    pub fn insert_in_parts(&self, sql: &str, tag: &str, rows: usize) -> InsertFormatted {
+        self.client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_setting("async_insert", "0")
+            .with_setting("log_comment", tag)
+            .with_setting("max_insert_block_size", rows.to_string())
+            .with_setting("min_insert_block_size_rows", rows.to_string())
+            .with_setting("min_insert_block_size_bytes", "0")
     }
 
     /// Inserts rows in RowBinary that need no token.

@@ -1,0 +1,5 @@
+-- How many differences of a range of kinds a job has.
+SELECT count() AS differences
+FROM reconcile_differences
+WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind BETWEEN {first_kind:Int8} AND {last_kind:Int8}
+SETTINGS max_execution_time = 600

@@ -1,0 +1,9 @@
+-- How many of the outcomes of a range of ids are of each kind.
+SELECT
+    countIf(kind = 'matched') AS matched,
+    countIf(kind = 'different') AS different,
+    countIf(kind = 'missing') AS missing,
+    countIf(kind = 'duplicate_in_file') AS duplicate_in_file
+FROM {outcomes:Identifier}
+WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
+SETTINGS max_execution_time = 600

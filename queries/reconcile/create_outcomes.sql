@@ -1,0 +1,10 @@
+-- What the comparison of each of a job's rows has shown, while it runs.
+CREATE TABLE {outcomes:Identifier}
+(
+    game_instance_id UInt64,
+    line             UInt64,
+    kind             Enum8('matched' = 0, 'different' = 1, 'missing' = 2, 'duplicate_in_file' = 3)
+)
+ENGINE = MergeTree
+ORDER BY (game_instance_id, line)
+COMMENT 'Outcomes of a file that is being reconciled'

@@ -1,0 +1,2 @@
+-- Drops what a job has compared.
+DROP TABLE IF EXISTS {outcomes:Identifier} SYNC

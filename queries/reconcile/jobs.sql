@@ -1,0 +1,7 @@
+-- A page of jobs, newest first.
+SELECT id, version, toString(state) AS state, attempt, file_name, encoding, bytes, sha256, upload_ids, reason, report
+FROM reconcile_jobs FINAL
+WHERE {before:String} = '' OR id < {before:String}
+ORDER BY id DESC
+LIMIT {limit:UInt64}
+SETTINGS max_execution_time = 60

@@ -1,0 +1,2 @@
+-- How many queries of a job run.
+SELECT count() FROM system.processes WHERE Settings['log_comment'] = {tag:String}

@@ -1,0 +1,6 @@
+-- The uploads of a file, by its digest, newest first. One that did not end has none.
+SELECT DISTINCT upload_id
+FROM upload_ledger
+WHERE sha256 = {sha256:String} AND sha256 != '' AND replay_of = ''
+ORDER BY upload_id DESC
+LIMIT {limit:UInt64}

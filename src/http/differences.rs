@@ -1,0 +1,117 @@
+//! `GET /reconcile/{id}/differences`.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use futures_util::stream;
+
+use super::download::{Format, csv_record, escape_formula, respond};
+use super::parameters::Parameters;
+use super::problem::Problem;
+use super::reconcile::find;
+use super::state::AppState;
+use crate::domain::columns::Columns;
+use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
+use crate::reconcile::report::{JobState, Kind};
+use crate::warehouse::client::WarehouseError;
+
+/// Bytes of a piece of the list.
+const PIECE_BYTES: usize = 65_536;
+
+/// Answers everything that a job has found: kind by kind, each in the order of the file's lines.
+pub async fn list(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    let format = Format::of_request(&mut parameters, &headers)?;
+    let kind = kind_parameter(&mut parameters)?;
+    let escape_formulas = parameters.flag("escape_formulas")?;
+    parameters.finish("kind, format, escape_formulas")?;
+    let job = find(&state, &id).await?;
+    let report = job.report.filter(|_| job.state == JobState::Done).ok_or_else(|| not_done(job.state))?;
+    let differences = state.reconciler.differences(job.id).await?.ok_or_else(|| not_done(job.state))?;
+    if differences.count(Kinds::ALL).await? != report.differences() {
+        return Err(expired());
+    }
+    let cursor = differences.fetch(kind.map_or(Kinds::ALL, Kinds::only))?;
+    let writer = Writer { format, escape_formulas };
+    let start = writer.start();
+    let pieces = stream::try_unfold((cursor, Some(start)), move |(mut cursor, start)| {
+        let state = state.clone();
+        async move {
+            let is_first = start.is_some();
+            let mut piece = start.unwrap_or_default();
+            while piece.len() < PIECE_BYTES {
+                let next = cursor.next().await.map_err(WarehouseError::from)?;
+                let Some(row) = next else { break };
+                writer.write(row, state.reconciler.columns(), &mut piece);
+            }
+            if piece.is_empty() && !is_first {
+                return Ok::<_, WarehouseError>(None);
+            }
+            Ok(Some((Bytes::from(piece), (cursor, None))))
+        }
+    });
+    respond(&format!("differences-{}", job.id), format, Box::pin(pieces)).await
+}
+
+fn kind_parameter(parameters: &mut Parameters) -> Result<Option<Kind>, Problem> {
+    let Some(name) = parameters.one("kind")? else { return Ok(None) };
+    let known = || Kind::ALL.map(Kind::name).join(", ");
+    Kind::of_name(&name).map(Some).ok_or_else(|| Problem::parameter("kind", format!("one of {}", known())))
+}
+
+fn not_done(state: JobState) -> Problem {
+    let detail = match state {
+        JobState::Queued | JobState::Running => {
+            "this reconciliation is under way: it has no list of differences yet"
+        }
+        _ => "this reconciliation was not done to its end: it has no list of differences",
+    };
+    Problem::new(StatusCode::CONFLICT, "not_done", detail).with("state", state.name())
+}
+
+fn expired() -> Problem {
+    let detail =
+        format!("differences are kept for {DIFFERENCES_DAYS} days: send the file again for a list of today");
+    Problem::new(StatusCode::GONE, "differences_expired", detail)
+}
+
+/// Writes differences.
+#[derive(Clone, Copy)]
+struct Writer {
+    format: Format,
+    escape_formulas: bool,
+}
+
+impl Writer {
+    fn start(self) -> Vec<u8> {
+        let mut start = Vec::new();
+        if self.format == Format::Csv {
+            csv_record(DifferenceRow::names().iter().map(String::as_str), &mut start);
+        }
+        start
+    }
+
+    fn write(self, row: DifferenceRow, columns: &Columns, out: &mut Vec<u8>) {
+        match self.format {
+            Format::Csv => {
+                let mut fields = row.fields(columns);
+                if self.escape_formulas {
+                    fields = fields.into_iter().map(escape_formula).collect();
+                }
+                csv_record(fields.iter().map(String::as_str), out);
+            }
+            Format::Ndjson => {
+                if let Some(difference) = row.difference(columns) {
+                    // Writing to memory cannot fail.
+                    let _ = serde_json::to_writer(&mut *out, &difference);
+                    out.push(b'\n');
+                }
+            }
+        }
+    }
+}

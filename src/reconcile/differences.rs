@@ -1,0 +1,249 @@
+//! What a job found, row by row, in ClickHouse: counted, shown and listed.
+
+use clickhouse::Row;
+use clickhouse::query::{Query, RowCursor};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::report::{Difference, FieldDifference, HourDifference, Kind, Sums};
+use super::tables::in_time;
+use crate::domain::columns::{self, Columns};
+use crate::domain::timestamp;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// Days for which differences are kept: as the TTL in `queries/schema/022_reconcile_differences.sql`.
+pub const DIFFERENCES_DAYS: u32 = 30;
+
+/// The columns of a round whose values are kept, in the order of `differences.sql`.
+pub const VALUES: [&str; 9] = [
+    "created_timestamp",
+    "user_id",
+    "game_id",
+    "real_amount_bet",
+    "bonus_amount_bet",
+    "real_amount_win",
+    "bonus_amount_win",
+    "game_name",
+    "provider",
+];
+
+/// The sums of an hour, in the order of `differences.sql`.
+pub const SUMS: [&str; 5] =
+    ["rounds_played", "real_amount_bet", "bonus_amount_bet", "real_amount_win", "bonus_amount_win"];
+
+/// As the table's own order is, so that nothing is sorted.
+const IN_ORDER: &str = "ORDER BY d.kind, d.line, d.game_instance_id, d.created_hour, d.user_id, d.game_id";
+
+/// Rows by line, whatever is wrong with them, then rounds that are not in the file, then hours.
+const FIRST: &str = "ORDER BY multiIf(d.kind = 'unexpected', 1, d.kind = 'hour', 2, 0), d.line, d.game_instance_id, \
+     d.created_hour, d.user_id, d.game_id LIMIT {limit:UInt64}";
+
+/// One kind of differences, or all.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds {
+    first: i8,
+    last: i8,
+}
+
+impl Kinds {
+    pub const ALL: Self = Self { first: 1, last: 5 };
+
+    pub fn only(kind: Kind) -> Self {
+        Self { first: kind.number(), last: kind.number() }
+    }
+}
+
+/// The differences that one attempt at a job has found.
+#[derive(Clone, Debug)]
+pub struct Differences {
+    warehouse: Warehouse,
+    job: Uuid,
+    attempt: Uuid,
+}
+
+/// What `differences.sql` returns.
+#[derive(Debug, Row, Deserialize)]
+pub struct DifferenceRow {
+    kind: String,
+    line: u64,
+    game_instance_id: u64,
+    file: Vec<Option<String>>,
+    stored: Vec<Option<String>>,
+    upload_id: Option<String>,
+    upload_line: Option<u64>,
+    created_hour: Option<i64>,
+    user_id: Option<String>,
+    game_id: Option<u64>,
+    expected: Vec<Option<String>>,
+    aggregated: Vec<Option<String>>,
+}
+
+impl Differences {
+    pub(super) fn new(warehouse: &Warehouse, job: Uuid, attempt: Uuid) -> Self {
+        Self { warehouse: warehouse.clone(), job, attempt }
+    }
+
+    /// Returns how many there are.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn count(&self, kinds: Kinds) -> Result<u64, WarehouseError> {
+        let query = self.query(include_str!("../../queries/reconcile/count_differences.sql"), kinds);
+        in_time(query.fetch_one()).await
+    }
+
+    /// Begins to fetch them: kind by kind, each in the order of the file's lines.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub fn fetch(&self, kinds: Kinds) -> Result<RowCursor<DifferenceRow>, WarehouseError> {
+        Ok(self.list(kinds, IN_ORDER).fetch()?)
+    }
+
+    /// Returns the first ones.
+    pub(super) async fn sample(
+        &self,
+        columns: &Columns,
+        limit: usize,
+    ) -> Result<Vec<Difference>, WarehouseError> {
+        let query = self.list(Kinds::ALL, FIRST).param("limit", limit);
+        let rows: Vec<DifferenceRow> = in_time(query.fetch_all()).await?;
+        Ok(rows.into_iter().filter_map(|row| row.difference(columns)).collect())
+    }
+
+    fn list(&self, kinds: Kinds, order: &str) -> Query {
+        let sql = include_str!("../../queries/reconcile/differences.sql");
+        self.query(&format!("{sql}\n{order}"), kinds)
+    }
+
+    fn query(&self, sql: &str, kinds: Kinds) -> Query {
+        self.warehouse
+            .query(sql)
+            .param("job", self.job.to_string())
+            .param("attempt", self.attempt.to_string())
+            .param("first_kind", kinds.first)
+            .param("last_kind", kinds.last)
+    }
+}
+
+impl DifferenceRow {
+    /// Names the fields of [`DifferenceRow::fields`].
+    pub fn names() -> Vec<String> {
+        let prefixed =
+            |prefix, names: &'static [&'static str]| names.iter().map(move |name| format!("{prefix}_{name}"));
+        let own = |names: &'static [&'static str]| names.iter().map(|name| (*name).to_owned());
+        own(&["kind", "line", "game_instance_id", "differing"])
+            .chain(prefixed("file", &VALUES))
+            .chain(prefixed("stored", &VALUES))
+            .chain(own(&["upload_id", "upload_line", "created_hour", "player_id", "game_id"]))
+            .chain(prefixed("expected", &SUMS))
+            .chain(prefixed("aggregated", &SUMS))
+            .collect()
+    }
+
+    /// Returns everything that is known of it; what is null or does not apply is empty. `differing` names the columns in which the
+    /// file and what is stored are not the same.
+    pub fn fields(self, columns: &Columns) -> Vec<String> {
+        let is_of_file = |kind| matches!(kind, Kind::Different | Kind::Missing | Kind::DuplicateInFile);
+        let kind = Kind::of_name(&self.kind);
+        let differing: Vec<&str> = match kind {
+            Some(Kind::Different) => {
+                let pairs = VALUES.iter().zip(self.file.iter().zip(&self.stored));
+                pairs.filter(|(_, (file, stored))| file != stored).map(|(name, _)| *name).collect()
+            }
+            _ => Vec::new(),
+        };
+        let number = |number: u64, applies: bool| if applies { number.to_string() } else { String::new() };
+        let values = |values: Vec<Option<String>>| {
+            let named = VALUES.iter().zip(values);
+            named.map(|(name, value)| shown(name, value, columns).unwrap_or_default())
+        };
+        let texts = |texts: Vec<Option<String>>| texts.into_iter().map(Option::unwrap_or_default);
+        let mut fields = vec![
+            number(self.line, kind.is_some_and(is_of_file)),
+            number(self.game_instance_id, kind != Some(Kind::Hour)),
+            differing.join(" "),
+        ];
+        fields.insert(0, self.kind);
+        fields.extend(values(self.file));
+        fields.extend(values(self.stored));
+        fields.extend([
+            self.upload_id.unwrap_or_default(),
+            self.upload_line.map(|line| line.to_string()).unwrap_or_default(),
+            self.created_hour.map(timestamp::format).unwrap_or_default(),
+            self.user_id.unwrap_or_default(),
+            self.game_id.map(|id| id.to_string()).unwrap_or_default(),
+        ]);
+        fields.extend(texts(self.expected));
+        fields.extend(texts(self.aggregated));
+        fields
+    }
+
+    /// Returns it in the form of the API, unless it is not one of ours.
+    pub fn difference(self, columns: &Columns) -> Option<Difference> {
+        let kind = Kind::of_name(&self.kind)?;
+        let is_of_file = matches!(kind, Kind::Different | Kind::Missing | Kind::DuplicateInFile);
+        let is_round = kind != Kind::Hour;
+        let named = |values: Vec<Option<String>>| {
+            let named = VALUES.iter().zip(values);
+            named.map(|(name, value)| ((*name).to_owned(), shown(name, value, columns))).collect()
+        };
+        let mut difference = Difference {
+            kind,
+            line: is_of_file.then_some(self.line),
+            game_instance_id: is_round.then_some(self.game_instance_id),
+            ..Difference::of_kind(kind)
+        };
+        match kind {
+            Kind::Different => {
+                let pairs = VALUES.iter().zip(self.file.into_iter().zip(self.stored));
+                difference.fields = pairs
+                    .filter(|(_, (file, stored))| file != stored)
+                    .map(|(name, (file, stored))| {
+                        let value = FieldDifference {
+                            file: shown(name, file, columns),
+                            stored: shown(name, stored, columns),
+                        };
+                        ((*name).to_owned(), value)
+                    })
+                    .collect();
+            }
+            Kind::Missing | Kind::DuplicateInFile => difference.file = named(self.file),
+            Kind::Unexpected => {
+                difference.stored = named(self.stored);
+                difference.upload_id = self.upload_id.and_then(|id| Uuid::try_parse(&id).ok());
+                difference.upload_line = self.upload_line;
+            }
+            Kind::Hour => {
+                difference.hour = Some(HourDifference {
+                    created_hour: timestamp::format(self.created_hour?),
+                    player_id: self.user_id?,
+                    game_id: self.game_id?,
+                    expected: sums(self.expected)?,
+                    aggregated: sums(self.aggregated)?,
+                });
+            }
+        }
+        Some(difference)
+    }
+}
+
+fn sums(sums: Vec<Option<String>>) -> Option<Sums> {
+    let mut sums = sums.into_iter().flatten();
+    Some(Sums {
+        rounds_played: sums.next()?.parse().ok()?,
+        real_amount_bet: sums.next()?,
+        bonus_amount_bet: sums.next()?,
+        real_amount_win: sums.next()?,
+        bonus_amount_win: sums.next()?,
+    })
+}
+
+/// Shows a time as the API does.
+fn shown(name: &str, value: Option<String>, columns: &Columns) -> Option<String> {
+    let is_time = columns.iter().any(|column| column.name == name && column.kind == columns::Kind::Timestamp);
+    match value {
+        Some(text) if is_time => Some(text.parse().map_or(text, timestamp::format)),
+        value => value,
+    }
+}

@@ -1,0 +1,93 @@
+//! The file's rounds hour by hour, player by player, game by game, against the hourly aggregates.
+//!
+//! An hour that also holds rounds that are not in the file is compared through `game_rounds`: their sums are added.
+
+use std::time::Duration;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::arrivals::Arrivals;
+use super::compare::SHARE;
+use super::queue::Progress;
+use super::report::Hours;
+use super::tables::{Range, Tables, in_time};
+use crate::warehouse::client::WarehouseError;
+
+/// How often hours are looked at while rows arrive.
+const MAX_CHECKS: u8 = 5;
+
+/// Between two looks.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The hours of an attempt, all of whose rows have been added up.
+pub(super) struct Comparison<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) ranges: &'a [Range],
+    pub(super) arrivals: &'a Arrivals,
+    pub(super) progress: &'a Progress,
+}
+
+impl Comparison<'_> {
+    /// Compares the hours; again, where they differ while rows arrive: a round is in the aggregates a moment later than in
+    /// `game_rounds`. Returns what was found, all of whose differences are kept, and whether it was found in a quiet moment.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn settled(&self) -> Result<(Hours, bool), WarehouseError> {
+        let mut check = 1;
+        loop {
+            let before = self.arrivals.ledger_state(self.tables.warehouse()).await?;
+            let hours = self.look(check).await?;
+            let after = self.arrivals.ledger_state(self.tables.warehouse()).await?;
+            let settled = hours.different == 0 || after.is_quiet_since(before);
+            if settled || check == MAX_CHECKS {
+                if hours.different > 0 {
+                    self.keep(check).await?;
+                }
+                return Ok((hours, settled));
+            }
+            tokio::time::sleep(CHECK_PAUSE).await;
+            check += 1;
+        }
+    }
+
+    async fn look(&self, check: u8) -> Result<Hours, WarehouseError> {
+        #[derive(Row, Deserialize)]
+        struct TimeSpan {
+            first_hour: u32,
+            last_hour: u32,
+        }
+        #[derive(Row, Deserialize)]
+        struct HoursRow {
+            checked: u64,
+            different: u64,
+            shared: u64,
+        }
+        let query = self.tables.query(include_str!("../../queries/reconcile/time_span.sql"));
+        let TimeSpan { first_hour, last_hour } = in_time(query.fetch_one()).await?;
+        for (range, done) in self.ranges.iter().zip(1..) {
+            let query = self
+                .tables
+                .query(include_str!("../../queries/reconcile/other_hours.sql"))
+                .param("check", check)
+                .param("first_hour", first_hour)
+                .param("last_hour", last_hour);
+            self.tables.execute(range.of(query)).await?;
+            let share = f64::from(done) / (self.ranges.len() + 1) as f64;
+            self.progress.reach(SHARE + (1.0 - SHARE) * share);
+        }
+        let query = self.tables.query(include_str!("../../queries/reconcile/aggregate_hours.sql"));
+        self.tables.execute(query.param("check", check)).await?;
+        let query = self.tables.query(include_str!("../../queries/reconcile/compare_hours.sql"));
+        let HoursRow { checked, different, shared } =
+            in_time(query.param("check", check).fetch_one()).await?;
+        Ok(Hours { checked, different, shared })
+    }
+
+    /// Keeps the hours that differ, as they were looked at.
+    async fn keep(&self, check: u8) -> Result<(), WarehouseError> {
+        let query = self.tables.query(include_str!("../../queries/reconcile/hour_differences.sql"));
+        self.tables.execute(query.param("check", check)).await
+    }
+}

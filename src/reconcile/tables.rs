@@ -1,0 +1,172 @@
+//! A job's tables in ClickHouse, which are there while it runs, and its queries, which can be stopped.
+
+use std::time::{Duration, Instant};
+
+use clickhouse::query::Query;
+use uuid::Uuid;
+
+use crate::domain::columns::Columns;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// How long one query may take: a little more than the `max_execution_time` in the queries.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
+
+/// How long queries are told to stop, and between two looks: one may only be on its way to ClickHouse.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Ids from the first to the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Range {
+    pub(super) fn of(self, query: Query) -> Query {
+        query.param("first", self.first).param("last", self.last)
+    }
+}
+
+/// The tables of one attempt at a job.
+#[derive(Debug)]
+pub(super) struct Tables {
+    warehouse: Warehouse,
+    job: Uuid,
+    attempt: Uuid,
+    rows: String,
+    outcomes: String,
+    hours: String,
+}
+
+impl Tables {
+    /// Names the tables of a job. A name is made of its UUID, and of nothing that anyone has sent.
+    pub(super) fn new(warehouse: Warehouse, job: Uuid) -> Self {
+        let name = |what| format!("reconcile_{what}_{}", job.simple());
+        let (rows, outcomes, hours) = (name("rows"), name("outcomes"), name("hours"));
+        Self { warehouse, job, attempt: Uuid::now_v7(), rows, outcomes, hours }
+    }
+
+    pub(super) fn job(&self) -> Uuid {
+        self.job
+    }
+
+    /// By which the differences that are found now are told from those of attempts that were given up.
+    pub(super) fn attempt(&self) -> Uuid {
+        self.attempt
+    }
+
+    pub(super) fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    /// What the job's queries are known by in ClickHouse.
+    pub(super) fn tag(&self) -> String {
+        format!("roundhouse reconciliation {}", self.job)
+    }
+
+    /// Makes the tables, without any rows that an earlier attempt has left.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn create(&self) -> Result<(), WarehouseError> {
+        self.drop().await?;
+        for statement in [
+            include_str!("../../queries/reconcile/create_rows.sql"),
+            include_str!("../../queries/reconcile/create_outcomes.sql"),
+            include_str!("../../queries/reconcile/create_hours.sql"),
+        ] {
+            self.execute(self.query(statement)).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the tables that are there.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
+        for statement in [
+            include_str!("../../queries/reconcile/drop_rows.sql"),
+            include_str!("../../queries/reconcile/drop_outcomes.sql"),
+            include_str!("../../queries/reconcile/drop_hours.sql"),
+        ] {
+            self.execute(self.query(statement)).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the job's queries, those of an earlier process too, and removes everything that ClickHouse has of it except
+    /// the differences of the attempt `kept`.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn clear(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
+        self.stop_queries().await?;
+        self.drop().await?;
+        self.remove_differences(kept).await
+    }
+
+    /// Stops the job's queries, and waits, within bounds, until there are none.
+    async fn stop_queries(&self) -> Result<(), WarehouseError> {
+        let started = Instant::now();
+        let running = || {
+            let query = self.warehouse.query(include_str!("../../queries/reconcile/running_queries.sql"));
+            query.param("tag", self.tag()).fetch_one::<u64>()
+        };
+        while in_time(running()).await? > 0 {
+            let kill = self.warehouse.query(include_str!("../../queries/reconcile/kill_queries.sql"));
+            in_time(kill.param("tag", self.tag()).execute()).await?;
+            if started.elapsed() > STOP_PATIENCE {
+                tracing::warn!(job = %self.job, "its queries do not stop");
+                break;
+            }
+            tokio::time::sleep(STOP_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Removes the differences that attempts other than `kept` have found.
+    async fn remove_differences(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
+        let query = |sql| {
+            let query = self.warehouse.query(sql).param("job", self.job.to_string());
+            query.param("attempt", kept.unwrap_or_default().to_string())
+        };
+        let left_over = query(include_str!("../../queries/reconcile/left_over_differences.sql"));
+        if in_time(left_over.fetch_one::<u64>()).await? > 0 {
+            // Rare, and dear: a mutation of the table.
+            let delete = query(include_str!("../../queries/reconcile/delete_left_over_differences.sql"));
+            in_time(delete.execute()).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the statement that inserts rows, the number of their line first.
+    pub(super) fn insert_statement(&self, columns: &Columns) -> String {
+        let names: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
+        format!("INSERT INTO {} (line, {}) FORMAT RowBinary", self.rows, names.join(", "))
+    }
+
+    /// A query that may name the job's tables, the job and the attempt, and that [`Tables::clear`] stops.
+    pub(super) fn query(&self, sql: &str) -> Query {
+        self.warehouse
+            .query(sql)
+            .with_setting("log_comment", self.tag())
+            .param("rows", &self.rows)
+            .param("outcomes", &self.outcomes)
+            .param("hours", &self.hours)
+            .param("job", self.job.to_string())
+            .param("attempt", self.attempt.to_string())
+    }
+
+    pub(super) async fn execute(&self, query: Query) -> Result<(), WarehouseError> {
+        in_time(query.execute()).await
+    }
+}
+
+/// Waits for an answer, but not without end.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, WarehouseError> {
+    Ok(tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??)
+}
