@@ -69,6 +69,7 @@ impl From<RequestError> for Problem {
             RequestError::NotDone { state } => {
                 Self::new(StatusCode::CONFLICT, "job_not_done", detail).with("state", state.name())
             }
+            RequestError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
             RequestError::UnderWay => Self::new(StatusCode::CONFLICT, "repair_under_way", detail),
             RequestError::QueueFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)

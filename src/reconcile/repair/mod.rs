@@ -46,6 +46,8 @@ pub enum RequestError {
     NoSuchJob,
     #[error("the reconciliation is {}: only what one that is done has found can be repaired", .state.name())]
     NotDone { state: JobState },
+    #[error("this reconciliation is one of another server, which alone can repair what it has found")]
+    Elsewhere,
     #[error("a repair of this reconciliation is under way: wait until it has ended")]
     UnderWay,
     #[error("{limit} repairs are waiting: try again when one has ended")]
@@ -192,6 +194,9 @@ impl Repairer {
         let Some(report) = job.report.as_ref().filter(|_| job.state == JobState::Done) else {
             return Err(RequestError::NotDone { state: job.state });
         };
+        if !self.store.has_job(id).await? {
+            return Err(RequestError::Elsewhere);
+        }
         let earlier = self.store.get(id).await?;
         if earlier.as_ref().is_some_and(|earlier| !earlier.view.state.has_ended()) {
             return Err(RequestError::UnderWay);
@@ -236,6 +241,8 @@ impl Repairer {
 
     async fn work(&self) {
         let Some(mut queued) = lock(&self.queued).take() else { return };
+        // It removes differences that do not count yet.
+        self.reconciler.recovered.cancelled().await;
         let unfinished = loop {
             match self.unfinished().await {
                 Ok(unfinished) => break unfinished,

@@ -195,6 +195,16 @@ impl Store {
         Ok(record.and_then(StoredRecord::parse))
     }
 
+    /// Whether a job is one of ours.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn has_job(&self, job: Uuid) -> Result<bool, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/owner.sql"));
+        let owner: Option<String> = query.param("id", job.to_string()).fetch_optional().await?;
+        Ok(owner.is_some_and(|owner| owner == self.owner.to_string()))
+    }
+
     /// Returns our repairs that have not ended, in the order in which they were asked for.
     ///
     /// # Errors
