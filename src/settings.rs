@@ -218,6 +218,12 @@ pub struct Limits {
     /// Seconds a query of GET /aggregates may take before it is answered 503
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600), env = "ROUNDHOUSE_QUERY_TIMEOUT_SECONDS")]
     pub query_timeout_seconds: u64,
+    /// Queries of GET /aggregates that run at the same time; further ones wait, no longer than a query may take
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), env = "ROUNDHOUSE_MAX_CONCURRENT_QUERIES")]
+    pub max_concurrent_queries: u16,
+    /// Rows that a query of GET /aggregates may have to read; one that asks for more is answered 400
+    #[arg(long, default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..), env = "ROUNDHOUSE_MAX_QUERY_ROWS")]
+    pub max_query_rows: u64,
     /// Reconciliations that run at the same time; further ones are queued
     #[arg(long, default_value_t = 1, env = "ROUNDHOUSE_MAX_RUNNING_RECONCILIATIONS")]
     pub max_running_reconciliations: usize,

@@ -1,23 +1,23 @@
--- A page of hourly aggregates. The two marks are replaced by fixed text: which filters apply, and the order, which always
--- ends in the whole key and is therefore total.
+-- The hourly aggregates from one key to another. The marks are replaced by fixed text: the order of the table that is read, which
+-- filters apply, and the order, which is total and by the names of the page: hour, player, game.
 SELECT
-    toUInt32(created_hour) AS created_hour,
-    user_id,
-    game_id,
+    toDateTime64(hour, 0, 'UTC') AS created_hour,
+    player AS player_id,
+    game AS game_id,
     name AS game_name,
     maker AS provider,
     rounds AS rounds_played,
-    toString(real_bet) AS real_amount_bet,
-    toString(bonus_bet) AS bonus_amount_bet,
-    toString(real_win) AS real_amount_win,
-    toString(bonus_win) AS bonus_amount_win,
-    toString(real_bet + bonus_bet - real_win - bonus_win) AS net
+    real_bet AS real_amount_bet,
+    bonus_bet AS bonus_amount_bet,
+    real_win AS real_amount_win,
+    bonus_win AS bonus_amount_win,
+    real_bet + bonus_bet - real_win - bonus_win AS net
 FROM
 (
     SELECT
-        created_hour,
-        user_id,
-        game_id,
+        created_hour AS hour,
+        user_id AS player,
+        game_id AS game,
         max(game_name) AS name,
         max(provider) AS maker,
         sum(rounds_played) AS rounds,
@@ -25,12 +25,11 @@ FROM
         sum(bonus_amount_bet) AS bonus_bet,
         sum(real_amount_win) AS real_win,
         sum(bonus_amount_win) AS bonus_win
-    FROM hourly_aggregates
+    FROM /* source */
     WHERE /* filters */
     GROUP BY created_hour, user_id, game_id
-    -- Of an hour whose rounds a repair has removed, nothing is left but a zero.
+    -- Of an hour whose rounds a repair has removed, nothing may be left but a zero.
     HAVING rounds != 0
-    ORDER BY /* order */
-    LIMIT {limit:UInt64} OFFSET {skip:UInt64}
 )
 ORDER BY /* order */
+SETTINGS max_threads = 1

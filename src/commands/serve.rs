@@ -12,7 +12,7 @@ use axum::extract::Request;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -25,6 +25,7 @@ use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
 use crate::embedded::supervisor::Supervisor;
+use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::state::AppState;
@@ -42,6 +43,7 @@ use crate::reconcile::arrivals::Arrivals;
 use crate::reconcile::repair::Repairer;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
+use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::client::Warehouse;
 
 /// How long services that were given by URL may take to answer when the server starts.
@@ -374,6 +376,11 @@ fn app_state(
         gate,
         is_loader,
     );
+    let query_limits = QueryLimits {
+        timeout: Duration::from_secs(options.limits.query_timeout_seconds),
+        rows: options.limits.max_query_rows,
+    };
+    let freshness = Freshness::new(clients.warehouse.clone(), Arc::clone(&uploader.ledger), query_limits);
     Ok(AppState {
         uploader,
         reconciler,
@@ -381,7 +388,9 @@ fn app_state(
         warehouse: clients.warehouse.clone(),
         dead_letter_topic,
         readiness: Arc::new(readiness),
-        query_timeout: Duration::from_secs(options.limits.query_timeout_seconds),
+        freshness: Arc::new(freshness),
+        queries: Arc::new(Semaphore::new(options.limits.max_concurrent_queries.into())),
+        query_limits,
         visible_timeout: VISIBLE_TIMEOUT,
         max_form_files: options.limits.max_form_files,
     })

@@ -1,6 +1,5 @@
 //! `GET /metrics`, and the measuring of requests.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -8,15 +7,11 @@ use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::freshness;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
-use crate::metrics::{Lag, Metrics, Now};
-use crate::warehouse::client::WarehouseError;
-use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
-
-/// Uploads, the last ones, of which it is looked whether they are visible.
-const UPLOADS: usize = 200;
+use crate::metrics::{Metrics, Now};
 
 /// How long ClickHouse may take; what it does not say in time is left out.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,7 +22,9 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Answers everything that is counted.
 pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.finish("none")?;
-    let lag = match tokio::time::timeout(PATIENCE, lag(&state)).await {
+    let lag = match tokio::time::timeout(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger))
+        .await
+    {
         Ok(Ok(lag)) => Some(lag),
         Ok(Err(error)) => {
             tracing::debug!(%error, "the lag is not known");
@@ -40,31 +37,6 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
         Problem::unavailable("internal", "the metrics could not be written: try again", error)
     })?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
-}
-
-/// Looks how far the tables are behind the last uploads.
-async fn lag(state: &AppState) -> Result<Lag, WarehouseError> {
-    let uploads = state.uploader.ledger.page(None, UPLOADS).await?;
-    let mut lag = Lag::default();
-    let mut by_topic: BTreeMap<&str, Vec<&LedgerRow>> = BTreeMap::new();
-    for upload in uploads.iter().filter(|upload| upload.state == LedgerState::Acknowledged) {
-        by_topic.entry(&upload.topic).or_default().push(upload);
-    }
-    let now = chrono::Utc::now().timestamp_millis();
-    for (topic, uploads) in by_topic {
-        let loaded = Loaded::of_topic(&state.warehouse, topic).await?;
-        let behind = uploads.into_iter().filter(|upload| !loaded.has(&upload.offsets, upload.updated_at));
-        let mut missing: BTreeMap<u16, u64> = BTreeMap::new();
-        for upload in behind {
-            lag.seconds = lag.seconds.max((now - upload.updated_at).max(0) as f64 / 1000.0);
-            for (partition, offsets) in loaded.missing(&upload.offsets, upload.updated_at) {
-                let most = missing.entry(partition).or_default();
-                *most = (*most).max(offsets);
-            }
-        }
-        lag.offsets += missing.values().sum::<u64>();
-    }
-    Ok(lag)
 }
 
 /// Measures a request by its route.

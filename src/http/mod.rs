@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod differences;
 pub mod download;
+pub mod freshness;
 pub mod health;
 pub mod metrics;
 pub mod parameters;

@@ -8,6 +8,9 @@ use super::problem::Problem;
 /// Bytes of a query string.
 const MAX_QUERY_BYTES: usize = 16_384;
 
+/// Characters of a parameter's name that are shown.
+const SHOWN_CHARACTERS: usize = 100;
+
 /// The parameters of one request that were not taken yet.
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
@@ -69,7 +72,7 @@ impl Parameters {
         match self.0.first() {
             None => Ok(()),
             Some((name, _)) => {
-                let shown: String = name.chars().take(100).collect();
+                let shown: String = name.chars().take(SHOWN_CHARACTERS).collect();
                 Err(Problem::parameter(&shown, format!("unknown here; known are {known}")))
             }
         }
@@ -82,10 +85,11 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
-            return Err(Problem::parameter(
-                "(all)",
-                format!("the query is longer than {MAX_QUERY_BYTES} bytes"),
-            ));
+            let parameters = url::form_urlencoded::parse(query.as_bytes());
+            let longest = parameters.max_by_key(|(name, value)| name.len() + value.len());
+            let name: String = longest.unwrap_or_default().0.chars().take(SHOWN_CHARACTERS).collect();
+            let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes, and this is most of it");
+            return Err(Problem::parameter(&name, detail));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }

@@ -141,7 +141,17 @@ async fn from_framework(status: StatusCode, method: &axum::http::Method, body: B
 
 impl From<WarehouseError> for Problem {
     fn from(error: WarehouseError) -> Self {
-        Self::unavailable("clickhouse_unavailable", "ClickHouse does not answer: try again soon", error)
+        match error {
+            WarehouseError::TooMuch { rows } => {
+                let detail = format!("{error}: narrow it by player_id, game_id, date_from or date_to");
+                Self::new(StatusCode::BAD_REQUEST, "query_too_large", detail).with("limit_rows", rows)
+            }
+            error => Self::unavailable(
+                "clickhouse_unavailable",
+                "ClickHouse does not answer: try again soon",
+                error,
+            ),
+        }
     }
 }
 

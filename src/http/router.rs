@@ -26,6 +26,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/uploads/{id}/conflicts", get(rejects::conflicts))
         .route("/uploads/{id}/replay", post(rejects::replay).layer(DefaultBodyLimit::disable()))
         .route("/aggregates", get(aggregates::aggregates))
+        .route("/aggregates/summary", get(aggregates::summary))
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()).get(reconcile::list))
         .route("/reconcile/{id}", get(reconcile::show).delete(reconcile::cancel))
         .route("/reconcile/{id}/differences", get(differences::list))

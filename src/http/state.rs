@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
+use super::freshness::Freshness;
 use super::health::Readiness;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::reconcile::repair::Repairer;
+use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::client::Warehouse;
 
 /// Everything a handler may use; a clone is cheap.
@@ -19,7 +23,10 @@ pub struct AppState {
     pub warehouse: Warehouse,
     pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,
-    pub query_timeout: Duration,
+    pub freshness: Arc<Freshness>,
+    /// As many permits as queries of aggregates may run at the same time.
+    pub queries: Arc<Semaphore>,
+    pub query_limits: QueryLimits,
     pub visible_timeout: Duration,
     /// Files of one form.
     pub max_form_files: u64,

@@ -12,7 +12,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 21] = [
+const SCHEMA: [&str; 24] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -30,6 +30,9 @@ const SCHEMA: [&str; 21] = [
     include_str!("../../queries/schema/021_reject_replays.sql"),
     include_str!("../../queries/schema/022_reconcile_differences.sql"),
     include_str!("../../queries/schema/023_reconcile_jobs_attempt.sql"),
+    include_str!("../../queries/schema/023_hourly_aggregates_orders.sql"),
+    include_str!("../../queries/schema/024_hourly_aggregates_by_player.sql"),
+    include_str!("../../queries/schema/025_hourly_aggregates_by_game.sql"),
     include_str!("../../queries/schema/030_game_rounds_recounted.sql"),
     include_str!("../../queries/schema/031_hourly_aggregates_view_query.sql"),
     include_str!("../../queries/schema/032_reconcile_repairs.sql"),
@@ -38,6 +41,13 @@ const SCHEMA: [&str; 21] = [
 
 /// Made in the database `default`, before all others.
 const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
+
+/// For parts of the hourly aggregates that are older than the orders in which they are read.
+const PARTS_WITHOUT_ORDERS: &str = include_str!("../../queries/start/parts_without_orders.sql");
+const MATERIALIZE_ORDERS: [&str; 2] = [
+    include_str!("../../queries/start/materialize_by_player.sql"),
+    include_str!("../../queries/start/materialize_by_game.sql"),
+];
 
 /// How long an insert may take: far more than a chunk needs, so that only a server that hangs meets it.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -63,6 +73,9 @@ impl std::fmt::Debug for Warehouse {
 pub enum WarehouseError {
     #[error("ClickHouse does not answer in time")]
     TimedOut,
+    /// A query of a client asks for too much: more rows than may be read, or the memory that they need.
+    #[error("more than {rows} rows would have to be read, or too much memory be used")]
+    TooMuch { rows: u64 },
     #[error("ClickHouse: {0}")]
     Query(#[from] clickhouse::error::Error),
 }
@@ -104,6 +117,12 @@ impl Warehouse {
             .await?;
         for statement in SCHEMA {
             self.client.query_raw(statement).execute().await?;
+        }
+        if self.client.query_raw(PARTS_WITHOUT_ORDERS).fetch_one::<u64>().await? > 0 {
+            tracing::info!("hourly aggregates of an earlier release are sorted by player and by game");
+            for statement in MATERIALIZE_ORDERS {
+                self.client.query_raw(statement).execute().await?;
+            }
         }
         Ok(())
     }

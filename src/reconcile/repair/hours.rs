@@ -25,6 +25,9 @@ const MAX_KEYS: u64 = 50_000;
 /// How often hours are looked at until they are right.
 const MAX_LOOKS: u32 = 120;
 
+/// How often it is tried to have hours merged that are to be removed.
+const MAX_MERGES: u8 = 3;
+
 /// Between two looks, where something may be under way.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -130,6 +133,25 @@ pub(super) async fn rename(tables: &Tables) -> Result<(), WarehouseError> {
         }
     }
     tables.drop().await
+}
+
+/// Removes the noted hours that have no rounds any more: sums of zero, once all parts of such an hour are merged. Until then, and where
+/// that does not come about, pages of hours leave them out.
+pub(super) async fn remove_empty(tables: &Tables) -> Result<(), WarehouseError> {
+    for _ in 0..MAX_MERGES {
+        let mut empty = 0_u64;
+        for range in ranges(tables).await? {
+            let query = range.of(tables.query(include_str!("../../../queries/repair/count_empty_hours.sql")));
+            empty += in_time(bounded(query).fetch_one::<u64>()).await?;
+        }
+        if empty == 0 {
+            return Ok(());
+        }
+        tables.execute(tables.query(include_str!("../../../queries/repair/merge_hours.sql"))).await?;
+        tables.mutate(include_str!("../../../queries/repair/remove_empty_hours.sql")).await?;
+    }
+    tracing::warn!(job = %tables.job, "hours without rounds stay in their table, as zeros");
+    Ok(())
 }
 
 impl Loading {

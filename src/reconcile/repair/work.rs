@@ -71,6 +71,7 @@ impl Repairer {
         hours::rebuild(&tables, &loading).await?;
         if record.view.prefer == Prefer::File || record.view.removes_unexpected {
             hours::rename(&tables).await?;
+            hours::remove_empty(&tables).await?;
         }
         let (next_attempt, report) =
             check::check(&tables, &context.columns, &loading, before, is_caught_up).await?;

@@ -1,0 +1,77 @@
+//! Cursors: the key behind which the next page begins, and of which question it is a page. Opaque to clients.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::http::problem::Problem;
+use crate::warehouse::aggregates::{Filter, Key, Order};
+
+/// How the bytes of a cursor are laid out: this, eight bytes of the question's digest, the hour, the game, the player.
+const LAYOUT: u8 = 1;
+
+/// Writes the cursor of what comes behind a key.
+pub(super) fn encode(key: &Key, filter: &Filter, order: Order) -> String {
+    let mut bytes = vec![LAYOUT];
+    bytes.extend(question(filter, order));
+    bytes.extend(key.hour.to_be_bytes());
+    bytes.extend(key.game.to_be_bytes());
+    bytes.extend(key.player.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads a cursor.
+///
+/// # Errors
+/// It is none, or one of another question.
+pub(super) fn decode(cursor: &str, filter: &Filter, order: Order) -> Result<Key, Problem> {
+    let not_a_cursor = || Problem::parameter("cursor", "the next_cursor of a page of aggregates");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_a_cursor())?;
+    let rest = bytes.strip_prefix(&[LAYOUT]).ok_or_else(not_a_cursor)?;
+    let (asked, rest) = rest.split_first_chunk::<8>().ok_or_else(not_a_cursor)?;
+    let (hour, rest) = rest.split_first_chunk::<4>().ok_or_else(not_a_cursor)?;
+    let (game, player) = rest.split_first_chunk::<8>().ok_or_else(not_a_cursor)?;
+    let player = std::str::from_utf8(player).map_err(|_| not_a_cursor())?.to_owned();
+    if *asked != question(filter, order) {
+        let detail =
+            "it belongs to other filters or another sort: use it with those of its page, or begin anew";
+        return Err(Problem::parameter("cursor", detail));
+    }
+    Ok(Key { hour: u32::from_be_bytes(*hour), player, game: u64::from_be_bytes(*game) })
+}
+
+/// A digest of the filters and the order, in whatever sequence their values were given.
+fn question(filter: &Filter, order: Order) -> [u8; 8] {
+    let text = format!("{filter:?} {order:?}");
+    let digest = Sha256::digest(text.as_bytes());
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::warehouse::aggregates::SortKey;
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_for_its_question_and_for_no_other(
+            hour in any::<u32>(), game in any::<u64>(), player in ".{0,40}", filtered in any::<u64>(),
+        ) {
+            let key = Key { hour, player, game };
+            let filter = Filter { games: vec![filtered], ..Filter::default() };
+            let order = Order { key: SortKey::Player, descending: false };
+            let cursor = encode(&key, &filter, order);
+            prop_assert_eq!(decode(&cursor, &filter, order).unwrap(), key);
+            prop_assert!(decode(&cursor, &Filter::default(), order).is_err());
+            prop_assert!(decode(&cursor, &filter, Order { descending: true, ..order }).is_err());
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in ".{0,60}") {
+            let order = Order { key: SortKey::Game, descending: true };
+            prop_assert!(decode(&text, &Filter::default(), order).is_err());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `GET /aggregates` and `GET /aggregates/summary`.
+
+mod cursor;
+mod format;
+mod request;
+mod stream;
+mod summary;
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use self::summary::summary;
+use super::freshness::Fresh;
+use super::parameters::Parameters;
+use super::problem::Problem;
+use super::state::AppState;
+use crate::domain::timestamp;
+use crate::warehouse::aggregates::{Bounds, Filter, Page, PageFormat, Rows, fetch};
+use crate::warehouse::client::WarehouseError;
+
+const KNOWN: &str = "player_id, game_id, date_from, date_to, limit, skip, cursor, sort, format";
+
+/// Up to when acknowledged rows are included.
+const AS_OF: HeaderName = HeaderName::from_static("roundhouse-as-of");
+
+/// An answer may be kept, by whom it was for, and must be asked for anew with its entity tag: what it is about changes at any time.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// Where a page begins, and where the next one is.
+#[derive(Debug, Serialize)]
+struct Position {
+    limit: u64,
+    skip: u64,
+    /// None where this page is the last.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    /// None where this page is the last.
+    next: Option<String>,
+}
+
+/// What follows the items of a page in JSON.
+#[derive(Debug, Serialize)]
+struct End {
+    page: Position,
+    links: Links,
+}
+
+/// Answers a page of hourly aggregates, in a total order.
+pub async fn aggregates(
+    State(state): State<AppState>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    let format = format::of_request(&mut parameters, &headers)?;
+    let filter = request::filter(&mut parameters)?;
+    let page = request::page(&mut parameters, &filter)?;
+    parameters.finish(KNOWN)?;
+    let query = uri.query().unwrap_or_default();
+    in_time(&state, answer(&state, &headers, query, &filter, page, format)).await
+}
+
+async fn answer(
+    state: &AppState,
+    headers: &HeaderMap,
+    query: &str,
+    filter: &Filter,
+    page: Page,
+    format: PageFormat,
+) -> Result<Response, Problem> {
+    let conditions = Conditions::look(state, headers, format).await?;
+    if conditions.is_known {
+        return Ok(conditions.not_modified());
+    }
+    let permit = permit(state).await?;
+    let is_ordered = conditions.fresh.version.is_ordered();
+    let (bounds, mut rows) =
+        fetch(&state.warehouse, filter, &page, format, is_ordered, state.query_limits).await?;
+    // Once the first piece is there, ClickHouse has done most of its work: until then it can be said not to answer.
+    let first = rows.next().await?.unwrap_or_default();
+    let end = end(&bounds, query, filter, &page);
+    let next = end.links.next.clone();
+    let (start, end) = match format {
+        PageFormat::Json => {
+            let mut end = serde_json::to_vec(&end).unwrap_or_default();
+            // It goes on in the object that the items are the first member of.
+            if let Some(brace) = end.first_mut() {
+                *brace = b',';
+            }
+            (vec![Bytes::from_static(b"{\"items\":"), first], Bytes::from(end))
+        }
+        _ => (vec![first], Bytes::new()),
+    };
+    let mut response = respond(stream::body(start, rows, end, permit), format, &conditions);
+    if let Some(link) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+impl stream::Pieces for Rows {
+    async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
+        Self::next(self).await
+    }
+}
+
+fn end(bounds: &Bounds, query: &str, filter: &Filter, page: &Page) -> End {
+    let next_cursor = bounds.next().map(|key| cursor::encode(key, filter, page.order));
+    let next = next_cursor.as_ref().map(|cursor| next_link(query, cursor));
+    End { page: Position { limit: page.limit, skip: page.skip, next_cursor }, links: Links { next } }
+}
+
+fn next_link(query: &str, cursor: &str) -> String {
+    let kept = url::form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| !matches!(name.as_ref(), "skip" | "cursor"));
+    let mut next = url::form_urlencoded::Serializer::new(String::new());
+    next.extend_pairs(kept).append_pair("cursor", cursor);
+    format!("/aggregates?{}", next.finish())
+}
+
+/// Waits for one of the places that queries have.
+async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
+    let permit = Arc::clone(&state.queries).acquire_owned().await;
+    permit.map_err(|error| Problem::unavailable("stopping", "the server is stopping: try again", error))
+}
+
+/// Gives an answer no longer than a query may take.
+async fn in_time(
+    state: &AppState,
+    answer: impl Future<Output = Result<Response, Problem>>,
+) -> Result<Response, Problem> {
+    let in_time = tokio::time::timeout(state.query_limits.timeout, answer).await;
+    in_time.unwrap_or_else(|_| Err(WarehouseError::TimedOut.into()))
+}
+
+/// What of an answer the client knows already, and how fresh it is.
+struct Conditions {
+    fresh: Fresh,
+    entity_tag: String,
+    /// It has the very same.
+    is_known: bool,
+}
+
+impl Conditions {
+    async fn look(state: &AppState, headers: &HeaderMap, format: PageFormat) -> Result<Self, Problem> {
+        let mut fresh = state.freshness.recently().await?;
+        let known = headers.get_all(header::IF_NONE_MATCH);
+        let is_asked = known.iter().next().is_some();
+        if is_asked {
+            // Whether something has changed is told by what is there at this moment.
+            fresh.version = state.freshness.version_now().await?;
+        }
+        let entity_tag = format!("\"{:016x}-{format:?}\"", fresh.version.version).to_ascii_lowercase();
+        let is_known = known
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == entity_tag);
+        Ok(Self { fresh, entity_tag, is_known })
+    }
+
+    fn not_modified(&self) -> Response {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        self.add_headers(response.headers_mut());
+        response
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        // Weak: the same rows may be written in other bytes, gzip for one.
+        for (name, value) in
+            [(header::ETAG, format!("W/{}", self.entity_tag)), (AS_OF, timestamp::format(self.fresh.as_of))]
+        {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+fn respond(body: Body, format: PageFormat, conditions: &Conditions) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format::content_type(format)));
+    if let Some(name) = format::file_name(format)
+        && let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
+    {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    conditions.add_headers(headers);
+    response
+}

@@ -1,0 +1,104 @@
+//! What is asked for: filters, order, and which page.
+
+use crate::domain::timestamp;
+use crate::http::aggregates::cursor;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::warehouse::aggregates::{Filter, Order, Page, SortKey};
+
+/// Values of one repeatable parameter.
+const MAX_VALUES: usize = 100;
+
+/// Characters of a player's id.
+const MAX_PLAYER_CHARACTERS: usize = 128;
+
+const DEFAULT_LIMIT: u64 = 100;
+const MAX_LIMIT: u64 = 10_000;
+
+/// Rows that may be skipped: each of them has to be read. A cursor has no such bound.
+const MAX_SKIP: u64 = 1_000_000;
+
+/// Takes the filters; values that are given several times count once.
+pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
+    let mut players = parameters.all("player_id");
+    let games = parameters.all("game_id");
+    for (name, count) in [("player_id", players.len()), ("game_id", games.len())] {
+        if count > MAX_VALUES {
+            return Err(Problem::parameter(name, format!("it may be given {MAX_VALUES} times")));
+        }
+    }
+    let is_id = |id: &String| (1..=MAX_PLAYER_CHARACTERS).contains(&id.chars().count());
+    if !players.iter().all(is_id) {
+        return Err(Problem::parameter("player_id", format!("1 to {MAX_PLAYER_CHARACTERS} characters")));
+    }
+    let not_a_game = |_| Problem::parameter("game_id", "a whole number, not negative");
+    let mut games: Vec<u64> =
+        games.iter().map(|id| id.parse().map_err(not_a_game)).collect::<Result<_, _>>()?;
+    players.sort_unstable();
+    players.dedup();
+    games.sort_unstable();
+    games.dedup();
+    let from = bound(parameters, "date_from", 0)?;
+    let before = bound(parameters, "date_to", 1)?;
+    if let (Some(from), Some(before)) = (from, before)
+        && from >= before
+    {
+        return Err(Problem::parameter("date_to", "it is before date_from"));
+    }
+    Ok(Filter { players, games, from, before })
+}
+
+/// A date or a time as seconds since 1970, rounded up; a date means its beginning, or that of the day `days` later.
+fn bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u32>, Problem> {
+    let Some(text) = parameters.one(name)? else { return Ok(None) };
+    let millis = match text.len() {
+        10 => {
+            timestamp::parse(format!("{text} 00:00:00").as_bytes()).map(|millis| millis + days * 86_400_000)
+        }
+        _ => timestamp::parse(text.as_bytes()),
+    };
+    let millis =
+        millis.map_err(|error| Problem::parameter(name, format!("{error}, or a date such as 2019-10-22")))?;
+    u32::try_from(millis.div_euclid(1000) + i64::from(millis % 1000 > 0))
+        .map(Some)
+        .map_err(|_| Problem::parameter(name, "the time is before 1970 or after 2105"))
+}
+
+/// Takes the order and the page of what passes the filters.
+pub(super) fn page(parameters: &mut Parameters, filter: &Filter) -> Result<Page, Problem> {
+    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
+    let skip = parameters.one("skip")?;
+    let cursor = parameters.one("cursor")?;
+    let order = order(parameters)?;
+    match (skip, cursor) {
+        (Some(_), Some(_)) => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
+        (skip, None) => {
+            let skip = skip.map_or(Ok(0), |text| text.parse()).ok().filter(|skip| *skip <= MAX_SKIP);
+            let detail = format!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
+            let skip = skip.ok_or_else(|| Problem::parameter("skip", detail))?;
+            Ok(Page { limit, skip, order, after: None })
+        }
+        (None, Some(cursor)) => {
+            let after = cursor::decode(&cursor, filter, order)?;
+            Ok(Page { limit, skip: 0, order, after: Some(after) })
+        }
+    }
+}
+
+fn order(parameters: &mut Parameters) -> Result<Order, Problem> {
+    let sort = parameters.one("sort")?.unwrap_or_else(|| "created_hour".to_owned());
+    let (key, descending) = match sort.strip_prefix('-') {
+        Some(key) => (key, true),
+        None => (sort.as_str(), false),
+    };
+    let key = match key {
+        "created_hour" => SortKey::CreatedHour,
+        "player_id" => SortKey::Player,
+        "game_id" => SortKey::Game,
+        _ => {
+            let detail = "created_hour, player_id or game_id; a minus before it turns the order round";
+            return Err(Problem::parameter("sort", detail));
+        }
+    };
+    Ok(Order { key, descending })
+}

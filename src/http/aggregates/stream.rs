@@ -1,0 +1,56 @@
+//! Answers that are sent while they are read.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::warehouse::client::WarehouseError;
+
+/// How long a client may take to receive an answer, of which the whole is some megabytes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pieces that wait for the client.
+const PIECES: usize = 2;
+
+/// What comes piece by piece.
+pub(super) trait Pieces: Send + 'static {
+    /// Returns the next piece; none at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, WarehouseError>> + Send;
+}
+
+/// Sends what is there already, then the other pieces, then the end. A task reads them: it stops, and with it the query, when the
+/// client goes away or is too slow, and gives its permit back. An answer that breaks off breaks its connection off, so that
+/// nobody takes it for a whole one.
+pub(super) fn body(
+    start: Vec<Bytes>,
+    mut pieces: impl Pieces,
+    end: Bytes,
+    permit: OwnedSemaphorePermit,
+) -> Body {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let sending = async {
+            for piece in start {
+                sender.send(Ok(piece)).await.ok()?;
+            }
+            loop {
+                match pieces.next().await {
+                    Ok(Some(piece)) => sender.send(Ok(piece)).await.ok()?,
+                    Ok(None) => return sender.send(Ok(end)).await.ok(),
+                    Err(error) => {
+                        tracing::error!(%error, "an answer broke off");
+                        return sender.send(Err(error)).await.ok();
+                    }
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, sending).await.is_err() {
+            tracing::warn!("a client took too long to receive an answer, which is broken off");
+            let _ = sender.try_send(Err(WarehouseError::TimedOut));
+        }
+    });
+    Body::from_stream(ReceiverStream::new(receiver))
+}

@@ -1,0 +1,110 @@
+//! `GET /aggregates/summary`.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::stream::Pieces;
+use super::{Conditions, in_time, request, respond, stream};
+use crate::domain::timestamp;
+use crate::http::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::http::state::AppState;
+use crate::warehouse::aggregates::{Filter, PageFormat, Totals, fetch_summary};
+use crate::warehouse::client::WarehouseError;
+
+const KNOWN: &str = "player_id, game_id, date_from, date_to";
+
+/// Bytes of a piece of the answer.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What is added up of all that passes the filters, or of one hour. Money is a decimal string.
+#[derive(Debug, Serialize)]
+pub struct Sums {
+    /// In which it happened; not there in the totals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_hour: Option<String>,
+    rounds_played: u64,
+    /// Different players.
+    players: u64,
+    /// Different games.
+    games: u64,
+    real_amount_bet: String,
+    bonus_amount_bet: String,
+    real_amount_win: String,
+    bonus_amount_win: String,
+    /// Bets less wins, real and bonus together.
+    net: String,
+}
+
+impl Sums {
+    fn new(totals: Totals, created_hour: Option<String>) -> Self {
+        Self {
+            created_hour,
+            rounds_played: totals.rounds_played,
+            players: totals.players,
+            games: totals.games,
+            real_amount_bet: totals.real_amount_bet,
+            bonus_amount_bet: totals.bonus_amount_bet,
+            real_amount_win: totals.real_amount_win,
+            bonus_amount_win: totals.bonus_amount_win,
+            net: totals.net,
+        }
+    }
+}
+
+/// Answers the totals of what passes the filters, and those of each hour in which something happened, in their order.
+pub async fn summary(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    let filter = request::filter(&mut parameters)?;
+    parameters.finish(KNOWN)?;
+    in_time(&state, answer(&state, &headers, &filter)).await
+}
+
+async fn answer(state: &AppState, headers: &HeaderMap, filter: &Filter) -> Result<Response, Problem> {
+    let conditions = Conditions::look(state, headers, PageFormat::Json).await?;
+    if conditions.is_known {
+        return Ok(conditions.not_modified());
+    }
+    let permit = super::permit(state).await?;
+    let is_ordered = conditions.fresh.version.is_ordered();
+    let (totals, hours) = fetch_summary(&state.warehouse, filter, is_ordered, state.query_limits).await?;
+    let mut start = serde_json::to_vec(&Sums::new(totals, None)).unwrap_or_default();
+    // The hours are the last member of the totals' object.
+    start.pop();
+    start.extend(b",\"hours\":[");
+    let body = stream::body(
+        vec![Bytes::from(start)],
+        Hours { hours, is_first: true },
+        Bytes::from_static(b"]}"),
+        permit,
+    );
+    Ok(respond(body, PageFormat::Json, &conditions))
+}
+
+/// The hours as the elements of an array.
+struct Hours {
+    hours: crate::warehouse::aggregates::Hours,
+    is_first: bool,
+}
+
+impl Pieces for Hours {
+    async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE_BYTES {
+            let Some(totals) = self.hours.next().await? else { break };
+            if !std::mem::take(&mut self.is_first) {
+                piece.push(b',');
+            }
+            let hour = timestamp::format(i64::from(totals.created_hour) * 1000);
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(&mut piece, &Sums::new(totals, Some(hour)));
+        }
+        Ok((!piece.is_empty()).then(|| Bytes::from(piece)))
+    }
+}

@@ -1,0 +1,184 @@
+//! A page of aggregates: first where it begins and ends, so that what follows it is known before it is sent, then its rows, as
+//! ClickHouse writes them.
+
+use bytes::Bytes;
+use clickhouse::Row;
+use clickhouse::query::BytesCursor;
+use serde::Deserialize;
+
+use super::plan::{SHOWN, Selection, Source, source};
+use super::{Filter, Key, Order, QueryLimits, sort};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+const BOUNDS: &str = include_str!("../../../queries/aggregates/page_bounds.sql");
+const PAGE: &str = include_str!("../../../queries/aggregates/page.sql");
+
+/// How many times the rows that are looked at grow, where keys are stored so often that they are too few.
+const GROWTH: u64 = 16;
+
+/// Rows that are looked at for a page, at most: a key is in each part of the table once at most, and no more parts are there for long.
+const MAX_COPIES: u64 = 4096;
+
+/// Which of the aggregates, in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub limit: u64,
+    pub skip: u64,
+    pub order: Order,
+    /// Only those behind this one.
+    pub after: Option<Key>,
+}
+
+/// How ClickHouse writes a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFormat {
+    /// An array of objects.
+    Json,
+    /// With a header.
+    Csv,
+    /// An object per line.
+    Ndjson,
+    /// Arrow's stream.
+    Arrow,
+    Parquet,
+}
+
+impl PageFormat {
+    /// ClickHouse's name of it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json | Self::Ndjson => "JSONEachRow",
+            Self::Csv => "CSVWithNames",
+            Self::Arrow => "ArrowStream",
+            Self::Parquet => "Parquet",
+        }
+    }
+
+    /// Times as RFC 3339 and money as decimal strings, where the format has no types for them.
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Json => &[
+                ("output_format_json_array_of_rows", "1"),
+                ("output_format_json_quote_decimals", "1"),
+                ("output_format_json_quote_64bit_integers", "0"),
+                ("date_time_output_format", "iso"),
+            ],
+            Self::Ndjson => &[
+                ("output_format_json_quote_decimals", "1"),
+                ("output_format_json_quote_64bit_integers", "0"),
+                ("date_time_output_format", "iso"),
+            ],
+            Self::Csv => &[("date_time_output_format", "iso")],
+            Self::Arrow => &[("output_format_arrow_string_as_string", "1")],
+            Self::Parquet => &[("output_format_parquet_string_as_string", "1")],
+        }
+    }
+}
+
+/// Where a page begins and ends, and whether more follow; none of it if nothing is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    pub first_and_last: Option<(Key, Key)>,
+    pub has_more: bool,
+}
+
+impl Bounds {
+    /// The last key, where more follow it.
+    pub fn next(&self) -> Option<&Key> {
+        self.first_and_last.as_ref().filter(|_| self.has_more).map(|(_, last)| last)
+    }
+}
+
+/// The rows of a page, as ClickHouse writes them. Dropped, the query is stopped.
+pub struct Rows {
+    cursor: BytesCursor,
+    limits: QueryLimits,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    /// Returns the next piece; none at the end.
+    ///
+    /// # Errors
+    /// ClickHouse fails, or the query was stopped.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
+        self.cursor.next().await.map_err(|error| sort(error, self.limits))
+    }
+}
+
+/// Finds a page, and begins to read it. Without `is_ordered` only the table itself is used.
+///
+/// # Errors
+/// ClickHouse does not answer, or more would have to be read than may be.
+pub async fn fetch(
+    warehouse: &Warehouse,
+    filter: &Filter,
+    page: &Page,
+    format: PageFormat,
+    is_ordered: bool,
+    limits: QueryLimits,
+) -> Result<(Bounds, Rows), WarehouseError> {
+    let selection = Selection { filter, order: page.order, after: page.after.as_ref(), between: None };
+    let wanted = page.skip.saturating_add(page.limit).saturating_add(1);
+    let source =
+        if is_ordered { source(warehouse, &selection, wanted, limits).await? } else { Source::Hours };
+    let bounds = bounds(warehouse, &selection, page, source, limits).await?;
+    // A page of nothing is one of no rows, in its format.
+    let nothing =
+        (Key { hour: 1, player: String::new(), game: 0 }, Key { hour: 0, player: String::new(), game: 0 });
+    let (first, last) = bounds.first_and_last.as_ref().unwrap_or(&nothing);
+    let order = if bounds.first_and_last.is_some() {
+        page.order
+    } else {
+        Order { key: super::SortKey::CreatedHour, descending: false }
+    };
+    let selection = Selection { filter, order, after: None, between: Some((first, last)) };
+    let mut query = selection.query(warehouse, PAGE, source, SHOWN, limits);
+    for (name, value) in format.settings() {
+        query = query.with_setting(*name, *value);
+    }
+    let cursor = query.fetch_bytes(format.name()).map_err(|error| sort(error, limits))?;
+    Ok((bounds, Rows { cursor, limits }))
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct BoundsRow {
+    found: u64,
+    first: (u32, String, u64),
+    last: (u32, String, u64),
+    last_row: u64,
+}
+
+async fn bounds(
+    warehouse: &Warehouse,
+    selection: &Selection<'_>,
+    page: &Page,
+    source: Source,
+    limits: QueryLimits,
+) -> Result<Bounds, WarehouseError> {
+    let wanted = page.skip + page.limit + 1;
+    let mut rows = wanted * 2;
+    loop {
+        let query = selection
+            .stored_query(warehouse, BOUNDS, source, limits)
+            // Small blocks: no more is read than is needed for one page.
+            .with_setting("max_block_size", wanted.clamp(1024, 65_536).to_string())
+            .param("limit", page.limit)
+            .param("skip", page.skip)
+            .param("rows", rows);
+        let found: BoundsRow = query.fetch_one().await.map_err(|error| sort(error, limits))?;
+        let has_more = found.found > page.limit;
+        let is_end = found.found > 0 && found.last_row + 1 < rows;
+        if has_more || is_end || rows >= wanted.saturating_mul(MAX_COPIES) {
+            let key = |(hour, player, game)| Key { hour, player, game };
+            let first_and_last = (found.found > 0).then(|| (key(found.first), key(found.last)));
+            return Ok(Bounds { first_and_last, has_more });
+        }
+        rows = rows.saturating_mul(GROWTH);
+    }
+}

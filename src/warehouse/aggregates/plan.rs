@@ -1,0 +1,288 @@
+//! How aggregates are found: in which order they are read, and the text of the conditions.
+//!
+//! All text here is fixed; whatever a client sends goes into parameters.
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use super::{Filter, Key, Order, QueryLimits, SortKey, limited, sort};
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+const ESTIMATE: &str = include_str!("../../../queries/aggregates/estimate.sql");
+
+/// So few rows are read in a moment: nothing better is looked for.
+const FEW_ROWS: u64 = 65_536;
+
+/// The columns of the key in the tables, and what the outer queries call them.
+const STORED: [&str; 3] = ["created_hour", "user_id", "game_id"];
+pub(super) const SHOWN: [&str; 3] = ["hour", "player", "game"];
+
+/// An order in which the aggregates are stored: a projection's rows are in the same parts as the table's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// By hour, player, game: the table itself.
+    Hours,
+    /// By player, hour, game.
+    Players,
+    /// By game, hour, player.
+    Games,
+}
+
+impl Source {
+    /// What stands behind FROM.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Hours => "hourly_aggregates",
+            Self::Players => "mergeTreeProjection(currentDatabase(), 'hourly_aggregates', 'by_player')",
+            Self::Games => "mergeTreeProjection(currentDatabase(), 'hourly_aggregates', 'by_game')",
+        }
+    }
+
+    fn in_order(key: SortKey) -> Self {
+        match key {
+            SortKey::CreatedHour => Self::Hours,
+            SortKey::Player => Self::Players,
+            SortKey::Game => Self::Games,
+        }
+    }
+}
+
+/// From where the rows that pass the filters can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// They are together, and in the order that is asked for as far as it matters.
+    One(Source),
+    /// Together and then to be sorted, or in order with others between them.
+    Either { together: Source, in_order: Source },
+}
+
+fn choice(filter: &Filter, key: SortKey) -> Choice {
+    let in_order = Source::in_order(key);
+    let together = selective(filter).unwrap_or(in_order);
+    // Within one player, or one game, the next column of the order is the hour.
+    let is_one = match together {
+        Source::Players => filter.players.len() == 1,
+        Source::Games => filter.games.len() == 1,
+        Source::Hours => true,
+    };
+    if together == in_order || (is_one && key == SortKey::CreatedHour) {
+        Choice::One(together)
+    } else {
+        Choice::Either { together, in_order }
+    }
+}
+
+/// Where the rows that pass the filters are together; none if all pass.
+pub(super) fn selective(filter: &Filter) -> Option<Source> {
+    if !filter.players.is_empty() {
+        Some(Source::Players)
+    } else if !filter.games.is_empty() {
+        Some(Source::Games)
+    } else {
+        (filter.from.is_some() || filter.before.is_some()).then_some(Source::Hours)
+    }
+}
+
+/// Chooses from where `wanted` rows are read: all rows that pass the filters where they are together, or along the order until
+/// there are enough. By ClickHouse's estimates, so that what is read grows at most with the square root of the table.
+pub(super) async fn source(
+    warehouse: &Warehouse,
+    selection: &Selection<'_>,
+    wanted: u64,
+    limits: QueryLimits,
+) -> Result<Source, WarehouseError> {
+    let (together, in_order) = match choice(selection.filter, selection.order.key) {
+        Choice::One(source) => return Ok(source),
+        Choice::Either { together, in_order } => (together, in_order),
+    };
+    let matching = selection.estimate(warehouse, together, limits).await?;
+    if matching <= FEW_ROWS {
+        return Ok(together);
+    }
+    let all = selection.estimate(warehouse, in_order, limits).await?;
+    let until_enough = u128::from(all) * u128::from(wanted) / u128::from(matching);
+    Ok(if u128::from(matching) <= until_enough { together } else { in_order })
+}
+
+/// The aggregates that a page is a part of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Selection<'a> {
+    pub(super) filter: &'a Filter,
+    pub(super) order: Order,
+    /// Only those behind this one in the order.
+    pub(super) after: Option<&'a Key>,
+    /// Only those from the first to the last, both included.
+    pub(super) between: Option<(&'a Key, &'a Key)>,
+}
+
+impl Selection<'_> {
+    /// A query with its marks replaced and its parameters given. `names`: what the columns of the key are called where the order
+    /// stands.
+    pub(super) fn query(
+        &self,
+        warehouse: &Warehouse,
+        sql: &str,
+        source: Source,
+        names: [&str; 3],
+        limits: QueryLimits,
+    ) -> Query {
+        let sql = sql
+            .replace("/* source */", source.table())
+            .replace("/* filters */", &self.conditions())
+            .replace("/* order */", &order_by(self.order, names));
+        let filter = self.filter;
+        let mut query = limited(warehouse, &sql, limits)
+            .param("players", &filter.players)
+            .param("games", &filter.games)
+            .param("player", filter.players.first().map_or("", String::as_str))
+            .param("game", filter.games.first().copied().unwrap_or_default())
+            .param("from", filter.from.unwrap_or_default())
+            .param("before", filter.before.unwrap_or_default());
+        let (first, last) = self.between.unzip();
+        for (name, key) in [("after", self.after), ("first", first), ("last", last)] {
+            if let Some(Key { hour, player, game }) = key {
+                query = query
+                    .param(&format!("{name}_hour"), hour)
+                    .param(&format!("{name}_player"), player)
+                    .param(&format!("{name}_game"), game);
+            }
+        }
+        query
+    }
+
+    /// [`Selection::query`] over the tables' own names.
+    pub(super) fn stored_query(
+        &self,
+        warehouse: &Warehouse,
+        sql: &str,
+        source: Source,
+        limits: QueryLimits,
+    ) -> Query {
+        self.query(warehouse, sql, source, STORED, limits)
+    }
+
+    async fn estimate(
+        &self,
+        warehouse: &Warehouse,
+        source: Source,
+        limits: QueryLimits,
+    ) -> Result<u64, WarehouseError> {
+        #[derive(Row, Deserialize)]
+        struct Estimate {
+            #[serde(rename = "database")]
+            _database: String,
+            #[serde(rename = "table")]
+            _table: String,
+            #[serde(rename = "parts")]
+            _parts: u64,
+            rows: u64,
+            #[serde(rename = "marks")]
+            _marks: u64,
+        }
+        let query = self.stored_query(warehouse, ESTIMATE, source, limits);
+        let found: Vec<Estimate> = query.fetch_all().await.map_err(|error| sort(error, limits))?;
+        Ok(found.iter().map(|estimate| estimate.rows).sum())
+    }
+
+    /// Fixed text for each condition that applies.
+    fn conditions(&self) -> String {
+        let filter = self.filter;
+        let mut conditions = Vec::new();
+        // An equation keeps the order of the columns behind it, a set does not.
+        match filter.players.len() {
+            0 => {}
+            1 => conditions.push("user_id = {player:String}".to_owned()),
+            _ => conditions.push("user_id IN {players:Array(String)}".to_owned()),
+        }
+        match filter.games.len() {
+            0 => {}
+            1 => conditions.push("game_id = {game:UInt64}".to_owned()),
+            _ => conditions.push("game_id IN {games:Array(UInt64)}".to_owned()),
+        }
+        if filter.from.is_some() {
+            conditions.push("created_hour >= toDateTime({from:UInt32}, 'UTC')".to_owned());
+        }
+        if filter.before.is_some() {
+            conditions.push("created_hour < toDateTime({before:UInt32}, 'UTC')".to_owned());
+        }
+        let (onwards, back) = if self.order.descending { ("<", ">") } else { (">", "<") };
+        if self.after.is_some() {
+            conditions.push(beyond(self.order.key, "after", onwards, false));
+        }
+        if self.between.is_some() {
+            conditions.push(beyond(self.order.key, "first", onwards, true));
+            conditions.push(beyond(self.order.key, "last", back, true));
+        }
+        if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+    }
+}
+
+/// The columns of the key, in the order of a sort key, with the parts of the parameters' names and their types.
+fn columns(key: SortKey) -> [(usize, &'static str, &'static str); 3] {
+    const HOUR: (usize, &str, &str) = (0, "hour", "UInt32");
+    const PLAYER: (usize, &str, &str) = (1, "player", "String");
+    const GAME: (usize, &str, &str) = (2, "game", "UInt64");
+    match key {
+        SortKey::CreatedHour => [HOUR, PLAYER, GAME],
+        SortKey::Player => [PLAYER, HOUR, GAME],
+        SortKey::Game => [GAME, HOUR, PLAYER],
+    }
+}
+
+/// The condition that a key is beyond another one, column by column: ClickHouse does not use its index for a comparison of tuples.
+fn beyond(key: SortKey, name: &str, comparison: &str, or_equal: bool) -> String {
+    let [first, second, third] = columns(key).map(|(column, part, kind)| {
+        let value = format!("{{{name}_{part}:{kind}}}");
+        let value = if column == 0 { format!("toDateTime({value}, 'UTC')") } else { value };
+        let column = STORED[column];
+        let equal = if or_equal { "=" } else { "" };
+        (
+            format!("{column} {comparison} {value}"),
+            format!("{column} = {value}"),
+            format!("{column} {comparison}{equal} {value}"),
+        )
+    });
+    format!("({} OR ({} AND ({} OR ({} AND {}))))", first.0, first.1, second.0, second.1, third.2)
+}
+
+fn order_by(order: Order, names: [&str; 3]) -> String {
+    let direction = if order.descending { " DESC" } else { "" };
+    columns(order.key).map(|(column, _, _)| format!("{}{direction}", names[column])).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(players: usize, games: usize, has_dates: bool) -> Filter {
+        Filter {
+            players: (0..players).map(|player| player.to_string()).collect(),
+            games: (0..games as u64).collect(),
+            from: has_dates.then_some(0),
+            before: None,
+        }
+    }
+
+    #[test]
+    fn rows_are_read_where_they_are_together_or_in_order() {
+        use Source::{Games, Hours, Players};
+        let one = |filter: Filter, key| match choice(&filter, key) {
+            Choice::One(source) => source,
+            either @ Choice::Either { .. } => panic!("{either:?}"),
+        };
+        assert_eq!(one(filter(0, 0, false), SortKey::CreatedHour), Hours);
+        assert_eq!(one(filter(0, 0, false), SortKey::Player), Players);
+        assert_eq!(one(filter(0, 0, true), SortKey::CreatedHour), Hours);
+        assert_eq!(one(filter(1, 5, true), SortKey::CreatedHour), Players);
+        assert_eq!(one(filter(0, 1, true), SortKey::CreatedHour), Games);
+        assert_eq!(one(filter(3, 1, true), SortKey::Player), Players);
+        assert_eq!(one(filter(0, 3, true), SortKey::Game), Games);
+        let either = Choice::Either { together: Players, in_order: Hours };
+        assert_eq!(choice(&filter(2, 0, false), SortKey::CreatedHour), either);
+        let either = Choice::Either { together: Games, in_order: Players };
+        assert_eq!(choice(&filter(0, 1, false), SortKey::Player), either);
+        let either = Choice::Either { together: Hours, in_order: Games };
+        assert_eq!(choice(&filter(0, 0, true), SortKey::Game), either);
+    }
+}
