@@ -434,6 +434,9 @@ pub struct ReconcileOptions {
     /// With --repair: whose values count where a round is stored with others than the file has [default: stored]
     #[arg(long, value_enum, requires = "repair")]
     pub prefer: Option<Prefer>,
+    /// With --repair: remove rounds that are stored as from the file's upload, and are not in it
+    #[arg(long, requires = "repair")]
+    pub remove_unexpected: bool,
     /// Differences that are shown: a number, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
     pub differences: Count,

@@ -28,6 +28,8 @@ FROM
     FROM /* source */
     WHERE /* filters */
     GROUP BY created_hour, user_id, game_id
+    -- Of an hour whose rounds a repair has removed, nothing may be left but a zero.
+    HAVING rounds != 0
 )
 ORDER BY /* order */
 SETTINGS max_threads = 1

@@ -33,12 +33,14 @@ use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
+use crate::loader::gate::Gate;
 use crate::loader::kafka_engine::Consumption;
 use crate::loader::run::{Loader, LoaderState, TopicKind};
 use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
+use crate::reconcile::repair::Repairer;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::aggregates::QueryLimits;
@@ -156,17 +158,19 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
-        let uploads = UnderWay::default();
+        let (uploads, gate) = (UnderWay::default(), Gate::default());
         let (mut workers, states) = match options.services.loader {
             kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
-                start_loaders(kind, &clients, &destination, &uploads, &stop)
+                start_loaders(kind, &clients, &destination, &uploads, &gate, &stop)
             }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         until_begun(&states).await;
         let local_parts = parts::local_parts(supervisor);
-        let state = app_state(options, &clients, destination, states, local_parts, uploads, schema.built_in)?;
+        let state =
+            app_state(options, &clients, destination, states, local_parts, (uploads, gate), schema.built_in)?;
         workers.push(state.reconciler.clone().run(stop.clone()));
+        workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let app = router(state, options.api_keys.clone())
@@ -294,6 +298,7 @@ fn start_loaders(
     clients: &Clients,
     destination: &Destination,
     uploads: &UnderWay,
+    gate: &Gate,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
     let topics = [
@@ -310,6 +315,7 @@ fn start_loaders(
                 topic: topic.clone(),
                 kind: topic_kind,
                 uploads: uploads.clone(),
+                gate: gate.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
             let running = if kind == LoaderKind::ClickHouse {
@@ -329,7 +335,7 @@ fn app_state(
     destination: Destination,
     loaders: LoaderStates,
     local_parts: LocalParts,
-    uploads: UnderWay,
+    (uploads, gate): (UnderWay, Gate),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
@@ -361,6 +367,16 @@ fn app_state(
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::task::spawn_blocking(move || first.warm_up());
+    let reconciler = Arc::new(reconciler.counted_in(metrics));
+    let is_loader = options.services.loader == LoaderKind::Roundhouse;
+    let repairer = Repairer::new(
+        clients.warehouse.clone(),
+        reconciler.clone(),
+        uploader.clone(),
+        &topic,
+        gate,
+        is_loader,
+    );
     let query_limits = QueryLimits {
         timeout: Duration::from_secs(options.limits.query_timeout_seconds),
         rows: options.limits.max_query_rows,
@@ -368,7 +384,8 @@ fn app_state(
     let freshness = Freshness::new(clients.warehouse.clone(), Arc::clone(&uploader.ledger), query_limits);
     Ok(AppState {
         uploader,
-        reconciler: Arc::new(reconciler.counted_in(metrics)),
+        reconciler,
+        repairer: Arc::new(repairer),
         warehouse: clients.warehouse.clone(),
         dead_letter_topic,
         readiness: Arc::new(readiness),

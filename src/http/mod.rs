@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod problem;
 pub mod reconcile;
 pub mod rejects;
+pub mod repair;
 pub mod router;
 pub mod state;
 pub mod upload;

@@ -15,6 +15,7 @@ use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::repair::RepairedJob;
 use super::state::AppState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
@@ -151,15 +152,16 @@ pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> 
 /// Shows how a reconciliation is, and what it found once it is done
 #[utoipa::path(
     get, path = "/reconcile/{id}", tag = "reconciliation", operation_id = "show_reconciliation", params(Id),
-    responses((status = 200, description = "The job", body = JobView), problems::Job)
+    responses((status = 200, description = "The job, with its last repair", body = RepairedJob), problems::Job)
 )]
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
     parameters: Parameters,
-) -> Result<Json<JobView>, Problem> {
+) -> Result<Json<RepairedJob>, Problem> {
     parameters.finish("none")?;
-    find(&state, &id).await.map(Json)
+    let job = find(&state, &id).await?;
+    Ok(Json(RepairedJob::of(&state, job).await?))
 }
 
 /// Cancels a reconciliation that waits or runs

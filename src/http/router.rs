@@ -11,7 +11,9 @@ use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
-use super::{aggregates, auth, differences, health, metrics, problem, reconcile, rejects, upload, uploads};
+use super::{
+    aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
+};
 use crate::settings::ApiKey;
 
 /// Builds the API, and its description with it. Paths answer with and without a slash at their end.
@@ -34,6 +36,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .route(reconcile::__path_show, reconcile::show)
         .route(reconcile::__path_cancel, reconcile::cancel)
         .route(differences::__path_list, differences::list)
+        .route(repair::__path_repair, repair::repair)
         .route(metrics::__path_metrics, metrics::metrics);
     let open = Api::open()
         .route(health::__path_healthz, health::healthz)

@@ -10,6 +10,7 @@ use super::health::Readiness;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
+use crate::reconcile::repair::Repairer;
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::client::Warehouse;
 
@@ -18,6 +19,7 @@ use crate::warehouse::client::Warehouse;
 pub struct AppState {
     pub uploader: Arc<Uploader>,
     pub reconciler: Arc<Reconciler>,
+    pub repairer: Arc<Repairer>,
     pub warehouse: Warehouse,
     pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,

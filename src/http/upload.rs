@@ -63,8 +63,15 @@ impl Query {
                 return Err(Problem::parameter(name, "nothing is produced with validate_only"));
             }
         }
-        let options =
-            UploadOptions { file_name, encoding, abort_on_reject, max_rejects, force, validate_only };
+        let options = UploadOptions {
+            file_name,
+            encoding,
+            abort_on_reject,
+            max_rejects,
+            force,
+            validate_only,
+            is_repair: false,
+        };
         Ok(Self { options, wait_visible })
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
 use crate::domain::value::Value;
 use crate::ingest::avro;
+use crate::ingest::upload::REPAIR_HEADER;
 use crate::warehouse::row_binary::{write_text, write_value};
 use crate::warehouse::upload_counts::UploadCounts;
 
@@ -29,9 +30,11 @@ pub struct Chunk {
     /// Rounds that were there already with other values.
     pub conflict: u64,
     pub undecodable: u64,
+    /// Of the new rounds, those that the view does not add to their hours: the hours are made the sums of their rounds.
+    pub recounted: u64,
     /// Of the last message.
     pub fingerprint: u64,
-    /// Rows of `game_rounds`.
+    /// Rows of `game_rounds`: the fields of a file, the other columns, and where it came from.
     pub rounds: Bytes,
     /// Rows of `rejects`.
     pub rejects: Bytes,
@@ -43,6 +46,53 @@ pub struct Chunk {
     pub repeated_rows: Vec<u8>,
     /// What became of the rows of each upload.
     pub uploads: BTreeMap<u128, UploadCounts>,
+}
+
+impl Chunk {
+    /// Ids of the repeats whose round came before this chunk.
+    pub fn known_ids(&self) -> impl Iterator<Item = u64> {
+        self.repeats.iter().map(|repeat| repeat.id).filter(|id| !self.new_ids.contains(*id))
+    }
+
+    /// Makes new rounds of the repeats whose ids are in `gone`: of several with one id, of the first. Returns how many.
+    pub fn bring_back(&mut self, gone: &RoaringTreemap, stored: &Stored, origin: &Origin<'_>) -> u64 {
+        let mut rounds = Vec::from(std::mem::take(&mut self.rounds));
+        let (repeats, before) = (std::mem::take(&mut self.repeats), self.new);
+        for repeat in repeats {
+            if !gone.contains(repeat.id) || !self.new_ids.insert(repeat.id) {
+                self.repeats.push(repeat);
+                continue;
+            }
+            rounds.extend_from_slice(self.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
+            for column in stored.columns.iter().filter(|column| !column.is_field()) {
+                write_value(column, repeat.value(column.source), &[], &mut rounds);
+            }
+            // Who deleted it has perhaps left it in its hour.
+            write_origin(origin, repeat.offset, true, &mut rounds);
+            self.new += 1;
+            self.recounted += 1;
+            self.duplicate -= 1;
+            if let Some(upload_id) = repeat.upload_id {
+                self.uploads.entry(upload_id).or_default().new += 1;
+            }
+        }
+        if self.repeats.is_empty() {
+            self.repeated_rows = Vec::new();
+        }
+        self.rounds = Bytes::from(rounds);
+        self.new - before
+    }
+}
+
+impl Repeat {
+    /// The value of a column that no file has.
+    fn value(&self, source: Source) -> Value {
+        match source {
+            Source::UploadId => self.upload_id.map_or(Value::Null, Value::Uuid),
+            Source::Line => self.line.map_or(Value::Null, |line| Value::Long(line.cast_signed())),
+            Source::Field => Value::Null,
+        }
+    }
 }
 
 /// A message of a round that was there already.
@@ -241,7 +291,9 @@ impl ChunkBuilder {
             if let Some(upload_id) = upload_id {
                 self.chunk.uploads.entry(upload_id).or_default().new += 1;
             }
-            self.write_round(stored, payload, origin, message.offset());
+            let is_recounted = is_repair(message);
+            self.chunk.recounted += u64::from(is_recounted);
+            self.write_round(stored, payload, origin, message.offset(), is_recounted);
         } else {
             self.chunk.duplicate += 1;
             self.write_repeat(
@@ -253,13 +305,22 @@ impl ChunkBuilder {
         Ok(())
     }
 
-    fn write_round(&mut self, stored: &Stored, payload: &[u8], origin: &Origin<'_>, offset: i64) {
-        for (column, value) in stored.columns.iter().zip(&self.values) {
-            write_value(column, *value, payload, &mut self.rounds);
+    fn write_round(
+        &mut self,
+        stored: &Stored,
+        payload: &[u8],
+        origin: &Origin<'_>,
+        offset: i64,
+        is_recounted: bool,
+    ) {
+        for is_field in [true, false] {
+            for (column, value) in stored.columns.iter().zip(&self.values) {
+                if column.is_field() == is_field {
+                    write_value(column, *value, payload, &mut self.rounds);
+                }
+            }
         }
-        self.rounds.extend(origin.epoch.to_le_bytes());
-        self.rounds.extend(origin.partition.to_le_bytes());
-        self.rounds.extend(offset.to_le_bytes());
+        write_origin(origin, offset, is_recounted, &mut self.rounds);
     }
 
     fn write_repeat(&mut self, stored: &Stored, payload: &[u8], repeat: Repeat) {
@@ -314,6 +375,17 @@ impl ChunkBuilder {
         self.rejects.extend(origin.partition.to_le_bytes());
         self.rejects.extend(message.offset().to_le_bytes());
     }
+}
+
+fn is_repair(message: &impl Message) -> bool {
+    message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == REPAIR_HEADER))
+}
+
+fn write_origin(origin: &Origin<'_>, offset: i64, is_recounted: bool, rounds: &mut Vec<u8>) {
+    rounds.extend(origin.epoch.to_le_bytes());
+    rounds.extend(origin.partition.to_le_bytes());
+    rounds.extend(offset.to_le_bytes());
+    rounds.push(u8::from(is_recounted));
 }
 
 /// Returns a hash of a message's time, key and value: a topic made anew does not have the same at the same offset.

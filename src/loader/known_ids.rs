@@ -2,14 +2,18 @@
 
 use std::io::{self, Read};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Buf;
 use roaring::RoaringTreemap;
 
 use super::LoaderError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::write_text;
 
-/// A bitmap of up to this many ids is stored as a list.
+/// The kinds of a state: a list of ids, and a bitmap.
 const SMALL_SET: u8 = 0;
+const LARGE_SET: u8 = 1;
 
 /// Returns the ids that did not come from this epoch's topic.
 ///
@@ -37,6 +41,31 @@ pub async fn of_partition(
         .param("partition", partition)
         .param("before", before);
     fetch(query).await
+}
+
+/// Returns those of some ids that are stored. `max_query_bytes`: how long the query may be, which has the ids in it.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn stored(
+    warehouse: &Warehouse,
+    ids: &RoaringTreemap,
+    max_query_bytes: u32,
+) -> Result<RoaringTreemap, LoaderError> {
+    let sql = include_str!("../../queries/loader/stored_ids.sql").replace("/* ids */", &state(ids)?);
+    fetch(warehouse.query(&sql).with_setting("max_query_size", max_query_bytes.to_string())).await
+}
+
+/// Returns ids as the state of ClickHouse's `groupBitmap`, in base64.
+///
+/// # Errors
+/// They cannot be written.
+pub fn state(ids: &RoaringTreemap) -> Result<String, LoaderError> {
+    let mut bitmap = Vec::with_capacity(ids.serialized_size());
+    ids.serialize_into(&mut bitmap).map_err(LoaderError::KnownIds)?;
+    let mut state = vec![LARGE_SET];
+    write_text(&bitmap, &mut state);
+    Ok(STANDARD.encode(state))
 }
 
 async fn fetch(query: clickhouse::query::Query) -> Result<RoaringTreemap, LoaderError> {

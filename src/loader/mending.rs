@@ -115,6 +115,11 @@ impl Repeated<'_> {
         Err(LoaderError::HoursDiffer { hours: before.hours })
     }
 
+    /// The same, at once, of a chunk whose insert has just ended: nothing that was broken off is still going on.
+    pub(super) async fn recount_hours(&self) -> Result<(), LoaderError> {
+        self.add_differences().await
+    }
+
     async fn differences(&self) -> Result<Differences, LoaderError> {
         let sql = format!(
             "SELECT count() AS hours, groupBitXor(cityHash64(*)) AS digest FROM ({HOUR_DIFFERENCES})"
@@ -124,8 +129,7 @@ impl Repeated<'_> {
 
     async fn add_differences(&self) -> Result<(), LoaderError> {
         let sql = format!("INSERT INTO hourly_aggregates {HOUR_DIFFERENCES}");
-        // The same difference twice is two differences.
-        in_time(self.query(&sql).with_setting("insert_deduplicate", "0").execute()).await
+        in_time(one_part(self.query(&sql)).execute()).await
     }
 
     fn query(&self, sql: &str) -> Query {
@@ -137,6 +141,16 @@ impl Repeated<'_> {
             .param("first", self.chunk.first_offset)
             .param("last", self.chunk.last_offset)
     }
+}
+
+/// Makes an `INSERT SELECT` insert all rows as one part: whoever reads meanwhile sees all of them or none.
+pub(crate) fn one_part(insert: Query) -> Query {
+    insert
+        // The same difference twice is two differences.
+        .with_setting("insert_deduplicate", "0")
+        .with_setting("max_insert_threads", "1")
+        .with_setting("min_insert_block_size_rows", "10000000")
+        .with_setting("min_insert_block_size_bytes", "1073741824")
 }
 
 async fn in_time<T>(

@@ -15,10 +15,11 @@
 //! the operator's part (`--loader none` on all servers but one).
 
 pub mod chunks;
+pub mod gate;
 pub mod kafka_engine;
 pub mod known_ids;
 pub mod ledger;
-mod mending;
+pub(crate) mod mending;
 pub mod recovery;
 pub mod repeats;
 pub mod run;
@@ -46,7 +47,7 @@ pub enum LoaderError {
     HoursDiffer { hours: u64 },
     #[error("the bitmap of known ids cannot be read: {0}")]
     KnownIds(std::io::Error),
-    /// Someone has deleted it: what is stored is looked at anew, and the round that came is loaded.
+    /// Someone has deleted it just now: what is stored is looked at anew, and the round that came is loaded.
     #[error("round {id} was stored and is not any more")]
     RoundGone { id: u64 },
     #[error("ClickHouse's answer breaks off within a round")]

@@ -7,13 +7,11 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use roaring::RoaringTreemap;
 
-use super::LoaderError;
-use super::chunks::{Chunk, Repeat, Stored};
+use super::chunks::{Chunk, Origin, Repeat, Stored};
+use super::{LoaderError, known_ids};
 use crate::domain::columns::{Column, Columns};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
@@ -48,6 +46,36 @@ struct Comparison<'a> {
     order: Vec<(u64, usize, usize)>,
     /// Of the repeats in `order`.
     verdicts: Vec<Verdict>,
+}
+
+/// Makes new rounds of the repeats whose round is known and not stored: someone has deleted it. Before the chunks are noted,
+/// so that after a crash, when what is known is read anew from what is stored, their blocks are the same.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(super) async fn bring_back(
+    warehouse: &Warehouse,
+    stored: &Stored,
+    topic: &str,
+    epoch: u32,
+    chunks: &mut [Chunk],
+) -> Result<(), LoaderError> {
+    let known: RoaringTreemap = chunks.iter().flat_map(Chunk::known_ids).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let found = known_ids::stored(warehouse, &known, MAX_QUERY_BYTES);
+    let found = tokio::time::timeout(TIMEOUT, found).await.map_err(|_| WarehouseError::TimedOut)??;
+    let gone = known - found;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    for chunk in chunks {
+        let origin = Origin { topic, epoch, partition: chunk.partition };
+        let rounds = chunk.bring_back(&gone, stored, &origin);
+        tracing::info!(topic, partition = chunk.partition, rounds, "rounds were deleted, and come again");
+    }
+    Ok(())
 }
 
 /// Compares the repeats of chunks that are inserted with what is stored, and counts duplicates and conflicts.
@@ -106,15 +134,8 @@ impl<'a> Comparison<'a> {
         Self { chunks, order, verdicts }
     }
 
-    /// The ids as the state of ClickHouse's `groupBitmap`, in base64.
-    fn ids(&self) -> Result<String, LoaderError> {
-        let ids: RoaringTreemap = self.order.iter().map(|(id, ..)| *id).collect();
-        let mut bitmap = Vec::with_capacity(ids.serialized_size());
-        ids.serialize_into(&mut bitmap).map_err(LoaderError::KnownIds)?;
-        // The kind, and the length in front: see `known_ids`.
-        let mut state = vec![1];
-        write_text(&bitmap, &mut state);
-        Ok(STANDARD.encode(state))
+    fn ids(&self) -> RoaringTreemap {
+        self.order.iter().map(|(id, ..)| *id).collect()
     }
 
     /// Compares a stored round with all repeats of it. Where one is stored more than once, as ClickHouse's own consumer
@@ -160,7 +181,7 @@ async fn fetch(
 ) -> Result<(), LoaderError> {
     let sql = STORED_ROUNDS
         .replace("/* columns */", &names(columns.fields()))
-        .replace("/* ids */", &comparison.ids()?);
+        .replace("/* ids */", &known_ids::state(&comparison.ids())?);
     let query = warehouse.query(&sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
     let mut answer = query.fetch_bytes("RowBinary").map_err(WarehouseError::from)?;
     let key = columns.iter().nth(key);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, Stored, fingerprint};
+use super::gate::Gate;
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
 use super::{LoaderError, kafka_engine, known_ids, recovery, repeats};
@@ -62,6 +63,7 @@ pub struct Loader {
     pub topic: String,
     pub kind: TopicKind,
     pub uploads: UnderWay,
+    pub gate: Gate,
 }
 
 /// How a loader is doing, for `/readyz`.
@@ -177,6 +179,7 @@ impl Session {
             insert_rounds,
             is_up_to_date: true,
         };
+        let _loading = loader.gate.load().await;
         let mut repeated = Vec::new();
         for (partition, (low, _)) in watermarks {
             let last = last_chunks.iter().find(|chunk| chunk.partition == partition);
@@ -403,8 +406,16 @@ impl Session {
     }
 
     async fn load_round(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
+        let _loading = self.loader.gate.load().await;
+        if let Content::Rounds { stored, .. } = &self.content {
+            let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
+            repeats::bring_back(warehouse, stored, topic, self.epoch, chunks).await?;
+        }
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Noted).await?;
         futures_util::future::try_join_all(chunks.iter().map(|chunk| self.insert(chunk))).await?;
+        for chunk in chunks.iter().filter(|chunk| chunk.recounted > 0) {
+            self.repeated(chunk).recount_hours().await?;
+        }
         self.judge(chunks).await?;
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Done).await?;
         let rows: u64 = chunks.iter().map(|chunk| chunk.new).sum();
@@ -454,9 +465,10 @@ impl Session {
 }
 
 fn insert_statement(columns: &Columns) -> String {
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let others = columns.iter().filter(|column| !column.is_field());
+    let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
     format!(
-        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary",
+        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset, recounted) FORMAT RowBinary",
         names.join(", ")
     )
 }

@@ -13,6 +13,7 @@ mod hours;
 mod job;
 mod load;
 mod queue;
+pub mod repair;
 pub mod report;
 mod spool;
 mod store;
@@ -112,6 +113,8 @@ pub struct Reconciler {
     metrics: Metrics,
     /// Read while a job is stored and queued, so that it is not taken for one of an earlier process meanwhile.
     noting: RwLock<()>,
+    /// Cancelled when what an earlier process has left is sorted: repairs wait for it.
+    recovered: CancellationToken,
 }
 
 impl Reconciler {
@@ -135,6 +138,7 @@ impl Reconciler {
             limits: limits.clone(),
             metrics: Metrics::default(),
             noting: RwLock::new(()),
+            recovered: CancellationToken::new(),
         })
     }
 
@@ -268,6 +272,7 @@ impl Reconciler {
             tracing::warn!(%error, "reconciliations wait for ClickHouse");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
+        self.recovered.cancel();
         let workers = (0..self.limits.max_running_reconciliations.max(1)).map(|_| self.work_on_queue());
         futures_util::future::join_all(workers).await;
     }

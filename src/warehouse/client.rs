@@ -12,7 +12,7 @@ use url::Url;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 20] = [
+const SCHEMA: [&str; 24] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -33,6 +33,10 @@ const SCHEMA: [&str; 20] = [
     include_str!("../../queries/schema/023_hourly_aggregates_orders.sql"),
     include_str!("../../queries/schema/024_hourly_aggregates_by_player.sql"),
     include_str!("../../queries/schema/025_hourly_aggregates_by_game.sql"),
+    include_str!("../../queries/schema/030_game_rounds_recounted.sql"),
+    include_str!("../../queries/schema/031_hourly_aggregates_view_query.sql"),
+    include_str!("../../queries/schema/032_reconcile_repairs.sql"),
+    include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
 ];
 
 /// Made in the database `default`, before all others.

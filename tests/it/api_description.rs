@@ -180,6 +180,7 @@ async fn schemathesis_finds_no_answer_that_is_not_described() {
         "/reconcile": { "upload_id": [of_file, of_other] },
         "/reconcile/{id}": job,
         "/reconcile/{id}/differences": job,
+        "/reconcile/{id}/repair": job,
         "/uploads/{id}": upload,
         "/uploads/{id}/rejects": upload,
         "/uploads/{id}/conflicts": { "id": [of_other] },

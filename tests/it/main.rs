@@ -20,6 +20,7 @@ mod kafka_engine;
 mod readme;
 mod reconcile;
 mod reconcile_command;
+mod repair;
 mod supervision;
 mod topics;
 mod upload_command;

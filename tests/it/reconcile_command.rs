@@ -66,10 +66,23 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     let said = reconcile(&api, KEY, &["--json", &other]).await;
     assert_eq!((said.code, said.stderr.as_str(), said.stdout.lines().count()), (Some(1), "", 1), "{said:?}");
     let job: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(job["repair"].is_null(), "{job}");
     let path = job["links"]["self"].as_str().unwrap();
     let shown = server.send(|http| http.get(server.url(path)).bearer_auth(KEY)).await.ok();
     assert_eq!(job, shown);
     assert_eq!((&job["verdict"], &job["file_name"]), (&Value::from("mismatch"), &Value::from("other.csv")));
+
+    // What is missing comes; what is different stays, until the file is preferred.
+    let said = reconcile(&api, KEY, &["--repair", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.stdout.contains("41 rows: 40 matched, 0 missing, 1 different"), "{said:?}");
+    assert!(said.stdout.contains("repair done: 30 rounds produced, 0 overwritten"), "{said:?}");
+    let said = reconcile(&api, KEY, &["--repair", "--prefer", "file", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.stdout.contains("verdict: match") && said.stdout.contains("1 overwritten"), "{said:?}");
+    let stored =
+        server.clickhouse("SELECT real_amount_bet FROM game_rounds WHERE game_instance_id = 10").await;
+    assert_eq!(stored, "0.5");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,9 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
     if let Some(prefer) = options.prefer {
         url.query_pairs_mut().append_pair("prefer", prefer.parameter());
     }
+    if options.remove_unexpected {
+        url.query_pairs_mut().append_pair("remove", "unexpected");
+    }
     let repairing = Job::of(parsed(api.text(api.request(Method::POST, url)).await?)?);
     match job::until(api, &options.file, repairing, job::is_repaired).await? {
         Waited::Ended(done) => Ok(done),

@@ -111,6 +111,17 @@ query!(
 );
 
 query!(
+    /// Of `POST /reconcile/{id}/repair`.
+    RepairQuery:
+    of(
+        "prefer",
+        "Whose values count where a round is stored with others than the file has",
+        choice(&["stored", "file"], Some("stored")),
+    ),
+    of("remove", "Removes rounds that are stored as from the file's upload, and are not in it", choice(&["unexpected"], None)),
+);
+
+query!(
     /// Of `GET /reconcile/{id}/differences`.
     DifferencesQuery:
     of("kind", "Only differences of this kind", choice(&Kind::ALL.map(Kind::name), None)),

@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 pub use self::error::{Progress, UploadError, UploadFailure};
 pub use self::job::Finished;
+pub use self::producing::REPAIR_HEADER;
 pub use self::tally::MaxRejects;
 
 use self::feed::Source;
@@ -99,6 +100,8 @@ pub struct UploadOptions {
     pub force: bool,
     /// Produce nothing.
     pub validate_only: bool,
+    /// Its rows are to be brought back, and their hours to be made right: see [`REPAIR_HEADER`].
+    pub is_repair: bool,
 }
 
 /// What came of a file.
@@ -248,17 +251,17 @@ impl Uploader {
         let reader = RowReader::new(columns.clone(), options.encoding, self.limits.max_line_bytes);
         let output = match options.validate_only {
             true => None,
-            false => Some(self.producing(upload_id)?),
+            false => Some(self.producing(upload_id, options.is_repair)?),
         };
         let ledger = output.is_some().then(|| self.ledger.clone());
         let record = Record::begin(row, ledger, started);
         Ok(Job::new(reader.for_upload(upload_id), Tally::new(self.row_limits(options)), output, record))
     }
 
-    fn producing(&self, upload_id: Uuid) -> Result<Producing, UploadError> {
+    fn producing(&self, upload_id: Uuid, is_repair: bool) -> Result<Producing, UploadError> {
         let producer = self.producers.take();
         let producer = producer.map_err(|error| UploadError::Broker { reason: error.to_string() })?;
-        Ok(Producing::new(self.destination.clone(), upload_id, producer))
+        Ok(Producing::new(self.destination.clone(), upload_id, is_repair, producer))
     }
 
     fn row_limits(&self, options: &UploadOptions) -> RowLimits {

@@ -15,10 +15,15 @@ use crate::ingest::avro;
 use crate::ingest::rows::{Reject, Row};
 use crate::warehouse::uploads::Offsets;
 
+/// The header of a row that a repair produces. Its hour may count it already, or be wrong in other ways: whoever loads it makes
+/// the hour the sum of its rounds, instead of adding to it.
+pub const REPAIR_HEADER: &str = "roundhouse-repair";
+
 /// Produces the rows of one upload.
 pub struct Producing {
     destination: Destination,
     upload_id: String,
+    is_repair: bool,
     producer: Producer,
     rounds: Arc<Deliveries>,
     dead_letters: Arc<Deliveries>,
@@ -31,10 +36,11 @@ pub struct Producing {
 
 impl Producing {
     /// `producer`: one with an empty queue.
-    pub fn new(destination: Destination, upload_id: Uuid, producer: Producer) -> Self {
+    pub fn new(destination: Destination, upload_id: Uuid, is_repair: bool, producer: Producer) -> Self {
         Self {
             destination,
             upload_id: upload_id.to_string(),
+            is_repair,
             producer,
             rounds: Arc::default(),
             dead_letters: Arc::default(),
@@ -73,8 +79,12 @@ impl Producing {
         self.message.clear();
         let Destination { columns, schema_id, topic, .. } = &self.destination;
         avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
-        let record =
+        let mut record =
             BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
+        if self.is_repair {
+            let header = Header { key: REPAIR_HEADER, value: Some("1") };
+            record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+        }
         send(&self.producer, record, &self.rounds)?;
         self.sent.0 += 1;
         Ok(())

@@ -139,7 +139,7 @@ impl Uploader {
             corrected: CorrectedReader::new(columns, self.limits.max_line_bytes),
             open,
             tally: Tally::new(limits),
-            output: self.producing(replay_id)?,
+            output: self.producing(replay_id, false)?,
             record: Record::begin(row, Some(self.ledger.clone()), Instant::now()),
             bytes: 0,
             done: Vec::new(),

@@ -1,0 +1,21 @@
+-- Keeps, for another attempt, the rounds of the upload that are not in the file and are still stored.
+INSERT INTO reconcile_differences
+SELECT * REPLACE ({next_attempt:UUID} AS attempt, now() AS found_at)
+FROM
+(
+    -- Apart, or the attempt here would be the next one.
+    SELECT *
+    FROM reconcile_differences
+    WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'unexpected'
+        AND (game_instance_id, ifNull(stored_upload_id, toUUID('00000000-0000-0000-0000-000000000000'))) IN
+        (
+            SELECT game_instance_id, ifNull(upload_id, toUUID('00000000-0000-0000-0000-000000000000'))
+            FROM game_rounds
+            WHERE game_instance_id IN
+            (
+                SELECT game_instance_id FROM reconcile_differences
+                WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'unexpected'
+            )
+        )
+)
+SETTINGS max_memory_usage = 1073741824, max_execution_time = 600

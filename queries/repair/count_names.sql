@@ -1,0 +1,2 @@
+-- How many hours are about to get other names.
+SELECT count() FROM {names:Identifier}

@@ -1,0 +1,2 @@
+-- How many rounds are about to be removed.
+SELECT count() FROM {removals:Identifier}

@@ -1,0 +1,2 @@
+-- Drops a table of a repair.
+DROP TABLE IF EXISTS {table:Identifier} SYNC

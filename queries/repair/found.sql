@@ -1,0 +1,9 @@
+-- How many differences of each kind a reconciliation has noted.
+SELECT
+    countIf(kind = 'different') AS different,
+    countIf(kind = 'missing') AS missing,
+    countIf(kind = 'duplicate_in_file') AS duplicate_in_file,
+    countIf(kind = 'unexpected') AS unexpected,
+    countIf(kind = 'hour') AS hours
+FROM reconcile_differences
+WHERE job_id = {job:UUID} AND attempt = {attempt:UUID}

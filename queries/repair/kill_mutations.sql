@@ -1,0 +1,9 @@
+-- Gives up changes of rounds that need a table of a repair: one whose table is gone would never end, and keep others from it.
+KILL MUTATION
+WHERE database = currentDatabase() AND table IN ('game_rounds', 'hourly_aggregates') AND NOT is_done
+    AND (
+        position(command, {values:String}) > 0
+        OR position(command, {removals:String}) > 0
+        OR position(command, {names:String}) > 0
+    )
+SYNC

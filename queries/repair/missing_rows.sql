@@ -1,0 +1,26 @@
+-- The rows of the file whose rounds are still not stored, as a file: an amount that is null is empty.
+SELECT
+    toString(assumeNotNull(file_created_timestamp)) AS created_timestamp,
+    game_instance_id,
+    assumeNotNull(file_user_id) AS user_id,
+    assumeNotNull(file_game_id) AS game_id,
+    file_real_amount_bet AS real_amount_bet,
+    file_bonus_amount_bet AS bonus_amount_bet,
+    file_real_amount_win AS real_amount_win,
+    file_bonus_amount_win AS bonus_amount_win,
+    assumeNotNull(file_game_name) AS game_name,
+    assumeNotNull(file_provider) AS provider
+FROM reconcile_differences
+WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing' AND game_instance_id NOT IN
+(
+    SELECT game_instance_id FROM game_rounds WHERE game_instance_id IN
+    (
+        SELECT game_instance_id FROM reconcile_differences
+        WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing'
+    )
+)
+ORDER BY line
+SETTINGS
+    format_csv_null_representation = '',
+    max_bytes_before_external_sort = 67108864,
+    max_memory_usage = 1073741824

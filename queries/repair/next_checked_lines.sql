@@ -1,0 +1,10 @@
+-- The last line of the next so many rows of the file that were missing or different; 0: there are none.
+SELECT max(line)
+FROM
+(
+    SELECT line
+    FROM reconcile_differences
+    WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind IN ('different', 'missing') AND line > {after:UInt64}
+    ORDER BY line
+    LIMIT {size:UInt64}
+)

@@ -1,0 +1,3 @@
+-- Deletes the rounds that were chosen, of parts that are still there.
+ALTER TABLE game_rounds DELETE
+WHERE (_part, _part_offset) IN (SELECT part, part_offset FROM {removals:Identifier})

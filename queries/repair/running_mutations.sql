@@ -1,0 +1,9 @@
+-- How many changes of rounds still need a table of a repair.
+SELECT count()
+FROM system.mutations
+WHERE database = currentDatabase() AND table IN ('game_rounds', 'hourly_aggregates') AND NOT is_done
+    AND (
+        position(command, {values:String}) > 0
+        OR position(command, {removals:String}) > 0
+        OR position(command, {names:String}) > 0
+    )

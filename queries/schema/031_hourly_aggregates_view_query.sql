@@ -1,0 +1,17 @@
+-- The view as 004_hourly_aggregates_view.sql makes it, less the rounds whose hour may count them already: after a block of those the
+-- loader adds what their hours lack (queries/loader/hour_differences.sql), so that nobody sees an hour with a round twice.
+ALTER TABLE hourly_aggregates_view MODIFY QUERY
+SELECT
+    toStartOfHour(created_timestamp) AS created_hour,
+    user_id,
+    game_id,
+    max(toString(game_name)) AS game_name,
+    max(toString(provider)) AS provider,
+    count() AS rounds_played,
+    sum(ifNull(real_amount_bet, 0)) AS real_amount_bet,
+    sum(ifNull(bonus_amount_bet, 0)) AS bonus_amount_bet,
+    sum(ifNull(real_amount_win, 0)) AS real_amount_win,
+    sum(ifNull(bonus_amount_win, 0)) AS bonus_amount_win
+FROM game_rounds
+WHERE NOT recounted
+GROUP BY created_hour, user_id, game_id

@@ -1,0 +1,96 @@
+//! `POST /reconcile/{id}/repair`, and what `GET /reconcile/{id}` says of it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::openapi::parameters::{Id, RepairQuery};
+use super::openapi::problems;
+use super::parameters::Parameters;
+use super::problem::Problem;
+use super::state::AppState;
+use crate::reconcile::repair::RequestError;
+use crate::reconcile::repair::record::{Prefer, RepairView, Wishes};
+use crate::reconcile::report::JobView;
+use crate::warehouse::client::WarehouseError;
+
+/// A job, with its last repair.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RepairedJob {
+    #[serde(flatten)]
+    job: JobView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairView>,
+}
+
+impl RepairedJob {
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn of(state: &AppState, job: JobView) -> Result<Self, WarehouseError> {
+        let repair = state.repairer.get(job.id).await?;
+        Ok(Self { job, repair })
+    }
+}
+
+/// Repairs what a reconciliation has found
+///
+/// What is missing is produced, hours that differ are rebuilt from their rounds without a moment in which they are wrong, and then
+/// all is compared again. A round that is stored with other values is left as it is, unless `prefer=file`. `repair.state` of
+/// `GET /reconcile/{id}` tells how far it is.
+#[utoipa::path(
+    post, path = "/reconcile/{id}/repair", tag = "reconciliation", operation_id = "repair", params(Id, RepairQuery),
+    responses(
+        (status = 202, description = "The job, with its repair", body = RepairedJob,
+         headers(("Location" = String, description = "Where the job is"))),
+        problems::Repair
+    )
+)]
+pub async fn repair(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    let prefer = match parameters.one("prefer")? {
+        None => Prefer::default(),
+        Some(name) => {
+            Prefer::parse(&name).ok_or_else(|| Problem::parameter("prefer", "one of stored and file"))?
+        }
+    };
+    let removes_unexpected = match parameters.one("remove")?.as_deref() {
+        None => false,
+        Some("unexpected") => true,
+        Some(_) => return Err(Problem::parameter("remove", "unexpected")),
+    };
+    parameters.finish("prefer, remove")?;
+    let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
+    let (job, repair) = state.repairer.request(id, Wishes { prefer, removes_unexpected }).await?;
+    let mut response =
+        (StatusCode::ACCEPTED, Json(RepairedJob { job, repair: Some(repair) })).into_response();
+    if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RequestError::NoSuchJob => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
+            RequestError::NotDone { state } => {
+                Self::new(StatusCode::CONFLICT, "job_not_done", detail).with("state", state.name())
+            }
+            RequestError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
+            RequestError::UnderWay => Self::new(StatusCode::CONFLICT, "repair_under_way", detail),
+            RequestError::QueueFull { limit } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)
+            }
+            RequestError::Warehouse(error) => error.into(),
+            RequestError::Stopping => Self::unavailable("stopping", &detail, ""),
+        }
+    }
+}

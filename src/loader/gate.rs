@@ -1,0 +1,24 @@
+//! Keeps loading and the repair of hours apart.
+//!
+//! A round is in `game_rounds` a moment before it is in the hourly aggregates. Who works out what an hour lacks in that moment,
+//! and adds it, counts the round twice.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// Passed by loaders of this process, from before they note chunks until those are done, and held by a repair of hours.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<RwLock<()>>);
+
+impl Gate {
+    /// Waits until no hours are repaired; none are until the guard is dropped.
+    pub(super) async fn load(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.0).read_owned().await
+    }
+
+    /// Waits until nothing is loaded; nothing is until the guard is dropped.
+    pub(crate) async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.0).write_owned().await
+    }
+}

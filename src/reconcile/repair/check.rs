@@ -1,0 +1,69 @@
+//! The second check: everything that differed, compared once more from what was noted of it, since the file is gone.
+
+use uuid::Uuid;
+
+use super::hours::{self, Loading};
+use super::tables::{Tables, in_time};
+use super::{RepairError, differences_of};
+use crate::domain::columns::Columns;
+use crate::reconcile::differences::Differences;
+use crate::reconcile::report::{Report, SAMPLE, Verdict};
+use crate::warehouse::client::WarehouseError;
+
+/// Rows that are compared at a time.
+const BATCH: u64 = 100_000;
+
+/// Keeps what still differs as another attempt of the job, and returns the report on it.
+pub(super) async fn check(
+    tables: &Tables,
+    columns: &Columns,
+    loading: &Loading,
+    before: &Report,
+    is_settled: bool,
+) -> Result<(Uuid, Report), RepairError> {
+    let next_attempt = Uuid::now_v7();
+    let query = |sql| tables.query(sql).param("next_attempt", next_attempt.to_string());
+    check_rows(tables, next_attempt).await?;
+    tables.execute(query(include_str!("../../../queries/repair/check_duplicates.sql"))).await?;
+    tables.execute(query(include_str!("../../../queries/repair/check_unexpected.sql"))).await?;
+    for range in hours::ranges(tables).await? {
+        let _nothing_is_loaded = loading.gate.hold().await;
+        tables.execute(range.of(query(include_str!("../../../queries/repair/check_hours.sql")))).await?;
+    }
+    let found = tables.found(next_attempt).await?;
+    let mut report = Report {
+        missing: found.missing,
+        different: found.different,
+        unexpected: found.unexpected,
+        settled: is_settled,
+        sample: Differences::new(&tables.warehouse, tables.job, next_attempt).sample(columns, SAMPLE).await?,
+        ..before.clone()
+    };
+    report.hours.different = found.hours;
+    // What differed and does not any more matches.
+    report.matched = (before.matched + before.missing + before.different)
+        .checked_sub(found.missing + found.different)
+        .ok_or(RepairError::DoesNotAddUp)?;
+    let is_match = differences_of(&report) == 0;
+    report.verdict = if is_match { Verdict::Match } else { Verdict::Mismatch };
+    if report.adds_up() && found.duplicate_in_file == before.duplicate_in_file {
+        Ok((next_attempt, report))
+    } else {
+        Err(RepairError::DoesNotAddUp)
+    }
+}
+
+async fn check_rows(tables: &Tables, next_attempt: Uuid) -> Result<(), WarehouseError> {
+    let mut after = 0;
+    loop {
+        let query = tables.query(include_str!("../../../queries/repair/next_checked_lines.sql"));
+        let last: u64 = in_time(query.param("after", after).param("size", BATCH).fetch_one()).await?;
+        if last == 0 {
+            return Ok(());
+        }
+        let query = tables.query(include_str!("../../../queries/repair/check_rows.sql"));
+        let query = query.param("next_attempt", next_attempt.to_string());
+        tables.execute(query.param("after", after).param("last", last)).await?;
+        after = last;
+    }
+}

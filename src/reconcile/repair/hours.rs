@@ -1,0 +1,206 @@
+//! The hours: made the sums of their rounds, each of them at one moment.
+//!
+//! What an hour lacks, or has too much of, is added to it as one part of its table, so that whoever reads sees it as it was or as
+//! it must be, and nothing between. A round is in `game_rounds` a moment before it is in its hour: nothing may be loaded between
+//! the two looks at them. The loader of this process waits at the [`Gate`]; where another one loads, what is missing must
+//! be the same twice before it is added.
+
+use std::time::Duration;
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use super::RepairError;
+use super::tables::{Tables, in_time};
+use crate::loader::gate::Gate;
+use crate::loader::mending::one_part;
+use crate::warehouse::client::WarehouseError;
+
+const HOUR_DIFFERENCES: &str = include_str!("../../../queries/repair/hour_differences.sql");
+
+/// Players and games of the hours that are looked at together; an hour is never divided.
+const MAX_KEYS: u64 = 50_000;
+
+/// How often hours are looked at until they are right.
+const MAX_LOOKS: u32 = 120;
+
+/// How often it is tried to have hours merged that are to be removed.
+const MAX_MERGES: u8 = 3;
+
+/// Between two looks, where something may be under way.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Hours from the first to the last, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hours {
+    pub(super) first: u32,
+    pub(super) last: u32,
+}
+
+impl Hours {
+    pub(super) fn of(self, query: Query) -> Query {
+        query.param("first_hour", self.first).param("last_hour", self.last)
+    }
+}
+
+/// An hour, and how many players and games of it are noted.
+#[derive(Clone, Copy, Debug, Row, Deserialize)]
+struct Noted {
+    hour: u32,
+    keys: u64,
+}
+
+/// How many hours differ, and by what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
+struct Differences {
+    hours: u64,
+    digest: u64,
+}
+
+/// What is loading meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct Loading {
+    pub(super) gate: Gate,
+    pub(super) topic: String,
+    /// Nobody else loads this topic, and nothing that was broken off may still be going on.
+    pub(super) is_alone: bool,
+}
+
+/// Returns the hours that are noted, in ranges of which each can be looked at at once.
+pub(super) async fn ranges(tables: &Tables) -> Result<Vec<Hours>, WarehouseError> {
+    let query = tables.query(include_str!("../../../queries/repair/hour_ranges.sql"));
+    Ok(in_ranges(&in_time(query.fetch_all()).await?))
+}
+
+fn in_ranges(noted: &[Noted]) -> Vec<Hours> {
+    let mut ranges: Vec<Hours> = Vec::new();
+    let mut keys = 0;
+    for Noted { hour, keys: more } in noted {
+        keys += more;
+        match ranges.last_mut() {
+            Some(range) if keys <= MAX_KEYS => range.last = *hour,
+            _ => {
+                ranges.push(Hours { first: *hour, last: *hour });
+                keys = *more;
+            }
+        }
+    }
+    ranges
+}
+
+/// Makes the noted hours the sums of their rounds. Returns how many were not.
+pub(super) async fn rebuild(tables: &Tables, loading: &Loading) -> Result<u64, RepairError> {
+    let mut rebuilt = 0;
+    for range in ranges(tables).await? {
+        rebuilt += rebuild_range(tables, loading, range).await?;
+    }
+    Ok(rebuilt)
+}
+
+async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Result<u64, RepairError> {
+    let (mut rebuilt, mut before) = (0, Differences::default());
+    for _ in 0..MAX_LOOKS {
+        let nothing_is_loaded = loading.gate.hold().await;
+        if loading.is_quiet(tables).await? {
+            let differences = look(tables, range).await?;
+            if differences.hours == 0 {
+                return Ok(rebuilt);
+            }
+            if loading.is_alone || differences == before {
+                add(tables, range).await?;
+                rebuilt = rebuilt.max(differences.hours);
+                continue;
+            }
+            before = differences;
+        }
+        drop(nothing_is_loaded);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(RepairError::HoursDiffer)
+}
+
+/// Gives the noted hours the names of their rounds where they have others. Between the parts of the table a reader sees the earlier
+/// name.
+pub(super) async fn rename(tables: &Tables) -> Result<(), WarehouseError> {
+    for range in ranges(tables).await? {
+        tables.drop().await?;
+        tables.execute(tables.query(include_str!("../../../queries/repair/create_names.sql"))).await?;
+        let query = range.of(tables.query(include_str!("../../../queries/repair/add_names.sql")));
+        tables.execute(bounded(query)).await?;
+        if tables.number(include_str!("../../../queries/repair/count_names.sql")).await? > 0 {
+            tables.mutate(include_str!("../../../queries/repair/rename_hours.sql")).await?;
+        }
+    }
+    tables.drop().await
+}
+
+/// Removes the noted hours that have no rounds any more: sums of zero, once all parts of such an hour are merged. Until then, and where
+/// that does not come about, pages of hours leave them out.
+pub(super) async fn remove_empty(tables: &Tables) -> Result<(), WarehouseError> {
+    for _ in 0..MAX_MERGES {
+        let mut empty = 0_u64;
+        for range in ranges(tables).await? {
+            let query = range.of(tables.query(include_str!("../../../queries/repair/count_empty_hours.sql")));
+            empty += in_time(bounded(query).fetch_one::<u64>()).await?;
+        }
+        if empty == 0 {
+            return Ok(());
+        }
+        tables.execute(tables.query(include_str!("../../../queries/repair/merge_hours.sql"))).await?;
+        tables.mutate(include_str!("../../../queries/repair/remove_empty_hours.sql")).await?;
+    }
+    tracing::warn!(job = %tables.job, "hours without rounds stay in their table, as zeros");
+    Ok(())
+}
+
+impl Loading {
+    /// Whether no chunk of the topic is half done.
+    pub(super) async fn is_quiet(&self, tables: &Tables) -> Result<bool, WarehouseError> {
+        let query = tables.query(include_str!("../../../queries/repair/loader_state.sql"));
+        let unfinished: u64 = in_time(query.param("topic", &self.topic).fetch_one()).await?;
+        Ok(unfinished == 0)
+    }
+}
+
+async fn look(tables: &Tables, range: Hours) -> Result<Differences, WarehouseError> {
+    let sql =
+        format!("SELECT count() AS hours, groupBitXor(cityHash64(*)) AS digest FROM ({HOUR_DIFFERENCES})");
+    in_time(bounded(range.of(tables.query(&sql))).fetch_one()).await
+}
+
+async fn add(tables: &Tables, range: Hours) -> Result<(), WarehouseError> {
+    let sql = format!("INSERT INTO hourly_aggregates {HOUR_DIFFERENCES}");
+    tables.execute(one_part(bounded(range.of(tables.query(&sql))))).await
+}
+
+/// What a look may take of ClickHouse while loading waits for it.
+fn bounded(query: Query) -> Query {
+    query
+        .with_setting("max_bytes_before_external_group_by", "67108864")
+        .with_setting("max_memory_usage", "1073741824")
+        .with_setting("max_execution_time", "600")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_gathered_up_to_a_bound_and_never_divided() {
+        let noted = |hour, keys| Noted { hour, keys };
+        let ranges = in_ranges(&[
+            noted(0, MAX_KEYS / 2),
+            noted(3_600, MAX_KEYS / 2),
+            noted(7_200, 1),
+            noted(10_800, 2 * MAX_KEYS),
+            noted(14_400, 1),
+        ]);
+        let hours = |first, last| Hours { first, last };
+        assert_eq!(
+            ranges,
+            [hours(0, 3_600), hours(7_200, 7_200), hours(10_800, 10_800), hours(14_400, 14_400)]
+        );
+        assert!(in_ranges(&[]).is_empty());
+    }
+}

@@ -1,0 +1,282 @@
+//! Mends what a reconciliation has found.
+//!
+//! A repair works from `reconcile_differences` alone, since the file is gone. Its steps ([`work`]): the hours that it has to look at
+//! are noted; what is missing is produced as an upload ([`produce`]); where the file is preferred, rounds that differ get its values;
+//! copies of rounds are removed, and if so wished rounds that the file does not have ([`rounds`]); hours are made the sums of
+//! their rounds ([`hours`]); all that differed is compared once more ([`check`]), and becomes the job's report.
+//!
+//! Each step can be done again without harm, and the whole is, from its beginning, after a crash of whoever: [`record`] keeps in
+//! ClickHouse what is to be done. Repairs run one after the other.
+
+mod check;
+mod hours;
+mod produce;
+pub mod record;
+mod rounds;
+mod tables;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::record::{Record, RepairState, RepairView, Store, Wishes};
+use super::Reconciler;
+use super::report::{JobState, JobView, Report};
+use crate::ingest::upload::{UploadError, Uploader};
+use crate::loader::gate::Gate;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// Repairs that may wait; one more is refused.
+const MAX_WAITING: usize = 100;
+
+/// Between attempts to tell ClickHouse something that it must know.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a repair is not taken.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    #[error("there is no reconciliation with this id")]
+    NoSuchJob,
+    #[error("the reconciliation is {}: only what one that is done has found can be repaired", .state.name())]
+    NotDone { state: JobState },
+    #[error("this reconciliation is one of another server, which alone can repair what it has found")]
+    Elsewhere,
+    #[error("a repair of this reconciliation is under way: wait until it has ended")]
+    UnderWay,
+    #[error("{limit} repairs are waiting: try again when one has ended")]
+    QueueFull { limit: usize },
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error("the server is stopping: try again")]
+    Stopping,
+}
+
+/// Why a repair failed, as its sender is told; causes are for the log.
+#[derive(Debug, Error)]
+enum RepairError {
+    #[error("ClickHouse does not answer, or refuses: repair again once it is well")]
+    Warehouse(#[from] WarehouseError),
+    #[error("what is missing cannot be produced: {0}")]
+    Upload(#[from] UploadError),
+    #[error("{rows} of the rows that are missing are rejected by now: see /uploads/{upload_id}/rejects")]
+    Rejected { rows: u64, upload_id: Uuid },
+    #[error("what was produced is not loaded yet: repair again once it is")]
+    NotVisible,
+    #[error("the reconciliation, or what it found, is no longer there: send the file again")]
+    JobGone,
+    #[error("not all of what was found is still kept: send the file again")]
+    DifferencesGone,
+    #[error("parts of the table change all the time, so that rounds cannot be removed: repair again")]
+    RoundsStay,
+    #[error("rows are loaded all the time, so that hours cannot be made right: repair again")]
+    HoursDiffer,
+    #[error("what was compared is not all that was found: repair again")]
+    DoesNotAddUp,
+}
+
+impl RepairError {
+    /// Whether another attempt may end otherwise.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Warehouse(_) | Self::RoundsStay | Self::HoursDiffer | Self::DoesNotAddUp => true,
+            Self::Upload(error) => matches!(
+                error,
+                UploadError::TooMany { .. }
+                    | UploadError::Broker { .. }
+                    | UploadError::Registry { .. }
+                    | UploadError::Warehouse(_)
+                    | UploadError::BrokenOff { .. }
+            ),
+            Self::Rejected { .. } | Self::NotVisible | Self::JobGone | Self::DifferencesGone => false,
+        }
+    }
+}
+
+/// How many things a report says are not as they should be.
+fn differences_of(report: &Report) -> u64 {
+    report.missing + report.different + report.unexpected + report.hours.different
+}
+
+/// A repair that waits or runs.
+#[derive(Debug)]
+struct Active {
+    job: Uuid,
+    record: Mutex<Record>,
+}
+
+impl Active {
+    fn new(record: Record) -> Arc<Self> {
+        Arc::new(Self { job: record.job_id, record: Mutex::new(record) })
+    }
+
+    fn record(&self) -> Record {
+        lock(&self.record).clone()
+    }
+
+    /// Changes the record, and returns it as a new version.
+    fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
+        let mut record = lock(&self.record);
+        change(&mut record);
+        record.version += 1;
+        record.clone()
+    }
+}
+
+/// Takes repairs, and works on them in the background, one after the other.
+#[derive(Debug)]
+pub struct Repairer {
+    reconciler: Arc<Reconciler>,
+    uploader: Arc<Uploader>,
+    store: Store,
+    gate: Gate,
+    topic: String,
+    /// This process has the loader of the topic.
+    is_loader: bool,
+    active: Mutex<HashMap<Uuid, Arc<Active>>>,
+    /// Held while a repair is looked for and stored, so that a job has one at a time.
+    asking: tokio::sync::Mutex<()>,
+    queue: mpsc::Sender<Arc<Active>>,
+    /// Until [`Repairer::run`].
+    queued: Mutex<Option<mpsc::Receiver<Arc<Active>>>>,
+}
+
+impl Repairer {
+    /// `gate`: where the loader of this process waits, if it has one (`is_loader`).
+    pub fn new(
+        warehouse: Warehouse,
+        reconciler: Arc<Reconciler>,
+        uploader: Arc<Uploader>,
+        topic: &str,
+        gate: Gate,
+        is_loader: bool,
+    ) -> Self {
+        let (queue, queued) = mpsc::channel(MAX_WAITING);
+        Self {
+            store: Store::new(warehouse, reconciler.spool.owner()),
+            reconciler,
+            uploader,
+            gate,
+            topic: topic.to_owned(),
+            is_loader,
+            active: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            queue,
+            queued: Mutex::new(Some(queued)),
+        }
+    }
+
+    /// Takes the repair of what a job has found, and returns it once it is where it survives a restart. Where there is nothing to
+    /// repair, it is done.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn request(
+        self: &Arc<Self>,
+        job: Uuid,
+        wishes: Wishes,
+    ) -> Result<(JobView, RepairView), RequestError> {
+        let repairer = Arc::clone(self);
+        // A task of its own: a sender that goes away now must not leave a repair that is stored and not queued.
+        let noting = tokio::spawn(async move { repairer.enqueue(job, wishes).await });
+        noting.await.unwrap_or(Err(RequestError::Stopping))
+    }
+
+    async fn enqueue(&self, id: Uuid, wishes: Wishes) -> Result<(JobView, RepairView), RequestError> {
+        let _asking = self.asking.lock().await;
+        let job = self.reconciler.get(id).await?.ok_or(RequestError::NoSuchJob)?;
+        let Some(report) = job.report.as_ref().filter(|_| job.state == JobState::Done) else {
+            return Err(RequestError::NotDone { state: job.state });
+        };
+        if !self.store.has_job(id).await? {
+            return Err(RequestError::Elsewhere);
+        }
+        let earlier = self.store.get(id).await?;
+        if earlier.as_ref().is_some_and(|earlier| !earlier.view.state.has_ended()) {
+            return Err(RequestError::UnderWay);
+        }
+        let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
+        if differences_of(report) == 0 {
+            record.view.state = RepairState::Done;
+            self.store.write(&record).await?;
+            return Ok((job, record.view));
+        }
+        let place = self.queue.try_reserve().map_err(|_| RequestError::QueueFull { limit: MAX_WAITING })?;
+        self.store.write(&record).await?;
+        let view = record.view.clone();
+        place.send(self.activate(record));
+        Ok((job, view))
+    }
+
+    fn activate(&self, record: Record) -> Arc<Active> {
+        let active = Active::new(record);
+        lock(&self.active).insert(active.job, Arc::clone(&active));
+        active
+    }
+
+    /// Returns the last repair of a job, if there was one.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn get(&self, job: Uuid) -> Result<Option<RepairView>, WarehouseError> {
+        let active = lock(&self.active).get(&job).cloned();
+        if let Some(active) = active {
+            return Ok(Some(active.record().view));
+        }
+        Ok(self.store.get(job).await?.map(|record| record.view))
+    }
+
+    /// Works on the repairs until `stop`; those that have not ended by then are run again at the next start.
+    pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            stop.run_until_cancelled(self.work()).await;
+        })
+    }
+
+    async fn work(&self) {
+        let Some(mut queued) = lock(&self.queued).take() else { return };
+        // It removes differences that do not count yet.
+        self.reconciler.recovered.cancelled().await;
+        let unfinished = loop {
+            match self.unfinished().await {
+                Ok(unfinished) => break unfinished,
+                Err(error) => {
+                    tracing::warn!(%error, "repairs wait for ClickHouse");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        };
+        for repair in &unfinished {
+            tracing::info!(job = %repair.job, "a repair is run again");
+            self.work_on(repair, true).await;
+            self.end(repair);
+        }
+        while let Some(repair) = queued.recv().await {
+            self.work_on(&repair, false).await;
+            self.end(&repair);
+        }
+    }
+
+    /// Returns the repairs that had not ended when the last process did.
+    async fn unfinished(&self) -> Result<Vec<Arc<Active>>, WarehouseError> {
+        let _asking = self.asking.lock().await;
+        let mut unfinished = self.recover().await?;
+        // Those that were asked for since the start are queued already.
+        unfinished.retain(|record| !lock(&self.active).contains_key(&record.job_id));
+        Ok(unfinished.into_iter().map(|record| self.activate(record)).collect())
+    }
+
+    fn end(&self, repair: &Active) {
+        lock(&self.active).remove(&repair.job);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,62 @@
+//! What is missing, as a file that takes the way of every upload.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::tables::Tables;
+use super::{RepairError, Repairer};
+use crate::ingest::upload::{Outcome, UploadOptions};
+use crate::loader::visibility::wait_until_loaded;
+use crate::warehouse::client::WarehouseError;
+use uuid::Uuid;
+
+/// How long rows that the broker has may take to be visible.
+const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);
+
+impl Repairer {
+    /// Produces the rows whose rounds are not stored, and waits until they are visible. Returns the upload, if there were any.
+    pub(super) async fn produce_missing(
+        &self,
+        tables: &Tables,
+        file_name: &str,
+    ) -> Result<Option<Uuid>, RepairError> {
+        if missing(tables).await? == 0 {
+            return Ok(None);
+        }
+        let options = UploadOptions {
+            file_name: format!("repair of {file_name}"),
+            encoding: Some(encoding_rs::UTF_8),
+            force: true,
+            is_repair: true,
+            ..UploadOptions::default()
+        };
+        let query = tables.query(include_str!("../../../queries/repair/missing_rows.sql"));
+        let rows = query.fetch_bytes("CSVWithNames").map_err(WarehouseError::from)?;
+        let body = Box::pin(stream::try_unfold(rows, |mut rows| async {
+            let piece: Option<Bytes> = rows.next().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(piece.map(|piece| (piece, rows)))
+        }));
+        let row = match self.uploader.run(options, body).await {
+            Ok(Outcome::Acknowledged(finished)) => finished.row,
+            Ok(Outcome::Duplicate(row)) => row,
+            Ok(Outcome::Validated(finished)) => finished.row,
+            Err(failure) => return Err(failure.error.into()),
+        };
+        if row.rejected > 0 {
+            return Err(RepairError::Rejected { rows: row.rejected, upload_id: row.upload_id });
+        }
+        let next_offsets = row.offsets.iter().map(|(partition, (_, last))| (*partition, last + 1)).collect();
+        match wait_until_loaded(&tables.warehouse, &row.topic, &next_offsets, VISIBLE_PATIENCE).await? {
+            true => Ok(Some(row.upload_id)),
+            false => Err(RepairError::NotVisible),
+        }
+    }
+}
+
+/// How many of the rounds that were missing still are.
+pub(super) async fn missing(tables: &Tables) -> Result<u64, WarehouseError> {
+    tables.number(include_str!("../../../queries/repair/count_missing.sql")).await
+}

@@ -1,0 +1,264 @@
+//! Repairs in ClickHouse, so that they survive a restart, and in the form of `GET /reconcile/{id}`.
+
+use bytes::Bytes;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::write_text;
+
+const INSERT: &str = "INSERT INTO reconcile_repairs (job_id, owner, attempt, prefer, reason, version, state, removes, produced, \
+     overwritten, removed, hours_rebuilt, seconds, upload_ids) FORMAT RowBinary";
+
+/// How far a repair has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RepairState {
+    Queued,
+    Running,
+    Done,
+    Failed,
+}
+
+impl RepairState {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "queued" => Self::Queued,
+            "running" => Self::Running,
+            "done" => Self::Done,
+            "failed" => Self::Failed,
+            _ => return None,
+        })
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Queued => 1,
+            Self::Running => 2,
+            Self::Done => 3,
+            Self::Failed => 4,
+        }
+    }
+
+    /// Whether it is over.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
+}
+
+/// Whose values count where a round is stored with others than the file has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// What is stored stays, and is shown.
+    #[default]
+    Stored,
+    /// Rounds get the values of the file.
+    File,
+}
+
+impl Prefer {
+    /// Returns what a name stands for.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Stored, Self::File].into_iter().find(|prefer| prefer.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::File => "file",
+        }
+    }
+}
+
+/// What a repair is to do beyond bringing back what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    pub prefer: Prefer,
+    /// Rounds that are stored as from the file's upload, and are not in it, are removed.
+    pub removes_unexpected: bool,
+}
+
+/// A repair as its sender sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Repair)]
+pub struct RepairView {
+    pub state: RepairState,
+    pub prefer: Prefer,
+    pub removes_unexpected: bool,
+    /// Rounds that were missing and are stored now.
+    pub produced: u64,
+    /// Rounds that got the values of the file.
+    pub overwritten: u64,
+    /// Copies of rounds, and if so wished rounds of the file's upload that are not in it, that were deleted.
+    pub removed: u64,
+    /// Hours of a player and a game that were made the sums of their rounds.
+    pub hours_rebuilt: u64,
+    /// The uploads with which missing rounds came.
+    pub upload_ids: Vec<Uuid>,
+    pub seconds: f64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A repair as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Record {
+    pub(super) job_id: Uuid,
+    /// Grows with every change.
+    pub(super) version: u64,
+    /// The attempt of the job that the counts are of: once it is the job's, the repair is done.
+    pub(super) attempt: Option<Uuid>,
+    pub(super) view: RepairView,
+}
+
+impl Record {
+    /// A repair that nobody works on yet. `version`: higher than that of an earlier one of this job.
+    pub(super) fn new(job_id: Uuid, version: u64, wishes: Wishes) -> Self {
+        let view = RepairView {
+            state: RepairState::Queued,
+            prefer: wishes.prefer,
+            removes_unexpected: wishes.removes_unexpected,
+            produced: 0,
+            overwritten: 0,
+            removed: 0,
+            hours_rebuilt: 0,
+            upload_ids: Vec::new(),
+            seconds: 0.0,
+            reason: None,
+        };
+        Self { job_id, version, attempt: None, view }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct StoredRecord {
+    job_id: String,
+    version: u64,
+    attempt: String,
+    state: String,
+    prefer: String,
+    removes: bool,
+    produced: u64,
+    overwritten: u64,
+    removed: u64,
+    hours_rebuilt: u64,
+    upload_ids: Vec<String>,
+    reason: String,
+    seconds: f64,
+}
+
+impl StoredRecord {
+    /// Returns the repair, unless the row is not one of ours.
+    fn parse(self) -> Option<Record> {
+        let view = RepairView {
+            state: RepairState::parse(&self.state)?,
+            prefer: Prefer::parse(&self.prefer)?,
+            removes_unexpected: self.removes,
+            produced: self.produced,
+            overwritten: self.overwritten,
+            removed: self.removed,
+            hours_rebuilt: self.hours_rebuilt,
+            upload_ids: self.upload_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect(),
+            seconds: self.seconds,
+            reason: Some(self.reason).filter(|reason| !reason.is_empty()),
+        };
+        Some(Record {
+            job_id: Uuid::try_parse(&self.job_id).ok()?,
+            version: self.version,
+            attempt: Uuid::try_parse(&self.attempt).ok(),
+            view,
+        })
+    }
+}
+
+/// The repairs of one server; others' can be looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    warehouse: Warehouse,
+    owner: Uuid,
+}
+
+impl Store {
+    pub(super) fn new(warehouse: Warehouse, owner: Uuid) -> Self {
+        Self { warehouse, owner }
+    }
+
+    /// Returns the last repair of a job, whoever's it is.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn get(&self, job: Uuid) -> Result<Option<Record>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/repair.sql"));
+        let record: Option<StoredRecord> = query.param("job", job.to_string()).fetch_optional().await?;
+        Ok(record.and_then(StoredRecord::parse))
+    }
+
+    /// Whether a job is one of ours.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn has_job(&self, job: Uuid) -> Result<bool, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/owner.sql"));
+        let owner: Option<String> = query.param("id", job.to_string()).fetch_optional().await?;
+        Ok(owner.is_some_and(|owner| owner == self.owner.to_string()))
+    }
+
+    /// Returns our repairs that have not ended, in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/unfinished_repairs.sql"));
+        let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
+    }
+
+    /// Returns the jobs whose repairs by us have left tables behind.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn with_tables(&self) -> Result<Vec<Uuid>, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/left_over_tables.sql"));
+        let ids: Vec<String> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
+    }
+
+    /// Stores a repair as it is now.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer. It may have taken the repair: storing it again does no harm.
+    pub(super) async fn write(&self, record: &Record) -> Result<(), WarehouseError> {
+        let view = &record.view;
+        let mut row = Vec::new();
+        for text in [
+            record.job_id.to_string().as_str(),
+            self.owner.to_string().as_str(),
+            &record.attempt.map(|id| id.to_string()).unwrap_or_default(),
+            view.prefer.name(),
+            view.reason.as_deref().unwrap_or_default(),
+        ] {
+            write_text(text.as_bytes(), &mut row);
+        }
+        row.extend(record.version.to_le_bytes());
+        row.push(view.state.number());
+        row.push(u8::from(view.removes_unexpected));
+        for count in [view.produced, view.overwritten, view.removed, view.hours_rebuilt] {
+            row.extend(count.to_le_bytes());
+        }
+        row.extend(view.seconds.to_le_bytes());
+        // LEB128: a repair that was begun more often than this is not stored with all of its uploads.
+        let uploads = view.upload_ids.iter().take(MAX_UPLOADS);
+        row.push(uploads.len() as u8);
+        for id in uploads {
+            write_text(id.to_string().as_bytes(), &mut row);
+        }
+        self.warehouse.insert_rows(INSERT, Bytes::from(row)).await
+    }
+}
+
+/// Uploads of a repair that are kept: one for each time that it was begun.
+const MAX_UPLOADS: usize = 100;

@@ -1,0 +1,129 @@
+//! The statements of one repair, and its tables in ClickHouse, which are there while it runs.
+
+use std::time::Duration;
+
+use clickhouse::query::Query;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// How long one query may take: a little more than the `max_execution_time` in the queries. One that changes rounds is waited for
+/// as long.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
+
+/// How often it is tried to get rid of changes that were begun.
+const MAX_KILLS: u8 = 30;
+
+/// Between two attempts.
+const KILL_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the queries of one repair have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Tables {
+    pub(super) warehouse: Warehouse,
+    pub(super) job: Uuid,
+    /// The attempt of the job whose differences are mended.
+    pub(super) attempt: Uuid,
+    values: String,
+    removals: String,
+    names: String,
+}
+
+impl Tables {
+    /// Names are made of a job's UUID, and of nothing that anyone has sent.
+    pub(super) fn new(warehouse: Warehouse, job: Uuid, attempt: Uuid) -> Self {
+        let name = |what| format!("repair_{what}_{}", job.simple());
+        let (values, removals, names) = (name("values"), name("removals"), name("names"));
+        Self { warehouse, job, attempt, values, removals, names }
+    }
+
+    /// A query that may name the job, its attempt and the tables.
+    pub(super) fn query(&self, sql: &str) -> Query {
+        self.warehouse
+            .query(sql)
+            .param("job", self.job.to_string())
+            .param("attempt", self.attempt.to_string())
+            .param("values", &self.values)
+            .param("removals", &self.removals)
+            .param("names", &self.names)
+    }
+
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn execute(&self, query: Query) -> Result<(), WarehouseError> {
+        in_time(query.execute()).await
+    }
+
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn number(&self, sql: &str) -> Result<u64, WarehouseError> {
+        in_time(self.query(sql).fetch_one()).await
+    }
+
+    /// Changes rounds or hours, and waits until it is done.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn mutate(&self, sql: &str) -> Result<(), WarehouseError> {
+        // What joinGet is to look into needs its database, and cannot be an identifier.
+        let qualified = |table| format!("{}.{table}", self.warehouse.database());
+        let query = self
+            .query(sql)
+            .param("qualified_values", qualified(&self.values))
+            .param("qualified_names", qualified(&self.names));
+        self.execute(query.with_setting("mutations_sync", "1")).await
+    }
+
+    /// Drops the tables that are there, and first gives up the changes that need them. Whatever those have done is right: they are
+    /// begun again.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or does not give them up.
+    pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
+        let mut kills = 0;
+        while self.number(include_str!("../../../queries/repair/running_mutations.sql")).await? > 0 {
+            if kills == MAX_KILLS {
+                return Err(WarehouseError::TimedOut);
+            }
+            self.execute(self.query(include_str!("../../../queries/repair/kill_mutations.sql"))).await?;
+            tokio::time::sleep(KILL_PAUSE).await;
+            kills += 1;
+        }
+        for table in [&self.values, &self.removals, &self.names] {
+            let query = self.query(include_str!("../../../queries/repair/drop_table.sql"));
+            self.execute(query.param("table", table)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// ClickHouse does not answer in time, or refuses.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, WarehouseError> {
+    Ok(tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??)
+}
+
+/// How many differences of each kind there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clickhouse::Row, Deserialize)]
+pub(super) struct Found {
+    pub(super) different: u64,
+    pub(super) missing: u64,
+    pub(super) duplicate_in_file: u64,
+    pub(super) unexpected: u64,
+    pub(super) hours: u64,
+}
+
+impl Tables {
+    /// Counts the differences of an attempt.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn found(&self, attempt: Uuid) -> Result<Found, WarehouseError> {
+        let query = self.warehouse.query(include_str!("../../../queries/repair/found.sql"));
+        let query = query.param("job", self.job.to_string()).param("attempt", attempt.to_string());
+        in_time(query.fetch_one()).await
+    }
+}

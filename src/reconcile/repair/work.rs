@@ -1,0 +1,166 @@
+//! One repair, from what was found to what is found then.
+
+use std::time::{Duration, Instant};
+
+use super::hours::{self, Loading};
+use super::produce::missing;
+use super::record::{Prefer, RepairState};
+use super::tables::{Found, Tables};
+use super::{Active, RepairError, Repairer, check, rounds};
+use crate::reconcile::report::Report;
+use crate::reconcile::store;
+use crate::warehouse::client::WarehouseError;
+
+/// Between attempts, where a service fails: long enough for one that is started again.
+const RETRY_PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
+
+impl Repairer {
+    /// Repairs until it is done or fails for good. `is_resumed`: an earlier process had begun it.
+    pub(super) async fn work_on(&self, repair: &Active, is_resumed: bool) {
+        let started = Instant::now();
+        self.note(&repair.change(|record| record.view.state = RepairState::Running)).await;
+        let mut pauses = RETRY_PAUSES.iter();
+        let mut is_alone = self.is_loader && !is_resumed;
+        let outcome = loop {
+            match self.attempt(repair, is_alone).await {
+                Err(error) if error.may_pass() => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(job = %repair.job, %error, cause, "a repair is interrupted");
+                    // What was broken off may still be going on.
+                    is_alone = false;
+                    match pauses.next() {
+                        Some(pause) => tokio::time::sleep(*pause).await,
+                        None => break Err(error),
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(job = %repair.job, ?error, "a repair failed");
+        }
+        self.note(&repair.change(|record| {
+            record.view.seconds += started.elapsed().as_secs_f64();
+            record.view.state = if outcome.is_ok() { RepairState::Done } else { RepairState::Failed };
+            record.view.reason = outcome.err().map(|error| error.to_string());
+        }))
+        .await;
+    }
+
+    /// From the beginning, whatever an earlier attempt has done.
+    async fn attempt(&self, repair: &Active, is_alone: bool) -> Result<(), RepairError> {
+        let (context, record) = (&self.reconciler.context, repair.record());
+        let job = self.reconciler.store.get(repair.job).await?.ok_or(RepairError::JobGone)?;
+        let store::Record { attempt: Some(attempt), report: Some(before), .. } = &job else {
+            return Err(RepairError::JobGone);
+        };
+        let tables = Tables::new(context.warehouse.clone(), repair.job, *attempt);
+        tables.drop().await?;
+        if record.attempt == Some(*attempt) {
+            // All was done but to say so.
+            return self.tidy(&tables).await;
+        }
+        if tables.found(*attempt).await? != noted(before) {
+            return Err(RepairError::DifferencesGone);
+        }
+        let so_far = context.arrivals.so_far().await;
+        let is_caught_up = context.arrivals.wait(&context.warehouse, so_far.as_ref()).await?;
+        self.change(&tables, repair, &job.file_name).await?;
+        let loading = self.loading(is_alone);
+        hours::rebuild(&tables, &loading).await?;
+        if record.view.prefer == Prefer::File || record.view.removes_unexpected {
+            hours::rename(&tables).await?;
+            hours::remove_empty(&tables).await?;
+        }
+        let (next_attempt, report) =
+            check::check(&tables, &context.columns, &loading, before, is_caught_up).await?;
+        let produced = before.missing.saturating_sub(missing(&tables).await?);
+        self.note(&repair.change(|record| {
+            let view = &mut record.view;
+            record.attempt = Some(next_attempt);
+            view.produced = produced;
+            view.hours_rebuilt = before.hours.different.saturating_sub(report.hours.different);
+            if view.prefer == Prefer::File {
+                view.overwritten = before.different.saturating_sub(report.different);
+            }
+        }))
+        .await;
+        self.finish(&tables, next_attempt, &report).await?;
+        self.tidy(&Tables::new(context.warehouse.clone(), repair.job, next_attempt)).await
+    }
+
+    /// Makes the rounds what they should be.
+    async fn change(&self, tables: &Tables, repair: &Active, file_name: &str) -> Result<(), RepairError> {
+        let view = repair.record().view;
+        let query = tables.query(include_str!("../../../queries/repair/note_hours.sql"));
+        let query = query.param("prefers_file", view.prefer == Prefer::File);
+        tables.execute(query.param("removes_unexpected", view.removes_unexpected)).await?;
+        if let Some(upload_id) = self.produce_missing(tables, file_name).await? {
+            self.note(&repair.change(|record| record.view.upload_ids.push(upload_id))).await;
+        }
+        if view.prefer == Prefer::File {
+            rounds::overwrite(tables).await?;
+        }
+        let removed = rounds::remove(tables, view.removes_unexpected).await?;
+        if removed > 0 {
+            self.note(&repair.change(|record| record.view.removed += removed)).await;
+        }
+        Ok(())
+    }
+
+    fn loading(&self, is_alone: bool) -> Loading {
+        Loading { gate: self.gate.clone(), topic: self.topic.clone(), is_alone }
+    }
+
+    /// Gives the job what the second check found.
+    async fn finish(
+        &self,
+        tables: &Tables,
+        next_attempt: uuid::Uuid,
+        report: &Report,
+    ) -> Result<(), RepairError> {
+        let report = serde_json::to_string(report).map_err(|_| RepairError::DoesNotAddUp)?;
+        let query = tables.query(include_str!("../../../queries/repair/finish_job.sql"));
+        let query = query.param("id", tables.job.to_string()).param("report", report);
+        Ok(tables.execute(query.param("next_attempt", next_attempt.to_string())).await?)
+    }
+
+    /// Removes what the repair has left; `tables`: with the attempt that counts.
+    async fn tidy(&self, tables: &Tables) -> Result<(), RepairError> {
+        for statement in [
+            include_str!("../../../queries/repair/forget_hours.sql"),
+            include_str!("../../../queries/repair/delete_attempts.sql"),
+        ] {
+            tables.execute(tables.query(statement)).await?;
+        }
+        Ok(tables.drop().await?)
+    }
+
+    /// Stores a repair, however long it takes.
+    async fn note(&self, record: &super::record::Record) {
+        while let Err(error) = self.store.write(record).await {
+            tracing::warn!(job = %record.job_id, %error, "the state of a repair cannot be stored yet");
+            tokio::time::sleep(super::RETRY_PAUSE).await;
+        }
+    }
+
+    /// Drops what repairs that have not ended have left, and returns these.
+    pub(super) async fn recover(&self) -> Result<Vec<super::record::Record>, WarehouseError> {
+        for job in self.store.with_tables().await? {
+            Tables::new(self.reconciler.context.warehouse.clone(), job, uuid::Uuid::nil()).drop().await?;
+        }
+        self.store.unfinished().await
+    }
+}
+
+/// What a report says was noted.
+fn noted(report: &Report) -> Found {
+    Found {
+        different: report.different,
+        missing: report.missing,
+        duplicate_in_file: report.duplicate_in_file,
+        unexpected: report.unexpected,
+        hours: report.hours.different,
+    }
+}
