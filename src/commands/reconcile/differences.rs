@@ -15,7 +15,7 @@ use crate::settings::Count;
 const TABLE_ROWS: usize = 1000;
 
 /// Characters of what is said of one difference.
-const SHOWN_CHARACTERS: usize = 200;
+const SHOWN_CHARACTERS: usize = 400;
 
 /// Prints the first differences of a job, or all.
 pub async fn print(api: &Api, job: &Value, wanted: Count) -> Result<(), CommandError> {
@@ -65,7 +65,7 @@ fn what(difference: &Value) -> String {
         Some("missing") => values(&difference["file"]),
         Some("unexpected") => {
             let from = (shown(&difference["upload_id"]), shown(&difference["upload_line"]));
-            format!("{}; from line {} of upload {}", values(&difference["stored"]), from.1, from.0)
+            format!("{}\nfrom line {} of upload {}", values(&difference["stored"]), from.1, from.0)
         }
         Some("hour") => hour(difference),
         _ => String::new(),
@@ -78,7 +78,7 @@ fn fields(difference: &Value) -> String {
     let told = fields.map(|(name, sides)| {
         format!("{name}: {} in the file, {} stored", or_null(&sides["file"]), or_null(&sides["stored"]))
     });
-    told.collect::<Vec<_>>().join("; ")
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// The values of a row by which a person knows it.
@@ -97,9 +97,9 @@ fn hour(difference: &Value) -> String {
     let told = sums.map(|(name, value)| {
         format!("{name}: {} by its rounds, {} aggregated", shown(value), shown(&aggregated[name.as_str()]))
     });
-    let told = told.collect::<Vec<_>>().join("; ");
+    let told = told.collect::<Vec<_>>().join("\n");
     let of = ["created_hour", "player_id", "game_id"].map(|name| shown(&difference[name]));
-    format!("{}: {told}", of.join(" "))
+    format!("{}\n{told}", of.join(" "))
 }
 
 fn or_null(value: &Value) -> String {
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(what(&different), "real_amount_win: 0.5 in the file, NULL stored");
         let hour = json!({ "kind": "hour", "created_hour": "h", "player_id": "p", "game_id": 7,
             "expected": { "rounds_played": 3, "real_amount_bet": "1" }, "aggregated": { "rounds_played": 2, "real_amount_bet": "1" } });
-        assert_eq!(what(&hour), "h p 7: rounds_played: 3 by its rounds, 2 aggregated");
+        assert_eq!(what(&hour), "h p 7\nrounds_played: 3 by its rounds, 2 aggregated");
         let unexpected = json!({ "kind": "unexpected", "stored": { "user_id": "a\u{1b}" }, "upload_id": "u", "upload_line": 4 });
-        assert_eq!(what(&unexpected), "a\u{fffd}; from line 4 of upload u");
+        assert_eq!(what(&unexpected), "a\u{fffd}\nfrom line 4 of upload u");
     }
 }
