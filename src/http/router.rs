@@ -5,12 +5,19 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::state::AppState;
 use super::{aggregates, auth, health, metrics, problem, reconcile, rejects, upload, uploads};
 use crate::settings::ApiKey;
+
+/// What gets smaller: Parquet is compressed in itself.
+fn packable() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
+}
 
 /// Builds the API. Paths answer with and without a slash at their end.
 pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
@@ -28,7 +35,9 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()))
         .route("/reconcile/{id}", get(reconcile::show))
         .route("/metrics", get(metrics::metrics))
-        .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
+        .route_layer(middleware::from_fn_with_state(keys, auth::require_key))
+        // For who takes it; what is written as it comes is sent as it comes.
+        .layer(CompressionLayer::new().compress_when(packable()));
     let counted = state.metrics().clone();
     let router = Router::new()
         .merge(api)

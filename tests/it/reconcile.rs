@@ -81,6 +81,8 @@ impl Bench {
             delivery_timeout_seconds: 60,
             producer_queue_mib: 16,
             query_timeout_seconds: 10,
+            max_concurrent_queries: 4,
+            max_query_rows: 100_000_000,
             max_running_reconciliations: 1,
             reconcile_spool_bytes: 1 << 30,
         };
