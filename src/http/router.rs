@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::{Router, middleware};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
@@ -15,6 +17,11 @@ use super::{
     aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
 };
 use crate::settings::ApiKey;
+
+/// What gets smaller: Parquet is compressed in itself.
+fn packable() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
+}
 
 /// Builds the API, and its description with it. Paths answer with and without a slash at their end.
 ///
@@ -50,6 +57,8 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
     let counted = state.metrics().clone();
     let router = keyed
         .merge(open)
+        // For who takes it; what is written as it comes is sent as it comes.
+        .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
         .layer(Extension(Document(document.into())))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))

@@ -4,6 +4,7 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aggregates;
 mod aggregates_command;
 mod api_description;
 mod conflicts;

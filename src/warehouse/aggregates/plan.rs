@@ -12,7 +12,7 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 const ESTIMATE: &str = include_str!("../../../queries/aggregates/estimate.sql");
 
 /// So few rows are read in a moment: nothing better is looked for.
-const FEW_ROWS: u64 = 65_536;
+const FEW_ROWS: u64 = 8_192;
 
 /// The columns of the key in the tables, and what the outer queries call them.
 const STORED: [&str; 3] = ["created_hour", "user_id", "game_id"];
@@ -60,17 +60,18 @@ enum Choice {
 fn choice(filter: &Filter, key: SortKey) -> Choice {
     let in_order = Source::in_order(key);
     let together = selective(filter).unwrap_or(in_order);
-    // Within one player, or one game, the next column of the order is the hour.
-    let is_one = match together {
-        Source::Players => filter.players.len() == 1,
-        Source::Games => filter.games.len() == 1,
-        Source::Hours => true,
+    if together == in_order { Choice::One(together) } else { Choice::Either { together, in_order } }
+}
+
+/// Returns the same order of what passes the filters, said so that it is one of those in which they are stored: within one player,
+/// or one game, the order of hours is that of the player, or of the game. ClickHouse would sort all rows for the former.
+pub(super) fn as_stored(filter: &Filter, order: Order) -> Order {
+    let key = match (order.key, filter.players.len(), filter.games.len()) {
+        (SortKey::CreatedHour, 1, _) => SortKey::Player,
+        (SortKey::CreatedHour, 0, 1) => SortKey::Game,
+        (key, ..) => key,
     };
-    if together == in_order || (is_one && key == SortKey::CreatedHour) {
-        Choice::One(together)
-    } else {
-        Choice::Either { together, in_order }
-    }
+    Order { key, ..order }
 }
 
 /// Where the rows that pass the filters are together; none if all pass.
@@ -267,7 +268,10 @@ mod tests {
     #[test]
     fn rows_are_read_where_they_are_together_or_in_order() {
         use Source::{Games, Hours, Players};
-        let one = |filter: Filter, key| match choice(&filter, key) {
+        let one = |filter: Filter, key| match choice(
+            &filter,
+            as_stored(&filter, Order { key, descending: false }).key,
+        ) {
             Choice::One(source) => source,
             either @ Choice::Either { .. } => panic!("{either:?}"),
         };
