@@ -14,8 +14,8 @@ use crate::settings::Count;
 /// Rows of a table: of more, there are several.
 const TABLE_ROWS: usize = 1000;
 
-/// Characters of what is said of one difference.
-const SHOWN_CHARACTERS: usize = 400;
+/// Characters of one value that are shown.
+const SHOWN_CHARACTERS: usize = 80;
 
 /// Prints the first differences of a job, or all.
 pub async fn print(api: &Api, job: &Value, wanted: Count) -> Result<(), CommandError> {
@@ -60,7 +60,7 @@ fn print_table(differences: &[Value]) -> Result<(), CommandError> {
 
 /// Says what is different.
 fn what(difference: &Value) -> String {
-    let said = match difference["kind"].as_str() {
+    match difference["kind"].as_str() {
         Some("different") => fields(difference),
         Some("missing") => values(&difference["file"]),
         Some("unexpected") => {
@@ -69,8 +69,7 @@ fn what(difference: &Value) -> String {
         }
         Some("hour") => hour(difference),
         _ => String::new(),
-    };
-    said.chars().take(SHOWN_CHARACTERS).collect()
+    }
 }
 
 fn fields(difference: &Value) -> String {
@@ -103,7 +102,14 @@ fn hour(difference: &Value) -> String {
 }
 
 fn or_null(value: &Value) -> String {
-    if value.is_null() { "NULL".to_owned() } else { shown(value) }
+    if value.is_null() {
+        return "NULL".to_owned();
+    }
+    let whole = shown(value);
+    match whole.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+        None => whole,
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +121,8 @@ mod tests {
     fn each_kind_says_what_is_different() {
         let different = json!({ "kind": "different", "fields": { "real_amount_win": { "file": "0.5", "stored": null } } });
         assert_eq!(what(&different), "real_amount_win: 0.5 in the file, NULL stored");
+        let long = json!({ "kind": "missing", "file": { "user_id": "é".repeat(81) } });
+        assert_eq!(what(&long), format!("{}…", "é".repeat(80)));
         let hour = json!({ "kind": "hour", "created_hour": "h", "player_id": "p", "game_id": 7,
             "expected": { "rounds_played": 3, "real_amount_bet": "1" }, "aggregated": { "rounds_played": 2, "real_amount_bet": "1" } });
         assert_eq!(what(&hour), "h p 7\nrounds_played: 3 by its rounds, 2 aggregated");

@@ -75,7 +75,7 @@ query!(
     date_from(),
     date_to(),
     limit(request::DEFAULT_LIMIT, request::MAX_LIMIT),
-    number("skip", "Rows to pass over; not together with `cursor`, which needs not read them", Some(0), 0, request::MAX_SKIP),
+    number("skip", "Rows to pass over (0). Not together with `cursor`, which need not read them", None, 0, request::MAX_SKIP),
     of("cursor", "The `next_cursor` of the page before, with the same filters and order", text().pattern(Some("^[A-Za-z0-9_-]+$"))),
     of(
         "sort",
