@@ -93,17 +93,26 @@ pub(super) async fn source(
     wanted: u64,
     limits: QueryLimits,
 ) -> Result<Source, WarehouseError> {
-    let (together, in_order) = match choice(selection.filter, selection.order.key) {
+    let (mut together, in_order) = match choice(selection.filter, selection.order.key) {
         Choice::One(source) => return Ok(source),
         Choice::Either { together, in_order } => (together, in_order),
     };
-    let matching = selection.estimate(warehouse, together, limits).await?;
-    if matching <= FEW_ROWS {
+    let estimate = |source| selection.estimate(warehouse, source, limits);
+    let mut to_read = estimate(together).await?;
+    if to_read <= FEW_ROWS {
         return Ok(together);
     }
-    let all = selection.estimate(warehouse, in_order, limits).await?;
-    let until_enough = u128::from(all) * u128::from(wanted) / u128::from(matching);
-    Ok(if u128::from(matching) <= until_enough { together } else { in_order })
+    let mut matching = u128::from(to_read);
+    if together == Source::Players && !selection.filter.games.is_empty() {
+        // No order has players and games together: as many match as if the two had nothing to do with each other.
+        let (of_games, of_hours) = tokio::try_join!(estimate(Source::Games), estimate(Source::Hours))?;
+        matching = matching * u128::from(of_games) / u128::from(of_hours).max(1);
+        if of_games < to_read {
+            (together, to_read) = (Source::Games, of_games);
+        }
+    }
+    let until_enough = u128::from(estimate(in_order).await?) * u128::from(wanted) / matching.max(1);
+    Ok(if u128::from(to_read) <= until_enough { together } else { in_order })
 }
 
 /// The aggregates that a page is a part of.
