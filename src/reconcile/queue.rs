@@ -109,8 +109,14 @@ impl Job {
         changed.is_some()
     }
 
+    /// Shows the job; its end only once that is stored, so that nobody is told what a restart would undo.
     pub(super) fn view(&self) -> JobView {
-        lock(&self.record).view(self.progress.share(), self.progress.phase())
+        let mut record = self.record();
+        if record.state.is_end() && !self.stored.is_cancelled() {
+            record.state = JobState::Running;
+            (record.report, record.reason) = (None, None);
+        }
+        record.view(self.progress.share(), self.progress.phase())
     }
 }
 
