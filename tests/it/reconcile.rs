@@ -88,6 +88,8 @@ impl Bench {
             delivery_timeout_seconds: 60,
             producer_queue_mib: 16,
             query_timeout_seconds: 10,
+            max_concurrent_queries: 8,
+            max_query_rows: 1_000_000,
             max_running_reconciliations: 1,
             max_waiting_reconciliations: 10,
             reconcile_spool_bytes: 1 << 30,
