@@ -312,3 +312,21 @@ async fn a_file_that_is_sent_again_brings_deleted_rounds_back_once() {
     assert!(!log.contains("interrupted") && !log.contains("lost in a crash"), "{log}");
     bench.assert_exact().await;
 }
+
+/// ClickHouse's own consumer stores what comes twice twice, and knows no mark of a repair.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clickhouse_has_loaded_twice_is_mended_too() {
+    let bench = Bench::with(&["--loader", "clickhouse"]).await;
+    let body = std::fs::read(&bench.file).unwrap();
+    assert_eq!(bench.server.upload(body, "wait=visible&force=true").await.ok()["state"], "visible");
+    damage(&bench.server, "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 101 = 3").await;
+    let missing = bench.expected.rounds - bench.ids("1 LIMIT 1 BY game_instance_id").await.len() as u64;
+    let hours = bench.expected.by_hour.len() as u64;
+    let report = bench.found([missing, 0, 0, hours]).await;
+    let job = bench.repair(&report, "").await;
+    assert_counts(&job, [0; 4]);
+    let repair = &job["repair"];
+    assert_eq!((&repair["produced"], &repair["hours_rebuilt"]), (&missing.into(), &hours.into()));
+    assert_eq!(repair["removed"], bench.expected.rounds - missing);
+    bench.assert_exact().await;
+}
