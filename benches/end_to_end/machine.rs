@@ -103,6 +103,13 @@ pub fn peak_megabytes(server: &Server) -> BTreeMap<&'static str, f64> {
     pids(server).into_iter().map(|(name, pid)| (name, peak(pid))).collect()
 }
 
+/// Has peaks begin anew. Source: proc_pid_clear_refs(5).
+pub fn forget_peaks(server: &Server) {
+    for (_, pid) in pids(server) {
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("write /proc");
+    }
+}
+
 pub fn peaks(server: &Server) -> String {
     let peaks = peak_megabytes(server);
     let text = |name: &str| format!("{name} {:.0} MB", peaks[name]);

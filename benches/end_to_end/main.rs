@@ -3,8 +3,9 @@
 //! docs/BENCHMARKS.md.
 //!
 //! Settings: `ROUNDHOUSE_BENCH_ROWS` (rows of a file, 2,101,934), `ROUNDHOUSE_BENCH_ROUNDS` (repetitions, 3), and
-//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none), and
-//! `ROUNDHOUSE_BENCH_LOADER_ROWS` (rows for which the loaders are compared, 500,000; 0: none).
+//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none),
+//! `ROUNDHOUSE_BENCH_LOADER_ROWS` (rows for which the loaders are compared, 500,000; 0: none), and
+//! `ROUNDHOUSE_BENCH_RECONCILE_ROWS` (rows of the file that is reconciled, 2,101,934; 0: none). With 0 repetitions the first part is left out.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
@@ -14,6 +15,7 @@ mod harness;
 mod limit;
 mod loaders;
 mod machine;
+mod reconcile;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,9 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(run());
 }
+
+/// Repetitions of a reconciliation.
+const RECONCILE_ROUNDS: u64 = 3;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
@@ -59,7 +64,24 @@ async fn run() {
     let rounds = setting("ROUNDHOUSE_BENCH_ROUNDS", 3);
     let large = setting("ROUNDHOUSE_BENCH_LARGE_ROWS", 10_500_000);
     let loader_rows = setting("ROUNDHOUSE_BENCH_LOADER_ROWS", 500_000);
+    let reconciled = setting("ROUNDHOUSE_BENCH_RECONCILE_ROWS", 2_101_934);
     let mut files = Files { directory: tempfile::tempdir().expect("a directory"), first_id: 20_000 };
+    if rounds > 0 {
+        whole_way(&mut files, rows, rounds).await;
+    }
+    if loader_rows > 0 {
+        loaders::compare(&mut files, loader_rows).await;
+    }
+    if large > 0 {
+        memory(&mut files, large).await;
+    }
+    if reconciled > 0 {
+        reconcile::compare(&mut files, reconciled, RECONCILE_ROUNDS).await;
+    }
+}
+
+/// Prints what a file takes from its first byte to the aggregates.
+async fn whole_way(files: &mut Files, rows: u64, rounds: u64) {
     let server = Server::start(&[]).await;
     // Connections, producers, caches.
     upload::upload(&server, &files.next(20_000)).await;
@@ -78,13 +100,6 @@ async fn run() {
     }
     report(rows, &uploads, &limits);
     println!("Peak memory after it: {}\n", machine::peaks(&server));
-    drop(server);
-    if loader_rows > 0 {
-        loaders::compare(&mut files, loader_rows).await;
-    }
-    if large > 0 {
-        memory(&mut files, large).await;
-    }
 }
 
 /// Prints what two files take of which one is ten times as large.

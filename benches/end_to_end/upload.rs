@@ -18,12 +18,16 @@ pub struct Uploaded {
     pub visible: Usage,
 }
 
+/// A file as the body of a request, read while it is sent.
+pub fn body(path: &Path) -> reqwest::Body {
+    let file = tokio::fs::File::from_std(std::fs::File::open(path).expect("the file"));
+    reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 1 << 18).boxed())
+}
+
 /// Sends a file, and returns its bytes and how many rows were accepted, which is all.
 pub async fn send(server: &Server, path: &Path) -> (u64, u64) {
-    let file = tokio::fs::File::open(path).await.expect("the file");
-    let bytes = file.metadata().await.expect("the file").len();
-    let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 1 << 18).boxed());
-    let receipt = server.upload(body, "name=bench.csv").await.ok();
+    let bytes = std::fs::metadata(path).expect("the file").len();
+    let receipt = server.upload(body(path), "name=bench.csv").await.ok();
     assert_eq!(receipt["rejected"], 0, "{receipt:#}");
     (bytes, receipt["accepted"].as_u64().expect("accepted"))
 }

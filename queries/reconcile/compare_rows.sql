@@ -1,5 +1,5 @@
 -- The file's rows of a range of ids against what is stored: an outcome for each. Of the rows with one id the first by line is
--- compared; where a round is stored twice, both must be equal. Both sides are read in the order of their ids.
+-- compared; where a round is stored twice, both must be equal.
 INSERT INTO {outcomes:Identifier} (game_instance_id, line, kind)
 WITH
     file AS
@@ -40,7 +40,7 @@ SELECT
 FROM file LEFT JOIN stored ON file.game_instance_id = stored.game_instance_id
 GROUP BY line
 SETTINGS
-    join_algorithm = 'full_sorting_merge',
+    join_algorithm = 'parallel_hash',
     join_use_nulls = 0,
     max_bytes_before_external_sort = 67108864,
     max_bytes_before_external_group_by = 67108864,

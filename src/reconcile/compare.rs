@@ -1,8 +1,8 @@
 //! The comparison, done by ClickHouse: the rows of a job's table against what is stored, both ways.
 //!
 //! It goes through the ids range by range, in their order and not the file's, so that no query holds more than a range in
-//! memory. An outcome is kept for each row of the file, of which counts and differences are made: they agree even if rows arrive
-//! meanwhile. What a range adds to an hour is kept in a table, for [`super::hours`].
+//! memory. A quick look tells whether all of a range match. Where they do not, an outcome is kept for each row of the file, of
+//! which counts and differences are made: they agree even if rows arrive meanwhile. What a range adds to an hour is kept in a table, for [`super::hours`].
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -33,9 +33,35 @@ struct Outcomes {
     duplicate_in_file: u64,
 }
 
+/// What `match_rows.sql` returns.
+#[derive(Clone, Copy, Debug, Row, Deserialize)]
+struct Pairs {
+    pairs: u64,
+    ids: u64,
+    matched: u64,
+}
+
 impl Outcomes {
     fn differences(self) -> u64 {
         self.different + self.missing + self.duplicate_in_file
+    }
+}
+
+/// A range that is compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ComparedRange {
+    pub(super) range: Range,
+    /// How many rounds it has, all of the file; none if not all of its rows match.
+    rounds: Option<u64>,
+}
+
+impl ComparedRange {
+    /// Whether rounds that are not in the file may be stored in it now. It is cheaper to count them than to look for others.
+    pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
+        let Some(rounds) = self.rounds else { return Ok(true) };
+        let query = tables.query(include_str!("../../queries/reconcile/stored_rounds.sql"));
+        let stored: u64 = in_time(self.range.of(query).fetch_one()).await?;
+        Ok(stored != rounds)
     }
 }
 
@@ -71,15 +97,25 @@ pub(super) async fn compare(
     let mut compared = Compared { settled: true, ..Compared::default() };
     let mut ranges = Vec::new();
     let mut first = 0;
+    let mut part = Outcomes::default();
     loop {
         let (range, is_last) = next_range(tables, first).await?;
-        let part = if rows == 0 { Outcomes::default() } else { compare_rows(tables, range).await? };
+        part = match rows {
+            0 => Outcomes::default(),
+            // Where one range has differences, the next is likely to have some too: no quick look at it.
+            _ => compare_rows(tables, range, part.differences() == 0).await?,
+        };
         compared.matched += part.matched;
         compared.different += part.different;
         compared.missing += part.missing;
         compared.duplicate_in_file += part.duplicate_in_file;
-        keep_unexpected(tables, range, uploads).await?;
-        ranges.push(range);
+        // Of each id of a range that matches there is one round.
+        let rounds = (rows > 0 && part.differences() == 0).then_some(part.matched);
+        let compared_range = ComparedRange { range, rounds };
+        if compared_range.may_hold_others(tables).await? {
+            keep_unexpected(tables, range, uploads).await?;
+        }
+        ranges.push(compared_range);
         let done = compared.matched + compared.different + compared.missing + compared.duplicate_in_file;
         progress.reach(load::SHARE + (SHARE - load::SHARE) * done as f64 / rows.max(1) as f64);
         if is_last {
@@ -116,15 +152,22 @@ async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), Wareho
 }
 
 /// Compares the rows of a range, keeps those that differ, and adds up the hours of all.
-async fn compare_rows(tables: &Tables, range: Range) -> Result<Outcomes, WarehouseError> {
+async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outcomes, WarehouseError> {
     let query = |sql| range.of(tables.query(sql));
+    tables.execute(query(include_str!("../../queries/reconcile/file_hours.sql"))).await?;
+    if look {
+        let query = query(include_str!("../../queries/reconcile/match_rows.sql"));
+        let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
+        if pairs == ids && matched == pairs {
+            return Ok(Outcomes { matched, ..Outcomes::default() });
+        }
+    }
     tables.execute(query(include_str!("../../queries/reconcile/compare_rows.sql"))).await?;
     let count = query(include_str!("../../queries/reconcile/count_outcomes.sql"));
     let outcomes: Outcomes = in_time(count.fetch_one()).await?;
     if outcomes.differences() > 0 {
         tables.execute(query(include_str!("../../queries/reconcile/row_differences.sql"))).await?;
     }
-    tables.execute(query(include_str!("../../queries/reconcile/file_hours.sql"))).await?;
     Ok(outcomes)
 }
 

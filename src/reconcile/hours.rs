@@ -8,10 +8,10 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::arrivals::Arrivals;
-use super::compare::SHARE;
+use super::compare::{ComparedRange, SHARE};
 use super::queue::Progress;
 use super::report::Hours;
-use super::tables::{Range, Tables, in_time};
+use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
 /// How often hours are looked at while rows arrive.
@@ -23,7 +23,7 @@ const CHECK_PAUSE: Duration = Duration::from_secs(1);
 /// The hours of an attempt, all of whose rows have been added up.
 pub(super) struct Comparison<'a> {
     pub(super) tables: &'a Tables,
-    pub(super) ranges: &'a [Range],
+    pub(super) ranges: &'a [ComparedRange],
     pub(super) arrivals: &'a Arrivals,
     pub(super) progress: &'a Progress,
 }
@@ -67,13 +67,15 @@ impl Comparison<'_> {
         let query = self.tables.query(include_str!("../../queries/reconcile/time_span.sql"));
         let TimeSpan { first_hour, last_hour } = in_time(query.fetch_one()).await?;
         for (range, done) in self.ranges.iter().zip(1..) {
-            let query = self
-                .tables
-                .query(include_str!("../../queries/reconcile/other_hours.sql"))
-                .param("check", check)
-                .param("first_hour", first_hour)
-                .param("last_hour", last_hour);
-            self.tables.execute(range.of(query)).await?;
+            if range.may_hold_others(self.tables).await? {
+                let query = self
+                    .tables
+                    .query(include_str!("../../queries/reconcile/other_hours.sql"))
+                    .param("check", check)
+                    .param("first_hour", first_hour)
+                    .param("last_hour", last_hour);
+                self.tables.execute(range.range.of(query)).await?;
+            }
             let share = f64::from(done) / (self.ranges.len() + 1) as f64;
             self.progress.reach(SHARE + (1.0 - SHARE) * share);
         }

@@ -71,8 +71,10 @@ pub enum SubmitError {
     Stopping,
 }
 
-/// How long whoever cancels a job waits until everything of it is gone.
+/// How long whoever cancels a job waits until that is stored, and then until everything of the job is gone: a query that is
+/// told to stop may first finish the block that it is at.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
+const CLEAR_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a job is not cancelled.
 #[derive(Debug, Error)]
@@ -231,7 +233,8 @@ impl Reconciler {
         &self.context.columns
     }
 
-    /// Cancels a job that waits or runs. When this returns, nothing of it is left but its record.
+    /// Cancels a job that waits or runs. When this returns, its end is stored, and nothing else of it is left, or will be in a
+    /// moment.
     ///
     /// # Errors
     /// See [`CancelError`].
@@ -251,8 +254,9 @@ impl Reconciler {
             // A task of its own: whoever asked may go away.
             tokio::spawn(async move { reconciler.conclude(&job).await });
         }
-        let ended = tokio::time::timeout(CANCEL_PATIENCE, job.ended.cancelled()).await;
-        ended.map_err(|_| CancelError::NotStored)?;
+        let stored = tokio::time::timeout(CANCEL_PATIENCE, job.stored.cancelled()).await;
+        stored.map_err(|_| CancelError::NotStored)?;
+        let _ = tokio::time::timeout(CLEAR_PATIENCE, job.ended.cancelled()).await;
         Ok(job.view())
     }
 
@@ -334,6 +338,7 @@ impl Reconciler {
     async fn conclude(&self, job: &Job) {
         let record = job.record();
         self.note(&record).await;
+        job.stored.cancel();
         self.spool.remove(job.id, record.bytes);
         if record.state == JobState::Cancelled {
             job::clear(&self.context, job.id, None).await;

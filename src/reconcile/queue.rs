@@ -55,7 +55,9 @@ pub(super) struct Job {
     pub(super) progress: Progress,
     /// Nobody wants to know any more.
     pub(super) cancelled: CancellationToken,
-    /// Its end is stored, and everything else of it is gone.
+    /// Its end is stored.
+    pub(super) stored: CancellationToken,
+    /// And everything else of it is gone.
     pub(super) ended: CancellationToken,
     /// Its place among those that wait.
     place: Mutex<Option<OwnedSemaphorePermit>>,
@@ -68,6 +70,7 @@ impl Job {
             record: Mutex::new(record),
             progress: Progress::default(),
             cancelled: CancellationToken::new(),
+            stored: CancellationToken::new(),
             ended: CancellationToken::new(),
             place: Mutex::new(place),
         }
@@ -106,8 +109,14 @@ impl Job {
         changed.is_some()
     }
 
+    /// Shows the job; its end only once that is stored, so that nobody is told what a restart would undo.
     pub(super) fn view(&self) -> JobView {
-        lock(&self.record).view(self.progress.share(), self.progress.phase())
+        let mut record = self.record();
+        if record.state.is_end() && !self.stored.is_cancelled() {
+            record.state = JobState::Running;
+            (record.report, record.reason) = (None, None);
+        }
+        record.view(self.progress.share(), self.progress.phase())
     }
 }
 

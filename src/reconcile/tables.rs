@@ -126,7 +126,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Removes the differences that attempts other than `kept` have found.
+    /// Has the differences that attempts other than `kept` have found removed.
     async fn remove_differences(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
         let query = |sql| {
             let query = self.warehouse.query(sql).param("job", self.job.to_string());
@@ -134,7 +134,7 @@ impl Tables {
         };
         let left_over = query(include_str!("../../queries/reconcile/left_over_differences.sql"));
         if in_time(left_over.fetch_one::<u64>()).await? > 0 {
-            // Rare, and dear: a mutation of the table.
+            // Rare, and dear: a mutation of the table, which nothing has to wait for.
             let delete = query(include_str!("../../queries/reconcile/delete_left_over_differences.sql"));
             in_time(delete.execute()).await?;
         }

@@ -3,7 +3,10 @@
 //! Rounds are put straight into `game_rounds`, as the loader would; what a report must say is worked out here.
 
 mod arrivals;
+mod differences;
 mod hours;
+mod jobs;
+mod killed;
 mod model;
 mod recovery;
 mod rows;
@@ -136,13 +139,21 @@ impl Bench {
         found
     }
 
-    /// How many tables and differences of unfinished attempts there are.
+    /// How many tables, and differences of attempts that do not count, there are after a moment.
     async fn left_over(&self) -> (u64, u64) {
         let tables = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
              AND name LIKE 'reconcile\\_%s\\_%' AND name != 'reconcile_jobs'";
         let differences = "SELECT count() FROM reconcile_differences WHERE (toString(job_id), toString(attempt)) \
              NOT IN (SELECT id, attempt FROM reconcile_jobs FINAL WHERE state = 'done')";
-        (self.number(tables).await, self.number(differences).await)
+        let mut left = (0, 0);
+        for _ in 0..100 {
+            left = (self.number(tables).await, self.number(differences).await);
+            if left == (0, 0) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        left
     }
 
     async fn report(&self, file: impl Into<Vec<u8>>) -> Report {
