@@ -15,5 +15,9 @@ CREATE TABLE IF NOT EXISTS hourly_aggregates
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (created_hour, user_id, game_id)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS
+    non_replicated_deduplication_window = 1000,
+    -- A page is some hundred rows: small granules, so that little else is read with them.
+    index_granularity = 1024,
+    min_compress_block_size = 16384
 COMMENT 'Rounds, bets and wins by hour, player and game: sum() over the key'

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use axum::serve::ListenerExt;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -173,6 +174,10 @@ impl Server {
         workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
+        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
+        let listener = listener.tap_io(|connection| {
+            let _ = connection.set_nodelay(true);
+        });
         let app = router(state, options.api_keys.clone());
         let app = ServiceExt::<Request>::into_make_service(app);
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());

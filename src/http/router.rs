@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
@@ -13,6 +15,11 @@ use super::{
     aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
 };
 use crate::settings::ApiKey;
+
+/// What gets smaller: Parquet is compressed in itself.
+fn packable() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
+}
 
 /// Builds the API. Paths answer with and without a slash at their end.
 pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
@@ -32,7 +39,9 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
         .route("/reconcile/{id}/differences", get(differences::list))
         .route("/reconcile/{id}/repair", post(repair::repair))
         .route("/metrics", get(metrics::metrics))
-        .route_layer(middleware::from_fn_with_state(keys, auth::require_key));
+        .route_layer(middleware::from_fn_with_state(keys, auth::require_key))
+        // For who takes it; what is written as it comes is sent as it comes.
+        .layer(CompressionLayer::new().compress_when(packable()));
     let counted = state.metrics().clone();
     let router = Router::new()
         .merge(api)

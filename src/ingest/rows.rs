@@ -267,7 +267,8 @@ fn whole_line(record: &Record<'_>, header: &Header) -> Reject {
     }
 }
 
-fn shown(text: &[u8]) -> String {
+/// A value, or a line, as far as a reject shows it.
+pub(super) fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().take(SHOWN_CHARACTERS).collect()
 }
 

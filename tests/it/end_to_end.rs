@@ -1,6 +1,5 @@
 //! The built server, driven as a user would: upload, ask, reconcile, kill, start again.
 
-mod aggregates;
 mod keys;
 mod readiness;
 mod start;

@@ -4,6 +4,7 @@
 //! and ends them when it is dropped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aggregates;
 mod conflicts;
 mod crash;
 mod deployment;

@@ -7,6 +7,7 @@ use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 
 use super::UploadError;
 use crate::ingest::body::{Body, BodyLimits};
@@ -16,6 +17,18 @@ const HEAD_BYTES: usize = 65_536;
 
 /// Bytes of a piece that is read back from disk.
 const SPOOL_PIECE_BYTES: usize = 262_144;
+
+/// What is handed over to the thread that works on a file.
+#[derive(Debug)]
+pub enum Piece {
+    Bytes(Bytes),
+    /// The file is whole, with this digest. A channel that closes without this says that it is not.
+    End {
+        sha256: String,
+    },
+    /// There is no more, and this is why.
+    Broken(UploadError),
+}
 
 /// A body that is taken piece by piece.
 pub struct Source<S> {
@@ -60,6 +73,20 @@ where
                 let mut piece = BytesMut::with_capacity(SPOOL_PIECE_BYTES);
                 let read = file.read_buf(&mut piece).await.map_err(spool_error)?;
                 Ok((read > 0).then(|| piece.freeze()))
+            }
+        }
+    }
+
+    /// Hands the file over, piece by piece, until it ends or the thread does, which then says why.
+    pub async fn feed<P: From<Piece>>(&mut self, pieces: &mpsc::Sender<P>) {
+        loop {
+            let (piece, is_last) = match self.next().await {
+                Ok(Some(bytes)) => (Piece::Bytes(bytes), false),
+                Ok(None) => (Piece::End { sha256: self.sha256() }, true),
+                Err(error) => (Piece::Broken(error), true),
+            };
+            if pieces.send(P::from(piece)).await.is_err() || is_last {
+                return;
             }
         }
     }

@@ -1,27 +1,15 @@
 //! The thread that reads a file's rows and produces them.
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::error::{Progress, UploadError, UploadFailure};
+use super::feed::Piece;
 use super::producers::Producer;
 use super::producing::Producing;
 use super::record::Record;
 use super::tally::Tally;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
 use crate::warehouse::uploads::LedgerRow;
-
-/// What the feeder hands over.
-#[derive(Debug)]
-pub enum Piece {
-    Bytes(Bytes),
-    /// The file is whole, with this digest. A channel that closes without this says that it is not.
-    End {
-        sha256: String,
-    },
-    /// There is no more, and this is why.
-    Broken(UploadError),
-}
 
 /// A file whose every row is with the broker, or was only looked at.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub use self::producing::REPAIR_HEADER;
 pub use self::tally::MaxRejects;
 
 use self::feed::Source;
-use self::job::{Job, Piece};
+use self::job::Job;
 use self::ledger::Ledger;
 use self::probe::Probe;
 use self::producers::Producers;
@@ -221,7 +221,7 @@ impl Uploader {
             drop(place);
             outcome
         });
-        feed(source, &pieces).await;
+        source.feed(&pieces).await;
         drop(pieces);
         let outcome = job.await.unwrap_or_else(|error| {
             Err(UploadFailure::early(UploadError::Internal(error.to_string()), source.bytes()))
@@ -303,23 +303,5 @@ impl Uploader {
         source.spool(&self.spool).await?;
         let digest = source.sha256();
         Ok(candidates.into_iter().find(|upload| upload.sha256 == digest))
-    }
-}
-
-/// Hands a file over, piece by piece, until it ends or the thread does, which then says why.
-async fn feed<S, E>(source: &mut Source<S>, pieces: &mpsc::Sender<Piece>)
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-    E: std::fmt::Display,
-{
-    loop {
-        let (piece, is_last) = match source.next().await {
-            Ok(Some(bytes)) => (Piece::Bytes(bytes), false),
-            Ok(None) => (Piece::End { sha256: source.sha256() }, true),
-            Err(error) => (Piece::Broken(error), true),
-        };
-        if pieces.send(piece).await.is_err() || is_last {
-            return;
-        }
     }
 }

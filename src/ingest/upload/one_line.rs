@@ -9,7 +9,7 @@ use super::UploadError;
 use crate::domain::columns::Columns;
 use crate::domain::value::Value;
 use crate::ingest::FileError;
-use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
+use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError, shown};
 
 /// What a line is.
 pub enum Checked {
@@ -70,14 +70,7 @@ impl LineReader {
 }
 
 fn whole_line(code: &'static str, reason: String, raw: &str) -> Reject {
-    Reject {
-        line: 0,
-        byte_offset: 0,
-        column: String::new(),
-        code,
-        reason,
-        value: raw.chars().take(200).collect(),
-    }
+    Reject { line: 0, byte_offset: 0, column: String::new(), code, reason, value: shown(raw.as_bytes()) }
 }
 
 /// The rows that were read.

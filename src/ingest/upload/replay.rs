@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::corrected::CorrectedReader;
 use super::error::{Progress, UploadError, UploadFailure};
-use super::feed::Source;
+use super::feed::{self, Source};
 use super::job::Finished;
 use super::one_line::{Checked, LineReader};
 use super::producers::Producer;
@@ -25,7 +25,7 @@ use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
 use crate::domain::columns::Source as ColumnSource;
 use crate::domain::value::Value;
 use crate::ingest::body::BodyLimits;
-use crate::ingest::rows::{Reject, Row};
+use crate::ingest::rows::{Reject, Row, shown};
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::rejects::{self, Rejected};
 use crate::warehouse::uploads::LedgerRow;
@@ -47,16 +47,17 @@ type Ended = Result<(Finished, Vec<u64>), UploadFailure>;
 /// What the feeder hands over.
 enum Piece {
     /// A rejected line of the upload.
-    Line {
-        line: u64,
-        raw: String,
-    },
-    /// Bytes of a file of corrected lines.
-    Bytes(Bytes),
-    End {
-        sha256: String,
-    },
-    Broken(UploadError),
+    Line { line: u64, raw: String },
+    /// All of them were handed over.
+    LinesEnd,
+    /// A file of corrected lines; or why there are no more lines.
+    File(feed::Piece),
+}
+
+impl From<feed::Piece> for Piece {
+    fn from(piece: feed::Piece) -> Self {
+        Self::File(piece)
+    }
 }
 
 impl Uploader {
@@ -97,7 +98,7 @@ impl Uploader {
             outcome
         });
         match body {
-            Some(body) => feed_file(Source::new(body, BodyLimits::of(&self.limits)), &pieces).await,
+            Some(body) => Source::new(body, BodyLimits::of(&self.limits)).feed(&pieces).await,
             None => {
                 let rejected = Rejected { upload_id: upload.upload_id, code, replayed: false };
                 feed_lines(warehouse, &rejected, &pieces).await;
@@ -197,18 +198,17 @@ impl ReplayJob {
                     self.bytes += raw.len() as u64;
                     self.take(Some(line), line, &raw)?;
                 }
-                Piece::Bytes(bytes) => {
+                Piece::LinesEnd => return Ok(String::new()),
+                Piece::File(feed::Piece::Bytes(bytes)) => {
                     self.bytes += bytes.len() as u64;
                     self.corrected.push(&bytes);
                     self.take_corrected(false)?;
                 }
-                Piece::End { sha256 } => {
-                    if !sha256.is_empty() {
-                        self.take_corrected(true)?;
-                    }
+                Piece::File(feed::Piece::End { sha256 }) => {
+                    self.take_corrected(true)?;
                     return Ok(sha256);
                 }
-                Piece::Broken(error) => return Err(error),
+                Piece::File(feed::Piece::Broken(error)) => return Err(error),
             }
             lines += 1;
             if lines.is_multiple_of(LINES_OF_A_NOTE) {
@@ -265,7 +265,7 @@ fn no_open_reject(line: u64, raw: &str) -> Reject {
         column: "reject_line".to_owned(),
         code: "no_open_reject",
         reason: "this is not the line of a reject of this upload that is still open".to_owned(),
-        value: raw.chars().take(200).collect(),
+        value: shown(raw.as_bytes()),
     }
 }
 
@@ -273,30 +273,13 @@ async fn feed_lines(warehouse: &Warehouse, rejected: &Rejected<'_>, pieces: &mps
     let mut cursor = match rejects::fetch(warehouse, rejected, u64::MAX) {
         Ok(cursor) => cursor,
         // The thread has ended if it does not take this.
-        Err(error) => return drop(pieces.send(Piece::Broken(error.into())).await),
+        Err(error) => return drop(pieces.send(feed::Piece::Broken(error.into()).into()).await),
     };
     loop {
         let (piece, is_last) = match cursor.next().await {
             Ok(Some(row)) => (Piece::Line { line: row.line, raw: row.raw }, false),
-            Ok(None) => (Piece::End { sha256: String::new() }, true),
-            Err(error) => (Piece::Broken(UploadError::Warehouse(error.into())), true),
-        };
-        if pieces.send(piece).await.is_err() || is_last {
-            return;
-        }
-    }
-}
-
-async fn feed_file<S, E>(mut source: Source<S>, pieces: &mpsc::Sender<Piece>)
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-    E: std::fmt::Display,
-{
-    loop {
-        let (piece, is_last) = match source.next().await {
-            Ok(Some(bytes)) => (Piece::Bytes(bytes), false),
-            Ok(None) => (Piece::End { sha256: source.sha256() }, true),
-            Err(error) => (Piece::Broken(error), true),
+            Ok(None) => (Piece::LinesEnd, true),
+            Err(error) => (feed::Piece::Broken(UploadError::Warehouse(error.into())).into(), true),
         };
         if pieces.send(piece).await.is_err() || is_last {
             return;

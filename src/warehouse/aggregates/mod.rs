@@ -73,6 +73,8 @@ fn limited(warehouse: &Warehouse, sql: &str, limits: QueryLimits) -> Query {
         .with_setting("max_execution_time", limits.timeout.as_secs().max(1).to_string())
         .with_setting("max_rows_to_read", limits.rows.to_string())
         .with_setting("max_memory_usage", MAX_MEMORY.to_string())
+        // Which order is read is decided here.
+        .with_setting("optimize_use_projections", "0")
         .with_setting("cancel_http_readonly_queries_on_client_close", "1")
         .with_setting("readonly", "2")
 }

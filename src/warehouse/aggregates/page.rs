@@ -6,7 +6,7 @@ use clickhouse::Row;
 use clickhouse::query::BytesCursor;
 use serde::Deserialize;
 
-use super::plan::{SHOWN, Selection, Source, source};
+use super::plan::{SHOWN, Selection, Source, as_stored, source};
 use super::{Filter, Key, Order, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -123,7 +123,8 @@ pub async fn fetch(
     is_ordered: bool,
     limits: QueryLimits,
 ) -> Result<(Bounds, Rows), WarehouseError> {
-    let selection = Selection { filter, order: page.order, after: page.after.as_ref(), between: None };
+    let order = as_stored(filter, page.order);
+    let selection = Selection { filter, order, after: page.after.as_ref(), between: None };
     let wanted = page.skip.saturating_add(page.limit).saturating_add(1);
     let source =
         if is_ordered { source(warehouse, &selection, wanted, limits).await? } else { Source::Hours };
@@ -133,7 +134,7 @@ pub async fn fetch(
         (Key { hour: 1, player: String::new(), game: 0 }, Key { hour: 0, player: String::new(), game: 0 });
     let (first, last) = bounds.first_and_last.as_ref().unwrap_or(&nothing);
     let order = if bounds.first_and_last.is_some() {
-        page.order
+        order
     } else {
         Order { key: super::SortKey::CreatedHour, descending: false }
     };

@@ -12,7 +12,7 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 const ESTIMATE: &str = include_str!("../../../queries/aggregates/estimate.sql");
 
 /// So few rows are read in a moment: nothing better is looked for.
-const FEW_ROWS: u64 = 65_536;
+const FEW_ROWS: u64 = 8_192;
 
 /// The columns of the key in the tables, and what the outer queries call them.
 const STORED: [&str; 3] = ["created_hour", "user_id", "game_id"];
@@ -60,17 +60,18 @@ enum Choice {
 fn choice(filter: &Filter, key: SortKey) -> Choice {
     let in_order = Source::in_order(key);
     let together = selective(filter).unwrap_or(in_order);
-    // Within one player, or one game, the next column of the order is the hour.
-    let is_one = match together {
-        Source::Players => filter.players.len() == 1,
-        Source::Games => filter.games.len() == 1,
-        Source::Hours => true,
+    if together == in_order { Choice::One(together) } else { Choice::Either { together, in_order } }
+}
+
+/// Returns the same order of what passes the filters, said so that it is one of those in which they are stored: within one player,
+/// or one game, the order of hours is that of the player, or of the game. ClickHouse would sort all rows for the former.
+pub(super) fn as_stored(filter: &Filter, order: Order) -> Order {
+    let key = match (order.key, filter.players.len(), filter.games.len()) {
+        (SortKey::CreatedHour, 1, _) => SortKey::Player,
+        (SortKey::CreatedHour, 0, 1) => SortKey::Game,
+        (key, ..) => key,
     };
-    if together == in_order || (is_one && key == SortKey::CreatedHour) {
-        Choice::One(together)
-    } else {
-        Choice::Either { together, in_order }
-    }
+    Order { key, ..order }
 }
 
 /// Where the rows that pass the filters are together; none if all pass.
@@ -92,17 +93,26 @@ pub(super) async fn source(
     wanted: u64,
     limits: QueryLimits,
 ) -> Result<Source, WarehouseError> {
-    let (together, in_order) = match choice(selection.filter, selection.order.key) {
+    let (mut together, in_order) = match choice(selection.filter, selection.order.key) {
         Choice::One(source) => return Ok(source),
         Choice::Either { together, in_order } => (together, in_order),
     };
-    let matching = selection.estimate(warehouse, together, limits).await?;
-    if matching <= FEW_ROWS {
+    let estimate = |source| selection.estimate(warehouse, source, limits);
+    let mut to_read = estimate(together).await?;
+    if to_read <= FEW_ROWS {
         return Ok(together);
     }
-    let all = selection.estimate(warehouse, in_order, limits).await?;
-    let until_enough = u128::from(all) * u128::from(wanted) / u128::from(matching);
-    Ok(if u128::from(matching) <= until_enough { together } else { in_order })
+    let mut matching = u128::from(to_read);
+    if together == Source::Players && !selection.filter.games.is_empty() {
+        // No order has players and games together: as many match as if the two had nothing to do with each other.
+        let (of_games, of_hours) = tokio::try_join!(estimate(Source::Games), estimate(Source::Hours))?;
+        matching = matching * u128::from(of_games) / u128::from(of_hours).max(1);
+        if of_games < to_read {
+            (together, to_read) = (Source::Games, of_games);
+        }
+    }
+    let until_enough = u128::from(estimate(in_order).await?) * u128::from(wanted) / matching.max(1);
+    Ok(if u128::from(to_read) <= until_enough { together } else { in_order })
 }
 
 /// The aggregates that a page is a part of.
@@ -267,7 +277,10 @@ mod tests {
     #[test]
     fn rows_are_read_where_they_are_together_or_in_order() {
         use Source::{Games, Hours, Players};
-        let one = |filter: Filter, key| match choice(&filter, key) {
+        let one = |filter: Filter, key| match choice(
+            &filter,
+            as_stored(&filter, Order { key, descending: false }).key,
+        ) {
             Choice::One(source) => source,
             either @ Choice::Either { .. } => panic!("{either:?}"),
         };

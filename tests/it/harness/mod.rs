@@ -5,6 +5,7 @@ pub mod expected;
 pub mod files;
 pub mod part;
 pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod topic;
 

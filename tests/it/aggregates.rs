@@ -1,0 +1,7 @@
+//! `GET /aggregates` and `GET /aggregates/summary`.
+
+mod formats;
+mod pages;
+mod protection;
+mod reading;
+mod refusals;
