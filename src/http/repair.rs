@@ -82,7 +82,7 @@ impl From<RequestError> for Problem {
         match error {
             RequestError::NoSuchJob => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
             RequestError::NotDone { state } => {
-                Self::new(StatusCode::CONFLICT, "job_not_done", detail).with("state", state.name())
+                Self::new(StatusCode::CONFLICT, "not_done", detail).with("state", state.name())
             }
             RequestError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
             RequestError::UnderWay => Self::new(StatusCode::CONFLICT, "repair_under_way", detail),

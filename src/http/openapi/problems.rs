@@ -32,9 +32,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("upload_under_way", 409, "The upload has not ended"),
     ("job_ended", 409, "The reconciliation has ended already"),
     ("job_elsewhere", 409, "Another server works on it"),
-    ("job_not_done", 409, "Only what a reconciliation that is done has found can be repaired"),
     ("repair_under_way", 409, "A repair of this reconciliation waits or runs"),
-    ("not_done", 409, "The reconciliation has no list of differences, or none yet"),
+    ("not_done", 409, "The reconciliation is under way, failed or was cancelled: there are no differences"),
     ("differences_expired", 410, "The list of differences is no longer kept"),
     ("file_too_large", 413, "The file (decompressed) has too many bytes"),
     ("too_many_rows", 413, "The file has too many rows"),
@@ -143,7 +142,7 @@ problems!(
 problems!(
     /// Of a repair.
     Repair:
-    "invalid_parameter", "no_such_job", "job_not_done", "job_elsewhere", "repair_under_way", "queue_full",
+    "invalid_parameter", "no_such_job", "not_done", "job_elsewhere", "repair_under_way", "queue_full",
     "clickhouse_unavailable", "stopping",
 );
 

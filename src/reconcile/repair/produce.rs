@@ -11,18 +11,18 @@ use super::{RepairError, Repairer};
 use crate::ingest::upload::{Outcome, UploadOptions};
 use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::WarehouseError;
-use uuid::Uuid;
+use crate::warehouse::uploads::LedgerRow;
 
 /// How long rows that the broker has may take to be visible.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Repairer {
-    /// Produces the rows whose rounds are not stored, and waits until they are visible. Returns the upload, if there were any.
+    /// Produces the rows whose rounds are not stored. Returns the upload, if there were any, once the broker has them.
     pub(super) async fn produce_missing(
         &self,
         tables: &Tables,
         file_name: &str,
-    ) -> Result<Option<Uuid>, RepairError> {
+    ) -> Result<Option<LedgerRow>, RepairError> {
         if missing(tables).await? == 0 {
             return Ok(None);
         }
@@ -48,11 +48,16 @@ impl Repairer {
         if row.rejected > 0 {
             return Err(RepairError::Rejected { rows: row.rejected, upload_id: row.upload_id });
         }
-        let next_offsets = row.offsets.iter().map(|(partition, (_, last))| (*partition, last + 1)).collect();
-        match wait_until_loaded(&tables.warehouse, &row.topic, &next_offsets, VISIBLE_PATIENCE).await? {
-            true => Ok(Some(row.upload_id)),
-            false => Err(RepairError::NotVisible),
-        }
+        Ok(Some(row))
+    }
+}
+
+/// Waits until the rows of an upload are visible.
+pub(super) async fn until_visible(tables: &Tables, row: &LedgerRow) -> Result<(), RepairError> {
+    let next_offsets = row.offsets.iter().map(|(partition, (_, last))| (*partition, last + 1)).collect();
+    match wait_until_loaded(&tables.warehouse, &row.topic, &next_offsets, VISIBLE_PATIENCE).await? {
+        true => Ok(()),
+        false => Err(RepairError::NotVisible),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::hours::{self, Loading};
-use super::produce::missing;
+use super::produce::{missing, until_visible};
 use super::record::{Prefer, RepairState};
 use super::tables::{Found, Tables};
 use super::{Active, RepairError, Repairer, check, rounds};
@@ -96,8 +96,9 @@ impl Repairer {
         let query = tables.query(include_str!("../../../queries/repair/note_hours.sql"));
         let query = query.param("prefers_file", view.prefer == Prefer::File);
         tables.execute(query.param("removes_unexpected", view.removes_unexpected)).await?;
-        if let Some(upload_id) = self.produce_missing(tables, file_name).await? {
-            self.note(&repair.change(|record| record.view.upload_ids.push(upload_id))).await;
+        if let Some(upload) = self.produce_missing(tables, file_name).await? {
+            self.note(&repair.change(|record| record.view.upload_ids.push(upload.upload_id))).await;
+            until_visible(tables, &upload).await?;
         }
         if view.prefer == Prefer::File {
             rounds::overwrite(tables).await?;

@@ -290,3 +290,43 @@ async fn everything_at_once_is_mended_while_other_files_arrive() {
     assert_same(&by_hour(&bench.server).await, &expected.by_hour);
     bench.found([0; 4]).await;
 }
+
+/// Whoever sends the file again brings back what was deleted, without any repair.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_sent_again_brings_deleted_rounds_back_once() {
+    let bench = Bench::new().await;
+    let deleted = bench.ids("game_instance_id % 13 = 3 ORDER BY 1").await.len() as u64;
+    let hour = bench.hour_of(bench.ids("game_instance_id % 13 = 3 LIMIT 1").await[0]).await;
+    damage(&bench.server, "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 13 = 3").await;
+    let reader = Reader::start(&bench.server, &hour).await;
+    // Twice in one file: of the two the first comes back.
+    let text = crate::harness::expected::text(&bench.file);
+    let (_, rows) = text.split_once('\n').unwrap();
+    let again = format!("{text}{rows}");
+    let receipt = bench.server.upload(again, "wait=visible&force=true").await.ok();
+    let rounds = bench.expected.rounds;
+    assert_eq!((&receipt["new"], &receipt["duplicate"]), (&deleted.into(), &(2 * rounds - deleted).into()));
+    assert_eq!(reader.end().await, [Some(bench.expected.by_hour[&hour])]);
+    // Decided before anything was inserted: nothing had to be done again.
+    let log = std::fs::read_to_string(bench.server.data_dir().with_file_name("log")).unwrap();
+    assert!(!log.contains("interrupted") && !log.contains("lost in a crash"), "{log}");
+    bench.assert_exact().await;
+}
+
+/// ClickHouse's own consumer stores what comes twice twice, and knows no mark of a repair.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clickhouse_has_loaded_twice_is_mended_too() {
+    let bench = Bench::with(&["--loader", "clickhouse"]).await;
+    let body = std::fs::read(&bench.file).unwrap();
+    assert_eq!(bench.server.upload(body, "wait=visible&force=true").await.ok()["state"], "visible");
+    damage(&bench.server, "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 101 = 3").await;
+    let missing = bench.expected.rounds - bench.ids("1 LIMIT 1 BY game_instance_id").await.len() as u64;
+    let hours = bench.expected.by_hour.len() as u64;
+    let report = bench.found([missing, 0, 0, hours]).await;
+    let job = bench.repair(&report, "").await;
+    assert_counts(&job, [0; 4]);
+    let repair = &job["repair"];
+    assert_eq!((&repair["produced"], &repair["hours_rebuilt"]), (&missing.into(), &hours.into()));
+    assert_eq!(repair["removed"], bench.expected.rounds - missing);
+    bench.assert_exact().await;
+}

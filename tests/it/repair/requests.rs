@@ -51,7 +51,7 @@ async fn a_job_that_is_not_done_cannot_be_repaired() {
     let refused = server.send(|http| http.post(server.url(&format!("/reconcile/{id}/repair")))).await;
     assert_eq!(first.status, 202);
     if refused.status != 202 {
-        refused.problem(409, "job_not_done");
+        refused.problem(409, "not_done");
     }
     // One that failed has found nothing.
     let failed = server.send(|http| http.post(server.url("/reconcile")).body("a,b\n1,2\n")).await;
@@ -62,5 +62,5 @@ async fn a_job_that_is_not_done_cannot_be_repaired() {
     })
     .await;
     let refused = server.send(|http| http.post(server.url(&format!("/reconcile/{id}/repair")))).await;
-    assert_eq!(refused.problem(409, "job_not_done")["state"], "failed");
+    assert_eq!(refused.problem(409, "not_done")["state"], "failed");
 }
