@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
 use super::CommandError;
+use super::reconcile::report::{self, per_second};
 use super::serve::Server;
+use super::table;
 use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
 
 /// Rows of the page that is shown.
@@ -20,17 +20,6 @@ const SHOWN_ROWS: usize = 10;
 /// How long the reconciliation may take, and how often it is looked at.
 const RECONCILE_PATIENCE: Duration = Duration::from_secs(600);
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Columns of the page that is shown, with the members of the answer.
-const COLUMNS: [(&str, &str); 7] = [
-    ("hour", "created_hour"),
-    ("player", "player_id"),
-    ("game", "game_name"),
-    ("rounds", "rounds_played"),
-    ("real bet", "real_amount_bet"),
-    ("real win", "real_amount_win"),
-    ("net", "net"),
-];
 
 pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), CommandError> {
     if !options.file.is_file() {
@@ -102,15 +91,7 @@ async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result
 async fn show_aggregates(client: &reqwest::Client, api: &str) -> Result<(), CommandError> {
     println!("GET /aggregates?limit={SHOWN_ROWS}");
     let page = answer(client.get(format!("{api}/aggregates?limit={SHOWN_ROWS}"))).await?;
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(COLUMNS.map(|(name, _)| name));
-    for item in page["items"].as_array().into_iter().flatten() {
-        table.add_row(COLUMNS.map(|(_, member)| shown(&item[member])));
-    }
-    for column in table.column_iter_mut().skip(3) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}\n");
+    println!("{}\n", table::of_aggregates(&page["items"]));
     Ok(())
 }
 
@@ -132,21 +113,7 @@ async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -
             _ => tokio::time::sleep(RECONCILE_INTERVAL).await,
         }
     };
-    let (rows, seconds) = (number(&report, "rows"), report["seconds"].as_f64().unwrap_or_default());
-    println!(
-        "  verdict: {}\n  {rows} rows: {} matched, {} missing, {} different, {} twice in the file",
-        text(&report, "verdict"),
-        number(&report, "matched"),
-        number(&report, "missing"),
-        number(&report, "different"),
-        number(&report, "duplicate_in_file"),
-    );
-    println!(
-        "  {} hours of a player in a game checked, {} different\n  {seconds:.2} s ({:.0} rows/s)",
-        number(&report["hours"], "checked"),
-        number(&report["hours"], "different"),
-        per_second(rows, seconds),
-    );
+    print!("{}", report::findings(&report));
     if text(&report, "verdict") == "match" {
         return Ok(());
     }
@@ -179,14 +146,6 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 
 fn number(value: &Value, member: &str) -> u64 {
     value[member].as_u64().unwrap_or_default()
-}
-
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn per_second(rows: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
 }
 
 fn failed(error: impl std::fmt::Display) -> CommandError {

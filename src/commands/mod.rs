@@ -1,13 +1,17 @@
 //! The subcommands: one file each, all wiring in them.
 
+mod aggregates;
+mod client;
 mod demo;
 mod dlq;
 mod embedded;
 mod generate;
 mod parts;
+mod reconcile;
 mod schema;
 mod serve;
 mod services;
+mod table;
 mod upload;
 
 use std::ffi::OsString;
@@ -44,6 +48,8 @@ pub fn main() -> ExitCode {
             Command::Generate(options) => generate::run(&options).map(|()| ExitCode::SUCCESS),
             Command::Dlq(command) => dlq::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Upload(options) => upload::run(options).await,
+            Command::Reconcile(options) => reconcile::run(options).await,
+            Command::Aggregates(options) => aggregates::run(options).await.map(|()| ExitCode::SUCCESS),
         }
     });
     // Blocking work that is still under way (an engine query, a file read) must not hold up the exit.

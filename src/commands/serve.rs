@@ -178,7 +178,8 @@ impl Server {
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
-        let app = router(state, options.api_keys.clone());
+        let app = router(state, options.api_keys.clone())
+            .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let app = ServiceExt::<Request>::into_make_service(app);
         let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());

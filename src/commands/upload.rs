@@ -1,33 +1,23 @@
 //! `roundhouse upload`: sends files to a running server, and says what came of each.
 
-mod progress;
 mod summary;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt};
-use reqwest::{Body, Client};
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::Value;
 use tokio::fs::File;
-use tokio_util::io::ReaderStream;
 use url::Url;
 
-use self::progress::Progress;
 use super::CommandError;
+use super::client::progress::Progress;
+use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, file, parsed, problem};
 use crate::settings::UploadOptions;
 
-/// Bytes of a file that are read, and sent, at once.
-const PIECE_BYTES: usize = 256 << 10;
-
-/// How long the server may take to accept a connection. An answer may take as long as the file does.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Exit codes: some rows were rejected; a file could not be uploaded; Ctrl-C, as shells have it.
+/// Exit code: some rows were rejected.
 const EXIT_REJECTS: u8 = 1;
-const EXIT_FAILURE: u8 = 2;
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// What came of one file.
 enum Outcome {
@@ -43,14 +33,10 @@ enum Outcome {
 
 /// Uploads the files one after the other.
 pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError> {
-    let client = Client::builder()
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .build()
-        .map_err(|error| CommandError { message: Some(error.to_string()), exit_code: EXIT_FAILURE })?;
+    let api = Api::new(&options.server)?;
     let mut worst = 0;
     for path in &options.files {
-        match upload(&client, &options, path).await? {
+        match upload(&api, &options, path).await? {
             Outcome::Accepted => {}
             Outcome::Rejects => worst = worst.max(EXIT_REJECTS),
             Outcome::Failed => worst = worst.max(EXIT_FAILURE),
@@ -64,15 +50,15 @@ pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError
 ///
 /// # Errors
 /// Ctrl-C was pressed.
-async fn upload(client: &Client, options: &UploadOptions, path: &Path) -> Result<Outcome, CommandError> {
-    let (file, bytes) = match open(path).await {
+async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outcome, CommandError> {
+    let (opened, bytes) = match file::open(path).await {
         Ok(opened) => opened,
         Err(error) => return Ok(failed(path, &format!("cannot be read: {error}"), Outcome::Failed)),
     };
     let started = Instant::now();
     let progress = Progress::new(path, bytes);
     let sent = tokio::select! {
-        sent = send(client, options, path, file, &progress) => sent,
+        sent = send(api, options, path, opened, &progress) => sent,
         // The request is dropped, and its connection with it: the server sees that the file broke off.
         _ = tokio::signal::ctrl_c() => {
             progress.clear();
@@ -81,9 +67,9 @@ async fn upload(client: &Client, options: &UploadOptions, path: &Path) -> Result
     };
     progress.clear();
     Ok(match sent {
-        Ok((true, receipt)) => accepted(options, path, &receipt, started.elapsed()),
-        Ok((false, problem)) => refused(options, path, &problem),
-        Err(error) => no_answer(options, path, &error, &progress),
+        Ok((text, receipt)) => accepted(options, path, &text, &receipt, started.elapsed()),
+        Err(Failure::Refused(problem)) => refused(options, path, &problem),
+        Err(failure) => no_answer(path, &failure, &progress),
     })
 }
 
@@ -97,50 +83,24 @@ fn interrupted(file: &Path, progress: &Progress) -> CommandError {
     CommandError { message: Some(message), exit_code: EXIT_INTERRUPTED }
 }
 
-/// Sends a file while it is read. Returns whether the answer is a receipt, and its JSON.
+/// Sends a file while it is read. Returns the receipt: as it is, and parsed.
 async fn send(
-    client: &Client,
+    api: &Api,
     options: &UploadOptions,
     path: &Path,
-    file: File,
+    opened: File,
     progress: &Progress,
-) -> reqwest::Result<(bool, Value)> {
-    let (adding, failing) = (progress.clone(), progress.clone());
-    let body = ReaderStream::with_capacity(file, PIECE_BYTES)
-        .inspect_ok(move |piece| adding.add(piece))
-        .inspect_err(move |error| failing.fail(error.to_string()))
-        .chain(progress.end_of_file());
-    let mut request =
-        client.post(address(options, path)).header("content-type", "text/csv").body(Body::wrap_stream(body));
-    if let Some(key) = &options.api_key {
-        request = request.bearer_auth(key.expose());
-    }
-    let response = request.send().await?;
-    let status = response.status();
-    let text = response.text().await?;
-    // Something between us and the server may answer in another form.
-    let body =
-        serde_json::from_str(&text).unwrap_or_else(|_| json!({ "status": status.as_u16(), "detail": text }));
-    Ok((status.is_success(), body))
-}
-
-/// Opens a file that has a length.
-async fn open(path: &Path) -> std::io::Result<(File, u64)> {
-    let file = File::open(path).await?;
-    let metadata = file.metadata().await?;
-    if metadata.is_dir() {
-        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
-    }
-    Ok((file, metadata.len()))
+) -> Result<(String, Value), Failure> {
+    let request = api.request(Method::POST, address(api, options, path));
+    let request = request.header("content-type", "text/csv").body(file::body(opened, progress));
+    parsed(api.text(request).await?)
 }
 
 /// `POST /uploadcsv` with what the options say; a parameter that is not given is left to the server.
-fn address(options: &UploadOptions, path: &Path) -> Url {
-    let mut url = options.server.clone();
-    url.set_path(&format!("{}/uploadcsv", options.server.path().trim_end_matches('/')));
+fn address(api: &Api, options: &UploadOptions, path: &Path) -> Url {
+    let mut url = api.url("/uploadcsv");
     let mut query = url.query_pairs_mut();
-    query.clear();
-    query.append_pair("name", &path.file_name().unwrap_or_default().to_string_lossy());
+    query.append_pair("name", &file::name(path));
     if !options.validate_only {
         query.append_pair("wait", options.wait.parameter());
     }
@@ -160,48 +120,36 @@ fn address(options: &UploadOptions, path: &Path) -> Url {
     url
 }
 
-fn accepted(options: &UploadOptions, path: &Path, receipt: &Value, elapsed: Duration) -> Outcome {
+fn accepted(options: &UploadOptions, path: &Path, text: &str, receipt: &Value, elapsed: Duration) -> Outcome {
     if options.json {
-        println!("{receipt}");
+        println!("{text}");
     } else {
-        print!("{}", summary::of_receipt(path, receipt, elapsed, &options.server));
+        print!("{}", summary::of_receipt(path, receipt, elapsed, &options.server.server));
     }
     if receipt["rejected"].as_u64() == Some(0) { Outcome::Accepted } else { Outcome::Rejects }
 }
 
-fn refused(options: &UploadOptions, path: &Path, problem: &Value) -> Outcome {
+fn refused(options: &UploadOptions, path: &Path, answer: &Value) -> Outcome {
     if options.json {
-        println!("{problem}");
+        println!("{answer}");
     }
-    failed(path, &summary::of_problem(problem), Outcome::Failed)
+    failed(path, &problem::in_words(answer), Outcome::Failed)
 }
 
-fn no_answer(options: &UploadOptions, path: &Path, error: &reqwest::Error, progress: &Progress) -> Outcome {
+fn no_answer(path: &Path, failure: &Failure, progress: &Progress) -> Outcome {
     if let Some(reason) = progress.failure() {
         return failed(path, &format!("cannot be read on: {reason}"), Outcome::Failed);
     }
-    let server = options.server.as_str().trim_end_matches('/');
-    if error.is_connect() || error.is_timeout() {
-        let reason = format!(
-            "no server answers at {server}: start it with `roundhouse serve`, or name it with --server"
-        );
-        return failed(path, &reason, Outcome::Away);
+    match failure {
+        Failure::Broken(cause) => {
+            let reason = format!(
+                "the connection broke after {} bytes ({cause}): upload the file again, no round is counted twice",
+                progress.sent(),
+            );
+            failed(path, &reason, Outcome::Failed)
+        }
+        failure => failed(path, &failure.to_string(), Outcome::Away),
     }
-    let reason = format!(
-        "the connection to {server} broke after {} bytes ({}): upload the file again, no round is counted twice",
-        progress.sent(),
-        innermost(error),
-    );
-    failed(path, &reason, Outcome::Failed)
-}
-
-/// The cause that says most.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn failed(path: &Path, reason: &str, outcome: Outcome) -> Outcome {

@@ -7,6 +7,8 @@ use axum::response::Response;
 use futures_util::stream;
 
 use super::download::{Format, csv_record, escape_formula, respond};
+use super::openapi::parameters::{DifferencesQuery, Id};
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::reconcile::find;
@@ -19,7 +21,18 @@ use crate::warehouse::client::WarehouseError;
 /// Bytes of a piece of the list.
 const PIECE_BYTES: usize = 65_536;
 
-/// Answers everything that a job has found: kind by kind, each in the order of the file's lines.
+/// Lists everything that a reconciliation has found
+///
+/// Kind by kind, each in the order of the file's lines. The list is kept for 30 days.
+#[utoipa::path(
+    get, path = "/reconcile/{id}/differences", tag = "reconciliation", operation_id = "list_differences",
+    params(Id, DifferencesQuery),
+    responses(
+        (status = 200, description = "All of it", content((String = "text/csv"), (String = "application/x-ndjson")),
+         headers(("Content-Disposition" = String, description = "The file's name"))),
+        problems::Differences
+    )
+)]
 pub async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,

@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
+use super::openapi::problems;
+use super::problem::Problem;
 use super::state::AppState;
 use crate::kafka::Kafka;
 use crate::loader::run::LoaderState;
@@ -23,7 +24,7 @@ use crate::warehouse::client::Warehouse;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How one part is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartHealth {
     pub ready: bool,
     /// Why it is not.
@@ -108,25 +109,49 @@ fn loader_health(state: &LoaderState) -> PartHealth {
     }
 }
 
-/// `GET /healthz`: the process lives.
-pub async fn healthz() -> Json<serde_json::Value> {
-    Json(json!({ "status": "ok" }))
+/// That the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Alive {
+    #[schema(example = "ok")]
+    status: &'static str,
 }
 
-/// `GET /readyz`: 200 if every part is ready, else 503; each part with its reason.
-pub async fn readyz(State(state): State<AppState>) -> Response {
+/// How the parts are, all being ready.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    ready: bool,
+    /// Who moves the topic into ClickHouse.
+    loader: &'static str,
+    parts: BTreeMap<String, PartHealth>,
+}
+
+/// Tells that the process lives
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations",
+    responses((status = 200, description = "It does", body = Alive))
+)]
+pub async fn healthz() -> Json<Alive> {
+    Json(Alive { status: "ok" })
+}
+
+/// Tells whether every part is ready
+///
+/// 503 where one is not; each part with its reason.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "Every part is ready", body = Ready), problems::Readiness)
+)]
+pub async fn readyz(State(state): State<AppState>) -> Result<Json<Ready>, Problem> {
     let parts = state.readiness.check().await;
     let ready = parts.values().all(|part| part.ready);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let loader = state.readiness.loader.name();
-    let body = Json(json!({ "ready": ready, "loader": loader, "parts": parts }));
     if ready {
-        return (status, body).into_response();
+        return Ok(Json(Ready { ready, loader, parts }));
     }
-    super::problem::Problem::new(status, "not_ready", "not every part is ready")
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "not every part is ready")
         .with("ready", false)
         .with("loader", loader)
         .with("parts", serde_json::to_value(parts).unwrap_or_default())
-        .expected()
-        .into_response()
+        .expected();
+    Err(problem)
 }

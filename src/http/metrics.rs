@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::freshness;
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -19,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The text format of OpenMetrics, which Prometheus reads.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers everything that is counted.
+/// Everything that is counted, for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"), problems::Parameters)
+)]
 pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.finish("none")?;
     let lag = match tokio::time::timeout(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger))

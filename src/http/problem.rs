@@ -1,11 +1,15 @@
 //! Errors as `application/problem+json` (RFC 9457): what is wrong, where, and what to do; never an inner detail.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::upload_view::Links;
 use crate::ingest::FileError;
@@ -20,6 +24,28 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Characters of a file's name that are shown.
 const MAX_FILE_NAME: usize = 255;
 
+/// The media type of every error.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// What is wrong, where, and what to do (RFC 9457). Further members name the parameter, file, line, column or limit at fault, and say
+/// how far an upload got.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// `urn:roundhouse:problem:` with the code behind it.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    /// Stable: clients may rely on it.
+    code: &'static str,
+    detail: String,
+    /// The path that was asked for.
+    instance: String,
+    #[serde(flatten)]
+    members: BTreeMap<String, Value>,
+}
+
 /// An answer that is an error.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -27,7 +53,7 @@ pub struct Problem {
     /// Stable: clients may rely on it.
     code: &'static str,
     detail: String,
-    members: Map<String, Value>,
+    members: BTreeMap<String, Value>,
     /// For the log only.
     cause: Option<String>,
     /// It is no failure of ours: not an error in the log.
@@ -36,7 +62,14 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), cause: None, is_expected: false }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            members: BTreeMap::new(),
+            cause: None,
+            is_expected: false,
+        }
     }
 
     /// A parameter that cannot be used.
@@ -71,15 +104,17 @@ impl Problem {
         self.with("file_name", shown)
     }
 
-    fn body(&self, instance: &str) -> Value {
-        let mut members = self.members.clone();
-        members.insert("type".to_owned(), json!(format!("urn:roundhouse:problem:{}", self.code)));
-        members.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
-        members.insert("status".to_owned(), json!(self.status.as_u16()));
-        members.insert("code".to_owned(), json!(self.code));
-        members.insert("detail".to_owned(), json!(self.detail));
-        members.insert("instance".to_owned(), json!(instance));
-        Value::Object(members)
+    /// The answer's body; `instance` is the path that was asked for.
+    pub fn body(&self, instance: &str) -> ProblemBody {
+        ProblemBody {
+            kind: format!("urn:roundhouse:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+            instance: instance.to_owned(),
+            members: self.members.clone(),
+        }
     }
 }
 
@@ -115,12 +150,14 @@ pub async fn render(request: Request, next: Next) -> Response {
         tracing::error!(path = instance, %status, code = problem.code, cause = problem.cause, "{}", problem.detail);
     }
     parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     if method == axum::http::Method::POST {
         // Its body may not be read to its end, and then nothing else can come on this connection.
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Response::from_parts(parts, Body::from(problem.body(&instance).to_string()))
+    // Text and numbers are always JSON.
+    let body = serde_json::to_vec(&problem.body(&instance)).unwrap_or_default();
+    Response::from_parts(parts, Body::from(body))
 }
 
 async fn from_framework(status: StatusCode, method: &axum::http::Method, body: Body) -> Problem {

@@ -7,9 +7,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, TryStreamExt};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
+use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::repair::RepairedJob;
@@ -17,34 +20,49 @@ use super::state::AppState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 1000;
+pub const DEFAULT_LIMIT: u64 = 50;
+pub const MAX_LIMIT: u64 = 1000;
 
 /// Uploads that may be named.
-const MAX_NAMED_UPLOADS: usize = 100;
+pub const MAX_NAMED_UPLOADS: usize = 100;
 
 /// A page of jobs, newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobsPage)]
 pub struct Page {
     items: Vec<JobView>,
     page: Position,
     links: PageLinks,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobsPosition)]
 struct Position {
     limit: u64,
-    /// None where this page is the last.
+    /// Null where this page is the last.
+    #[schema(required)]
     next_cursor: Option<Uuid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobsPageLinks)]
 struct PageLinks {
-    /// None where this page is the last.
+    /// Null where this page is the last.
+    #[schema(required)]
     next: Option<String>,
 }
 
-/// Takes a CSV file, as the body or as the file of a form; answers with the job that reconciles it.
+/// Reconciles a CSV file with what is stored
+///
+/// A job in the background compares every row, and every hour of its rounds. It survives a restart of the server; `GET /reconcile/{id}`
+/// tells how it is, and what it found.
+#[utoipa::path(
+    post, path = "/reconcile", tag = "reconciliation", operation_id = "reconcile", params(ReconcileQuery),
+    responses(
+        (status = 202, description = "The job", body = JobView, headers(("Location" = String, description = "Where the job is"))),
+        problems::Reconcile
+    )
+)]
 pub async fn submit(
     State(state): State<AppState>,
     mut parameters: Parameters,
@@ -111,7 +129,11 @@ fn accepted(job: &JobView) -> Response {
     response
 }
 
-/// Answers a page of jobs.
+/// Lists reconciliations, newest first
+#[utoipa::path(
+    get, path = "/reconcile", tag = "reconciliation", operation_id = "list_reconciliations", params(ReconciliationsQuery),
+    responses((status = 200, description = "A page of them", body = Page), problems::Query)
+)]
 pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
     let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
     let cursor = parameters.one("cursor")?;
@@ -127,7 +149,11 @@ pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> 
     Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
 }
 
-/// Answers how a job is, and what it found once it is done.
+/// Shows how a reconciliation is, and what it found once it is done
+#[utoipa::path(
+    get, path = "/reconcile/{id}", tag = "reconciliation", operation_id = "show_reconciliation", params(Id),
+    responses((status = 200, description = "The job, with its last repair", body = RepairedJob), problems::Job)
+)]
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -138,7 +164,11 @@ pub async fn show(
     Ok(Json(RepairedJob::of(&state, job).await?))
 }
 
-/// Cancels a job that waits or runs, and answers how it is then.
+/// Cancels a reconciliation that waits or runs
+#[utoipa::path(
+    delete, path = "/reconcile/{id}", tag = "reconciliation", operation_id = "cancel_reconciliation", params(Id),
+    responses((status = 200, description = "The job, as it is then", body = JobView), problems::Cancel)
+)]
 pub async fn cancel(
     State(state): State<AppState>,
     Path(id): Path<String>,

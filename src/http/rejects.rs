@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::{broken_form, decompressed, is_form, read_form};
 use super::download::{Format, Pieces, csv_record, escape_formula, respond};
+use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -34,13 +36,23 @@ const LOADING_INTERVAL: Duration = Duration::from_millis(50);
 const PIECE_BYTES: usize = 65_536;
 
 /// Characters of a code.
-const MAX_CODE: usize = 64;
+pub const MAX_CODE: usize = 64;
 
 /// What is added to the file's own columns.
 const REJECT_COLUMNS: [&str; 6] =
     ["reject_line", "reject_byte_offset", "reject_column", "reject_code", "reject_reason", "reject_raw"];
 
-/// Answers the rejected lines of an upload: the open ones, or with `replayed` those that a replay has produced.
+/// Lists the rejected lines of an upload
+///
+/// As CSV, the file's own columns come first, so that they can be corrected and uploaded again as they are.
+#[utoipa::path(
+    get, path = "/uploads/{id}/rejects", tag = "uploads", operation_id = "list_rejects", params(Id, RejectsQuery),
+    responses(
+        (status = 200, description = "All of them, by line", content((String = "text/csv"), (String = "application/x-ndjson")),
+         headers(("Content-Disposition" = String, description = "The file's name"))),
+        problems::Rejects
+    )
+)]
 pub async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -174,7 +186,17 @@ impl Writer {
     }
 }
 
-/// Answers the rounds of an upload that are stored with other values.
+/// Lists the rounds of an upload that are stored with other values
+///
+/// Each field as it was sent, and as it is stored (`stored_…`).
+#[utoipa::path(
+    get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ConflictsQuery),
+    responses(
+        (status = 200, description = "All of them, by line", content((String = "text/csv"), (String = "application/x-ndjson")),
+         headers(("Content-Disposition" = String, description = "The file's name"))),
+        problems::NoUpload
+    )
+)]
 pub async fn conflicts(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -196,7 +218,14 @@ pub async fn conflicts(
     respond(&format!("conflicts-{}", row.upload_id), format, pieces).await
 }
 
-/// Produces the open rejects of an upload that are valid now, or the corrected lines in the body.
+/// Produces rejected lines after all
+///
+/// Those open rejects of the upload that are valid by now, or the corrected lines of a file, which say in `reject_line` which rejects
+/// they are. What is produced is an upload of its own; `replayed` lines are done, `still_rejected` ones stay open.
+#[utoipa::path(
+    post, path = "/uploads/{id}/replay", tag = "uploads", params(Id, ReplayQuery),
+    responses((status = 200, description = "The receipt", body = UploadView), problems::Replay)
+)]
 pub async fn replay(
     State(state): State<AppState>,
     Path(id): Path<String>,

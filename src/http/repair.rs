@@ -5,8 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::openapi::parameters::{Id, RepairQuery};
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -16,7 +19,7 @@ use crate::reconcile::report::JobView;
 use crate::warehouse::client::WarehouseError;
 
 /// A job, with its last repair.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RepairedJob {
     #[serde(flatten)]
     job: JobView,
@@ -33,7 +36,19 @@ impl RepairedJob {
     }
 }
 
-/// Takes the repair of what a job has found; answers with the job.
+/// Repairs what a reconciliation has found
+///
+/// What is missing is produced, hours that differ are rebuilt from their rounds without a moment in which they are wrong, and then
+/// all is compared again. A round that is stored with other values is left as it is, unless `prefer=file`. `repair.state` of
+/// `GET /reconcile/{id}` tells how far it is.
+#[utoipa::path(
+    post, path = "/reconcile/{id}/repair", tag = "reconciliation", operation_id = "repair", params(Id, RepairQuery),
+    responses(
+        (status = 202, description = "The job, with its repair", body = RepairedJob,
+         headers(("Location" = String, description = "Where the job is"))),
+        problems::Repair
+    )
+)]
 pub async fn repair(
     State(state): State<AppState>,
     Path(id): Path<String>,

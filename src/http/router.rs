@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::extract::Extension;
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
+use super::openapi::files::Files;
+use super::openapi::page::{self, Document};
+use super::openapi::{self, Api};
 use super::state::AppState;
 use super::{
     aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
@@ -21,36 +23,47 @@ fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
 }
 
-/// Builds the API. Paths answer with and without a slash at their end.
-pub fn router(state: AppState, keys: Vec<ApiKey>) -> NormalizePath<Router> {
+/// Builds the API, and its description with it. Paths answer with and without a slash at their end.
+///
+/// # Errors
+/// The description cannot be written as JSON.
+pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<NormalizePath<Router>> {
     let keys: Arc<[ApiKey]> = keys.into();
-    let api = Router::new()
-        // The reader of the body counts its bytes.
-        .route("/uploadcsv", post(upload::upload_csv).layer(DefaultBodyLimit::disable()))
-        .route("/uploads", get(uploads::list))
-        .route("/uploads/{id}", get(uploads::show))
-        .route("/uploads/{id}/rejects", get(rejects::list))
-        .route("/uploads/{id}/conflicts", get(rejects::conflicts))
-        .route("/uploads/{id}/replay", post(rejects::replay).layer(DefaultBodyLimit::disable()))
-        .route("/aggregates", get(aggregates::aggregates))
-        .route("/aggregates/summary", get(aggregates::summary))
-        .route("/reconcile", post(reconcile::submit).layer(DefaultBodyLimit::disable()).get(reconcile::list))
-        .route("/reconcile/{id}", get(reconcile::show).delete(reconcile::cancel))
-        .route("/reconcile/{id}/differences", get(differences::list))
-        .route("/reconcile/{id}/repair", post(repair::repair))
-        .route("/metrics", get(metrics::metrics))
-        .route_layer(middleware::from_fn_with_state(keys, auth::require_key))
-        // For who takes it; what is written as it comes is sent as it comes.
-        .layer(CompressionLayer::new().compress_when(packable()));
+    let keyed = Api::behind_key()
+        .taking(Files::Several, upload::__path_upload_csv, upload::upload_csv)
+        .route(uploads::__path_list, uploads::list)
+        .route(uploads::__path_show, uploads::show)
+        .route(rejects::__path_list, rejects::list)
+        .route(rejects::__path_conflicts, rejects::conflicts)
+        .taking(Files::AtMostOne, rejects::__path_replay, rejects::replay)
+        .route(aggregates::__path_aggregates, aggregates::aggregates)
+        .route(aggregates::__path_summary, aggregates::summary)
+        .taking(Files::One, reconcile::__path_submit, reconcile::submit)
+        .route(reconcile::__path_list, reconcile::list)
+        .route(reconcile::__path_show, reconcile::show)
+        .route(reconcile::__path_cancel, reconcile::cancel)
+        .route(differences::__path_list, differences::list)
+        .route(repair::__path_repair, repair::repair)
+        .route(metrics::__path_metrics, metrics::metrics);
+    let open = Api::open()
+        .route(health::__path_healthz, health::healthz)
+        .route(health::__path_readyz, health::readyz)
+        .route(page::__path_description, page::description)
+        .route(page::__path_page, page::page)
+        .route(page::__path_file, page::file);
+    let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
+    let document = openapi::text([described_keyed, described_open])?;
+    let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let counted = state.metrics().clone();
-    let router = Router::new()
-        .merge(api)
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+    let router = keyed
+        .merge(open)
+        // For who takes it; what is written as it comes is sent as it comes.
+        .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
+        .layer(Extension(Document(document.into())))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
         .layer(middleware::from_fn(problem::render))
         // A failure is logged once, with its cause, where its body is written.
         .layer(TraceLayer::new_for_http().on_failure(()));
-    NormalizePath::trim_trailing_slash(router)
+    Ok(NormalizePath::trim_trailing_slash(router))
 }

@@ -6,11 +6,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, TryStreamExt};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
+use super::openapi::parameters::UploadQuery;
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -20,14 +22,28 @@ use crate::ingest::upload::{Outcome, UploadError, UploadFailure, UploadOptions};
 
 const KNOWN: &str = "name, encoding, on_error, max_rejects, force, validate_only, wait";
 
+/// The receipts of a form of several files.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Receipts {
+    uploads: Vec<UploadView>,
+}
+
+/// The receipt of one file, or the receipts of several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Uploaded {
+    One(Box<UploadView>),
+    Several(Receipts),
+}
+
 /// What the query says.
 #[derive(Clone, Debug)]
-struct UploadQuery {
+struct Query {
     options: UploadOptions,
     wait_visible: bool,
 }
 
-impl UploadQuery {
+impl Query {
     fn parse(mut parameters: Parameters) -> Result<Self, Problem> {
         let file_name = parameters.one("name")?.unwrap_or_default();
         let encoding = encoding_parameter(&mut parameters)?;
@@ -69,24 +85,32 @@ pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
     }
 }
 
-/// Takes a CSV file, as the body or as the files of a form; answers once the broker has every row.
+/// Uploads CSV files
+///
+/// Answers once the broker has every row, or with `wait=visible` once they are in the aggregates. A row that is not valid is set aside
+/// and named in the receipt, and the rest of the file goes on. The same bytes again are answered with their first receipt. Sending a
+/// file again is always safe: each round counts once. A form of several files is answered with a receipt for each, in `uploads`.
+#[utoipa::path(
+    post, path = "/uploadcsv", tag = "uploads", params(UploadQuery),
+    responses((status = 200, description = "The receipt, or receipts", body = Uploaded), problems::Upload)
+)]
 pub async fn upload_csv(
     State(state): State<AppState>,
     parameters: Parameters,
     request: Request,
-) -> Result<Response, Problem> {
-    let query = UploadQuery::parse(parameters)?;
+) -> Result<Json<Uploaded>, Problem> {
+    let query = Query::parse(parameters)?;
     if is_form(request.headers()) {
         upload_form(&state, &query, request).await
     } else {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body)?;
         let receipt = upload_one(&state, &query, query.options.clone(), body).await?;
-        Ok(Json(receipt).into_response())
+        Ok(Json(Uploaded::One(Box::new(receipt))))
     }
 }
 
-async fn upload_form(state: &AppState, query: &UploadQuery, request: Request) -> Result<Response, Problem> {
+async fn upload_form(state: &AppState, query: &Query, request: Request) -> Result<Json<Uploaded>, Problem> {
     let mut form = read_form(request).await?;
     let mut receipts = Vec::new();
     while let Some(field) =
@@ -106,8 +130,8 @@ async fn upload_form(state: &AppState, query: &UploadQuery, request: Request) ->
     }
     match receipts.as_slice() {
         [] => Err(no_file()),
-        [receipt] => Ok(Json(receipt).into_response()),
-        receipts => Ok(Json(json!({ "uploads": receipts })).into_response()),
+        [_] => Ok(Json(Uploaded::One(Box::new(receipts.swap_remove(0))))),
+        _ => Ok(Json(Uploaded::Several(Receipts { uploads: receipts }))),
     }
 }
 
@@ -119,7 +143,7 @@ fn too_many_files(limit: u64) -> Problem {
 /// Uploads one file, and waits until it is visible where that is asked for.
 async fn upload_one<S>(
     state: &AppState,
-    query: &UploadQuery,
+    query: &Query,
     options: UploadOptions,
     mut body: S,
 ) -> Result<UploadView, Problem>

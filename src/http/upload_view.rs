@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::columns::Columns;
@@ -13,7 +14,7 @@ use crate::warehouse::upload_counts::{self, UploadCounts};
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
 
 /// How far an upload has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
     Receiving,
@@ -29,7 +30,8 @@ pub enum UploadState {
 }
 
 /// Where a column of ours is in the file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadColumn)]
 struct Field {
     /// As the file has it.
     name: String,
@@ -38,7 +40,8 @@ struct Field {
 }
 
 /// How fast an upload that is under way goes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadProgress)]
 struct Progress {
     bytes: u64,
     rows: u64,
@@ -47,7 +50,8 @@ struct Progress {
     rows_per_second: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadLinks)]
 pub struct Links {
     #[serde(rename = "self")]
     this: String,
@@ -67,7 +71,8 @@ impl Links {
 }
 
 /// What is known of an upload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Upload)]
 pub struct UploadView {
     #[serde(skip_serializing_if = "Option::is_none")]
     upload_id: Option<Uuid>,
@@ -99,6 +104,8 @@ pub struct UploadView {
     pub counts: Option<UploadCounts>,
     schema_id: u32,
     topic: String,
+    /// First and last offset of the rows, by partition.
+    #[schema(value_type = BTreeMap<String, [i64; 2]>)]
     offsets: Offsets,
     /// The first twenty.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,14 +118,17 @@ pub struct UploadView {
     /// Lines that it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub still_rejected: Option<u64>,
+    #[schema(format = DateTime)]
     started_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     links: Option<Links>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadFailure)]
 struct Failure {
     code: String,
     reason: String,

@@ -7,8 +7,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::openapi::parameters::{Id, UploadsQuery};
+use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -16,34 +19,43 @@ use super::upload_view::{Seen, UploadView, look};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 1000;
+pub const DEFAULT_LIMIT: u64 = 50;
+pub const MAX_LIMIT: u64 = 1000;
 
 /// Between two looks whether an upload is visible.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A page of uploads, newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadsPage)]
 pub struct Page {
     items: Vec<UploadView>,
     page: Position,
     links: PageLinks,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadsPosition)]
 struct Position {
     limit: u64,
-    /// None where this page is the last.
+    /// Null where this page is the last.
+    #[schema(required)]
     next_cursor: Option<Uuid>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadsPageLinks)]
 struct PageLinks {
-    /// None where this page is the last.
+    /// Null where this page is the last.
+    #[schema(required)]
     next: Option<String>,
 }
 
-/// Answers a page of uploads.
+/// Lists uploads, newest first
+#[utoipa::path(
+    get, path = "/uploads", tag = "uploads", operation_id = "list_uploads", params(UploadsQuery),
+    responses((status = 200, description = "A page of them", body = Page), problems::Query)
+)]
 pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
     let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
     let cursor = parameters.one("cursor")?;
@@ -74,7 +86,13 @@ pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> 
     Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
 }
 
-/// Answers how an upload is.
+/// Shows how an upload is
+///
+/// `receiving` with its progress, then `acknowledged`, then `visible` with what became of its rows; or `failed`, with why.
+#[utoipa::path(
+    get, path = "/uploads/{id}", tag = "uploads", operation_id = "show_upload", params(Id),
+    responses((status = 200, description = "The upload", body = UploadView), problems::NoUpload)
+)]
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,

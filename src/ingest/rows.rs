@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::columns::{Columns, Source};
@@ -40,7 +41,7 @@ pub struct Row<'a> {
 }
 
 /// Why a row is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reject {
     /// Number of its line in the file, from 1.
     pub line: u64,

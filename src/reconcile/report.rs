@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Differences that a report shows.
 pub const SAMPLE: usize = 20;
 
 /// How far a job has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     Queued,
@@ -38,8 +39,9 @@ impl JobState {
 }
 
 /// What a running job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = JobPhase)]
 pub enum Phase {
     /// The file is read and loaded.
     Reading,
@@ -50,7 +52,8 @@ pub enum Phase {
 }
 
 /// Where to go on from a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = JobLinks)]
 pub struct Links {
     #[serde(rename = "self")]
     pub this: String,
@@ -60,7 +63,8 @@ pub struct Links {
 }
 
 /// A job as its sender sees it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Job)]
 pub struct JobView {
     pub id: Uuid,
     pub state: JobState,
@@ -68,6 +72,7 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// RFC 3339 in UTC.
+    #[schema(format = DateTime)]
     pub submitted_at: String,
     pub file_name: String,
     pub bytes: u64,
@@ -85,7 +90,7 @@ pub struct JobView {
 }
 
 /// Whether everything from the file is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Match,
@@ -93,7 +98,7 @@ pub enum Verdict {
 }
 
 /// What a job found. Every row is one of matched, missing, different, duplicate_in_file and rejected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     pub verdict: Verdict,
     pub rows: u64,
@@ -138,7 +143,8 @@ impl Report {
 }
 
 /// The file's rounds by hour, player and game, against the hourly aggregates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HoursCompared)]
 pub struct Hours {
     /// Hours of a player and a game that the file has rounds of.
     pub checked: u64,
@@ -149,8 +155,9 @@ pub struct Hours {
 }
 
 /// What is not as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DifferenceKind)]
 pub enum Kind {
     Different,
     Missing,
@@ -197,7 +204,7 @@ pub type Values = BTreeMap<String, Option<String>>;
 
 /// A row that is not stored as it is in the file, a round that is not in the file, or an hour whose sums are not those of its
 /// rounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     pub kind: Kind,
     /// In the file.
@@ -210,9 +217,11 @@ pub struct Difference {
     pub fields: BTreeMap<String, FieldDifference>,
     /// What a row that is missing or repeated has.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub file: Values,
     /// What is stored of a round that is not in the file.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub stored: Values,
     /// Where a round that is not in the file came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,16 +250,19 @@ impl Difference {
 }
 
 /// A field's value here and there, as [`Values`] have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldDifference {
+    #[schema(required)]
     pub file: Option<String>,
+    #[schema(required)]
     pub stored: Option<String>,
 }
 
 /// An hour of a player and a game that is not the sum of its rounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HourDifference {
     /// RFC 3339 in UTC.
+    #[schema(format = DateTime)]
     pub created_hour: String,
     pub player_id: String,
     pub game_id: u64,
@@ -261,7 +273,8 @@ pub struct HourDifference {
 }
 
 /// Sums of an hour; amounts are decimals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HourSums)]
 pub struct Sums {
     pub rounds_played: i64,
     pub real_amount_bet: String,

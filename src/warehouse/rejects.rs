@@ -4,6 +4,7 @@ use bytes::Bytes;
 use clickhouse::Row;
 use clickhouse::query::RowCursor;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
@@ -12,7 +13,8 @@ use super::row_binary::write_text;
 const INSERT: &str = "INSERT INTO reject_replays (upload_id, line, replay_id) FORMAT RowBinary";
 
 /// A rejected line.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
+#[schema(as = RejectedLine)]
 pub struct RejectRow {
     /// Number of its line in the file, from 1.
     pub line: u64,

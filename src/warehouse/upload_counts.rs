@@ -3,12 +3,13 @@
 use clickhouse::Row;
 use clickhouse::query::BytesCursor;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
 
 /// Rows of an upload that are loaded so far. Once all of it is visible they add up to the rows that were accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 pub struct UploadCounts {
     /// Rounds that were not stored yet.
     pub new: u64,

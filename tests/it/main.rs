@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod aggregates;
+mod aggregates_command;
+mod api_description;
 mod conflicts;
 mod crash;
 mod deployment;
@@ -18,6 +20,7 @@ mod harness;
 mod kafka_engine;
 mod readme;
 mod reconcile;
+mod reconcile_command;
 mod repair;
 mod supervision;
 mod topics;

@@ -3,50 +3,21 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::ROUNDHOUSE;
+use crate::harness::command::{Said, client, run};
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
 
 const KEY: &str = "a-key-for-the-tests-only";
 
-/// The command, with nothing of what the person who runs the tests has set.
+/// `roundhouse upload`.
 fn command(server: &str, key: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(ROUNDHOUSE);
-    command.args(["upload", "--server", server]).args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ROUNDHOUSE_") {
-            command.env_remove(name);
-        }
-    }
-    if !key.is_empty() {
-        command.env("ROUNDHOUSE_API_KEY", key);
-    }
-    command
-}
-
-/// What a run said, and its exit code.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-}
-
-async fn run(mut command: Command) -> Said {
-    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
+    client("upload", server, key, arguments)
 }
 
 fn write(directory: &TempDir, name: &str, text: &str) -> String {

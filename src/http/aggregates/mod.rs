@@ -2,9 +2,9 @@
 
 mod cursor;
 mod format;
-mod request;
+pub mod request;
 mod stream;
-mod summary;
+pub mod summary;
 
 use std::sync::Arc;
 
@@ -14,9 +14,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
-pub use self::summary::summary;
+pub use self::summary::{__path_summary, summary};
 use super::freshness::Fresh;
+use super::openapi::parameters::AggregatesQuery;
+use super::openapi::{answers, problems};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
@@ -33,17 +36,21 @@ const AS_OF: HeaderName = HeaderName::from_static("roundhouse-as-of");
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Where a page begins, and where the next one is.
-#[derive(Debug, Serialize)]
-struct Position {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AggregatesPosition)]
+pub struct Position {
     limit: u64,
     skip: u64,
-    /// None where this page is the last.
+    /// Null where this page is the last.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Links {
-    /// None where this page is the last.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AggregatesLinks)]
+pub struct Links {
+    /// Null where this page is the last.
+    #[schema(required)]
     next: Option<String>,
 }
 
@@ -54,7 +61,16 @@ struct End {
     links: Links,
 }
 
-/// Answers a page of hourly aggregates, in a total order.
+/// What happened each hour, by player and game
+///
+/// In a total order: pages neither overlap nor miss a row, also while data arrives, if `links.next` is followed.
+#[utoipa::path(
+    get,
+    path = "/aggregates",
+    tag = "aggregates",
+    params(AggregatesQuery),
+    responses(answers::Aggregates, problems::Aggregates)
+)]
 pub async fn aggregates(
     State(state): State<AppState>,
     OriginalUri(uri): OriginalUri,

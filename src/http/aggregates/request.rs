@@ -7,16 +7,16 @@ use crate::http::problem::Problem;
 use crate::warehouse::aggregates::{Filter, Order, Page, SortKey};
 
 /// Values of one repeatable parameter.
-const MAX_VALUES: usize = 100;
+pub const MAX_VALUES: usize = 100;
 
 /// Characters of a player's id.
-const MAX_PLAYER_CHARACTERS: usize = 128;
+pub const MAX_PLAYER_CHARACTERS: usize = 128;
 
-const DEFAULT_LIMIT: u64 = 100;
-const MAX_LIMIT: u64 = 10_000;
+pub const DEFAULT_LIMIT: u64 = 100;
+pub const MAX_LIMIT: u64 = 10_000;
 
 /// Rows that may be skipped: each of them has to be read. A cursor has no such bound.
-const MAX_SKIP: u64 = 1_000_000;
+pub const MAX_SKIP: u64 = 1_000_000;
 
 /// Takes the filters; values that are given several times count once.
 pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {

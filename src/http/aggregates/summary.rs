@@ -5,10 +5,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::stream::Pieces;
 use super::{Conditions, in_time, request, respond, stream};
 use crate::domain::timestamp;
+use crate::http::openapi::parameters::SummaryQuery;
+use crate::http::openapi::{answers, problems};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
@@ -21,10 +24,12 @@ const KNOWN: &str = "player_id, game_id, date_from, date_to";
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What is added up of all that passes the filters, or of one hour. Money is a decimal string.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Totals)]
 pub struct Sums {
     /// In which it happened; not there in the totals.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     created_hour: Option<String>,
     rounds_played: u64,
     /// Different players.
@@ -55,7 +60,17 @@ impl Sums {
     }
 }
 
-/// Answers the totals of what passes the filters, and those of each hour in which something happened, in their order.
+/// Totals of what passes the filters, and of each hour of it
+///
+/// Hours in which nothing happened are left out.
+#[utoipa::path(
+    get,
+    path = "/aggregates/summary",
+    tag = "aggregates",
+    operation_id = "aggregates_summary",
+    params(SummaryQuery),
+    responses(answers::Summary, problems::Aggregates)
+)]
 pub async fn summary(
     State(state): State<AppState>,
     headers: HeaderMap,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -12,7 +13,7 @@ const INSERT: &str = "INSERT INTO reconcile_repairs (job_id, owner, attempt, pre
      overwritten, removed, hours_rebuilt, seconds, upload_ids) FORMAT RowBinary";
 
 /// How far a repair has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RepairState {
     Queued,
@@ -48,7 +49,7 @@ impl RepairState {
 }
 
 /// Whose values count where a round is stored with others than the file has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prefer {
     /// What is stored stays, and is shown.
@@ -81,7 +82,8 @@ pub struct Wishes {
 }
 
 /// A repair as its sender sees it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Repair)]
 pub struct RepairView {
     pub state: RepairState,
     pub prefer: Prefer,

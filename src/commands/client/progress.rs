@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use memchr::memchr_iter;
+use serde_json::Value;
 
 /// Between two drawings of what moves by itself.
 const TICK: Duration = Duration::from_millis(100);
@@ -19,6 +20,12 @@ const SENDING: &str = "{prefix} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec
 
 /// While the server works on what it has.
 const WAITING: &str = "{prefix} {spinner} {bytes} sent, {msg}; waiting for the receipt";
+
+/// While the server works by itself.
+const WORKING: &str = "{prefix} [{bar:24}] {percent}%, {msg}, {elapsed}";
+
+/// Steps of a job's bar.
+const JOB_STEPS: u64 = 1000;
 
 /// How far one file has come. Clones are of the same file.
 #[derive(Clone, Debug)]
@@ -38,7 +45,7 @@ impl Progress {
     pub fn new(path: &Path, bytes: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr())
             .with_style(style(SENDING))
-            .with_prefix(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            .with_prefix(super::file::name(path));
         bar.enable_steady_tick(TICK);
         Self {
             bar,
@@ -85,6 +92,35 @@ impl Progress {
     /// Takes the bar off the terminal.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// How far a job at the server has come.
+#[derive(Clone, Debug)]
+pub struct JobProgress(ProgressBar);
+
+impl JobProgress {
+    /// Begins to show the job of a file, on standard error if that is a terminal.
+    pub fn new(file: &Path) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(JOB_STEPS), ProgressDrawTarget::stderr())
+            .with_style(style(WORKING))
+            .with_prefix(super::file::name(file));
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    /// Shows what the server says of it.
+    pub fn show(&self, job: &Value) {
+        let part = job["progress"].as_f64().unwrap_or_default().clamp(0.0, 1.0);
+        self.0.set_position((part * JOB_STEPS as f64) as u64);
+        let doing = job["phase"].as_str().or(job["state"].as_str()).unwrap_or_default();
+        self.0.set_message(doing.replace('_', " "));
+    }
+}
+
+impl Drop for JobProgress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -1,0 +1,209 @@
+//! `roundhouse aggregates`: asks a running server what happened each hour.
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, LINK};
+use serde_json::Value;
+use url::Url;
+
+use super::CommandError;
+use super::client::{Api, Failure};
+use super::table;
+use crate::settings::{AggregatesOptions, AnswerFormat};
+
+/// The most rows that the server gives in one page.
+const MAX_PAGE: u64 = 10_000;
+
+/// Columns of the hours of a summary, with the members of the answer.
+const HOURS: [(&str, &str); 9] = [
+    ("hour", "created_hour"),
+    ("rounds", "rounds_played"),
+    ("players", "players"),
+    ("games", "games"),
+    ("real bet", "real_amount_bet"),
+    ("bonus bet", "bonus_amount_bet"),
+    ("real win", "real_amount_win"),
+    ("bonus win", "bonus_amount_win"),
+    ("net", "net"),
+];
+
+pub(super) async fn run(options: AggregatesOptions) -> Result<(), CommandError> {
+    let api = Api::new(&options.server)?;
+    let format = if options.json { AnswerFormat::Json } else { options.format };
+    if options.summary && matches!(format, AnswerFormat::Csv | AnswerFormat::Ndjson) {
+        return Err(CommandError::usage("--summary is written as a table, or as json"));
+    }
+    let outcome = if options.summary {
+        summary(&api, &options, format).await
+    } else {
+        rows(&api, &options, format).await
+    };
+    if let (AnswerFormat::Json, Err(Ended::Failed(Failure::Refused(problem)))) = (format, &outcome) {
+        table::print(format_args!("{problem}\n"))?;
+    }
+    outcome.map_err(CommandError::from)
+}
+
+/// Why it ended before its end.
+enum Ended {
+    Failed(Failure),
+    Output(CommandError),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<CommandError> for Ended {
+    fn from(error: CommandError) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<Ended> for CommandError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Failed(failure) => failure.into(),
+            Ended::Output(error) => error,
+        }
+    }
+}
+
+/// Prints pages, one after the other, until there are as many rows as are wanted, or no more.
+async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
+    let mut left = if options.all { u64::MAX } else { options.limit };
+    let mut url = address(api, options, "/aggregates");
+    if let Some(sort) = &options.sort {
+        url.query_pairs_mut().append_pair("sort", sort);
+    }
+    let mut is_first = true;
+    while left > 0 {
+        set(&mut url, "limit", &left.min(MAX_PAGE).to_string());
+        let (count, next) = match format {
+            AnswerFormat::Table | AnswerFormat::Json => objects(api, &url, format).await?,
+            AnswerFormat::Csv | AnswerFormat::Ndjson => lines(api, &mut url, format, is_first).await?,
+        };
+        is_first = false;
+        left = left.saturating_sub(count);
+        match next {
+            Some(next) if count > 0 => url = api.url(&next),
+            _ => return Ok(()),
+        }
+    }
+    if format == AnswerFormat::Table {
+        table::print("There are more: --all shows every row, --limit more of them\n")?;
+    }
+    Ok(())
+}
+
+/// Prints one page in JSON, as a table or as it is; returns how many rows it has, and where the next one is.
+async fn objects(api: &Api, url: &Url, format: AnswerFormat) -> Result<(u64, Option<String>), Ended> {
+    let (text, page) = api.get(url.clone()).await?;
+    let count = page["items"].as_array().map_or(0, Vec::len) as u64;
+    match format {
+        AnswerFormat::Json => table::print(format_args!("{text}\n"))?,
+        _ => table::print(format_args!("{}\n", table::of_aggregates(&page["items"])))?,
+    }
+    Ok((count, page["links"]["next"].as_str().map(str::to_owned)))
+}
+
+/// Prints one page as the server writes it, without its header line if it is not the first.
+async fn lines(
+    api: &Api,
+    url: &mut Url,
+    format: AnswerFormat,
+    is_first: bool,
+) -> Result<(u64, Option<String>), Ended> {
+    set(url, "format", format.parameter());
+    let response = api.send(api.request(Method::GET, url.clone())).await?;
+    let next = next_link(response.headers());
+    let text = response.text().await.map_err(|error| api.failure(&error))?;
+    let header = match format {
+        AnswerFormat::Csv => text.find('\n').map_or(text.len(), |at| at + 1),
+        _ => 0,
+    };
+    let rows = text.get(header..).unwrap_or_default();
+    table::print(if is_first { &text } else { rows })?;
+    // A line end in a quoted field would count one more: then a page is said to have more rows than it has, and fewer are printed.
+    let count = match format {
+        AnswerFormat::Csv => {
+            csv::ReaderBuilder::new().has_headers(false).from_reader(rows.as_bytes()).byte_records().count()
+        }
+        _ => rows.lines().count(),
+    };
+    Ok((count as u64, next))
+}
+
+/// The link to the next page in the header `Link` (RFC 8288), as the server writes it.
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    links.flat_map(|value| value.split(',')).find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next =
+            parameters.split(';').any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
+        is_next.then(|| target.to_owned())
+    })
+}
+
+/// Prints the totals, and those of each hour.
+async fn summary(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
+    let (text, answer) = api.get(address(api, options, "/aggregates/summary")).await?;
+    match format {
+        AnswerFormat::Json => table::print(format_args!("{text}\n"))?,
+        _ => {
+            let mut rows: Vec<Value> = answer["hours"].as_array().cloned().unwrap_or_default();
+            let mut total = answer;
+            total["created_hour"] = Value::from("all");
+            rows.push(total);
+            table::print(format_args!("{}\n", table::of_items(&Value::from(rows), &HOURS, 1)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The address of a path, with what is asked for.
+fn address(api: &Api, options: &AggregatesOptions, path: &str) -> Url {
+    let mut url = api.url(path);
+    let mut query = url.query_pairs_mut();
+    for player in &options.players {
+        query.append_pair("player_id", player);
+    }
+    for game in &options.games {
+        query.append_pair("game_id", &game.to_string());
+    }
+    for (name, value) in [("date_from", &options.from), ("date_to", &options.to)] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    drop(query);
+    url
+}
+
+/// Gives a parameter a value, whatever it had.
+fn set(url: &mut Url, name: &str, value: &str) {
+    let kept: Vec<(String, String)> =
+        url.query_pairs().into_owned().filter(|(other, _)| other != name).collect();
+    url.query_pairs_mut().clear().extend_pairs(kept).append_pair(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_found_among_links() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(next_link(&headers), None);
+        headers.insert(LINK, "</a?x=1>; rel=\"prev\", </b?cursor=2>; rel=\"next\"".parse().unwrap());
+        assert_eq!(next_link(&headers).as_deref(), Some("/b?cursor=2"));
+    }
+
+    #[test]
+    fn a_parameter_has_one_value() {
+        let mut url = Url::parse("http://a/b?limit=5&x=%26&limit=6").unwrap();
+        set(&mut url, "limit", "7");
+        assert_eq!(url.query(), Some("x=%26&limit=7"));
+    }
+}

@@ -1,0 +1,132 @@
+//! The differences that a reconciliation found, as a table.
+
+use futures_util::TryStreamExt;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::io::AsyncBufReadExt;
+use tokio_util::io::StreamReader;
+
+use crate::commands::CommandError;
+use crate::commands::client::{Api, failed};
+use crate::commands::table::{self, shown};
+use crate::settings::Count;
+
+/// Rows of a table: of more, there are several.
+const TABLE_ROWS: usize = 1000;
+
+/// Characters of one value that are shown.
+const SHOWN_CHARACTERS: usize = 80;
+
+/// Prints the first differences of a job, or all.
+pub async fn print(api: &Api, job: &Value, wanted: Count) -> Result<(), CommandError> {
+    let Some(link) = job["links"]["differences"].as_str().filter(|_| job["verdict"] == "mismatch") else {
+        return Ok(());
+    };
+    let mut left = wanted.most();
+    let url = api.url(&format!("{link}?format=ndjson"));
+    let response = api.send(api.request(Method::GET, url.clone())).await?;
+    let pieces = response.bytes_stream().map_err(std::io::Error::other);
+    let mut lines = StreamReader::new(pieces).lines();
+    let mut rows = Vec::new();
+    let mut is_more = false;
+    while let Some(line) = lines.next_line().await.map_err(failed)? {
+        if left == 0 {
+            is_more = true;
+            break;
+        }
+        left -= 1;
+        rows.push(serde_json::from_str(&line).map_err(failed)?);
+        if rows.len() == TABLE_ROWS {
+            print_table(&std::mem::take(&mut rows))?;
+        }
+    }
+    if !rows.is_empty() {
+        print_table(&rows)?;
+    }
+    if is_more {
+        table::print(format_args!("There are more: --differences all shows them, or {url}\n"))?;
+    }
+    Ok(())
+}
+
+fn print_table(differences: &[Value]) -> Result<(), CommandError> {
+    let mut table = table::new(["difference", "line", "round", "what"].into_iter());
+    for difference in differences {
+        let (line, round) = (&difference["line"], &difference["game_instance_id"]);
+        table.add_row([shown(&difference["kind"]), shown(line), shown(round), what(difference)]);
+    }
+    table::print(format_args!("{table}\n"))
+}
+
+/// Says what is different.
+fn what(difference: &Value) -> String {
+    match difference["kind"].as_str() {
+        Some("different") => fields(difference),
+        Some("missing") => values(&difference["file"]),
+        Some("unexpected") => {
+            let from = (shown(&difference["upload_id"]), shown(&difference["upload_line"]));
+            format!("{}\nfrom line {} of upload {}", values(&difference["stored"]), from.1, from.0)
+        }
+        Some("hour") => hour(difference),
+        _ => String::new(),
+    }
+}
+
+fn fields(difference: &Value) -> String {
+    let fields = difference["fields"].as_object().into_iter().flatten();
+    let told = fields.map(|(name, sides)| {
+        format!("{name}: {} in the file, {} stored", or_null(&sides["file"]), or_null(&sides["stored"]))
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+/// The values of a row by which a person knows it.
+fn values(row: &Value) -> String {
+    let known = ["created_timestamp", "user_id", "game_id", "real_amount_bet", "real_amount_win"];
+    known.iter().filter_map(|name| row.get(name)).map(or_null).collect::<Vec<_>>().join(" ")
+}
+
+fn hour(difference: &Value) -> String {
+    let (expected, aggregated) = (&difference["expected"], &difference["aggregated"]);
+    let sums = expected
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| aggregated[name.as_str()] != **value);
+    let told = sums.map(|(name, value)| {
+        format!("{name}: {} by its rounds, {} aggregated", shown(value), shown(&aggregated[name.as_str()]))
+    });
+    let told = told.collect::<Vec<_>>().join("\n");
+    let of = ["created_hour", "player_id", "game_id"].map(|name| shown(&difference[name]));
+    format!("{}\n{told}", of.join(" "))
+}
+
+fn or_null(value: &Value) -> String {
+    if value.is_null() {
+        return "NULL".to_owned();
+    }
+    let whole = shown(value);
+    match whole.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+        None => whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_kind_says_what_is_different() {
+        let different = json!({ "kind": "different", "fields": { "real_amount_win": { "file": "0.5", "stored": null } } });
+        assert_eq!(what(&different), "real_amount_win: 0.5 in the file, NULL stored");
+        let long = json!({ "kind": "missing", "file": { "user_id": "é".repeat(81) } });
+        assert_eq!(what(&long), format!("{}…", "é".repeat(80)));
+        let hour = json!({ "kind": "hour", "created_hour": "h", "player_id": "p", "game_id": 7,
+            "expected": { "rounds_played": 3, "real_amount_bet": "1" }, "aggregated": { "rounds_played": 2, "real_amount_bet": "1" } });
+        assert_eq!(what(&hour), "h p 7\nrounds_played: 3 by its rounds, 2 aggregated");
+        let unexpected = json!({ "kind": "unexpected", "stored": { "user_id": "a\u{1b}" }, "upload_id": "u", "upload_line": 4 });
+        assert_eq!(what(&unexpected), "a\u{fffd}\nfrom line 4 of upload u");
+    }
+}

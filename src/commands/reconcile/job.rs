@@ -1,0 +1,90 @@
+//! Waiting for a job at the server, with a bar that shows what it does.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::commands::client::progress::JobProgress;
+use crate::commands::client::{Api, Failure};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long the server may be away: a job survives its restart.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A job as the server said last that it is.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The answer as it is.
+    pub text: String,
+    pub value: Value,
+}
+
+impl Job {
+    pub fn of((text, value): (String, Value)) -> Self {
+        Self { text, value }
+    }
+
+    pub fn id(&self) -> &str {
+        self.value["id"].as_str().unwrap_or_default()
+    }
+
+    /// Where it is at the server.
+    pub fn path(&self) -> String {
+        format!("/reconcile/{}", self.id())
+    }
+}
+
+/// What came first: the end, or Ctrl-C.
+pub enum Waited {
+    Ended(Job),
+    Interrupted(Job),
+}
+
+/// Whether nothing more becomes of a job.
+pub fn has_ended(job: &Value) -> bool {
+    !matches!(job["state"].as_str(), Some("queued" | "running"))
+}
+
+/// Whether nothing more becomes of its repair, and of the job that was done again after it.
+pub fn is_repaired(job: &Value) -> bool {
+    has_ended(job) && !matches!(job["repair"]["state"].as_str(), Some("queued" | "running"))
+}
+
+/// Waits until a job has ended, by `is_over`, or until Ctrl-C.
+///
+/// # Errors
+/// The server refuses to say how it is, or is away for too long.
+pub async fn until(
+    api: &Api,
+    file: &Path,
+    mut job: Job,
+    is_over: impl Fn(&Value) -> bool,
+) -> Result<Waited, Failure> {
+    let progress = JobProgress::new(file);
+    let url = api.url(&job.path());
+    let mut heard = Instant::now();
+    while !is_over(&job.value) {
+        progress.show(&job.value);
+        let looked = tokio::select! {
+            looked = look(api, &url) => looked,
+            _ = tokio::signal::ctrl_c() => return Ok(Waited::Interrupted(job)),
+        };
+        match looked {
+            Ok(now) => {
+                job = now;
+                heard = Instant::now();
+            }
+            Err(failure) if failure.is_passing() && heard.elapsed() < PATIENCE => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(Waited::Ended(job))
+}
+
+async fn look(api: &Api, url: &url::Url) -> Result<Job, Failure> {
+    tokio::time::sleep(INTERVAL).await;
+    api.get(url.clone()).await.map(Job::of)
+}

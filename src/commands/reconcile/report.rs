@@ -1,0 +1,82 @@
+//! What a reconciliation found, in words.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::count;
+
+/// Returns what was found of a file, in a few lines.
+pub fn in_words(path: &Path, job: &Value) -> String {
+    let mut lines =
+        format!("{}: reconciliation {}\n", path.display(), job["id"].as_str().unwrap_or_default());
+    if job["verdict"].is_string() {
+        lines += &findings(job);
+    }
+    if job["repair"].is_object() {
+        push_repair(&mut lines, &job["repair"]);
+    }
+    lines
+}
+
+/// Returns the verdict and the counts.
+pub fn findings(job: &Value) -> String {
+    let mut lines = String::new();
+    let seconds = job["seconds"].as_f64().unwrap_or_default();
+    let rows = count(job, "rows");
+    // Writing to a String cannot fail; so below.
+    let _ = write!(
+        lines,
+        "  verdict: {}\n  {rows} rows: {} matched, {} missing, {} different, {} twice in the file",
+        job["verdict"].as_str().unwrap_or_default(),
+        count(job, "matched"),
+        count(job, "missing"),
+        count(job, "different"),
+        count(job, "duplicate_in_file"),
+    );
+    for (member, words) in
+        [("rejected", "not valid"), ("unexpected", "stored as from its upload but not in it")]
+    {
+        if count(job, member) > 0 {
+            let _ = write!(lines, ", {} {words}", count(job, member));
+        }
+    }
+    let hours = &job["hours"];
+    let _ = write!(
+        lines,
+        "\n  {} hours of a player in a game checked, {} different",
+        count(hours, "checked"),
+        count(hours, "different"),
+    );
+    if count(hours, "shared") > 0 {
+        let _ = write!(lines, ", {} with rounds of other files too", count(hours, "shared"));
+    }
+    let _ = writeln!(lines, "\n  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
+    if job["settled"] == false {
+        lines += "  rows were still arriving: what is missing or different may only be on its way\n";
+    }
+    lines
+}
+
+fn push_repair(lines: &mut String, repair: &Value) {
+    let _ = write!(
+        lines,
+        "  repair {}: {} rounds produced, {} overwritten, {} removed, {} hours rebuilt",
+        repair["state"].as_str().unwrap_or_default(),
+        count(repair, "produced"),
+        count(repair, "overwritten"),
+        count(repair, "removed"),
+        count(repair, "hours_rebuilt"),
+    );
+    match repair["reason"].as_str() {
+        Some(reason) => {
+            let _ = writeln!(lines, ": {reason}");
+        }
+        None => lines.push('\n'),
+    }
+}
+
+pub fn per_second(rows: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
+}

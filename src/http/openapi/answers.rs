@@ -1,0 +1,115 @@
+//! Answers that ClickHouse writes itself, and that no struct of ours is made of before.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, Schema};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::http::aggregates::summary::Sums;
+use crate::http::aggregates::{Links, Position};
+
+/// One hour of one player in one game. Money is a decimal string.
+#[derive(Debug, ToSchema)]
+pub struct Aggregate {
+    #[schema(format = DateTime)]
+    pub created_hour: String,
+    pub player_id: String,
+    pub game_id: u64,
+    pub game_name: String,
+    pub provider: String,
+    pub rounds_played: u64,
+    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
+    pub real_amount_bet: String,
+    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
+    pub bonus_amount_bet: String,
+    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
+    pub real_amount_win: String,
+    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
+    pub bonus_amount_win: String,
+    /// Bets less wins, real and bonus together.
+    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
+    pub net: String,
+}
+
+/// A page of aggregates, where it begins, and where the next one is.
+#[derive(Debug, ToSchema)]
+pub struct AggregatesPage {
+    pub items: Vec<Aggregate>,
+    pub page: Position,
+    pub links: Links,
+}
+
+/// The totals, and those of each hour.
+#[derive(Debug, ToSchema)]
+pub struct AggregatesSummary {
+    #[serde(flatten)]
+    pub totals: Sums,
+    pub hours: Vec<Sums>,
+}
+
+/// What `GET /aggregates` answers.
+#[derive(Debug)]
+pub struct Aggregates;
+
+impl IntoResponses for Aggregates {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let text = || {
+            ContentBuilder::new()
+                .schema(Some(Schema::from(ObjectBuilder::new().schema_type(Type::String))))
+                .build()
+        };
+        let binary = || {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+            ContentBuilder::new().schema(Some(Schema::from(schema))).build()
+        };
+        let json = ContentBuilder::new().schema(Some(Ref::from_schema_name(AggregatesPage::name()))).build();
+        let page = fresh("A page of rows")
+            .content("application/json", json)
+            .content("text/csv", text())
+            .content("application/x-ndjson", text())
+            .content("application/vnd.apache.arrow.stream", binary())
+            .content("application/vnd.apache.parquet", binary())
+            .header("Link", header("The next page, `rel=\"next\"`, if there is one"));
+        with_not_modified(page)
+    }
+}
+
+/// What `GET /aggregates/summary` answers.
+#[derive(Debug)]
+pub struct Summary;
+
+impl IntoResponses for Summary {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let json =
+            ContentBuilder::new().schema(Some(Ref::from_schema_name(AggregatesSummary::name()))).build();
+        with_not_modified(fresh("The totals").content("application/json", json))
+    }
+}
+
+fn with_not_modified(answer: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
+    let unchanged = fresh("Nothing has changed since the answer with that `ETag`");
+    [("200", answer), ("304", unchanged)]
+        .map(|(status, answer)| (status.to_owned(), answer.build().into()))
+        .into()
+}
+
+/// An answer that says how fresh it is.
+fn fresh(about: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(about)
+        .header("ETag", header("Changes with what is stored"))
+        .header("Cache-Control", header("It may be kept, and must be asked for anew"))
+        .header("Roundhouse-As-Of", header("Rows that were acknowledged up to this time are included"))
+}
+
+fn header(about: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(ObjectBuilder::new().schema_type(Type::String))
+        .description(Some(about))
+        .build()
+}

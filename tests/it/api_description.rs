@@ -1,0 +1,214 @@
+//! `/openapi.json` and `/docs`: the description is valid, says what the handlers do, and the page needs nobody else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::Method;
+use roundhouse::http::openapi::problems::CODES;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::files::{HEADER, line, lines};
+use crate::harness::process::until_within;
+use crate::harness::repository;
+use crate::harness::server::Server;
+
+const KEY: &str = "a-key-for-the-tests-only";
+
+/// An id that nothing has.
+const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+/// How long the requests that schemathesis makes up may take; it has a bound of its own.
+const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(180);
+
+/// Errors that belong to no operation: the framework finds no operation to ask.
+const OF_NO_OPERATION: [&str; 2] = ["bad_request", "method_not_allowed"];
+
+/// An operation of the description.
+struct Operation<'a> {
+    path: &'a str,
+    method: Method,
+    says: &'a Value,
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let paths = document["paths"].as_object().expect("paths");
+    let mut operations = Vec::new();
+    for (path, methods) in paths {
+        for (method, says) in methods.as_object().expect("methods") {
+            let method = method.to_uppercase().parse().expect("a method");
+            operations.push(Operation { path, method, says });
+        }
+    }
+    operations
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_says_what_the_handlers_do_and_is_open_to_everyone() {
+    let server = Server::start(&["--api-key", KEY]).await;
+    assert_eq!(server.get("/uploads").await.status, 401);
+    let document = server.get("/openapi.json").await.ok();
+    assert_eq!(document["openapi"].as_str().map(|version| &version[..4]), Some("3.1."));
+    let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["api_key", "bearer"]);
+
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let (path, method, says) = (operation.path, &operation.method, operation.says);
+        for member in ["summary", "operationId"] {
+            assert!(says[member].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {member}");
+        }
+        assert_eq!(says["tags"].as_array().map(Vec::len), Some(1), "{method} {path}");
+        assert!(ids.insert(says["operationId"].as_str()), "{method} {path}: its id is another's");
+        for (status, answer) in says["responses"].as_object().expect("responses") {
+            for (kind, content) in answer["content"].as_object().into_iter().flatten() {
+                let is_shown = content.get("example").or(content.get("examples")).is_some();
+                assert!(
+                    is_shown || is_binary(kind) || path == "/openapi.json" || path.starts_with("/docs"),
+                    "{method} {path} {status} {kind}: no example"
+                );
+            }
+        }
+        assert_parameters(&server, &operation).await;
+    }
+    let codes: BTreeSet<&str> = operations(&document)
+        .iter()
+        .flat_map(|operation| operation.says["responses"].as_object().expect("responses").values())
+        .flat_map(|answer| {
+            answer["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten()
+        })
+        .map(|(code, _)| code.as_str())
+        .chain(OF_NO_OPERATION)
+        .collect();
+    let known: BTreeSet<&str> = CODES.iter().map(|(code, ..)| *code).collect();
+    assert_eq!(codes, known, "a code that no operation answers, or one that is not listed");
+}
+
+/// Nobody would read an example of it.
+fn is_binary(kind: &str) -> bool {
+    kind.starts_with("application/vnd.apache.")
+}
+
+/// Asserts that the parameters which an operation has by its description are those which its handler knows.
+async fn assert_parameters(server: &Server, operation: &Operation<'_>) {
+    let of_query =
+        operation.says["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "query");
+    let described: BTreeSet<&str> = of_query.map(|one| one["name"].as_str().expect("a name")).collect();
+    let path = operation.path.replace("{id}", NO_ID).replace("{file}", "start.js");
+    let url = server.url(&format!("{path}?not_a_parameter=1"));
+    let answer = server.send(|http| http.request(operation.method.clone(), url).bearer_auth(KEY)).await;
+    let known = match answer.body["code"].as_str() {
+        Some("invalid_parameter") => {
+            answer.body["detail"].as_str().and_then(|detail| detail.split_once("known are "))
+        }
+        _ => None,
+    };
+    let known: BTreeSet<&str> = known
+        .map(|(_, names)| names.split(", ").filter(|name| *name != "none").collect())
+        .unwrap_or_default();
+    assert_eq!(described, known, "{} {}: {:#}", operation.method, operation.path, answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_asks_no_other_host() {
+    let server = Server::start(&["--api-key", KEY]).await;
+    for path in ["/docs", "/docs/"] {
+        let page = server.get(path).await;
+        assert_eq!(
+            (page.status, &page.headers["content-type"]),
+            (200, &"text/html; charset=utf-8".parse().unwrap())
+        );
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'self';") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert!(
+            !policy.contains("http") && !policy.contains('*') && !policy.contains("unsafe-eval"),
+            "{policy}"
+        );
+        let text = page.body.as_str().expect("HTML");
+        let named: Vec<&str> = ["src=\"", "href=\""]
+            .iter()
+            .flat_map(|attribute| text.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()))
+            .collect();
+        assert_eq!(named.len(), 5, "{named:?}");
+        for path in named {
+            assert!(path.starts_with('/') && !path.starts_with("//"), "{path}");
+            let file = server.get(path).await;
+            assert_eq!(file.status, 200, "{path}");
+            assert!(file.headers.contains_key("content-type"), "{path}");
+        }
+    }
+    server.get("/docs/../Cargo.toml").await.problem(404, "no_such_path");
+    server.get("/docs/%2e%2e%2fCargo.toml").await.problem(404, "no_such_path");
+}
+
+#[test]
+fn the_errors_are_those_of_the_document() {
+    let text = fs::read_to_string(repository().join("docs/ERRORS.md")).expect("docs/ERRORS.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let listed: BTreeMap<&str, &str> =
+        rows.map(|(code, rest)| (code, rest.split(" |").next().unwrap_or_default())).collect();
+    let described: BTreeMap<&str, String> =
+        CODES.iter().map(|(code, status, _)| (*code, status.to_string())).collect();
+    let described: BTreeMap<&str, &str> =
+        described.iter().map(|(code, status)| (*code, status.as_str())).collect();
+    assert_eq!(described, listed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_no_answer_that_is_not_described() {
+    let server = Server::start(&[]).await;
+    let text = format!("{HEADER}\n{}{}", lines(0..50), line(50, "12.5x"));
+    let upload = server.upload(text, "wait=visible&name=rounds.csv").await.ok();
+    let other = format!("{HEADER}\n{}", line(3, "0.5"));
+    let directory = TempDir::new().expect("a directory");
+    let other_file = directory.path().join("other.csv");
+    fs::write(&other_file, &other).expect("write a file");
+    let conflicting = server.upload(other, "wait=visible&name=other.csv").await.ok();
+    let (of_file, of_other) = (upload["upload_id"].clone(), conflicting["upload_id"].clone());
+    let upload = json!({ "id": [of_file] });
+    let path = server.reconcile(&other_file).await["links"]["self"].as_str().expect("a path").to_owned();
+    let job = json!({ "id": [path.rsplit('/').next()] });
+    let filters = json!({ "player_id": ["player-0", "player-1"], "game_id": [7] });
+    let values = json!({
+        "/aggregates": filters,
+        "/aggregates/summary": filters,
+        "/reconcile": { "upload_id": [of_file, of_other] },
+        "/reconcile/{id}": job,
+        "/reconcile/{id}/differences": job,
+        "/reconcile/{id}/repair": job,
+        "/uploads/{id}": upload,
+        "/uploads/{id}/rejects": upload,
+        "/uploads/{id}/conflicts": { "id": [of_other] },
+        "/uploads/{id}/replay": upload,
+    });
+
+    let clients = repository().join("tests/clients");
+    let python = clients.join(".venv/bin/python");
+    assert!(python.exists(), "{} is missing: run `make test-clients`", python.display());
+    let output = directory.path().join("output");
+    let written = fs::File::create(&output).expect("a file");
+    let mut child = Command::new(python)
+        .arg(clients.join("api_description.py"))
+        .args([&server.addresses.api, directory.path().to_str().expect("a path"), &values.to_string()])
+        .stdout(written.try_clone().expect("the file again"))
+        .stderr(written)
+        .spawn()
+        .expect("run Python");
+    let status =
+        until_within(SCHEMATHESIS_PATIENCE, "schemathesis has ended", async || child.try_wait().unwrap())
+            .await;
+    let said = fs::read_to_string(&output).expect("what it said");
+    assert!(status.success(), "{said}");
+    // It has looked at something.
+    let described = server.get("/openapi.json").await.ok();
+    let count = operations(&described).len();
+    assert!(
+        said.contains(&format!("{count} selected / {count} total")) && said.contains("No issues found"),
+        "{said}"
+    );
+}

@@ -1,0 +1,147 @@
+//! `roundhouse reconcile`, as a user and as a script run it.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::command::{Said, client, run};
+use crate::harness::files::{HEADER, csv, generate, line, lines};
+use crate::harness::process::{signal, until};
+use crate::harness::server::Server;
+
+const KEY: &str = "a-key-for-the-tests-only";
+
+/// Rows of a file whose reconciliation takes long enough to be interrupted.
+const MANY_ROWS: &str = "150000";
+
+async fn reconcile(server: &str, key: &str, arguments: &[&str]) -> Said {
+    run(client("reconcile", server, key, arguments)).await
+}
+
+fn write(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
+    let server = Server::start(&["--api-key", KEY]).await;
+    let api = server.addresses.api.clone();
+    let directory = TempDir::new().unwrap();
+    let stored = csv(0..500);
+    server
+        .send(|http| http.post(server.url("/uploadcsv?wait=visible")).bearer_auth(KEY).body(stored.clone()))
+        .await
+        .ok();
+    let same = write(&directory, "same.csv", &stored);
+    let said = reconcile(&api, KEY, &[&same]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.stdout.starts_with(&format!("{same}: reconciliation ")), "{said:?}");
+    assert!(
+        said.stdout.contains("verdict: match\n  500 rows: 500 matched, 0 missing, 0 different"),
+        "{said:?}"
+    );
+    assert!(!said.stdout.contains("│"), "{said:?}");
+
+    let other = format!("{HEADER}\n{}{}{}", lines(0..10), line(10, "0.5"), lines(900..930));
+    let other = write(&directory, "other.csv", &other);
+    let said = reconcile(&api, KEY, &[&other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    assert!(
+        said.stdout.contains("verdict: mismatch\n  41 rows: 10 matched, 30 missing, 1 different"),
+        "{said:?}"
+    );
+    assert!(said.stdout.contains("real_amount_bet: 0.5 in the file, 0.25 stored"), "{said:?}");
+    assert!(said.stdout.contains("There are more: --differences all"), "{said:?}");
+    let shown = |said: &Said| said.stdout.lines().filter(|line| line.contains(" missing ")).count();
+    assert_eq!(shown(&said), 19, "{said:?}");
+    let said = reconcile(&api, KEY, &["--differences", "all", &other]).await;
+    assert_eq!(shown(&said), 30, "{said:?}");
+    let said = reconcile(&api, KEY, &["--differences", "0", &other]).await;
+    assert!(said.code == Some(1) && !said.stdout.contains("│"), "{said:?}");
+
+    let said = reconcile(&api, KEY, &["--json", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str(), said.stdout.lines().count()), (Some(1), "", 1), "{said:?}");
+    let job: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(job["repair"].is_null(), "{job}");
+    let path = job["links"]["self"].as_str().unwrap();
+    let shown = server.send(|http| http.get(server.url(path)).bearer_auth(KEY)).await.ok();
+    assert_eq!(job, shown);
+    assert_eq!((&job["verdict"], &job["file_name"]), (&Value::from("mismatch"), &Value::from("other.csv")));
+
+    // What is missing comes; what is different stays, until the file is preferred.
+    let said = reconcile(&api, KEY, &["--repair", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.stdout.contains("41 rows: 40 matched, 0 missing, 1 different"), "{said:?}");
+    assert!(said.stdout.contains("repair done: 30 rounds produced, 0 overwritten"), "{said:?}");
+    let said = reconcile(&api, KEY, &["--repair", "--prefer", "file", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.stdout.contains("verdict: match") && said.stdout.contains("1 overwritten"), "{said:?}");
+    let stored =
+        server.clickhouse("SELECT real_amount_bet FROM game_rounds WHERE game_instance_id = 10").await;
+    assert_eq!(stored, "0.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
+    let server = Server::start(&["--api-key", KEY]).await;
+    let api = server.addresses.api.clone();
+    let directory = TempDir::new().unwrap();
+    let good = write(&directory, "good.csv", &csv(0..5));
+    let none = write(&directory, "none.csv", "nothing of ours\n");
+    let folder = directory.path().to_str().unwrap().to_owned();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let away = format!("http://127.0.0.1:{port}");
+    for (address, key, arguments, text) in [
+        (&api, "", &[good.as_str()][..], "401 unauthorized"),
+        (&api, KEY, &["missing.csv"], "missing.csv: cannot be read: "),
+        (&api, KEY, &[&folder], "cannot be read: "),
+        (&api, KEY, &[&none], "none.csv: reconciling failed: "),
+        (&api, KEY, &["--encoding", "utf-7", &good], "parameter encoding"),
+        (&api, KEY, &["--upload-id", "01890a5d-ac96-774b-bcce-b302099a8057", &good], "parameter upload_id"),
+        (&api, KEY, &["--upload-id", "x", &good], "--upload-id"),
+        (&api, KEY, &["--differences", "some", &good], "--differences"),
+        (&api, KEY, &["--prefer", "file", &good], "--repair"),
+        (&api, KEY, &[], "FILE"),
+        (&away, KEY, &[&good], "roundhouse serve"),
+    ] {
+        let said = reconcile(address, key, arguments).await;
+        assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{arguments:?}: {said:?}");
+        assert!(said.stderr.contains(text), "{arguments:?}: {said:?}");
+    }
+    let said = reconcile(&api, "", &["--json", &good]).await;
+    assert_eq!(serde_json::from_str::<Value>(&said.stdout).unwrap()["code"], "unauthorized", "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_cancels_the_job() {
+    let server = Server::start(&[]).await;
+    let directory = TempDir::new().unwrap();
+    let file = generate(&directory.path().join("many.csv"), &["--rows", MANY_ROWS]);
+    let mut command = client("reconcile", &server.addresses.api, "", &[file.to_str().unwrap()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = until("the job runs", async || {
+        let jobs = server.get("/reconcile").await.ok();
+        assert!(!matches!(jobs["items"][0]["state"].as_str(), Some("done" | "failed")), "too fast: {jobs}");
+        (jobs["items"][0]["state"] == "running").then(|| jobs["items"][0]["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    // The answer with the job's id has to be at the client as well.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    signal(child.id(), "INT");
+    until("it has ended", async || child.try_wait().unwrap()).await;
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!(
+        (said.code, said.stdout.as_str(), said.stderr.lines().count()),
+        (Some(130), "", 1),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr.contains(&format!("many.csv: interrupted: reconciliation {id} is cancelled")),
+        "{said:?}"
+    );
+    assert_eq!(server.get(&format!("/reconcile/{id}")).await.ok()["state"], "cancelled");
+}
