@@ -277,11 +277,12 @@ impl From<SubmitError> for Problem {
 impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         let detail = error.to_string();
-        let conflict = |code| Self::new(StatusCode::CONFLICT, code, detail.as_str());
         match error {
             CancelError::NoSuchJob => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
-            CancelError::Ended { state } => conflict("job_ended").with("state", state.name()),
-            CancelError::Elsewhere => conflict("job_elsewhere"),
+            CancelError::Ended { state } => {
+                Self::new(StatusCode::CONFLICT, "job_ended", detail).with("state", state.name())
+            }
+            CancelError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
             CancelError::NotStored => Self::unavailable("clickhouse_unavailable", &detail, ""),
             CancelError::Warehouse(error) => error.into(),
         }
