@@ -67,13 +67,16 @@ async fn ask_all(server: &Server, rows: u64, requests: u64) -> Times {
     let deep = (DEEP_PAGES * 100).min(rows / 2);
     let deep = page(&client, server, &format!("/aggregates?limit=1&skip={}", deep - 1)).await;
     let cursor = deep["page"]["next_cursor"].as_str().expect("a cursor").to_owned();
-    let players: Vec<String> = page(&client, server, "/aggregates?limit=1000&date_from=2019-01-02").await["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .map(|item| item["player_id"].as_str().expect("a player").to_owned())
-        .collect();
-    let date = |day: u64| (chrono::NaiveDate::from_ymd_opt(2019, 1, 1).expect("a day") + chrono::Days::new(day)).to_string();
+    let players: Vec<String> =
+        page(&client, server, "/aggregates?limit=1000&date_from=2019-01-02").await["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| item["player_id"].as_str().expect("a player").to_owned())
+            .collect();
+    let date = |day: u64| {
+        (chrono::NaiveDate::from_ymd_opt(2019, 1, 1).expect("a day") + chrono::Days::new(day)).to_string()
+    };
     let (players, cursor, date) = (&players, &cursor, &date);
     let days = (hours / 24).max(1);
     let player = move |n: u64| format!("/aggregates?player_id={}", players[n as usize % players.len()]);
@@ -89,7 +92,10 @@ async fn ask_all(server: &Server, rows: u64, requests: u64) -> Times {
         ("one player", ask(&client, server, requests, player).await),
         ("one game and a day", ask(&client, server, requests, game_and_day).await),
         ("first page", ask(&client, server, requests, |_| "/aggregates".to_owned()).await),
-        ("page 10,000 by cursor", ask(&client, server, requests, |_| format!("/aggregates?cursor={cursor}")).await),
+        (
+            "page 10,000 by cursor",
+            ask(&client, server, requests, |_| format!("/aggregates?cursor={cursor}")).await,
+        ),
         ("summary of 30 days", ask(&client, server, requests, month).await),
     ]
 }
