@@ -67,13 +67,12 @@ async fn ask_all(server: &Server, rows: u64, requests: u64) -> Times {
     let deep = (DEEP_PAGES * 100).min(rows / 2);
     let deep = page(&client, server, &format!("/aggregates?limit=1&skip={}", deep - 1)).await;
     let cursor = deep["page"]["next_cursor"].as_str().expect("a cursor").to_owned();
-    let players: Vec<String> =
-        page(&client, server, "/aggregates?limit=1000&date_from=2019-01-02").await["items"]
-            .as_array()
-            .expect("items")
-            .iter()
-            .map(|item| item["player_id"].as_str().expect("a player").to_owned())
-            .collect();
+    let players: Vec<String> = page(&client, server, "/aggregates?limit=1000").await["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| item["player_id"].as_str().expect("a player").to_owned())
+        .collect();
     let date = |day: u64| {
         (chrono::NaiveDate::from_ymd_opt(2019, 1, 1).expect("a day") + chrono::Days::new(day)).to_string()
     };
