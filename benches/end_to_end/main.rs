@@ -5,7 +5,8 @@
 //! Settings: `ROUNDHOUSE_BENCH_ROWS` (rows of a file, 2,101,934), `ROUNDHOUSE_BENCH_ROUNDS` (repetitions, 3), and
 //! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none),
 //! `ROUNDHOUSE_BENCH_LOADER_ROWS` (rows for which the loaders are compared, 500,000; 0: none),
-//! `ROUNDHOUSE_BENCH_AGGREGATE_ROWS` (rows of the larger table of aggregates, 20,000,000; 0: none), and
+//! `ROUNDHOUSE_BENCH_AGGREGATE_ROWS` (rows of the larger table of aggregates, 20,000,000; 0: none) with
+//! `ROUNDHOUSE_BENCH_REQUESTS` (how often each question about them is asked, 1,000), and
 //! `ROUNDHOUSE_BENCH_RECONCILE_ROWS` (rows of the file that is reconciled, 2,101,934; 0: none). With 0 repetitions the first part is
 //! left out.
 
@@ -28,9 +29,6 @@ use harness::server::Server;
 use self::limit::{Messages, Provenance};
 use self::machine::{Usage, seconds};
 use self::upload::Uploaded;
-
-/// How often each question about aggregates is asked.
-const AGGREGATE_REQUESTS: u64 = 1000;
 
 fn main() {
     // `cargo test --benches` and `cargo bench` both come here; only the latter says so.
@@ -71,6 +69,7 @@ async fn run() {
     let large = setting("ROUNDHOUSE_BENCH_LARGE_ROWS", 10_500_000);
     let loader_rows = setting("ROUNDHOUSE_BENCH_LOADER_ROWS", 500_000);
     let reconciled = setting("ROUNDHOUSE_BENCH_RECONCILE_ROWS", 2_101_934);
+    let requests = setting("ROUNDHOUSE_BENCH_REQUESTS", 1000);
     let aggregate_rows = setting("ROUNDHOUSE_BENCH_AGGREGATE_ROWS", 20_000_000);
     let mut files = Files { directory: tempfile::tempdir().expect("a directory"), first_id: 20_000 };
     if rounds > 0 {
@@ -84,7 +83,7 @@ async fn run() {
     }
     if aggregate_rows > 0 {
         let server = Server::start(&[]).await;
-        aggregates::measure(&server, [aggregate_rows / 100, aggregate_rows], AGGREGATE_REQUESTS).await;
+        aggregates::measure(&server, [aggregate_rows / 100, aggregate_rows], requests).await;
     }
     if reconciled > 0 {
         reconcile::compare(&mut files, reconciled, RECONCILE_ROUNDS).await;

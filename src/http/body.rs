@@ -10,7 +10,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use encoding_rs::Encoding;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::parameters::Parameters;
@@ -19,6 +19,9 @@ use super::problem::Problem;
 /// What is read of a body that is refused, so that its sender gets to see why instead of a broken connection.
 const DRAIN_BYTES: usize = 1 << 30;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// How long the first piece of a form is waited for before its reader waits.
+const FIRST_PIECE_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a piece that comes out of a decompressor.
 const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
@@ -51,8 +54,17 @@ pub async fn read_form(request: Request) -> Result<Multipart, Problem> {
         let detail = "a form cannot be compressed: send the file as the body, with Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
     }
-    let form = Multipart::from_request(request, &()).await;
+    let form = Multipart::from_request(begun(request).await, &()).await;
     form.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_form", error.body_text()))
+}
+
+/// Waits for the first piece of a body. The reader of forms (multer 3.1) looks for a form's beginning, looks whether there is more, and
+/// takes a form that has arrived as a whole in between for one that is incomplete.
+async fn begun(request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    let mut pieces = body.into_data_stream();
+    let first = tokio::time::timeout(FIRST_PIECE_TIME, pieces.next()).await.ok().flatten();
+    Request::from_parts(parts, Body::from_stream(stream::iter(first).chain(pieces)))
 }
 
 /// The form ended too early, or is none.
@@ -94,6 +106,11 @@ pub fn decompressed(
             format!("Content-Encoding {other:?} is not taken: send gzip, zstd or none"),
         )),
     }
+}
+
+/// [`drain`] of a request that nobody takes.
+pub async fn drain_request(request: Request) {
+    drain(request.into_body().into_data_stream().map_err(std::io::Error::other)).await;
 }
 
 /// Reads on, within bounds, so that the answer reaches a client that is still sending.

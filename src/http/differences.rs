@@ -1,12 +1,10 @@
 //! `GET /reconcile/{id}/differences`.
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures_util::stream;
 
-use super::download::{Format, csv_record, escape_formula, respond};
+use super::download::{Format, csv_record, escape_formula, pieces, respond};
 use super::openapi::parameters::{DifferencesQuery, Id};
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -16,10 +14,6 @@ use super::state::AppState;
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
 use crate::reconcile::report::{JobState, Kind};
-use crate::warehouse::client::WarehouseError;
-
-/// Bytes of a piece of the list.
-const PIECE_BYTES: usize = 65_536;
 
 /// Lists everything that a reconciliation has found
 ///
@@ -51,24 +45,10 @@ pub async fn list(
     }
     let cursor = differences.fetch(kind.map_or(Kinds::ALL, Kinds::only))?;
     let writer = Writer { format, escape_formulas };
-    let start = writer.start();
-    let pieces = stream::try_unfold((cursor, Some(start)), move |(mut cursor, start)| {
-        let state = state.clone();
-        async move {
-            let is_first = start.is_some();
-            let mut piece = start.unwrap_or_default();
-            while piece.len() < PIECE_BYTES {
-                let next = cursor.next().await.map_err(WarehouseError::from)?;
-                let Some(row) = next else { break };
-                writer.write(row, state.reconciler.columns(), &mut piece);
-            }
-            if piece.is_empty() && !is_first {
-                return Ok::<_, WarehouseError>(None);
-            }
-            Ok(Some((Bytes::from(piece), (cursor, None))))
-        }
+    let pieces = pieces(cursor, writer.start(), move |row, out| {
+        writer.write(row, state.reconciler.columns(), out);
     });
-    respond(&format!("differences-{}", job.id), format, Box::pin(pieces)).await
+    respond(&format!("differences-{}", job.id), format, pieces).await
 }
 
 fn kind_parameter(parameters: &mut Parameters) -> Result<Option<Kind>, Problem> {

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use clickhouse::query::RowCursor;
+use clickhouse::{RowOwned, RowRead};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::parameters::Parameters;
@@ -62,6 +64,30 @@ impl Format {
 
 /// Pieces of a list.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, WarehouseError>> + Send>>;
+
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 65_536;
+
+/// Makes pieces of `start` and of the rows as `write` writes them. Dropped, the query is stopped.
+pub fn pieces<R>(
+    cursor: RowCursor<R>,
+    start: Vec<u8>,
+    write: impl Fn(R, &mut Vec<u8>) + Send + 'static,
+) -> Pieces
+where
+    R: RowOwned + RowRead + Send + 'static,
+{
+    Box::pin(stream::try_unfold((cursor, write, Some(start)), async |(mut cursor, write, start)| {
+        let is_first = start.is_some();
+        let mut piece = start.unwrap_or_default();
+        while piece.len() < PIECE_BYTES {
+            let Some(row) = cursor.next().await? else { break };
+            write(row, &mut piece);
+        }
+        let is_end = piece.is_empty() && !is_first;
+        Ok((!is_end).then(|| (Bytes::from(piece), (cursor, write, None))))
+    }))
+}
 
 /// Answers a list under a file name, once its first piece is there: before that, ClickHouse can still be said not to answer.
 /// A list that breaks off later breaks the connection off, so that nobody takes it for a whole one.

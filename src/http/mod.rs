@@ -8,6 +8,7 @@ pub mod download;
 pub mod freshness;
 pub mod health;
 pub mod metrics;
+pub mod newest;
 pub mod openapi;
 pub mod parameters;
 pub mod problem;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
+use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -19,9 +20,6 @@ use super::repair::RepairedJob;
 use super::state::AppState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
-
-pub const DEFAULT_LIMIT: u64 = 50;
-pub const MAX_LIMIT: u64 = 1000;
 
 /// Uploads that may be named.
 pub const MAX_NAMED_UPLOADS: usize = 100;
@@ -32,24 +30,7 @@ pub const MAX_NAMED_UPLOADS: usize = 100;
 pub struct Page {
     items: Vec<JobView>,
     page: Position,
-    links: PageLinks,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = JobsPosition)]
-struct Position {
-    limit: u64,
-    /// Null where this page is the last.
-    #[schema(required)]
-    next_cursor: Option<Uuid>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = JobsPageLinks)]
-struct PageLinks {
-    /// Null where this page is the last.
-    #[schema(required)]
-    next: Option<String>,
+    links: Links,
 }
 
 /// Reconciles a CSV file with what is stored
@@ -134,19 +115,11 @@ fn accepted(job: &JobView) -> Response {
     get, path = "/reconcile", tag = "reconciliation", operation_id = "list_reconciliations", params(ReconciliationsQuery),
     responses((status = 200, description = "A page of them", body = Page), problems::Query)
 )]
-pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
-    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
-    let cursor = parameters.one("cursor")?;
-    parameters.finish("limit, cursor")?;
-    let not_a_cursor = |_| Problem::parameter("cursor", "the next_cursor of a page of reconciliations");
-    let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
-    // One more than is shown says whether there is a next page.
-    let mut items = state.reconciler.page(before, limit + 1).await?;
-    let is_more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| is_more).map(|job| job.id);
-    let next = next_cursor.map(|cursor| format!("/reconcile?limit={limit}&cursor={cursor}"));
-    Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
+pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
+    let newest = Newest::of(parameters)?;
+    let mut items = state.reconciler.page(newest.before, newest.wanted()).await?;
+    let (page, links) = newest.cut("/reconcile", &mut items, |job| job.id);
+    Ok(Json(Page { items, page, links }))
 }
 
 /// Shows how a reconciliation is, and what it found once it is done

@@ -13,7 +13,7 @@ use serde_json::json;
 use axum::response::{IntoResponse, Response};
 
 use super::body::{broken_form, decompressed, is_form, read_form};
-use super::download::{Format, Pieces, csv_record, escape_formula, respond};
+use super::download::{Format, Pieces, csv_record, escape_formula, pieces, respond};
 use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -31,9 +31,6 @@ use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
 /// How long rejects that are on their way through the dead-letter topic are waited for, and how often they are looked for.
 const LOADING_PATIENCE: Duration = Duration::from_secs(10);
 const LOADING_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Bytes of a piece of a list.
-const PIECE_BYTES: usize = 65_536;
 
 /// Characters of a code.
 pub const MAX_CODE: usize = 64;
@@ -70,20 +67,8 @@ pub async fn list(
     let cursor = rejects::fetch(&state.warehouse, &rejected, u64::MAX)?;
     let writer = Writer { format, file: FileColumns::of(&row), escape_formulas };
     let start = writer.start();
-    let pieces = stream::try_unfold((cursor, writer, Some(start)), async |(mut cursor, writer, start)| {
-        let is_first = start.is_some();
-        let mut piece = start.unwrap_or_default();
-        while piece.len() < PIECE_BYTES {
-            let next = cursor.next().await.map_err(WarehouseError::from)?;
-            let Some(reject) = next else { break };
-            writer.write(reject, &mut piece);
-        }
-        if piece.is_empty() && !is_first {
-            return Ok::<_, WarehouseError>(None);
-        }
-        Ok(Some((Bytes::from(piece), (cursor, writer, None))))
-    });
-    respond(&format!("rejects-{}", row.upload_id), format, Box::pin(pieces)).await
+    let pieces = pieces(cursor, start, move |reject, out| writer.write(reject, out));
+    respond(&format!("rejects-{}", row.upload_id), format, pieces).await
 }
 
 fn code_parameter(parameters: &mut Parameters) -> Result<Option<String>, Problem> {

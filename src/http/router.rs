@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::Extension;
+use axum::extract::{Extension, Request};
+use axum::http::StatusCode;
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
+use super::body::drain_request;
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
@@ -21,6 +23,12 @@ use crate::settings::ApiKey;
 /// What gets smaller: Parquet is compressed in itself.
 fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
+}
+
+/// Answers what has no route, once its sender can read that.
+async fn nothing_here(request: Request) -> StatusCode {
+    drain_request(request).await;
+    StatusCode::NOT_FOUND
 }
 
 /// Builds the API, and its description with it. Paths answer with and without a slash at their end.
@@ -57,6 +65,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
     let counted = state.metrics().clone();
     let router = keyed
         .merge(open)
+        .fallback(nothing_here)
         // For who takes it; what is written as it comes is sent as it comes.
         .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, UploadsQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -18,9 +19,6 @@ use super::state::AppState;
 use super::upload_view::{Seen, UploadView, look};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
-
-pub const DEFAULT_LIMIT: u64 = 50;
-pub const MAX_LIMIT: u64 = 1000;
 
 /// Between two looks whether an upload is visible.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -31,24 +29,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Page {
     items: Vec<UploadView>,
     page: Position,
-    links: PageLinks,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UploadsPosition)]
-struct Position {
-    limit: u64,
-    /// Null where this page is the last.
-    #[schema(required)]
-    next_cursor: Option<Uuid>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UploadsPageLinks)]
-struct PageLinks {
-    /// Null where this page is the last.
-    #[schema(required)]
-    next: Option<String>,
+    links: Links,
 }
 
 /// Lists uploads, newest first
@@ -56,17 +37,10 @@ struct PageLinks {
     get, path = "/uploads", tag = "uploads", operation_id = "list_uploads", params(UploadsQuery),
     responses((status = 200, description = "A page of them", body = Page), problems::Query)
 )]
-pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> Result<Json<Page>, Problem> {
-    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
-    let cursor = parameters.one("cursor")?;
-    parameters.finish("limit, cursor")?;
-    let not_a_cursor = |_| Problem::parameter("cursor", "the next_cursor of a page of uploads");
-    let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
-    // One more than is shown says whether there is a next page.
-    let mut rows = state.uploader.ledger.page(before, limit as usize + 1).await?;
-    let is_more = rows.len() as u64 > limit;
-    rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| is_more).map(|row| row.upload_id);
+pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
+    let newest = Newest::of(parameters)?;
+    let mut rows = state.uploader.ledger.page(newest.before, newest.wanted() as usize).await?;
+    let (page, links) = newest.cut("/uploads", &mut rows, |row| row.upload_id);
     let mut loaded: BTreeMap<String, Loaded> = BTreeMap::new();
     let mut items = Vec::new();
     for row in &rows {
@@ -82,8 +56,7 @@ pub async fn list(State(state): State<AppState>, mut parameters: Parameters) -> 
             loaded.get(&row.topic).is_some_and(|loaded| loaded.has(&row.offsets, row.updated_at));
         items.push(view.seen(is_visible.then_some(Seen::default())));
     }
-    let next = next_cursor.map(|cursor| format!("/uploads?limit={limit}&cursor={cursor}"));
-    Ok(Json(Page { items, page: Position { limit, next_cursor }, links: PageLinks { next } }))
+    Ok(Json(Page { items, page, links }))
 }
 
 /// Shows how an upload is

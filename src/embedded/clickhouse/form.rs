@@ -1,9 +1,8 @@
 //! The fields of a `multipart/form-data` request: query and parameters that would be too long for a URL.
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Multipart};
 use axum::http::{HeaderMap, header};
-use http_body_util::Limited;
 use hyper::body::Incoming;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -29,10 +28,12 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 /// It is broken or too large, or has files: tables sent along with a query are not supported.
 pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(String, String)>, Exception> {
     let (parts, body) = request.into_parts();
-    let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
-    let request = hyper::Request::from_parts(parts, Body::new(Limited::new(body, MAX_FORM)));
     let broken =
         |reason: String| Exception::new(Code::BadArguments, format_args!("Cannot read the form: {reason}"));
+    // As a whole: the reader of forms (multer 3.1) takes one that arrives between two of its looks for an incomplete one.
+    let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
+    let whole = to_bytes(body, MAX_FORM).await.map_err(|error| broken(error.to_string()))?;
+    let request = hyper::Request::from_parts(parts, Body::from(whole));
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
     let mut fields = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| broken(error.body_text()))? {

@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema};
 
 use crate::http::aggregates::request;
-use crate::http::{reconcile, rejects, uploads};
+use crate::http::{newest, reconcile, rejects};
 use crate::reconcile::report::Kind;
 
 /// The parameters of an operation, all in the query.
@@ -44,7 +44,7 @@ query!(
 query!(
     /// Of `GET /uploads`.
     UploadsQuery:
-    limit(uploads::DEFAULT_LIMIT, uploads::MAX_LIMIT),
+    limit(newest::DEFAULT_LIMIT, newest::MAX_LIMIT),
     of("cursor", "The `next_cursor` of the page before", uuid()),
 );
 
@@ -106,7 +106,7 @@ query!(
 query!(
     /// Of `GET /reconcile`.
     ReconciliationsQuery:
-    limit(reconcile::DEFAULT_LIMIT, reconcile::MAX_LIMIT),
+    limit(newest::DEFAULT_LIMIT, newest::MAX_LIMIT),
     of("cursor", "The `next_cursor` of the page before", uuid()),
 );
 

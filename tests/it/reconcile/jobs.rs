@@ -47,7 +47,7 @@ pub async fn assert_nothing_left(server: &Server) {
         let files: Vec<_> = files.filter(|name| name != "owner").collect();
         let in_clickhouse = server
             .clickhouse(
-                "SELECT (SELECT count() FROM system.tables WHERE name LIKE 'reconcile\\_%\\_%' AND database = 'game_data'), \
+                "SELECT (SELECT count() FROM system.tables WHERE match(name, '^re[a-z]+_.*[0-9a-f]{32}') AND database = 'game_data'), \
                  (SELECT count() FROM reconcile_differences WHERE (toString(job_id), toString(attempt)) NOT IN \
                   (SELECT id, attempt FROM reconcile_jobs FINAL WHERE state = 'done')), \
                  (SELECT count() FROM system.processes WHERE Settings['log_comment'] LIKE 'roundhouse reconciliation%')",
