@@ -73,7 +73,9 @@ pub(super) async fn bring_back(
     for chunk in chunks {
         let origin = Origin { topic, epoch, partition: chunk.partition };
         let rounds = chunk.bring_back(&gone, stored, &origin);
-        tracing::info!(topic, partition = chunk.partition, rounds, "rounds were deleted, and come again");
+        if rounds > 0 {
+            tracing::info!(topic, partition = chunk.partition, rounds, "rounds were deleted, and come again");
+        }
     }
     Ok(())
 }

@@ -8,7 +8,11 @@ use uuid::Uuid;
 use crate::domain::columns::Columns;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// How long one query may take: a little more than the `max_execution_time` in the queries.
+/// Drops a table of a job or of a repair, if it is there.
+pub(super) const DROP_TABLE: &str = include_str!("../../queries/reconcile/drop_table.sql");
+
+/// How long one query may take: a little more than the `max_execution_time` in the queries. One that changes rounds is waited for
+/// as long.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
 
 /// How long queries are told to stop, and between two looks: one may only be on its way to ClickHouse.
@@ -86,12 +90,8 @@ impl Tables {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
-        for statement in [
-            include_str!("../../queries/reconcile/drop_rows.sql"),
-            include_str!("../../queries/reconcile/drop_outcomes.sql"),
-            include_str!("../../queries/reconcile/drop_hours.sql"),
-        ] {
-            self.execute(self.query(statement)).await?;
+        for table in [&self.rows, &self.outcomes, &self.hours] {
+            self.execute(self.query(DROP_TABLE).param("table", table)).await?;
         }
         Ok(())
     }

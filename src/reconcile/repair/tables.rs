@@ -6,11 +6,9 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::reconcile::tables::DROP_TABLE;
+pub(super) use crate::reconcile::tables::in_time;
 use crate::warehouse::client::{Warehouse, WarehouseError};
-
-/// How long one query may take: a little more than the `max_execution_time` in the queries. One that changes rounds is waited for
-/// as long.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
 
 /// How often it is tried to get rid of changes that were begun.
 const MAX_KILLS: u8 = 30;
@@ -91,19 +89,10 @@ impl Tables {
             kills += 1;
         }
         for table in [&self.values, &self.removals, &self.names] {
-            let query = self.query(include_str!("../../../queries/repair/drop_table.sql"));
-            self.execute(query.param("table", table)).await?;
+            self.execute(self.query(DROP_TABLE).param("table", table)).await?;
         }
         Ok(())
     }
-}
-
-/// # Errors
-/// ClickHouse does not answer in time, or refuses.
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
-) -> Result<T, WarehouseError> {
-    Ok(tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??)
 }
 
 /// How many differences of each kind there are.

@@ -6,7 +6,7 @@ use clickhouse::Row;
 use clickhouse::query::BytesCursor;
 use serde::Deserialize;
 
-use super::plan::{SHOWN, Selection, Source, as_stored, source};
+use super::plan::{Extent, SHOWN, Selection, Source, as_stored, source};
 use super::{Filter, Key, Order, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -27,6 +27,13 @@ pub struct Page {
     pub order: Order,
     /// Only those behind this one.
     pub after: Option<Key>,
+}
+
+impl Page {
+    /// How many keys are looked for: those that are passed over, those of the page, and one that says whether there are more.
+    fn wanted(&self) -> u64 {
+        self.skip.saturating_add(self.limit).saturating_add(1)
+    }
 }
 
 /// How ClickHouse writes a page.
@@ -124,21 +131,13 @@ pub async fn fetch(
     limits: QueryLimits,
 ) -> Result<(Bounds, Rows), WarehouseError> {
     let order = as_stored(filter, page.order);
-    let selection = Selection { filter, order, after: page.after.as_ref(), between: None };
-    let wanted = page.skip.saturating_add(page.limit).saturating_add(1);
+    let extent = page.after.as_ref().map_or(Extent::All, Extent::After);
+    let selection = Selection { filter, order, extent };
     let source =
-        if is_ordered { source(warehouse, &selection, wanted, limits).await? } else { Source::Hours };
+        if is_ordered { source(warehouse, &selection, page.wanted(), limits).await? } else { Source::Hours };
     let bounds = bounds(warehouse, &selection, page, source, limits).await?;
-    // A page of nothing is one of no rows, in its format.
-    let nothing =
-        (Key { hour: 1, player: String::new(), game: 0 }, Key { hour: 0, player: String::new(), game: 0 });
-    let (first, last) = bounds.first_and_last.as_ref().unwrap_or(&nothing);
-    let order = if bounds.first_and_last.is_some() {
-        order
-    } else {
-        Order { key: super::SortKey::CreatedHour, descending: false }
-    };
-    let selection = Selection { filter, order, after: None, between: Some((first, last)) };
+    let extent = bounds.first_and_last.as_ref().map_or(Extent::Nothing, Extent::Between);
+    let selection = Selection { extent, ..selection };
     let mut query = selection.query(warehouse, PAGE, source, SHOWN, limits);
     for (name, value) in format.settings() {
         query = query.with_setting(*name, *value);
@@ -162,7 +161,7 @@ async fn bounds(
     source: Source,
     limits: QueryLimits,
 ) -> Result<Bounds, WarehouseError> {
-    let wanted = page.skip + page.limit + 1;
+    let wanted = page.wanted();
     let mut rows = wanted * 2;
     loop {
         let query = selection

@@ -120,10 +120,29 @@ pub(super) async fn source(
 pub(super) struct Selection<'a> {
     pub(super) filter: &'a Filter,
     pub(super) order: Order,
-    /// Only those behind this one in the order.
-    pub(super) after: Option<&'a Key>,
-    /// Only those from the first to the last, both included.
-    pub(super) between: Option<(&'a Key, &'a Key)>,
+    pub(super) extent: Extent<'a>,
+}
+
+/// Which of those that pass the filters.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extent<'a> {
+    All,
+    Nothing,
+    /// Those behind a key in the order.
+    After(&'a Key),
+    /// Those from the first to the last, both included.
+    Between(&'a (Key, Key)),
+}
+
+impl<'a> Extent<'a> {
+    /// The keys, by the names that their parameters begin with.
+    fn keys(self) -> Vec<(&'static str, &'a Key)> {
+        match self {
+            Self::All | Self::Nothing => Vec::new(),
+            Self::After(key) => vec![("after", key)],
+            Self::Between((first, last)) => vec![("first", first), ("last", last)],
+        }
+    }
 }
 
 impl Selection<'_> {
@@ -149,14 +168,11 @@ impl Selection<'_> {
             .param("game", filter.games.first().copied().unwrap_or_default())
             .param("from", filter.from.unwrap_or_default())
             .param("before", filter.before.unwrap_or_default());
-        let (first, last) = self.between.unzip();
-        for (name, key) in [("after", self.after), ("first", first), ("last", last)] {
-            if let Some(Key { hour, player, game }) = key {
-                query = query
-                    .param(&format!("{name}_hour"), hour)
-                    .param(&format!("{name}_player"), player)
-                    .param(&format!("{name}_game"), game);
-            }
+        for (name, Key { hour, player, game }) in self.extent.keys() {
+            query = query
+                .param(&format!("{name}_hour"), hour)
+                .param(&format!("{name}_player"), player)
+                .param(&format!("{name}_game"), game);
         }
         query
     }
@@ -217,12 +233,14 @@ impl Selection<'_> {
             conditions.push("created_hour < toDateTime({before:UInt32}, 'UTC')".to_owned());
         }
         let (onwards, back) = if self.order.descending { ("<", ">") } else { (">", "<") };
-        if self.after.is_some() {
-            conditions.push(beyond(self.order.key, "after", onwards, false));
-        }
-        if self.between.is_some() {
-            conditions.push(beyond(self.order.key, "first", onwards, true));
-            conditions.push(beyond(self.order.key, "last", back, true));
+        match self.extent {
+            Extent::All => {}
+            Extent::Nothing => conditions.push("false".to_owned()),
+            Extent::After(_) => conditions.push(beyond(self.order.key, "after", onwards, false)),
+            Extent::Between(_) => {
+                conditions.push(beyond(self.order.key, "first", onwards, true));
+                conditions.push(beyond(self.order.key, "last", back, true));
+            }
         }
         if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
     }

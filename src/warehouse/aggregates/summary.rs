@@ -4,7 +4,7 @@ use clickhouse::Row;
 use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
-use super::plan::{Selection, Source, selective};
+use super::plan::{Extent, Selection, Source, selective};
 use super::{Filter, Order, QueryLimits, SortKey, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -62,7 +62,7 @@ pub async fn fetch_summary(
     limits: QueryLimits,
 ) -> Result<(Totals, Hours), WarehouseError> {
     let order = Order { key: SortKey::CreatedHour, descending: false };
-    let selection = Selection { filter, order, after: None, between: None };
+    let selection = Selection { filter, order, extent: Extent::All };
     let source = selective(filter).filter(|_| is_ordered).unwrap_or(Source::Hours);
     let query = selection.stored_query(warehouse, SUMMARY, source, limits);
     let cursor = query.fetch().map_err(|error| sort(error, limits))?;

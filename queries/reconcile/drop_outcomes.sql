@@ -1,2 +1,0 @@
--- Drops what a job has compared.
-DROP TABLE IF EXISTS {outcomes:Identifier} SYNC

@@ -1,2 +1,0 @@
--- Drops a table of a repair.
-DROP TABLE IF EXISTS {table:Identifier} SYNC
