@@ -9,6 +9,7 @@ use clickhouse::query::RowCursor;
 use clickhouse::{RowOwned, RowRead};
 use futures_util::{Stream, StreamExt, stream};
 
+use super::accept;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::warehouse::client::WarehouseError;
@@ -33,18 +34,12 @@ impl Format {
     }
 
     fn accepted(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let types = accepted
-            .flat_map(|value| value.split(','))
-            .map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        for kind in types {
-            match kind.as_str() {
-                "application/x-ndjson" | "application/ndjson" | "application/jsonl" => return Self::Ndjson,
-                "text/csv" => return Self::Csv,
-                _ => {}
-            }
-        }
-        Self::Csv
+        let find = |kind: &str| match kind {
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            "text/csv" | "text/*" | "*/*" => Some(Self::Csv),
+            _ => None,
+        };
+        accept::preferred(headers, find).unwrap_or(Self::Csv)
     }
 
     fn content_type(self) -> &'static str {

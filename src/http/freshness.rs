@@ -8,13 +8,13 @@ use crate::ingest::upload::ledger::Ledger;
 use crate::metrics::Lag;
 use crate::warehouse::aggregates::{QueryLimits, Version, version};
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
+use crate::warehouse::uploads::{Acknowledged, Loaded};
 
-/// Uploads, the last ones, of which it is looked whether they are visible.
+/// Acknowledged uploads, the last ones, of which it is looked whether they are visible.
 const UPLOADS: usize = 200;
 
 /// What was seen so long ago is looked at again, while it is still told.
-const REFRESHED_AFTER: Duration = Duration::from_millis(500);
+const REFRESHED_AFTER: Duration = Duration::from_secs(1);
 
 /// What was seen so long ago is not told any more.
 const TOLD_FOR: Duration = Duration::from_secs(2);
@@ -82,7 +82,9 @@ impl Freshness {
 
     async fn look(&self) -> Result<Fresh, WarehouseError> {
         let now = chrono::Utc::now().timestamp_millis();
-        let (version, lag) = tokio::try_join!(self.version_now(), lag(&self.warehouse, &self.uploads))?;
+        // One after the other: requests that are being answered have the processors too.
+        let version = self.version_now().await?;
+        let lag = lag(&self.warehouse, &self.uploads).await?;
         // Earlier, rather than later, than it is.
         let fresh = Fresh { as_of: now - (lag.seconds * 1000.0).ceil() as i64, version };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), fresh));
@@ -99,10 +101,10 @@ impl Freshness {
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn lag(warehouse: &Warehouse, uploads: &Ledger) -> Result<Lag, WarehouseError> {
-    let uploads = uploads.page(None, UPLOADS).await?;
+    let uploads = uploads.last_acknowledged(UPLOADS).await?;
     let mut lag = Lag::default();
-    let mut by_topic: BTreeMap<&str, Vec<&LedgerRow>> = BTreeMap::new();
-    for upload in uploads.iter().filter(|upload| upload.state == LedgerState::Acknowledged) {
+    let mut by_topic: BTreeMap<&str, Vec<&Acknowledged>> = BTreeMap::new();
+    for upload in &uploads {
         by_topic.entry(&upload.topic).or_default().push(upload);
     }
     let now = chrono::Utc::now().timestamp_millis();

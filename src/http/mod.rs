@@ -1,5 +1,6 @@
 //! The API: thin handlers over the rooms, `router.rs` its index.
 
+pub mod accept;
 pub mod aggregates;
 pub mod auth;
 pub mod body;

@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::arrivals::Arrivals;
+use super::attempts::{self, Failure};
 use super::compare;
 use super::load;
 use super::queue::Job;
@@ -17,10 +18,6 @@ use super::tables::{Tables, in_time};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
-
-/// Between attempts, where ClickHouse fails: long enough for one that is started again.
-const RETRY_PAUSES: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// Uploads of the same bytes that are considered, the newest ones: only `?force=true` makes more than one.
 const MAX_UPLOADS: u16 = 500;
@@ -56,8 +53,9 @@ impl JobError {
     pub(super) fn open(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::NotFound { Self::Gone } else { Self::Read(error) }
     }
+}
 
-    /// Whether another attempt may end otherwise.
+impl Failure for JobError {
     fn may_pass(&self) -> bool {
         matches!(self, Self::Warehouse(_) | Self::DoesNotAddUp)
     }
@@ -72,20 +70,7 @@ pub(super) struct Found {
 
 /// Reconciles the file at `path`. However it ends, the job's tables are dropped if ClickHouse answers.
 pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
-    let mut pauses = RETRY_PAUSES.iter();
-    let outcome = loop {
-        match attempt(context, path, job).await {
-            Err(error) if error.may_pass() => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(job = %job.id, %error, cause, "a reconciliation is interrupted");
-                match pauses.next() {
-                    Some(pause) => tokio::time::sleep(*pause).await,
-                    None => break Err(error),
-                }
-            }
-            outcome => break outcome,
-        }
-    };
+    let outcome = attempts::repeat(job.id, |_| attempt(context, path, job)).await;
     clear(context, job.id, outcome.as_ref().ok().map(|found| found.attempt)).await;
     outcome
 }

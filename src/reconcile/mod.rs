@@ -7,6 +7,7 @@
 //! directory. One that is cancelled leaves nothing but its record.
 
 pub mod arrivals;
+mod attempts;
 mod compare;
 pub mod differences;
 mod hours;

@@ -23,8 +23,11 @@ use super::statement::{self, Insert, Shape};
 use super::text::{Text, read_some, unreadable};
 use super::used::Used;
 
-/// Bytes given to the engine, or taken from it, at a time.
+/// Bytes given to the engine at a time.
 const PART: usize = 256 << 10;
+
+/// Bytes taken from it at a time: what a pipe holds.
+const PIPE: usize = 64 << 10;
 
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
@@ -68,7 +71,7 @@ impl From<super::output::Gone> for Failure {
 
 /// Runs a job and answers it.
 pub(super) fn run(job: Job, mut output: Output) {
-    let running = Arc::clone(&job.running);
+    let (running, engine) = (Arc::clone(&job.running), Arc::clone(&job.engine));
     let outcome = execute(job, &mut output);
     running.ended.cancel();
     match outcome {
@@ -76,6 +79,7 @@ pub(super) fn run(job: Job, mut output: Output) {
         Err(Failure::Exception(exception)) => output.fail(&exception),
         Err(Failure::Gone) => {}
     }
+    engine.keep_spare();
 }
 
 fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
@@ -165,26 +169,29 @@ fn run_select(
     let text = statement::into_file(text, &format!("/dev/fd/{}", writer.as_raw_fd()));
     let statement = Statement { text: &text, format, parameters: &request.parameters };
     let (copied, outcome) = thread::scope(|scope| {
-        let query = scope.spawn(move || {
-            let outcome = connection.query(statement).map(|reply| reply.progress());
-            drop(writer);
-            outcome
+        let copying = thread::Builder::new().spawn_scoped(scope, || {
+            let copied = copy(&mut reader, output);
+            if copied.is_err() {
+                engine.kill(&request.query_id);
+                // Closing the pipe would have the engine's client run the statement to its end, only without writing.
+                let _ = io::copy(&mut reader, &mut io::sink());
+            }
+            copied
         });
-        let copied = copy(&mut reader, output);
-        if copied.is_err() {
-            engine.kill(&request.query_id);
-            // Closing the pipe would have the engine's client run the statement to its end, only without writing.
-            let _ = io::copy(&mut reader, &mut io::sink());
-        }
-        (copied, query.join().unwrap_or_else(|_| Err("the statement's thread failed".to_owned())))
-    });
+        let copying = copying.map_err(|error| Exception::new(Code::StdException, error))?;
+        // On this thread: it was here before, and the engine is slower on one that it does not know.
+        let outcome = connection.query(statement).map(|reply| reply.progress());
+        drop(writer);
+        let failed = |_| Err(Exception::new(Code::StdException, "The copying of the result failed").into());
+        Ok::<_, Exception>((copying.join().unwrap_or_else(failed), outcome))
+    })?;
     copied?;
     output.add_progress(outcome.map_err(|message| Exception::from_engine(&message))?);
     Ok(())
 }
 
 fn copy(reader: &mut PipeReader, output: &mut Output) -> Result<(), Failure> {
-    let mut part = vec![0; PART];
+    let mut part = vec![0; PIPE];
     loop {
         match read_some(reader, &mut part)? {
             0 => return Ok(()),

@@ -9,6 +9,8 @@ use super::request::Request;
 use super::sessions::{Lease, Sessions};
 use super::statement;
 
+const READ_ONLY: &str = "readonly";
+
 /// The connection that a request uses: a new one, or that of its session.
 pub(super) enum Used {
     New(Connection),
@@ -87,26 +89,22 @@ impl Drop for Used {
 /// `enforce`: has the engine see to `readonly`. It could not be taken back, so that a session's requests are looked at
 /// beforehand instead.
 fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Result<(), Exception> {
-    let own = (QUERY_ID_SETTING.to_owned(), request.query_id.clone());
-    // `readonly` comes last: it forbids to change more.
-    let (last, settings): (Vec<_>, Vec<_>) =
-        std::iter::once(&own).chain(&request.settings).partition(|(name, _)| name == "readonly");
-    let mut statements = vec![set(&settings)];
-    if let Some(database) = request.database.as_deref().filter(|database| !database.is_empty()) {
-        statements.push(use_database(database));
+    let mut settings = vec![(QUERY_ID_SETTING, request.query_id.as_str())];
+    settings.extend(request.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if !enforce {
+        settings.retain(|(name, _)| *name != READ_ONLY);
+    } else if request.read_only && !settings.iter().any(|(name, _)| *name == READ_ONLY) {
+        settings.push((READ_ONLY, "2"));
     }
-    if enforce && !last.is_empty() {
-        statements.push(set(&last));
-    } else if enforce && request.read_only {
-        statements.push("SET readonly = 2".to_owned());
-    }
-    for statement in statements {
+    let database = request.database.as_deref().filter(|database| !database.is_empty());
+    // One statement for all settings: `readonly` forbids to change more from the next one on.
+    for statement in database.map(use_database).into_iter().chain([set(&settings)]) {
         engine::run(connection, &statement).map_err(|message| Exception::from_engine(&message))?;
     }
     Ok(())
 }
 
-fn set(settings: &[&(String, String)]) -> String {
+fn set(settings: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
         settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
     format!("SET {}", pairs.join(", "))

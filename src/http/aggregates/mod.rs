@@ -2,6 +2,7 @@
 
 mod cursor;
 mod format;
+pub mod items;
 pub mod request;
 mod stream;
 pub mod summary;
@@ -16,6 +17,8 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
+use self::format::Format;
+use self::items::Items;
 pub use self::summary::{__path_summary, summary};
 use super::freshness::Fresh;
 use super::openapi::parameters::AggregatesQuery;
@@ -24,7 +27,7 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::domain::timestamp;
-use crate::warehouse::aggregates::{Bounds, Filter, Page, PageFormat, Rows, fetch};
+use crate::warehouse::aggregates::{Filter, Key, Page, Rows, fetch, fetch_items};
 use crate::warehouse::client::WarehouseError;
 
 const KNOWN: &str = "player_id, game_id, date_from, date_to, limit, skip, cursor, sort, format";
@@ -91,7 +94,7 @@ async fn answer(
     query: &str,
     filter: &Filter,
     page: Page,
-    format: PageFormat,
+    format: Format,
 ) -> Result<Response, Problem> {
     let conditions = Conditions::look(state, headers, format).await?;
     if conditions.is_known {
@@ -99,25 +102,31 @@ async fn answer(
     }
     let permit = permit(state).await?;
     let is_ordered = conditions.fresh.version.is_ordered();
-    let (bounds, mut rows) =
-        fetch(&state.warehouse, filter, &page, format, is_ordered, state.query_limits).await?;
-    // Once the first piece is there, ClickHouse has done most of its work: until then it can be said not to answer.
-    let first = rows.next().await?.unwrap_or_default();
-    let end = end(&bounds, query, filter, &page);
-    let next = end.links.next.clone();
-    let (start, end) = match format {
-        PageFormat::Json => {
-            let mut end = serde_json::to_vec(&end).unwrap_or_default();
+    let (warehouse, limits) = (&state.warehouse, state.query_limits);
+    let (body, links) = match format {
+        Format::Json => {
+            let found = fetch_items(warehouse, filter, &page, is_ordered, limits).await?;
+            let end = end(found.next.as_ref(), query, filter, &page);
+            let mut text = serde_json::to_vec(&end).unwrap_or_default();
             // It goes on in the object that the items are the first member of.
-            if let Some(brace) = end.first_mut() {
+            if let Some(brace) = text.first_mut() {
                 *brace = b',';
             }
-            (vec![Bytes::from_static(b"{\"items\":"), first], Bytes::from(end))
+            text.insert(0, b']');
+            let start = vec![Bytes::from_static(b"{\"items\":[")];
+            (stream::body(start, Items::new(found.items), Bytes::from(text), permit), end.links)
         }
-        _ => (vec![first], Bytes::new()),
+        Format::Table(table) => {
+            let (bounds, mut rows) = fetch(warehouse, filter, &page, table, is_ordered, limits).await?;
+            // Once the first piece is there, ClickHouse has done most of its work: until then it can be said not to answer.
+            let first = rows.next().await?.unwrap_or_default();
+            let links = end(bounds.next(), query, filter, &page).links;
+            (stream::body(vec![first], rows, Bytes::new(), permit), links)
+        }
     };
-    let mut response = respond(stream::body(start, rows, end, permit), format, &conditions);
-    if let Some(link) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
+    let mut response = respond(body, format, &conditions);
+    let link = links.next.map(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")));
+    if let Some(Ok(link)) = link {
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
@@ -129,8 +138,9 @@ impl stream::Pieces for Rows {
     }
 }
 
-fn end(bounds: &Bounds, query: &str, filter: &Filter, page: &Page) -> End {
-    let next_cursor = bounds.next().map(|key| cursor::encode(key, filter, page.order));
+/// What follows a page that ends with `next`, if more follow it.
+fn end(next: Option<&Key>, query: &str, filter: &Filter, page: &Page) -> End {
+    let next_cursor = next.map(|key| cursor::encode(key, filter, page.order));
     let next = next_cursor.as_ref().map(|cursor| next_link(query, cursor));
     End { page: Position { limit: page.limit, skip: page.skip, next_cursor }, links: Links { next } }
 }
@@ -167,7 +177,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    async fn look(state: &AppState, headers: &HeaderMap, format: PageFormat) -> Result<Self, Problem> {
+    async fn look(state: &AppState, headers: &HeaderMap, format: Format) -> Result<Self, Problem> {
         let mut fresh = state.freshness.recently().await?;
         let known = headers.get_all(header::IF_NONE_MATCH);
         let is_asked = known.iter().next().is_some();
@@ -175,7 +185,7 @@ impl Conditions {
             // Whether something has changed is told by what is there at this moment.
             fresh.version = state.freshness.version_now().await?;
         }
-        let entity_tag = format!("\"{:016x}-{format:?}\"", fresh.version.version).to_ascii_lowercase();
+        let entity_tag = format!("\"{:016x}-{}\"", fresh.version.version, format.name());
         let is_known = known
             .iter()
             .filter_map(|value| value.to_str().ok())
@@ -204,11 +214,11 @@ impl Conditions {
     }
 }
 
-fn respond(body: Body, format: PageFormat, conditions: &Conditions) -> Response {
+fn respond(body: Body, format: Format, conditions: &Conditions) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format::content_type(format)));
-    if let Some(name) = format::file_name(format)
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if let Some(name) = format.file_name()
         && let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
     {
         headers.insert(header::CONTENT_DISPOSITION, disposition);

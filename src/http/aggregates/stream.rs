@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -13,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pieces that wait for the client.
 const PIECES: usize = 2;
+
+/// Bytes of a piece that is made here.
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
 /// What comes piece by piece.
 pub(super) trait Pieces: Send + 'static {
@@ -53,4 +57,13 @@ pub(super) fn body(
         }
     });
     Body::from_stream(ReceiverStream::new(receiver))
+}
+
+/// Writes an element of a JSON array, of which the brackets are written elsewhere.
+pub(super) fn push_element(piece: &mut Vec<u8>, is_first: &mut bool, element: &impl Serialize) {
+    if !std::mem::take(is_first) {
+        piece.push(b',');
+    }
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(piece, element);
 }

@@ -7,7 +7,8 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::stream::Pieces;
+use super::format::Format;
+use super::stream::{PIECE_BYTES, Pieces, push_element};
 use super::{Conditions, in_time, request, respond, stream};
 use crate::domain::timestamp;
 use crate::http::openapi::parameters::SummaryQuery;
@@ -15,13 +16,10 @@ use crate::http::openapi::{answers, problems};
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
-use crate::warehouse::aggregates::{Filter, PageFormat, Totals, fetch_summary};
+use crate::warehouse::aggregates::{Filter, Totals, fetch_summary};
 use crate::warehouse::client::WarehouseError;
 
 const KNOWN: &str = "player_id, game_id, date_from, date_to";
-
-/// Bytes of a piece of the answer.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// What is added up of all that passes the filters, or of one hour. Money is a decimal string.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,7 +80,7 @@ pub async fn summary(
 }
 
 async fn answer(state: &AppState, headers: &HeaderMap, filter: &Filter) -> Result<Response, Problem> {
-    let conditions = Conditions::look(state, headers, PageFormat::Json).await?;
+    let conditions = Conditions::look(state, headers, Format::Json).await?;
     if conditions.is_known {
         return Ok(conditions.not_modified());
     }
@@ -99,7 +97,7 @@ async fn answer(state: &AppState, headers: &HeaderMap, filter: &Filter) -> Resul
         Bytes::from_static(b"]}"),
         permit,
     );
-    Ok(respond(body, PageFormat::Json, &conditions))
+    Ok(respond(body, Format::Json, &conditions))
 }
 
 /// The hours as the elements of an array.
@@ -113,12 +111,8 @@ impl Pieces for Hours {
         let mut piece = Vec::new();
         while piece.len() < PIECE_BYTES {
             let Some(totals) = self.hours.next().await? else { break };
-            if !std::mem::take(&mut self.is_first) {
-                piece.push(b',');
-            }
             let hour = timestamp::format(i64::from(totals.created_hour) * 1000);
-            // Writing to memory cannot fail.
-            let _ = serde_json::to_writer(&mut piece, &Sums::new(totals, Some(hour)));
+            push_element(&mut piece, &mut self.is_first, &Sums::new(totals, Some(hour)));
         }
         Ok((!piece.is_empty()).then(|| Bytes::from(piece)))
     }

@@ -8,36 +8,14 @@ use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, Schema};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::http::aggregates::items::Item;
 use crate::http::aggregates::summary::Sums;
 use crate::http::aggregates::{Links, Position};
-
-/// One hour of one player in one game. Money is a decimal string.
-#[derive(Debug, ToSchema)]
-pub struct Aggregate {
-    #[schema(format = DateTime)]
-    pub created_hour: String,
-    pub player_id: String,
-    pub game_id: u64,
-    pub game_name: String,
-    pub provider: String,
-    pub rounds_played: u64,
-    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
-    pub real_amount_bet: String,
-    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
-    pub bonus_amount_bet: String,
-    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
-    pub real_amount_win: String,
-    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
-    pub bonus_amount_win: String,
-    /// Bets less wins, real and bonus together.
-    #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
-    pub net: String,
-}
 
 /// A page of aggregates, where it begins, and where the next one is.
 #[derive(Debug, ToSchema)]
 pub struct AggregatesPage {
-    pub items: Vec<Aggregate>,
+    pub items: Vec<Item>,
     pub page: Position,
     pub links: Links,
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::uploads::{self, LedgerRow, LedgerState, Selection};
+use crate::warehouse::uploads::{self, Acknowledged, LedgerRow, LedgerState, Selection};
 
 /// Between attempts to tell ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -132,6 +132,20 @@ impl Ledger {
             }
         }
         Ok(page.into_values().rev().take(limit).collect())
+    }
+
+    /// Returns the uploads that were acknowledged last, newest first.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn last_acknowledged(&self, limit: usize) -> Result<Vec<Acknowledged>, WarehouseError> {
+        let stored = uploads::last_acknowledged(&self.warehouse, limit as u64).await?;
+        let mut found: BTreeMap<Uuid, Acknowledged> =
+            stored.into_iter().map(|upload| (upload.upload_id, upload)).collect();
+        let kept = self.kept();
+        let kept = kept.values().filter_map(|kept| Acknowledged::of(&kept.row));
+        found.extend(kept.map(|upload| (upload.upload_id, upload)));
+        Ok(found.into_values().rev().take(limit).collect())
     }
 
     /// Returns the acknowledged uploads whose first bytes have this digest, the first of them first.

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
 use super::Reconciler;
+use super::attempts::Failure;
 use super::report::{JobState, JobView, Report};
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
@@ -81,8 +82,7 @@ enum RepairError {
     DoesNotAddUp,
 }
 
-impl RepairError {
-    /// Whether another attempt may end otherwise.
+impl Failure for RepairError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Warehouse(_) | Self::RoundsStay | Self::HoursDiffer | Self::DoesNotAddUp => true,

@@ -1,42 +1,26 @@
 //! One repair, from what was found to what is found then.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::hours::{self, Loading};
 use super::produce::{missing, until_visible};
 use super::record::{Prefer, RepairState};
 use super::tables::{Found, Tables};
 use super::{Active, RepairError, Repairer, check, rounds};
+use crate::reconcile::attempts;
 use crate::reconcile::report::Report;
 use crate::reconcile::store;
 use crate::warehouse::client::WarehouseError;
-
-/// Between attempts, where a service fails: long enough for one that is started again.
-const RETRY_PAUSES: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
 impl Repairer {
     /// Repairs until it is done or fails for good. `is_resumed`: an earlier process had begun it.
     pub(super) async fn work_on(&self, repair: &Active, is_resumed: bool) {
         let started = Instant::now();
         self.note(&repair.change(|record| record.view.state = RepairState::Running)).await;
-        let mut pauses = RETRY_PAUSES.iter();
-        let mut is_alone = self.is_loader && !is_resumed;
-        let outcome = loop {
-            match self.attempt(repair, is_alone).await {
-                Err(error) if error.may_pass() => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(job = %repair.job, %error, cause, "a repair is interrupted");
-                    // What was broken off may still be going on.
-                    is_alone = false;
-                    match pauses.next() {
-                        Some(pause) => tokio::time::sleep(*pause).await,
-                        None => break Err(error),
-                    }
-                }
-                outcome => break outcome,
-            }
-        };
+        // What was broken off may still be going on.
+        let is_alone = self.is_loader && !is_resumed;
+        let outcome =
+            attempts::repeat(repair.job, |before| self.attempt(repair, is_alone && before == 0)).await;
         if let Err(error) = &outcome {
             tracing::error!(job = %repair.job, ?error, "a repair failed");
         }

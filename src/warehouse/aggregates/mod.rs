@@ -4,6 +4,7 @@
 //! that the filters leave, whichever is less ([`plan`]); never the whole table, unless that is what is asked for.
 
 mod freshness;
+mod items;
 mod page;
 mod plan;
 mod summary;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clickhouse::query::Query;
 
 pub use self::freshness::{Version, version};
+pub use self::items::{AMOUNT_SCALE, Aggregate, fetch_items};
 pub use self::page::{Bounds, Page, PageFormat, Rows, fetch};
 pub use self::plan::Source;
 pub use self::summary::{Hours, Totals, fetch_summary};
@@ -75,6 +77,8 @@ fn limited(warehouse: &Warehouse, sql: &str, limits: QueryLimits) -> Query {
         .with_setting("max_memory_usage", MAX_MEMORY.to_string())
         // Which order is read is decided here.
         .with_setting("optimize_use_projections", "0")
+        // Of parts that lie one behind the other in the order, only those are opened that a page needs.
+        .with_setting("read_in_order_use_virtual_row", "1")
         .with_setting("cancel_http_readonly_queries_on_client_close", "1")
         .with_setting("readonly", "2")
 }

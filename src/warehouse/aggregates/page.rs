@@ -1,5 +1,5 @@
-//! A page of aggregates: first where it begins and ends, so that what follows it is known before it is sent, then its rows, as
-//! ClickHouse writes them.
+//! A page of aggregates that ClickHouse writes: first where it begins and ends, so that what follows it is known before it is sent,
+//! then its rows.
 
 use bytes::Bytes;
 use clickhouse::Row;
@@ -14,10 +14,10 @@ const BOUNDS: &str = include_str!("../../../queries/aggregates/page_bounds.sql")
 const PAGE: &str = include_str!("../../../queries/aggregates/page.sql");
 
 /// How many times the rows that are looked at grow, where keys are stored so often that they are too few.
-const GROWTH: u64 = 16;
+pub(super) const GROWTH: u64 = 16;
 
 /// Rows that are looked at for a page, at most: a key is in each part of the table once at most, and no more parts are there for long.
-const MAX_COPIES: u64 = 4096;
+pub(super) const MAX_COPIES: u64 = 4096;
 
 /// Which of the aggregates, in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +31,37 @@ pub struct Page {
 
 impl Page {
     /// How many keys are looked for: those that are passed over, those of the page, and one that says whether there are more.
-    fn wanted(&self) -> u64 {
+    pub(super) fn wanted(&self) -> u64 {
         self.skip.saturating_add(self.limit).saturating_add(1)
+    }
+
+    /// Rows of a block: no more is read than is needed for one page.
+    pub(super) fn block_rows(&self) -> u64 {
+        self.wanted().clamp(1024, 65_536)
+    }
+
+    /// The aggregates that the page is the beginning of, and from where they are read. Without `is_ordered` that is the table itself.
+    pub(super) async fn selection<'a>(
+        &'a self,
+        warehouse: &Warehouse,
+        filter: &'a Filter,
+        is_ordered: bool,
+        limits: QueryLimits,
+    ) -> Result<(Selection<'a>, Source), WarehouseError> {
+        let extent = self.after.as_ref().map_or(Extent::All, Extent::After);
+        let selection = Selection { filter, order: as_stored(filter, self.order), extent };
+        let source = if is_ordered {
+            source(warehouse, &selection, self.wanted(), limits).await?
+        } else {
+            Source::Hours
+        };
+        Ok((selection, source))
     }
 }
 
 /// How ClickHouse writes a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageFormat {
-    /// An array of objects.
-    Json,
     /// With a header.
     Csv,
     /// An object per line.
@@ -54,7 +75,7 @@ impl PageFormat {
     /// ClickHouse's name of it.
     fn name(self) -> &'static str {
         match self {
-            Self::Json | Self::Ndjson => "JSONEachRow",
+            Self::Ndjson => "JSONEachRow",
             Self::Csv => "CSVWithNames",
             Self::Arrow => "ArrowStream",
             Self::Parquet => "Parquet",
@@ -64,12 +85,6 @@ impl PageFormat {
     /// Times as RFC 3339 and money as decimal strings, where the format has no types for them.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Json => &[
-                ("output_format_json_array_of_rows", "1"),
-                ("output_format_json_quote_decimals", "1"),
-                ("output_format_json_quote_64bit_integers", "0"),
-                ("date_time_output_format", "iso"),
-            ],
             Self::Ndjson => &[
                 ("output_format_json_quote_decimals", "1"),
                 ("output_format_json_quote_64bit_integers", "0"),
@@ -118,7 +133,7 @@ impl Rows {
     }
 }
 
-/// Finds a page, and begins to read it. Without `is_ordered` only the table itself is used.
+/// Finds a page, and begins to read it as ClickHouse writes it. Without `is_ordered` only the table itself is used.
 ///
 /// # Errors
 /// ClickHouse does not answer, or more would have to be read than may be.
@@ -130,11 +145,7 @@ pub async fn fetch(
     is_ordered: bool,
     limits: QueryLimits,
 ) -> Result<(Bounds, Rows), WarehouseError> {
-    let order = as_stored(filter, page.order);
-    let extent = page.after.as_ref().map_or(Extent::All, Extent::After);
-    let selection = Selection { filter, order, extent };
-    let source =
-        if is_ordered { source(warehouse, &selection, page.wanted(), limits).await? } else { Source::Hours };
+    let (selection, source) = page.selection(warehouse, filter, is_ordered, limits).await?;
     let bounds = bounds(warehouse, &selection, page, source, limits).await?;
     let extent = bounds.first_and_last.as_ref().map_or(Extent::Nothing, Extent::Between);
     let selection = Selection { extent, ..selection };
@@ -154,7 +165,8 @@ struct BoundsRow {
     last_row: u64,
 }
 
-async fn bounds(
+/// Finds where a page begins and ends.
+pub(super) async fn bounds(
     warehouse: &Warehouse,
     selection: &Selection<'_>,
     page: &Page,
@@ -166,14 +178,13 @@ async fn bounds(
     loop {
         let query = selection
             .stored_query(warehouse, BOUNDS, source, limits)
-            // Small blocks: no more is read than is needed for one page.
-            .with_setting("max_block_size", wanted.clamp(1024, 65_536).to_string())
+            .with_setting("max_block_size", page.block_rows().to_string())
             .param("limit", page.limit)
             .param("skip", page.skip)
             .param("rows", rows);
         let found: BoundsRow = query.fetch_one().await.map_err(|error| sort(error, limits))?;
         let has_more = found.found > page.limit;
-        let is_end = found.found > 0 && found.last_row + 1 < rows;
+        let is_end = if found.found > 0 { found.last_row + 1 < rows } else { page.skip == 0 };
         if has_more || is_end || rows >= wanted.saturating_mul(MAX_COPIES) {
             let key = |(hour, player, game)| Key { hour, player, game };
             let first_and_last = (found.found > 0).then(|| (key(found.first), key(found.last)));

@@ -160,14 +160,27 @@ impl Selection<'_> {
             .replace("/* source */", source.table())
             .replace("/* filters */", &self.conditions())
             .replace("/* order */", &order_by(self.order, names));
+        self.bind(limited(warehouse, &sql, limits))
+    }
+
+    /// Gives the parameters of the conditions, and no others: each costs ClickHouse time.
+    fn bind(&self, mut query: Query) -> Query {
         let filter = self.filter;
-        let mut query = limited(warehouse, &sql, limits)
-            .param("players", &filter.players)
-            .param("games", &filter.games)
-            .param("player", filter.players.first().map_or("", String::as_str))
-            .param("game", filter.games.first().copied().unwrap_or_default())
-            .param("from", filter.from.unwrap_or_default())
-            .param("before", filter.before.unwrap_or_default());
+        query = match filter.players.as_slice() {
+            [] => query,
+            [player] => query.param("player", player),
+            players => query.param("players", players),
+        };
+        query = match filter.games.as_slice() {
+            [] => query,
+            [game] => query.param("game", game),
+            games => query.param("games", games),
+        };
+        for (name, time) in [("from", filter.from), ("before", filter.before)] {
+            if let Some(time) = time {
+                query = query.param(name, time);
+            }
+        }
         for (name, Key { hour, player, game }) in self.extent.keys() {
             query = query
                 .param(&format!("{name}_hour"), hour)
@@ -233,24 +246,38 @@ impl Selection<'_> {
             conditions.push("created_hour < toDateTime({before:UInt32}, 'UTC')".to_owned());
         }
         let (onwards, back) = if self.order.descending { ("<", ">") } else { (">", "<") };
+        let columns = self.varying_columns();
         match self.extent {
             Extent::All => {}
             Extent::Nothing => conditions.push("false".to_owned()),
-            Extent::After(_) => conditions.push(beyond(self.order.key, "after", onwards, false)),
+            Extent::After(_) => conditions.push(beyond(&columns, "after", onwards, false)),
             Extent::Between(_) => {
-                conditions.push(beyond(self.order.key, "first", onwards, true));
-                conditions.push(beyond(self.order.key, "last", back, true));
+                conditions.push(beyond(&columns, "first", onwards, true));
+                conditions.push(beyond(&columns, "last", back, true));
             }
         }
         if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
     }
+
+    /// The columns of the key in their order, without those that are the same in all that passes the filters.
+    fn varying_columns(&self) -> Vec<Column> {
+        let is_one = |column: Column| {
+            column == PLAYER && self.filter.players.len() == 1
+                || column == GAME && self.filter.games.len() == 1
+        };
+        columns(self.order.key).into_iter().filter(|column| !is_one(*column)).collect()
+    }
 }
 
-/// The columns of the key, in the order of a sort key, with the parts of the parameters' names and their types.
-fn columns(key: SortKey) -> [(usize, &'static str, &'static str); 3] {
-    const HOUR: (usize, &str, &str) = (0, "hour", "UInt32");
-    const PLAYER: (usize, &str, &str) = (1, "player", "String");
-    const GAME: (usize, &str, &str) = (2, "game", "UInt64");
+/// A column of the key: its place in [`STORED`], and the part of its parameters' names and their type.
+type Column = (usize, &'static str, &'static str);
+
+const HOUR: Column = (0, "hour", "UInt32");
+const PLAYER: Column = (1, "player", "String");
+const GAME: Column = (2, "game", "UInt64");
+
+/// The columns of the key, in the order of a sort key.
+fn columns(key: SortKey) -> [Column; 3] {
     match key {
         SortKey::CreatedHour => [HOUR, PLAYER, GAME],
         SortKey::Player => [PLAYER, HOUR, GAME],
@@ -259,19 +286,17 @@ fn columns(key: SortKey) -> [(usize, &'static str, &'static str); 3] {
 }
 
 /// The condition that a key is beyond another one, column by column: ClickHouse does not use its index for a comparison of tuples.
-fn beyond(key: SortKey, name: &str, comparison: &str, or_equal: bool) -> String {
-    let [first, second, third] = columns(key).map(|(column, part, kind)| {
-        let value = format!("{{{name}_{part}:{kind}}}");
-        let value = if column == 0 { format!("toDateTime({value}, 'UTC')") } else { value };
-        let column = STORED[column];
+fn beyond(columns: &[Column], name: &str, comparison: &str, or_equal: bool) -> String {
+    let Some((&(column, part, kind), rest)) = columns.split_first() else { return or_equal.to_string() };
+    let value = format!("{{{name}_{part}:{kind}}}");
+    let value = if column == HOUR.0 { format!("toDateTime({value}, 'UTC')") } else { value };
+    let column = STORED[column];
+    if rest.is_empty() {
         let equal = if or_equal { "=" } else { "" };
-        (
-            format!("{column} {comparison} {value}"),
-            format!("{column} = {value}"),
-            format!("{column} {comparison}{equal} {value}"),
-        )
-    });
-    format!("({} OR ({} AND ({} OR ({} AND {}))))", first.0, first.1, second.0, second.1, third.2)
+        return format!("{column} {comparison}{equal} {value}");
+    }
+    let rest = beyond(rest, name, comparison, or_equal);
+    format!("({column} {comparison} {value} OR ({column} = {value} AND {rest}))")
 }
 
 fn order_by(order: Order, names: [&str; 3]) -> String {

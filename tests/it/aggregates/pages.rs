@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::aggregates::all_items;
+use crate::harness::aggregates::{all_items, next_link};
 use crate::harness::server::Server;
 
 /// Seconds since 1970 of the first hour, and its text.
@@ -46,18 +46,27 @@ struct Question {
     sort: usize,
     descending: bool,
     limit: usize,
-    by_skip: bool,
+    walk: Walk,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Walk {
+    Cursor,
+    Skip,
+    /// In a format that ClickHouse writes, following the `Link` headers.
+    Links,
 }
 
 fn any_question() -> impl Strategy<Value = Question> {
     let players = proptest::collection::vec(0..PLAYERS.len(), 0..4);
     let games = proptest::collection::vec(0..GAMES.len(), 0..4);
     let hour = || proptest::option::of(0..30_u32);
-    let walk = (0..3_usize, any::<bool>(), 1..60_usize, any::<bool>());
+    let walks = prop_oneof![Just(Walk::Cursor), Just(Walk::Skip), Just(Walk::Links)];
+    let walk = (0..3_usize, any::<bool>(), 1..60_usize, walks);
     (players, games, hour(), hour(), walk).prop_map(|(players, games, from, before, walk)| {
-        let (sort, descending, limit, by_skip) = walk;
+        let (sort, descending, limit, walk) = walk;
         let before = before.filter(|before| from.is_none_or(|from| from < *before));
-        Question { players, games, from, before, sort, descending, limit, by_skip }
+        Question { players, games, from, before, sort, descending, limit, walk }
     })
 }
 
@@ -179,6 +188,23 @@ async fn by_skip(server: &Server, question: &Question) -> Vec<Value> {
     }
 }
 
+async fn by_links(server: &Server, question: &Question) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut next = Some(format!("/aggregates?{}&format=ndjson", question.query()));
+    while let Some(path) = next {
+        let page = server.get(&path).await;
+        assert_eq!(page.status, 200, "{path}: {:#}", page.body);
+        next = next_link(&page);
+        match page.body {
+            Value::String(lines) => {
+                items.extend(lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+            }
+            line => items.push(line),
+        }
+    }
+    items
+}
+
 /// What the summary says of all, and of each hour.
 fn expected_summary(question: &Question, rows: &[Row]) -> Value {
     let sums = question.sums(rows);
@@ -223,10 +249,10 @@ fn random_questions_are_answered_as_the_rows_say() {
         runtime.block_on(async {
             store(&server, &rows).await;
             for question in questions {
-                let items = if question.by_skip {
-                    by_skip(&server, &question).await
-                } else {
-                    all_items(&server, &question.query()).await
+                let items = match question.walk {
+                    Walk::Cursor => all_items(&server, &question.query()).await,
+                    Walk::Skip => by_skip(&server, &question).await,
+                    Walk::Links => by_links(&server, &question).await,
                 };
                 prop_assert_eq!(items, question.items(&rows), "{:?}", question);
                 let summary = server.get(&format!("/aggregates/summary?{}", question.filters())).await.ok();

@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 
+use crate::harness::aggregates::next_link;
 use crate::harness::part::Part;
 use crate::harness::proxy::{Proxy, Seen};
 use crate::harness::server::Server;
@@ -43,22 +44,25 @@ fn questions() -> Vec<String> {
     for player in players {
         for game in games {
             for date in dates {
-                questions.extend(
-                    sorts.iter().map(|sort| format!("{player}{game}{date}sort={sort}&limit={LIMIT}")),
-                );
+                // JSON is read in one statement, the others are written by ClickHouse in two.
+                questions.extend(sorts.iter().flat_map(|sort| {
+                    ["json", "ndjson"].map(|format| {
+                        format!("{player}{game}{date}sort={sort}&limit={LIMIT}&format={format}")
+                    })
+                }));
             }
         }
     }
     questions
 }
 
-/// Asks, and returns the statements that found the page and those that read it.
-async fn ask(server: &Server, proxy: &Proxy, path: &str) -> (String, Vec<Seen>) {
+/// Asks, and returns the next page, the statements that found this one and those that read it.
+async fn ask(server: &Server, proxy: &Proxy, path: &str) -> (Option<String>, Vec<Seen>) {
     proxy.take();
-    let page = server.get(path).await.ok();
+    let page = server.get(path).await;
+    assert_eq!(page.status, 200, "{path}: {:#}", page.body);
     let ours = |seen: &Seen| seen.text().contains("-- Where a page") || seen.text().contains("-- The hourly");
-    let next = page["links"]["next"].as_str().unwrap_or_default().to_owned();
-    (next, proxy.take().into_iter().filter(ours).collect())
+    (next_link(&page), proxy.take().into_iter().filter(ours).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,11 +79,15 @@ async fn rows_read_grow_with_the_answer_and_not_with_the_table() {
         for question in questions() {
             let (next, first) = ask(&server, &proxy, &format!("/aggregates?{question}")).await;
             let mut statements = first;
-            if !next.is_empty() {
+            if let Some(next) = next {
                 statements.extend(ask(&server, &proxy, &next).await.1);
             }
             for statement in &statements {
                 let plan = proxy.repeat(statement, "EXPLAIN indexes = 1").await;
+                if statement.read_rows == 0 && plan.contains("Filter column: 0") {
+                    // It is known that nothing is there.
+                    continue;
+                }
                 assert!(plan.contains("ReadFromMergeTree"), "{question}: {plan}");
                 // What reads the page knows where it begins and ends; what finds it has the filters, or an order to read along.
                 let is_bounded = plan.contains("Condition: and(") || plan.contains("Condition: (");

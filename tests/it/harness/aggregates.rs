@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::expected::{Totals, units};
-use super::server::Server;
+use super::server::{Answer, Server};
 
 /// Hour, player and game.
 pub type Key = (String, String, u64);
@@ -28,6 +28,13 @@ pub async fn all_items(server: &Server, query: &str) -> Vec<Value> {
         next = page["links"]["next"].as_str().map(str::to_owned);
     }
     items
+}
+
+/// The next page as the `Link` header has it.
+pub fn next_link(page: &Answer) -> Option<String> {
+    let link = page.headers.get("link")?.to_str().expect("a link");
+    let (path, _) = link.strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link");
+    Some(path.to_owned())
 }
 
 /// Fetches everything, in pages of the largest size.

@@ -1,0 +1,6 @@
+-- The uploads that were acknowledged last, newest first: where their rows are in which topic.
+SELECT upload_id, toString(topic) AS topic, offsets, toUnixTimestamp64Milli(updated_at) AS updated_at
+FROM upload_ledger FINAL
+WHERE state = 'acknowledged'
+ORDER BY upload_id DESC
+LIMIT {limit:UInt64}

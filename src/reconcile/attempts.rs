@@ -1,0 +1,34 @@
+//! Work that is begun anew where a service fails in its middle.
+
+use std::error::Error;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// Between attempts: long enough for a service that is started again.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
+
+/// Why an attempt failed.
+pub(super) trait Failure: Error {
+    /// Whether another attempt may end otherwise.
+    fn may_pass(&self) -> bool;
+}
+
+/// Attempts until it is done, or fails for good, or too often. `attempt` is told how many there were before it.
+pub(super) async fn repeat<T, E: Failure, A: Future<Output = Result<T, E>>>(
+    job: Uuid,
+    mut attempt: impl FnMut(usize) -> A,
+) -> Result<T, E> {
+    for (before, pause) in PAUSES.into_iter().enumerate() {
+        match attempt(before).await {
+            Err(error) if error.may_pass() => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%job, %error, cause, "interrupted: it begins again");
+                tokio::time::sleep(pause).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    attempt(PAUSES.len()).await
+}
