@@ -1,6 +1,6 @@
 //! `GET /aggregates` on a small and on a large table, over one connection, each question with other values each time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,6 +13,9 @@ const GAMES: u64 = 200;
 
 /// Rows before the page that is asked for by cursor: it is the ten-thousandth of a hundred rows, where there are as many.
 const DEEP_PAGES: u64 = 10_000;
+
+/// Seconds without a merge, after which none is expected.
+const QUIET_SECONDS: u32 = 5;
 
 /// Rows of a statement that fills a table.
 const BATCH: u64 = 1_000_000;
@@ -57,8 +60,20 @@ async fn fill(server: &Server, rows: u64) {
             ))
             .await;
     }
-    // Merges that go on would be measured with the first questions.
-    server.clickhouse("OPTIMIZE TABLE hourly_aggregates").await;
+    until_merged(server).await;
+}
+
+/// Waits until ClickHouse has merged the parts as far as it does by itself: what goes on would be measured with the first questions.
+async fn until_merged(server: &Server) {
+    let mut quiet = 0;
+    while quiet < QUIET_SECONDS {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let merges =
+            server.clickhouse("SELECT count() FROM system.merges WHERE table = 'hourly_aggregates'").await;
+        quiet = if merges.trim() == "0" { quiet + 1 } else { 0 };
+    }
+    let parts = "SELECT count() FROM system.parts WHERE active AND table = 'hourly_aggregates'";
+    eprintln!("{} parts", server.clickhouse(parts).await.trim());
 }
 
 async fn ask_all(server: &Server, rows: u64, requests: u64) -> Times {

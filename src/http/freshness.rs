@@ -14,10 +14,10 @@ use crate::warehouse::uploads::{Acknowledged, Loaded};
 const UPLOADS: usize = 200;
 
 /// What was seen so long ago is looked at again, while it is still told.
-const REFRESHED_AFTER: Duration = Duration::from_secs(1);
+const REFRESHED_AFTER: Duration = Duration::from_secs(2);
 
 /// What was seen so long ago is not told any more.
-const TOLD_FOR: Duration = Duration::from_secs(2);
+const TOLD_FOR: Duration = Duration::from_secs(3);
 
 /// What was seen at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Freshness {
         Self { warehouse, uploads, limits, seen: Mutex::default(), looking: tokio::sync::Mutex::default() }
     }
 
-    /// Returns what was seen, at most two seconds ago: everything that it says is in an answer that is read after this.
+    /// Returns what was seen, at most three seconds ago: everything that it says is in an answer that is read after this.
     ///
     /// # Errors
     /// ClickHouse does not answer.

@@ -240,10 +240,10 @@ impl Selection<'_> {
             _ => conditions.push("game_id IN {games:Array(UInt64)}".to_owned()),
         }
         if filter.from.is_some() {
-            conditions.push("created_hour >= toDateTime({from:UInt32}, 'UTC')".to_owned());
+            conditions.push("created_hour >= {from:UInt32}".to_owned());
         }
         if filter.before.is_some() {
-            conditions.push("created_hour < toDateTime({before:UInt32}, 'UTC')".to_owned());
+            conditions.push("created_hour < {before:UInt32}".to_owned());
         }
         let (onwards, back) = if self.order.descending { ("<", ">") } else { (">", "<") };
         let columns = self.varying_columns();
@@ -289,7 +289,6 @@ fn columns(key: SortKey) -> [Column; 3] {
 fn beyond(columns: &[Column], name: &str, comparison: &str, or_equal: bool) -> String {
     let Some((&(column, part, kind), rest)) = columns.split_first() else { return or_equal.to_string() };
     let value = format!("{{{name}_{part}:{kind}}}");
-    let value = if column == HOUR.0 { format!("toDateTime({value}, 'UTC')") } else { value };
     let column = STORED[column];
     if rest.is_empty() {
         let equal = if or_equal { "=" } else { "" };

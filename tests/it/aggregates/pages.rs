@@ -28,11 +28,16 @@ struct Row {
     /// In hundred-millionths.
     bet: i64,
     win: i64,
+    /// Of the game: the last in the alphabet is shown.
+    name: u8,
 }
 
 fn any_row() -> impl Strategy<Value = Row> {
-    (0..30_u32, 0..PLAYERS.len(), 0..GAMES.len(), 1..100_u64, 0..5_000_000_000_i64, 0..5_000_000_000_i64)
-        .prop_map(|(hour, player, game, rounds, bet, win)| Row { hour, player, game, rounds, bet, win })
+    let amount = || 0..5_000_000_000_i64;
+    let key = (0..30_u32, 0..PLAYERS.len(), 0..GAMES.len());
+    (key, 1..100_u64, amount(), amount(), 0..5_u8).prop_map(
+        |((hour, player, game), rounds, bet, win, name)| Row { hour, player, game, rounds, bet, win, name },
+    )
 }
 
 /// A question, and how its pages are walked through.
@@ -72,8 +77,8 @@ fn any_question() -> impl Strategy<Value = Question> {
 
 type Key = (u32, String, u64);
 
-/// Rounds, bets and wins.
-type Sums = (u64, i64, i64);
+/// Rounds, bets, wins and the game's name.
+type Sums = (u64, i64, i64, u8);
 
 impl Question {
     fn passes(&self, row: &Row) -> bool {
@@ -87,8 +92,9 @@ impl Question {
         let mut sums: BTreeMap<Key, Sums> = BTreeMap::new();
         for row in rows.iter().filter(|row| self.passes(row)) {
             let key = (row.hour, PLAYERS[row.player].to_owned(), GAMES[row.game]);
-            let (rounds, bet, win) = sums.entry(key).or_default();
+            let (rounds, bet, win, name) = sums.entry(key).or_default();
             (*rounds, *bet, *win) = (*rounds + row.rounds, *bet + row.bet, *win + row.win);
+            *name = row.name.max(*name);
         }
         sums
     }
@@ -148,9 +154,9 @@ fn decimal(units: i64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn item(hour: u32, player: &str, game: u64, (rounds, bet, win): Sums) -> Value {
+fn item(hour: u32, player: &str, game: u64, (rounds, bet, win, name): Sums) -> Value {
     json!({
-        "created_hour": time(hour), "player_id": player, "game_id": game, "game_name": format!("g{game}"),
+        "created_hour": time(hour), "player_id": player, "game_id": game, "game_name": format!("g{name}"),
         "provider": "p", "rounds_played": rounds, "real_amount_bet": decimal(bet), "bonus_amount_bet": "0",
         "real_amount_win": "0", "bonus_amount_win": decimal(win), "net": decimal(bet - win),
     })
@@ -165,7 +171,7 @@ async fn store(server: &Server, rows: &[Row]) {
             let game = GAMES[row.game];
             let values = json!({
                 "created_hour": FIRST_HOUR + 3600 * row.hour, "user_id": PLAYERS[row.player], "game_id": game,
-                "game_name": format!("g{game}"), "provider": "p", "rounds_played": row.rounds,
+                "game_name": format!("g{}", row.name), "provider": "p", "rounds_played": row.rounds,
                 "real_amount_bet": decimal(row.bet), "bonus_amount_bet": 0, "real_amount_win": 0,
                 "bonus_amount_win": decimal(row.win),
             });
@@ -212,8 +218,8 @@ fn expected_summary(question: &Question, rows: &[Row]) -> Value {
         let chosen: Vec<(&Key, &Sums)> = sums.iter().filter(|((hour, ..), _)| chosen(*hour)).collect();
         let players: BTreeSet<&str> = chosen.iter().map(|((_, player, _), _)| player.as_str()).collect();
         let games: BTreeSet<u64> = chosen.iter().map(|((_, _, game), _)| *game).collect();
-        let bet: i64 = chosen.iter().map(|(_, (_, bet, _))| bet).sum();
-        let win: i64 = chosen.iter().map(|(_, (.., win))| win).sum();
+        let bet: i64 = chosen.iter().map(|(_, (_, bet, ..))| bet).sum();
+        let win: i64 = chosen.iter().map(|(_, (_, _, win, _))| win).sum();
         let rounds: u64 = chosen.iter().map(|(_, (rounds, ..))| rounds).sum();
         json!({
             "rounds_played": rounds, "players": players.len(), "games": games.len(),
