@@ -51,12 +51,12 @@ impl Aggregate {
         (self.created_hour, self.game) == (other.created_hour, other.game) && self.player == other.player
     }
 
-    /// Adds another row of the same key, as ClickHouse's merges do. What would be beyond 128 bits takes ten thousand million of the
-    /// largest amounts that a round may have.
+    /// Adds another row of the same key, as ClickHouse's merges do: rounds modulo 2^64, since a mended hour takes some away by a row that
+    /// adds their complement. Amounts beyond 128 bits take ten thousand million of the largest that a round may have.
     fn add(&mut self, other: Self) {
         self.game_name = std::mem::take(&mut self.game_name).max(other.game_name);
         self.provider = std::mem::take(&mut self.provider).max(other.provider);
-        self.rounds_played = self.rounds_played.saturating_add(other.rounds_played);
+        self.rounds_played = self.rounds_played.wrapping_add(other.rounds_played);
         for (sum, amount) in [
             (&mut self.real_amount_bet, other.real_amount_bet),
             (&mut self.bonus_amount_bet, other.bonus_amount_bet),
