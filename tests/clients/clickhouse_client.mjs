@@ -63,11 +63,10 @@ await assert.rejects(plain.query({ query: 'SELECT a FROM mine' }), { code: '60',
 await assert.rejects(plain.query({ query: 'SELECT * FROM nowhere' }), { code: '60', type: 'UNKNOWN_TABLE' })
 await assert.rejects(plain.query({ query: 'selec 1' }), { code: '62', type: 'SYNTAX_ERROR' })
 await assert.rejects(createClient({ url, username: 'somebody', password: 'x' }).query({ query: 'SELECT 1' }), { code: '516' })
-// The connection breaks off behind the exception; which of the two a stream that lags sees first is up to Node. The client looks for the
-// exception at the end of what one read of the socket brought, and says so where TCP has divided it.
+// The connection breaks off behind the exception; which of the two a stream that lags sees first is up to Node.
 for (const each of [client, plain]) {
   const late = await each.query({ query: "SELECT sipHash64(number) AS hash, throwIf(number = 3000000, 'too late') AS n FROM numbers(4000000)", format: 'JSONEachRow' })
-  await assert.rejects(async () => { for await (const batch of late.stream()) batch.length }, /too late|aborted|error in the stream/)
+  await assert.rejects(async () => { for await (const batch of late.stream()) batch.length }, /too late|aborted/)
 }
 
 // An abandoned query.

@@ -77,8 +77,8 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) enum Piece {
     Data(Bytes),
-    /// The body is to be broken off.
-    Broken,
+    /// The last of a body that is broken off behind it.
+    Exception(Bytes),
 }
 
 /// Where the engine's bytes go.
@@ -182,7 +182,10 @@ impl Output {
             loop {
                 match spool.read(&mut piece)? {
                     0 => break,
-                    read => self.send(piece.get(..read).unwrap_or_default().to_vec())?,
+                    read => {
+                        let bytes = Bytes::copy_from_slice(piece.get(..read).unwrap_or_default());
+                        self.send_piece(Piece::Data(bytes))?;
+                    }
                 }
             }
         }
@@ -208,7 +211,7 @@ impl Output {
         }
     }
 
-    /// Writes the exception behind what was sent, as pieces of its own, so that a client finds it undivided.
+    /// Writes the exception behind what was sent, as a piece of its own, so that a client finds it undivided.
     fn break_off(&mut self, exception: &Exception) -> Result<(), Gone> {
         self.encoder.flush()?;
         self.send_encoded()?;
@@ -222,11 +225,7 @@ impl Output {
         let block = format!("\r\n__exception__\r\n{tag}\r\n{text}{length} {tag}\r\n__exception__\r\n");
         self.encoder.write(block.as_bytes())?;
         let rest = self.finish_encoder()?;
-        self.send(rest)?;
-        match &self.sink {
-            Sink::Streaming(pieces) => pieces.blocking_send(Piece::Broken).map_err(|_| Gone),
-            Sink::Held(_) | Sink::Closed => Err(Gone),
-        }
+        self.send_piece(Piece::Exception(rest.into()))
     }
 
     fn finish_encoder(&mut self) -> io::Result<Vec<u8>> {
@@ -251,12 +250,12 @@ impl Output {
 
     fn send_encoded(&mut self) -> Result<(), Gone> {
         let encoded = std::mem::take(self.encoder.encoded());
-        if encoded.is_empty() { Ok(()) } else { self.send(encoded) }
+        if encoded.is_empty() { Ok(()) } else { self.send_piece(Piece::Data(encoded.into())) }
     }
 
-    fn send(&mut self, bytes: Vec<u8>) -> Result<(), Gone> {
+    fn send_piece(&mut self, piece: Piece) -> Result<(), Gone> {
         match &self.sink {
-            Sink::Streaming(pieces) => pieces.blocking_send(Piece::Data(bytes.into())).map_err(|_| Gone),
+            Sink::Streaming(pieces) => pieces.blocking_send(piece).map_err(|_| Gone),
             Sink::Held(_) | Sink::Closed => Err(Gone),
         }
     }

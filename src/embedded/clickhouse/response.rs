@@ -17,8 +17,8 @@ use super::engine::Engine;
 use super::exception::Exception;
 use super::output::{Answer, Head, Piece};
 
-/// Time for the exception's text to leave before the connection is broken off behind it. The client sees the body
-/// end too early in any case.
+/// How long an exception in the middle of a body waits until what is before it has left, and the connection until the exception has:
+/// clients look for it in what one read of the socket brings, and may drop what was on its way when the connection broke off.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What every response to a query says.
@@ -114,19 +114,29 @@ fn summary(head: &Head) -> String {
     .to_string()
 }
 
+/// What a body is sent from.
+enum Source {
+    Pieces(mpsc::Receiver<Piece>, DropGuard),
+    BrokenOff,
+}
+
 fn body_stream(
     pieces: mpsc::Receiver<Piece>,
     gone: DropGuard,
 ) -> impl futures_util::Stream<Item = io::Result<bytes::Bytes>> {
-    stream::unfold((pieces, gone), |(mut pieces, gone)| async move {
-        let item = match pieces.recv().await? {
-            Piece::Data(bytes) => Ok(bytes),
-            Piece::Broken => {
-                tokio::time::sleep(LAST_WORDS).await;
-                Err(io::Error::other("the statement failed after its answer had begun"))
-            }
+    stream::unfold(Source::Pieces(pieces, gone), |source| async move {
+        let Source::Pieces(mut pieces, gone) = source else {
+            tokio::time::sleep(LAST_WORDS).await;
+            let error = io::Error::other("the statement failed after its answer had begun");
+            return Some((Err(error), Source::BrokenOff));
         };
-        Some((item, (pieces, gone)))
+        match pieces.recv().await? {
+            Piece::Data(bytes) => Some((Ok(bytes), Source::Pieces(pieces, gone))),
+            Piece::Exception(bytes) => {
+                tokio::time::sleep(LAST_WORDS).await;
+                Some((Ok(bytes), Source::BrokenOff))
+            }
+        }
     })
 }
 
