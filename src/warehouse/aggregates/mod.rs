@@ -79,6 +79,8 @@ fn limited(warehouse: &Warehouse, sql: &str, limits: QueryLimits) -> Query {
         .with_setting("optimize_use_projections", "0")
         // Of parts that lie one behind the other in the order, only those are opened that a page needs.
         .with_setting("read_in_order_use_virtual_row", "1")
+        // Threads for formatting cost more than they save where an answer is a page.
+        .with_setting("output_format_parallel_formatting", "0")
         .with_setting("cancel_http_readonly_queries_on_client_close", "1")
         .with_setting("readonly", "2")
 }
