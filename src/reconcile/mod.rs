@@ -1,6 +1,6 @@
 //! Is everything from a file really there?
 //!
-//! A file's way: [`spool`] (to disk, under a quota) → [`queue`] → [`job`], which has [`load`] parse it, by the same code as
+//! A file's way: [`spool`] (to disk, under a quota; [`opening`] looks at its header on the way) → [`queue`] → [`job`], which has [`load`] parse it, by the same code as
 //! an upload, into a table of its own ([`tables`]), waits for rows that are still on their way ([`arrivals`]), and has [`compare`]
 //! and [`hours`] compare rows and hours in ClickHouse → [`report`] and [`differences`]. Jobs are kept in ClickHouse
 //! ([`store`]): after a restart, those that had not ended are run again from the beginning, from the file in the spool
@@ -13,6 +13,7 @@ pub mod differences;
 mod hours;
 mod job;
 mod load;
+mod opening;
 mod queue;
 pub mod repair;
 pub mod report;
@@ -38,12 +39,14 @@ use uuid::Uuid;
 use self::arrivals::Arrivals;
 use self::differences::Differences;
 use self::job::{Context, JobError};
+use self::opening::Opening;
 use self::queue::{Job, Queue};
 use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
 use self::tables::Tables;
 use crate::domain::columns::Columns;
+use crate::ingest::FileError;
 use crate::ingest::body::{Body, BodyError, BodyLimits};
 use crate::metrics::Metrics;
 use crate::settings::Limits;
@@ -60,6 +63,8 @@ const MAX_FILE_NAME: usize = 255;
 pub enum SubmitError {
     #[error(transparent)]
     Body(#[from] BodyError),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{limit} bytes of files are waiting for their reconciliation: try again when one has ended")]
     SpoolFull { limit: u64 },
     #[error("{limit} reconciliations are waiting: try again when one has ended")]
@@ -80,7 +85,7 @@ const CLEAR_PATIENCE: Duration = Duration::from_millis(500);
 /// Why a job is not cancelled.
 #[derive(Debug, Error)]
 pub enum CancelError {
-    #[error("there is no reconciliation with this id")]
+    #[error("there is no reconciliation with this id: GET /reconcile lists them")]
     NoSuchJob,
     #[error("this reconciliation has ended: it is {}", .state.name())]
     Ended { state: JobState },
@@ -166,7 +171,9 @@ impl Reconciler {
         let place = self.queue.reserve()?;
         let id = Uuid::now_v7();
         let mut body = Body::new(body, BodyLimits::of(&self.limits));
-        let file = self.spool.take(id, &mut body).await?;
+        let mut opening =
+            Opening::new(Arc::clone(&self.context.columns), submission.encoding, self.context.max_line_bytes);
+        let file = self.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
         let record = Record {
             id,
             version: 1,

@@ -78,7 +78,7 @@ pub struct JobView {
     pub bytes: u64,
     /// Of the file, decompressed, in hexadecimal.
     pub sha256: String,
-    /// From 0 to 1.
+    /// From 0 to 1, which is when it is done; 0 again where it failed or was cancelled, since nothing of it counts.
     pub progress: f64,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::SubmitError;
+use crate::ingest::FileError;
 use crate::ingest::body::Body;
 use crate::owner::owner;
 
@@ -69,11 +70,16 @@ impl Spool {
         self.directory.join(format!("{}.csv", id.simple()))
     }
 
-    /// Takes a file to disk, where it is once this returns.
+    /// Takes a file to disk, where it is once this returns; `see` is shown it piece by piece, and told of its end.
     ///
     /// # Errors
-    /// The body breaks off or is too large, the quota is used up, or the disk fails.
-    pub(super) async fn take<S, E>(&self, id: Uuid, body: &mut Body<S>) -> Result<SpooledFile, SubmitError>
+    /// The body breaks off or is too large, `see` refuses it, the quota is used up, or the disk fails.
+    pub(super) async fn take<S, E>(
+        &self,
+        id: Uuid,
+        body: &mut Body<S>,
+        mut see: impl FnMut(&[u8], bool) -> Result<(), FileError>,
+    ) -> Result<SpooledFile, SubmitError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
@@ -89,9 +95,11 @@ impl Spool {
             if used > self.limit {
                 return Err(SubmitError::SpoolFull { limit: self.limit });
             }
+            see(&piece, false)?;
             hash.update(&piece);
             file.write_all(&piece).await.map_err(SubmitError::Spool)?;
         }
+        see(&[], true)?;
         spooled.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         file.flush().await.map_err(SubmitError::Spool)?;
         file.sync_data().await.map_err(SubmitError::Spool)?;
@@ -162,17 +170,21 @@ mod tests {
         Body::new(futures_util::stream::iter(pieces), limits)
     }
 
+    async fn take(spool: &Spool, id: Uuid, pieces: &[&'static [u8]]) -> Result<SpooledFile, SubmitError> {
+        spool.take(id, &mut body(pieces), |_, _| Ok(())).await
+    }
+
     #[tokio::test]
     async fn the_quota_is_over_all_files_and_free_again_when_they_go() {
         let directory = tempfile::tempdir().unwrap();
         let spool = Spool::open(directory.path(), 10).unwrap();
         let first = Uuid::now_v7();
-        spool.take(first, &mut body(&[b"12345", b"6"])).await.unwrap().keep();
-        let full = spool.take(Uuid::now_v7(), &mut body(&[b"12345"])).await;
+        take(&spool, first, &[b"12345", b"6"]).await.unwrap().keep();
+        let full = take(&spool, Uuid::now_v7(), &[b"12345"]).await;
         assert!(matches!(full, Err(SubmitError::SpoolFull { limit: 10 })));
-        drop(spool.take(Uuid::now_v7(), &mut body(&[b"1234"])).await.unwrap());
+        drop(take(&spool, Uuid::now_v7(), &[b"1234"]).await.unwrap());
         spool.remove(first, 6);
-        spool.take(Uuid::now_v7(), &mut body(&[b"1234567890"])).await.unwrap();
+        take(&spool, Uuid::now_v7(), &[b"1234567890"]).await.unwrap();
     }
 
     #[tokio::test]
@@ -180,12 +192,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let spool = Spool::open(directory.path(), 100).unwrap();
         let id = Uuid::now_v7();
-        spool.take(id, &mut body(&[b"a,b\n"])).await.unwrap().keep();
+        take(&spool, id, &[b"a,b\n"]).await.unwrap().keep();
         let part = directory.path().join(format!("{}.part", Uuid::now_v7().simple()));
         fs::write(&part, "a").unwrap();
         let again = Spool::open(directory.path(), 100).unwrap();
         assert_eq!(again.found(), [(id, 4)]);
         assert_eq!(again.owner(), spool.owner());
         assert!(!part.exists());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_refused_at_once_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path(), 100).unwrap();
+        let mut seen = Vec::new();
+        let mut refuse_second = |bytes: &[u8], last| {
+            seen.push((bytes.to_vec(), last));
+            if seen.len() == 2 { Err(FileError::DuplicateColumn { name: "a".to_owned() }) } else { Ok(()) }
+        };
+        let taken = spool.take(Uuid::now_v7(), &mut body(&[b"a", b"b", b"c"]), &mut refuse_second).await;
+        assert!(matches!(taken, Err(SubmitError::File(_))));
+        assert_eq!(seen, [(b"a".to_vec(), false), (b"b".to_vec(), false)]);
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [OWNER_FILE]);
+        take(&spool, Uuid::now_v7(), &[&[0; 100]]).await.unwrap();
     }
 }

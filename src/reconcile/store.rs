@@ -48,7 +48,11 @@ impl Record {
             file_name: self.file_name.clone(),
             bytes: self.bytes,
             sha256: self.sha256.clone(),
-            progress: if is_done { 1.0 } else { progress },
+            progress: match self.state {
+                JobState::Done => 1.0,
+                JobState::Failed | JobState::Cancelled => 0.0,
+                JobState::Queued | JobState::Running => progress,
+            },
             reason: self.reason.clone(),
             report: self.report.clone(),
             links: Links { differences: is_done.then(|| format!("{this}/differences")), this },

@@ -77,9 +77,11 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
     assert!(said.stdout.contains("41 rows: 40 matched, 0 missing, 1 different"), "{said:?}");
     assert!(said.stdout.contains("repair done: 30 rounds produced, 0 overwritten"), "{said:?}");
+    assert!(said.stdout.contains("--prefer file gives them"), "{said:?}");
     let said = reconcile(&api, KEY, &["--repair", "--prefer", "file", &other]).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
     assert!(said.stdout.contains("verdict: match") && said.stdout.contains("1 overwritten"), "{said:?}");
+    assert!(!said.stdout.contains("--prefer"), "{said:?}");
     let stored =
         server.clickhouse("SELECT real_amount_bet FROM game_rounds WHERE game_instance_id = 10").await;
     assert_eq!(stored, "0.5");
@@ -99,7 +101,7 @@ async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
         (&api, "", &[good.as_str()][..], "401 unauthorized"),
         (&api, KEY, &["missing.csv"], "missing.csv: cannot be read: "),
         (&api, KEY, &[&folder], "cannot be read: "),
-        (&api, KEY, &[&none], "none.csv: reconciling failed: "),
+        (&api, KEY, &[&none], "none.csv: 400 not_csv: the first line"),
         (&api, KEY, &["--encoding", "utf-7", &good], "parameter encoding"),
         (&api, KEY, &["--upload-id", "01890a5d-ac96-774b-bcce-b302099a8057", &good], "parameter upload_id"),
         (&api, KEY, &["--upload-id", "x", &good], "--upload-id"),

@@ -16,6 +16,7 @@ pub fn in_words(path: &Path, job: &Value) -> String {
     }
     if job["repair"].is_object() {
         push_repair(&mut lines, &job["repair"]);
+        lines += &left_alone(job);
     }
     lines
 }
@@ -75,6 +76,22 @@ fn push_repair(lines: &mut String, repair: &Value) {
         }
         None => lines.push('\n'),
     }
+}
+
+/// Says what a repair has left as it is, and how to have it mended too.
+fn left_alone(job: &Value) -> String {
+    let repair = &job["repair"];
+    let mut lines = String::new();
+    if repair["state"] != "done" {
+        return lines;
+    }
+    if count(job, "different") > 0 && repair["prefer"] == "stored" {
+        lines += "  rounds that differ are left as they are stored: --prefer file gives them the values of the file\n";
+    }
+    if count(job, "unexpected") > 0 && repair["removes_unexpected"] == false {
+        lines += "  rounds that are not in the file are left: --remove-unexpected removes them\n";
+    }
+    lines
 }
 
 pub fn per_second(rows: u64, seconds: f64) -> f64 {

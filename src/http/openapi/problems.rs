@@ -125,8 +125,9 @@ problems!(
 problems!(
     /// Of a file that is to be reconciled.
     Reconcile:
-    "invalid_parameter", "bad_form", "no_file", "broken_off", "too_slow", "file_too_large", "unsupported_content_encoding",
-    "compressed_form", "spool_full", "queue_full", "clickhouse_unavailable", "internal", "stopping",
+    "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
+    "file_too_large", "not_text", "unsupported_content_encoding", "compressed_form", "empty_file", "too_many_columns",
+    "missing_columns", "duplicate_column", "spool_full", "queue_full", "clickhouse_unavailable", "internal", "stopping",
 );
 
 problems!(

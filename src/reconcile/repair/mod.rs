@@ -43,7 +43,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Why a repair is not taken.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    #[error("there is no reconciliation with this id")]
+    #[error("there is no reconciliation with this id: GET /reconcile lists them")]
     NoSuchJob,
     #[error("the reconciliation is {}: only what one that is done has found can be repaired", .state.name())]
     NotDone { state: JobState },

@@ -32,6 +32,11 @@ pub fn line(id: u64, bet: &str) -> String {
     format!("2020-02-03 04:05:06,{id},player-{},7,{bet},0,0.1,NULL,Café 日本,Play'n GO\n", id % 3)
 }
 
+/// Writes a file that can be read as far as its header: the line behind it is longer than any may be.
+pub fn with_endless_line() -> String {
+    format!("{HEADER}\n{}", "x".repeat(2 << 20))
+}
+
 /// Writes a file of some ids.
 pub fn csv(ids: Range<u64>) -> String {
     format!("{HEADER}\n{}", lines(ids))

@@ -162,7 +162,7 @@ async fn rounds_of_an_upload_that_is_named_are_expected_in_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_not_there_is_said_so() {
     let server = Server::start(&["--loader", "none"]).await;
-    let failed = begin(&server, "user_id,game_id\n1,2\n").await;
+    let failed = begin(&server, files::with_endless_line()).await;
     until_ended(&server, &failed).await;
     let problem = server.get(&format!("{failed}/differences")).await.problem(409, "not_done");
     assert_eq!(problem["state"], "failed");

@@ -1,6 +1,7 @@
 //! Rows of a file against the rounds that are stored.
 
 use super::*;
+use crate::harness::files;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_stored_matches_row_by_row_and_hour_by_hour() {
@@ -119,17 +120,15 @@ async fn a_round_that_is_stored_twice_must_be_right_both_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_rows_matches_and_one_that_is_no_csv_fails_with_its_reason() {
+async fn a_file_without_rows_matches_and_one_that_cannot_be_read_on_fails_with_its_reason() {
     let bench = Bench::new().await;
     bench.store(&rounds(1..=3)).await;
     let report = bench.report(HEADER).await;
     assert_eq!((report.verdict, report.rows, report.hours), (Verdict::Match, 0, Hours::default()));
-    for (file, reason) in [("", "the file is empty"), ("user_id,game_id\n1,2\n", "the header lacks")] {
-        let view = bench.reconcile(file).await;
-        assert_eq!(view.state, JobState::Failed);
-        assert!(view.reason.unwrap().starts_with(reason));
-        assert_eq!(view.report, None);
-    }
+    let view = bench.reconcile(files::with_endless_line()).await;
+    assert_eq!((view.state, view.progress), (JobState::Failed, 0.0));
+    assert!(view.reason.unwrap().contains("line 2 is longer than"));
+    assert_eq!(view.report, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What may be asked for, and when.
 
 use super::{Bench, assert_counts, damage};
+use crate::harness::files;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_is_asked_for_once_at_a_time_of_a_job_that_is_done() {
@@ -54,7 +55,8 @@ async fn a_job_that_is_not_done_cannot_be_repaired() {
         refused.problem(409, "not_done");
     }
     // One that failed has found nothing.
-    let failed = server.send(|http| http.post(server.url("/reconcile")).body("a,b\n1,2\n")).await;
+    let failed =
+        server.send(|http| http.post(server.url("/reconcile")).body(files::with_endless_line())).await;
     let id = failed.body["id"].as_str().unwrap();
     crate::harness::process::until("the job has failed", async || {
         let job = server.get(&format!("/reconcile/{id}")).await.ok();

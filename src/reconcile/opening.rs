@@ -1,0 +1,56 @@
+//! Whether a file that arrives can be read: its encoding and its header, as an upload looks at them.
+
+use std::sync::Arc;
+
+use encoding_rs::Encoding;
+
+use crate::domain::columns::Columns;
+use crate::ingest::FileError;
+use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
+
+/// Looks at a file's first bytes until its header is known.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// None once the header is known.
+    reader: Option<RowReader>,
+}
+
+impl Opening {
+    pub(super) fn new(
+        columns: Arc<Columns>,
+        encoding: Option<&'static Encoding>,
+        max_line_bytes: usize,
+    ) -> Self {
+        Self { reader: Some(RowReader::new(columns, encoding, max_line_bytes)) }
+    }
+
+    /// Looks at the next bytes; `last` says that no more will come.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn see(&mut self, bytes: &[u8], last: bool) -> Result<(), FileError> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        if let Err(RowsError::File(error)) = reader.push(bytes, last, &mut UntilRow) {
+            return Err(error);
+        }
+        if reader.header().is_some() {
+            self.reader = None;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses the first row: what stands before it is enough.
+struct UntilRow;
+
+impl RowSink for UntilRow {
+    type Error = ();
+
+    fn accept(&mut self, _: Row<'_>) -> Result<(), ()> {
+        Err(())
+    }
+
+    fn reject(&mut self, _: Reject, _: &str) -> Result<(), ()> {
+        Err(())
+    }
+}
