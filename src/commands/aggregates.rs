@@ -13,6 +13,16 @@ use crate::settings::{AggregatesOptions, AnswerFormat};
 /// The most rows that the server gives in one page.
 const MAX_PAGE: u64 = 10_000;
 
+/// The options by the parameters that they become.
+const OPTIONS: [(&str, &str); 6] = [
+    ("player_id", "--player"),
+    ("game_id", "--game"),
+    ("date_from", "--from"),
+    ("date_to", "--to"),
+    ("sort", "--sort"),
+    ("limit", "--limit"),
+];
+
 /// Columns of the hours of a summary, with the members of the answer.
 const HOURS: [(&str, &str); 9] = [
     ("hour", "created_hour"),
@@ -64,10 +74,23 @@ impl From<CommandError> for Ended {
 impl From<Ended> for CommandError {
     fn from(ended: Ended) -> Self {
         match ended {
+            Ended::Failed(Failure::Refused(problem)) => Failure::Refused(in_options(problem)).into(),
             Ended::Failed(failure) => failure.into(),
             Ended::Output(error) => error,
         }
     }
+}
+
+/// Has a problem with a parameter speak of the option that was given.
+fn in_options(mut problem: Value) -> Value {
+    if let (Some(parameter), Some(detail)) = (problem["parameter"].as_str(), problem["detail"].as_str())
+        && let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == parameter)
+    {
+        let detail = detail.replacen(&format!("parameter {parameter}"), option, 1);
+        let detail = OPTIONS.iter().fold(detail, |detail, (name, option)| detail.replace(name, option));
+        problem["detail"] = Value::from(detail);
+    }
+    problem
 }
 
 /// Prints pages, one after the other, until there are as many rows as are wanted, or no more.
@@ -191,6 +214,22 @@ fn set(url: &mut Url, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_problem_speaks_of_options() {
+        let problem =
+            |parameter: &str, detail: &str| serde_json::json!({ "parameter": parameter, "detail": detail });
+        for (parameter, detail, told) in [
+            (
+                "date_to",
+                "parameter date_to: it must be later than date_from",
+                "--to: it must be later than --from",
+            ),
+            ("cursor", "parameter cursor: x", "parameter cursor: x"),
+        ] {
+            assert_eq!(in_options(problem(parameter, detail)), problem(parameter, told));
+        }
+    }
 
     #[test]
     fn the_next_page_is_found_among_links() {

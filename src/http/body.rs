@@ -34,7 +34,7 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 pub fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
     let Some(label) = parameters.one("encoding")? else { return Ok(None) };
     Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
-        Problem::parameter("encoding", "a label of the WHATWG Encoding Standard, such as utf-16le")
+        Problem::must_be("encoding", "a label of the WHATWG Encoding Standard, such as utf-16le")
     })
 }
 

@@ -28,7 +28,7 @@ impl Format {
         match parameters.one("format")?.as_deref() {
             Some("csv") => Ok(Self::Csv),
             Some("ndjson") => Ok(Self::Ndjson),
-            Some(_) => Err(Problem::parameter("format", "csv or ndjson")),
+            Some(_) => Err(Problem::must_be("format", "csv or ndjson")),
             None => Ok(Self::accepted(headers)),
         }
     }

@@ -45,7 +45,7 @@ impl Newest {
         let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
         let cursor = parameters.one("cursor")?;
         parameters.finish("limit, cursor")?;
-        let not_a_cursor = |_| Problem::parameter("cursor", "the next_cursor of a page of this list");
+        let not_a_cursor = |_| Problem::must_be("cursor", "the next_cursor of a page of this list");
         let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
         Ok(Self { limit, before })
     }

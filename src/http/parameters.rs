@@ -48,7 +48,7 @@ impl Parameters {
     ) -> Result<u64, Problem> {
         let Some(text) = self.one(name)? else { return Ok(default) };
         text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
-            Problem::parameter(name, format!("a whole number from {} to {}", bounds.start(), bounds.end()))
+            Problem::must_be(name, format_args!("a whole number from {} to {}", bounds.start(), bounds.end()))
         })
     }
 
@@ -60,7 +60,7 @@ impl Parameters {
         match self.one(name)?.as_deref() {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
-            Some(_) => Err(Problem::parameter(name, "true or false")),
+            Some(_) => Err(Problem::must_be(name, "true or false")),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -78,6 +78,11 @@ impl Problem {
             .with("parameter", name)
     }
 
+    /// A parameter with a value that it cannot have; `what`: all that it can be.
+    pub fn must_be(name: &str, what: impl std::fmt::Display) -> Self {
+        Self::parameter(name, format_args!("it must be {what}"))
+    }
+
     /// Something of ours does not answer: a fixed sentence for the client, the cause for the log.
     pub fn unavailable(code: &'static str, detail: &str, cause: impl ToString) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
@@ -142,7 +147,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     let (mut parts, body) = response.into_parts();
     let problem = match parts.extensions.remove::<Problem>() {
         Some(problem) => problem,
-        None => from_framework(status, &method, body).await,
+        None => from_framework(status, &method, &parts.headers, body).await,
     };
     if problem.is_expected {
         tracing::debug!(path = instance, %status, code = problem.code, "{}", problem.detail);
@@ -160,14 +165,22 @@ pub async fn render(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
-async fn from_framework(status: StatusCode, method: &axum::http::Method, body: Body) -> Problem {
+async fn from_framework(
+    status: StatusCode,
+    method: &axum::http::Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Problem {
     match status {
-        StatusCode::NOT_FOUND => Problem::new(status, "no_such_path", "there is nothing at this path"),
-        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
-            status,
-            "method_not_allowed",
-            format!("{method} is not for this path: the Allow header says what is"),
-        ),
+        StatusCode::NOT_FOUND => {
+            Problem::new(status, "no_such_path", "there is nothing at this path: /docs shows what there is")
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed =
+                headers.get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let detail = format!("{method} is not for this path: use {}", allowed.replace(',', " or "));
+            Problem::new(status, "method_not_allowed", detail)
+        }
         _ => {
             // The framework's own words about a request that it could not take apart.
             let text = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
@@ -259,6 +272,7 @@ impl From<SubmitError> for Problem {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
                     .with("limit_bytes_per_second", least)
             }
+            SubmitError::File(error) => file_problem(&error, detail),
             SubmitError::SpoolFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "spool_full", detail).with("limit_bytes", limit)
             }

@@ -76,9 +76,8 @@ async fn known_uploads(state: &AppState, texts: &[String]) -> Result<Vec<Uuid>, 
     }
     let mut ids = Vec::new();
     for text in texts {
-        let id = Uuid::try_parse(text).map_err(|_| {
-            Problem::parameter("upload_id", "the id of an upload, as GET /uploads lists them")
-        })?;
+        let id = Uuid::try_parse(text)
+            .map_err(|_| Problem::must_be("upload_id", "the id of an upload, as GET /uploads lists them"))?;
         if state.uploader.ledger.get(id).await?.is_none() {
             return Err(Problem::parameter("upload_id", format!("there is no upload {id}")));
         }
@@ -160,5 +159,9 @@ pub async fn find(state: &AppState, id: &str) -> Result<JobView, Problem> {
 
 /// There is no job with the id that was asked for.
 pub fn no_such_job() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_job", "there is no reconciliation with this id")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_job",
+        "there is no reconciliation with this id: GET /reconcile lists them",
+    )
 }

@@ -79,7 +79,7 @@ fn code_parameter(parameters: &mut Parameters) -> Result<Option<String>, Problem
     };
     match code {
         Some(code) if !is_code(&code) => {
-            Err(Problem::parameter("code", "the code of a reject, such as not_a_decimal"))
+            Err(Problem::must_be("code", "the code of a reject, such as not_a_decimal"))
         }
         code => Ok(code),
     }

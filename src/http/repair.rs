@@ -56,14 +56,12 @@ pub async fn repair(
 ) -> Result<Response, Problem> {
     let prefer = match parameters.one("prefer")? {
         None => Prefer::default(),
-        Some(name) => {
-            Prefer::parse(&name).ok_or_else(|| Problem::parameter("prefer", "one of stored and file"))?
-        }
+        Some(name) => Prefer::parse(&name).ok_or_else(|| Problem::must_be("prefer", "stored or file"))?,
     };
     let removes_unexpected = match parameters.one("remove")?.as_deref() {
         None => false,
         Some("unexpected") => true,
-        Some(_) => return Err(Problem::parameter("remove", "unexpected")),
+        Some(_) => return Err(Problem::must_be("remove", "unexpected, or left out")),
     };
     parameters.finish("prefer, remove")?;
     let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;

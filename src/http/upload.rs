@@ -50,10 +50,10 @@ impl Query {
         let abort_on_reject = match parameters.one("on_error")?.as_deref() {
             None | Some("continue") => false,
             Some("abort") => true,
-            Some(_) => return Err(Problem::parameter("on_error", "abort or continue")),
+            Some(_) => return Err(Problem::must_be("on_error", "abort or continue")),
         };
         let max_rejects = parameters.one("max_rejects")?.map(|text| text.parse()).transpose();
-        let max_rejects = max_rejects.map_err(|help| Problem::parameter("max_rejects", help))?;
+        let max_rejects = max_rejects.map_err(|help| Problem::must_be("max_rejects", help))?;
         let force = parameters.flag("force")?;
         let validate_only = parameters.flag("validate_only")?;
         let wait_visible = wait_parameter(&mut parameters)?;
@@ -81,7 +81,7 @@ pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
     match parameters.one("wait")?.as_deref() {
         None | Some("acknowledged") => Ok(false),
         Some("visible") => Ok(true),
-        Some(_) => Err(Problem::parameter("wait", "acknowledged or visible")),
+        Some(_) => Err(Problem::must_be("wait", "acknowledged or visible")),
     }
 }
 

@@ -79,8 +79,13 @@ pub async fn show(
 
 /// Returns an upload by the id in a path.
 pub async fn find(state: &AppState, id: &str) -> Result<LedgerRow, Problem> {
-    let no_such_upload =
-        || Problem::new(StatusCode::NOT_FOUND, "no_such_upload", "there is no upload with this id");
+    let no_such_upload = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_upload",
+            "there is no upload with this id: GET /uploads lists them",
+        )
+    };
     let id = Uuid::try_parse(id).map_err(|_| no_such_upload())?;
     state.uploader.ledger.get(id).await?.ok_or_else(no_such_upload)
 }

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_missing_or_repeated_column_is_named() {
         let missing = parse("id,nome\n", false).unwrap_err();
-        assert_eq!(missing.to_string(), "the header lacks name: it has id, nome");
+        assert!(missing.to_string().starts_with("the header lacks name: it has id, nome; "), "{missing}");
         let twice = parse("id,name,ID\n", false).unwrap_err();
         assert_eq!(twice, FileError::DuplicateColumn { name: "id".to_owned() });
     }

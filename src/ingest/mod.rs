@@ -32,9 +32,12 @@ pub enum FileError {
         "the first line is not text in {encoding}: say what it is in with ?encoding=, if this is a CSV file"
     )]
     NotDecodable { encoding: &'static str },
-    #[error("the header lacks {}: it has {}", .missing.join(", "), .found.join(", "))]
+    #[error(
+        "the header lacks {}: it has {}; rename or add what is missing, and send the file again",
+        .missing.join(", "), .found.join(", ")
+    )]
     MissingColumns { missing: Vec<String>, found: Vec<String> },
-    #[error("the header names {name} twice")]
+    #[error("the header names {name} twice: rename one of the two, and send the file again")]
     DuplicateColumn { name: String },
     #[error("the header has {found} columns: at most {limit} are read")]
     TooManyColumns { found: usize, limit: usize },

@@ -108,8 +108,8 @@ async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
     for (address, key, arguments, text) in [
         (&api, "", &[][..], "401 unauthorized"),
         (&api, "", &[], "--api-key"),
-        (&api, KEY, &["--from", "yesterday"], "parameter date_from"),
-        (&api, KEY, &["--player", ""], "parameter player_id"),
+        (&api, KEY, &["--from", "yesterday"], "--from: it must be a date"),
+        (&api, KEY, &["--player", ""], "--player: it must be 1 to"),
         (&api, KEY, &["--sort", "net"], "--sort"),
         (&api, KEY, &["--game", "x"], "--game"),
         (&api, KEY, &["--limit", "0"], "--limit"),

@@ -25,7 +25,7 @@ pub(super) fn encode(key: &Key, filter: &Filter, order: Order) -> String {
 /// # Errors
 /// It is none, or one of another question.
 pub(super) fn decode(cursor: &str, filter: &Filter, order: Order) -> Result<Key, Problem> {
-    let not_a_cursor = || Problem::parameter("cursor", "the next_cursor of a page of aggregates");
+    let not_a_cursor = || Problem::must_be("cursor", "the next_cursor of a page of aggregates");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_a_cursor())?;
     let rest = bytes.strip_prefix(&[LAYOUT]).ok_or_else(not_a_cursor)?;
     let (asked, rest) = rest.split_first_chunk::<8>().ok_or_else(not_a_cursor)?;

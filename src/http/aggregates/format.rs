@@ -36,7 +36,7 @@ const FORMATS: [(&str, Format, &[&str]); 5] = [
 pub(super) fn of_request(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Format, Problem> {
     let Some(name) = parameters.one("format")? else { return Ok(accepted(headers)) };
     let found = FORMATS.iter().find(|(known, ..)| *known == name).map(|(_, format, _)| *format);
-    found.ok_or_else(|| Problem::parameter("format", "json, csv, ndjson, arrow or parquet"))
+    found.ok_or_else(|| Problem::must_be("format", "json, csv, ndjson, arrow or parquet"))
 }
 
 impl Format {

@@ -1,6 +1,7 @@
 //! What is asked for: filters, order, and which page.
 
 use crate::domain::timestamp;
+use crate::domain::value::ValueError;
 use crate::http::aggregates::cursor;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
@@ -24,14 +25,17 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
     let games = parameters.all("game_id");
     for (name, count) in [("player_id", players.len()), ("game_id", games.len())] {
         if count > MAX_VALUES {
-            return Err(Problem::parameter(name, format!("it may be given {MAX_VALUES} times")));
+            return Err(Problem::parameter(name, format_args!("it may be given {MAX_VALUES} times at most")));
         }
     }
     let is_id = |id: &String| (1..=MAX_PLAYER_CHARACTERS).contains(&id.chars().count());
     if !players.iter().all(is_id) {
-        return Err(Problem::parameter("player_id", format!("1 to {MAX_PLAYER_CHARACTERS} characters")));
+        return Err(Problem::must_be(
+            "player_id",
+            format_args!("1 to {MAX_PLAYER_CHARACTERS} characters long"),
+        ));
     }
-    let not_a_game = |_| Problem::parameter("game_id", "a whole number, not negative");
+    let not_a_game = |_| Problem::must_be("game_id", "a whole number, not negative");
     let mut games: Vec<u64> =
         games.iter().map(|id| id.parse().map_err(not_a_game)).collect::<Result<_, _>>()?;
     players.sort_unstable();
@@ -43,7 +47,7 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
     if let (Some(from), Some(before)) = (from, before)
         && from >= before
     {
-        return Err(Problem::parameter("date_to", "it is before date_from"));
+        return Err(Problem::must_be("date_to", "later than date_from"));
     }
     Ok(Filter { players, games, from, before })
 }
@@ -57,11 +61,13 @@ fn bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u3
         }
         _ => timestamp::parse(text.as_bytes()),
     };
-    let millis =
-        millis.map_err(|error| Problem::parameter(name, format!("{error}, or a date such as 2019-10-22")))?;
-    u32::try_from(millis.div_euclid(1000) + i64::from(millis % 1000 > 0))
-        .map(Some)
-        .map_err(|_| Problem::parameter(name, "the time is before 1970 or after 2105"))
+    let out_of_range = || Problem::must_be(name, "between 1970 and 2105");
+    let millis = millis.map_err(|error| match error {
+        ValueError::TimestampOutOfRange => out_of_range(),
+        _ => Problem::must_be(name, "a date such as 2019-10-22, or a time such as 2019-10-22T08:20:41Z"),
+    })?;
+    let seconds = u32::try_from(millis.div_euclid(1000) + i64::from(millis % 1000 > 0));
+    seconds.map(Some).map_err(|_| out_of_range())
 }
 
 /// Takes the order and the page of what passes the filters.
@@ -74,8 +80,8 @@ pub(super) fn page(parameters: &mut Parameters, filter: &Filter) -> Result<Page,
         (Some(_), Some(_)) => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
         (skip, None) => {
             let skip = skip.map_or(Ok(0), |text| text.parse()).ok().filter(|skip| *skip <= MAX_SKIP);
-            let detail = format!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
-            let skip = skip.ok_or_else(|| Problem::parameter("skip", detail))?;
+            let detail = format_args!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
+            let skip = skip.ok_or_else(|| Problem::must_be("skip", detail))?;
             Ok(Page { limit, skip, order, after: None })
         }
         (None, Some(cursor)) => {
@@ -97,7 +103,7 @@ fn order(parameters: &mut Parameters) -> Result<Order, Problem> {
         "game_id" => SortKey::Game,
         _ => {
             let detail = "created_hour, player_id or game_id; a minus before it turns the order round";
-            return Err(Problem::parameter("sort", detail));
+            return Err(Problem::must_be("sort", detail));
         }
     };
     Ok(Order { key, descending })

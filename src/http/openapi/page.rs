@@ -61,8 +61,13 @@ pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     if name == "start.js" {
         return Ok(answer("text/javascript; charset=utf-8", KEEP, START));
     }
-    let no_such_file =
-        || Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path");
+    let no_such_file = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_path",
+            "there is nothing at this path: /docs shows what there is",
+        )
+    };
     let name = FILES.into_iter().find(|known| *known == name).ok_or_else(no_such_file)?;
     let found = utoipa_swagger_ui::serve(name, Arc::new(Config::from("/openapi.json")));
     let file = found.ok().flatten().ok_or_else(no_such_file)?;
