@@ -16,9 +16,13 @@ const CONFIGURATION: &str = include_str!("engine.xml");
 /// queries ids of its own. Nothing else reads it, since the library has no query result cache.
 pub(super) const QUERY_ID_SETTING: &str = "query_cache_tag";
 
+/// The database of a connection that is in no other.
+const DEFAULT_DATABASE: &str = "default";
+
 /// A connection that nobody has used yet.
 enum Spare {
-    Ready(Connection),
+    /// It is in this database.
+    Ready(Connection, String),
     Taken,
     /// A new one would start the engine anew.
     Closed,
@@ -70,29 +74,45 @@ impl Engine {
         })
     }
 
-    /// Returns a new connection: the spare one, or else one that is opened, which takes more than half a millisecond. To make sure
-    /// that a used one is as new would take longer.
+    /// Returns a new connection in a database: the spare one, or else one that is opened, which takes a millisecond. To make sure that
+    /// a used one is as new would take longer.
     ///
     /// # Errors
-    /// The engine is closed.
-    pub(super) fn connect(&self) -> Result<Connection, Exception> {
+    /// There is no such database, or the engine is closed.
+    pub(super) fn connect(&self, database: Option<&str>) -> Result<Connection, Exception> {
+        let database = database.unwrap_or(DEFAULT_DATABASE);
         let spare = lock(&self.spare).take();
-        let connection = match spare {
-            Spare::Ready(connection) => Some(connection),
-            Spare::Taken => Connection::open(&self.api, &self.arguments),
+        let (mut connection, its) = match spare {
+            Spare::Ready(connection, its) => Some((connection, its)),
+            Spare::Taken => self.open_in_default(),
             Spare::Closed => None,
-        };
-        connection.ok_or_else(|| Exception::new(Code::StdException, "The engine takes no more connections"))
+        }
+        .ok_or_else(|| Exception::new(Code::StdException, "The engine takes no more connections"))?;
+        if its != database {
+            run(&mut connection, &use_database(database))
+                .map_err(|message| Exception::from_engine(&message))?;
+        }
+        Ok(connection)
     }
 
-    /// Opens a spare connection, if there is none: to be called when nobody waits.
-    pub(super) fn keep_spare(&self) {
+    /// Opens a spare connection, if there is none, in the database that was used last: to be called when nobody waits.
+    pub(super) fn keep_spare(&self, database: Option<&str>) {
         let mut spare = lock(&self.spare);
         if matches!(*spare, Spare::Taken)
-            && let Some(connection) = Connection::open(&self.api, &self.arguments)
+            && let Some((mut connection, mut its)) = self.open_in_default()
         {
-            *spare = Spare::Ready(connection);
+            if let Some(database) = database
+                && run(&mut connection, &use_database(database)).is_ok()
+            {
+                database.clone_into(&mut its);
+            }
+            *spare = Spare::Ready(connection, its);
         }
+    }
+
+    fn open_in_default(&self) -> Option<(Connection, String)> {
+        let connection = Connection::open(&self.api, &self.arguments)?;
+        Some((connection, DEFAULT_DATABASE.to_owned()))
     }
 
     /// Stops the query with this id, if it runs.
@@ -156,6 +176,11 @@ pub(super) fn run(connection: &mut Connection, text: &str) -> Result<String, Str
 /// A string literal of ClickHouse's SQL.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// The statement that puts a connection into a database.
+pub(super) fn use_database(database: &str) -> String {
+    format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 fn arguments(data: &Path, configuration: &Path) -> Result<Vec<CString>, EmbeddedError> {

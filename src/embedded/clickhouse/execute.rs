@@ -72,6 +72,7 @@ impl From<super::output::Gone> for Failure {
 /// Runs a job and answers it.
 pub(super) fn run(job: Job, mut output: Output) {
     let (running, engine) = (Arc::clone(&job.running), Arc::clone(&job.engine));
+    let database = job.request.database.clone();
     let outcome = execute(job, &mut output);
     running.ended.cancel();
     match outcome {
@@ -79,7 +80,7 @@ pub(super) fn run(job: Job, mut output: Output) {
         Err(Failure::Exception(exception)) => output.fail(&exception),
         Err(Failure::Gone) => {}
     }
-    engine.keep_spare();
+    engine.keep_spare(database.as_deref());
 }
 
 fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {

@@ -78,7 +78,7 @@ impl Request {
             answer_coding: if reading.http_compression { Coding::of_answer(headers) } else { None },
             body_coding: Coding::of_request(headers)?,
             query: reading.query,
-            database: reading.database,
+            database: reading.database.filter(|database| !database.is_empty()),
             default_format: reading.default_format,
             settings: reading.settings,
             parameters: reading.parameters,

@@ -55,7 +55,7 @@ impl Sessions {
                 ));
             }
             None if request.check => return Err(Exception::new(Code::SessionNotFound, "Session not found")),
-            None => engine.connect()?,
+            None => engine.connect(None)?,
         };
         make_room(&mut slots);
         slots.insert(request.id.clone(), Slot::Busy);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{self, Engine, QUERY_ID_SETTING};
+use super::engine::{self, Engine, QUERY_ID_SETTING, use_database};
 use super::exception::{Code, Exception};
 use super::ffi::Connection;
 use super::request::Request;
@@ -18,8 +18,10 @@ pub(super) enum Used {
 }
 
 impl Used {
+    /// A new connection is in the request's database already.
+    ///
     /// # Errors
-    /// The engine or the session does not give one.
+    /// The engine or the session does not give one, or there is no such database.
     pub(super) fn open(
         engine: &Engine,
         sessions: &Arc<Sessions>,
@@ -27,7 +29,7 @@ impl Used {
     ) -> Result<Self, Exception> {
         match request.session.take() {
             Some(session) => Ok(Self::Session { lease: sessions.take(session, engine)?, before: Vec::new() }),
-            None => engine.connect().map(Self::New),
+            None => engine.connect(request.database.as_deref()).map(Self::New),
         }
     }
 
@@ -46,7 +48,7 @@ impl Used {
         matches!(self, Self::Session { .. })
     }
 
-    /// Applies the request's settings and database, for this request only.
+    /// Applies the request's settings, and in a session its database, for this request only.
     ///
     /// # Errors
     /// A setting or the database is wrong.
@@ -59,6 +61,10 @@ impl Used {
                 return Ok(());
             }
             *before = undo(connection, request)?;
+            if let Some(database) = &request.database {
+                engine::run(connection, &use_database(database))
+                    .map_err(|message| Exception::from_engine(&message))?;
+            }
         }
         let enforce = !self.is_session();
         apply(self.connection()?, request, enforce)
@@ -96,22 +102,15 @@ fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Resul
     } else if request.read_only && !settings.iter().any(|(name, _)| *name == READ_ONLY) {
         settings.push((READ_ONLY, "2"));
     }
-    let database = request.database.as_deref().filter(|database| !database.is_empty());
     // One statement for all settings: `readonly` forbids to change more from the next one on.
-    for statement in database.map(use_database).into_iter().chain([set(&settings)]) {
-        engine::run(connection, &statement).map_err(|message| Exception::from_engine(&message))?;
-    }
-    Ok(())
+    let set = engine::run(connection, &set(&settings));
+    set.map(drop).map_err(|message| Exception::from_engine(&message))
 }
 
 fn set(settings: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
         settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
     format!("SET {}", pairs.join(", "))
-}
-
-fn use_database(database: &str) -> String {
-    format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 /// The statements that put back what [`apply`] will change.

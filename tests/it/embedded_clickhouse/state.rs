@@ -24,6 +24,13 @@ async fn nothing_of_a_request_reaches_the_next() {
         assert_eq!(clickhouse.get(&[("query", "SELECT 1")]).await.status, StatusCode::OK);
         assert_eq!(clickhouse.sql(seen).await, before);
     }
+    // A connection is kept ready in the database that was used last.
+    let other = ("database", "other");
+    clickhouse.post(&[other], "SELECT 1").await;
+    let session = clickhouse.post(&[("session_id", "new")], "SELECT currentDatabase()").await;
+    assert_eq!(session.text(), "default\n");
+    clickhouse.post(&[other], "DROP DATABASE other").await;
+    clickhouse.post(&[other], "SELECT 1").await.exception(81, 404);
 }
 
 #[tokio::test]
