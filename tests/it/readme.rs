@@ -8,7 +8,7 @@ use roundhouse::settings::Cli;
 
 use crate::harness::repository;
 
-const START: &str = "<!-- Settings: written by `make readme` from the options of src/settings.rs -->\n";
+const START: &str = "<!-- Settings: written by `make readme` from the options of src/settings -->\n";
 const END: &str = "<!-- End of settings -->\n";
 
 /// Set by `make readme`: the tables are written instead of compared.

@@ -1,0 +1,84 @@
+//! Options of the embedded parts, each alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub enum EmbeddedCommand {
+    /// A Kafka broker on local files
+    Broker(BrokerOptions),
+    /// A Confluent-compatible Schema Registry on a local file
+    Registry(RegistryOptions),
+    /// The ClickHouse engine behind its HTTP interface
+    #[command(name = "clickhouse")]
+    ClickHouse(ClickHouseOptions),
+}
+
+/// What every supervised part is told by its supervisor.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct SupervisedOption {
+    /// Announce on standard output, and stop when standard input closes
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BrokerOptions {
+    /// Address of the Kafka protocol; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9092", env = "ROUNDHOUSE_EMBEDDED_KAFKA_LISTEN")]
+    pub listen: SocketAddr,
+    /// Directory of the log
+    #[arg(long, default_value = ".roundhouse/broker")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub supervised: SupervisedOption,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RegistryOptions {
+    /// Address of the REST API; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8081", env = "ROUNDHOUSE_EMBEDDED_REGISTRY_LISTEN")]
+    pub listen: SocketAddr,
+    /// Directory of the schemas
+    #[arg(long, default_value = ".roundhouse/registry")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub supervised: SupervisedOption,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ClickHouseOptions {
+    /// Address of the HTTP interface; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8123", env = "ROUNDHOUSE_EMBEDDED_CLICKHOUSE_LISTEN")]
+    pub listen: SocketAddr,
+    /// Directory of the databases
+    #[arg(long, default_value = ".roundhouse/clickhouse")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineOptions,
+    #[command(flatten)]
+    pub supervised: SupervisedOption,
+}
+
+/// What the embedded ClickHouse needs besides an address and a directory.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Embedded ClickHouse")]
+pub struct EngineOptions {
+    /// libchdb.so (or .dylib), the ClickHouse engine [default: where `npm ci --prefix engine` puts it, or
+    /// beside the roundhouse binary]
+    #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_LIBRARY")]
+    pub clickhouse_library: Option<PathBuf>,
+    /// Queries that run at the same time; further ones wait
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
+    pub clickhouse_connections: u16,
+    /// Origins of web pages that may query it (CORS), separated by commas
+    #[arg(
+        long,
+        default_value = "http://localhost:8088",
+        value_delimiter = ',',
+        env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS"
+    )]
+    pub clickhouse_cors_origins: Vec<String>,
+}
