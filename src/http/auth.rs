@@ -8,7 +8,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use super::body::drain_request;
 use super::problem::Problem;
 use crate::settings::ApiKey;
 
@@ -17,8 +16,6 @@ pub async fn require_key(State(keys): State<Arc<[ApiKey]>>, request: Request, ne
     if keys.is_empty() || carried_key(request.headers()).is_some_and(|key| is_one_of(key, &keys)) {
         return next.run(request).await;
     }
-    // Else a sender would see a broken connection, and not why.
-    drain_request(request).await;
     let detail = "a valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY";
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -10,15 +10,11 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use encoding_rs::Encoding;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::parameters::Parameters;
 use super::problem::Problem;
-
-/// What is read of a body that is refused, so that its sender gets to see why instead of a broken connection.
-const DRAIN_BYTES: usize = 1 << 30;
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// How long the first piece of a form is waited for before its reader waits.
 const FIRST_PIECE_TIME: Duration = Duration::from_secs(5);
@@ -106,24 +102,4 @@ pub fn decompressed(
             format!("Content-Encoding {other:?} is not taken: send gzip, zstd or none"),
         )),
     }
-}
-
-/// [`drain`] of a request that nobody takes.
-pub async fn drain_request(request: Request) {
-    drain(request.into_body().into_data_stream().map_err(std::io::Error::other)).await;
-}
-
-/// Reads on, within bounds, so that the answer reaches a client that is still sending.
-pub async fn drain(mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin) {
-    let mut rest = DRAIN_BYTES;
-    let draining = async {
-        while let Some(Ok(piece)) = body.next().await {
-            rest = rest.saturating_sub(piece.len());
-            if rest == 0 {
-                break;
-            }
-        }
-    };
-    // Past the bound the connection breaks off, as it would have at once.
-    let _ = tokio::time::timeout(DRAIN_TIME, draining).await;
 }

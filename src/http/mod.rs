@@ -18,6 +18,7 @@ pub mod rejects;
 pub mod repair;
 pub mod router;
 pub mod state;
+pub mod unread;
 pub mod upload;
 pub mod upload_view;
 pub mod uploads;

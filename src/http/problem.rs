@@ -96,6 +96,11 @@ impl Problem {
         self
     }
 
+    /// The stable name of what went wrong.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Adds a member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
+use super::body::{broken_form, decompressed, encoding_parameter, is_form, no_file, read_form};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
@@ -92,13 +92,7 @@ async fn submit_one<S>(state: &AppState, submission: Submission, mut body: S) ->
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
-    match state.reconciler.submit(submission, &mut body).await {
-        Ok(job) => Ok(accepted(&job)),
-        Err(error) => {
-            drain(body).await;
-            Err(error.into())
-        }
-    }
+    Ok(accepted(&state.reconciler.submit(submission, &mut body).await?))
 }
 
 fn accepted(job: &JobView) -> Response {

@@ -19,7 +19,7 @@ use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
-use super::upload::{drain_after, wait_parameter};
+use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
 use crate::ingest::records::RecordReader;
@@ -250,16 +250,7 @@ async fn replay_body(
     wait_visible: bool,
     mut body: Option<BoxStream<'_, std::io::Result<Bytes>>>,
 ) -> Result<Response, Problem> {
-    let replayed = state.uploader.replay(&state.warehouse, row, code.as_deref(), body.as_mut()).await;
-    let replayed = match replayed {
-        Ok(replayed) => replayed,
-        Err(failure) => {
-            if let Some(body) = body {
-                drain_after(&failure, body).await;
-            }
-            return Err(failure.into());
-        }
-    };
+    let replayed = state.uploader.replay(&state.warehouse, row, code.as_deref(), body.as_mut()).await?;
     drop(body);
     let finished = replayed.finished;
     let seen = if wait_visible { wait_until_visible(state, &finished.row).await? } else { None };

@@ -2,33 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Request};
-use axum::http::StatusCode;
+use axum::extract::Extension;
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
-use super::body::drain_request;
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
 use super::{
-    aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, upload, uploads,
+    aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, unread, upload,
+    uploads,
 };
 use crate::settings::ApiKey;
 
 /// What gets smaller: Parquet is compressed in itself.
 fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
-}
-
-/// Answers what has no route, once its sender can read that.
-async fn nothing_here(request: Request) -> StatusCode {
-    drain_request(request).await;
-    StatusCode::NOT_FOUND
 }
 
 /// Builds the API, and its description with it. Paths answer with and without a slash at their end.
@@ -65,12 +58,12 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
     let counted = state.metrics().clone();
     let router = keyed
         .merge(open)
-        .fallback(nothing_here)
         // For who takes it; what is written as it comes is sent as it comes.
         .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
         .layer(Extension(Document(document.into())))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
+        .layer(middleware::from_fn(unread::read_on))
         .layer(middleware::from_fn(problem::render))
         // A failure is logged once, with its cause, where its body is written.
         .layer(TraceLayer::new_for_http().on_failure(()));

@@ -10,7 +10,7 @@ use futures_util::{Stream, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{broken_form, decompressed, drain, encoding_parameter, is_form, no_file, read_form};
+use super::body::{broken_form, decompressed, encoding_parameter, is_form, no_file, read_form};
 use super::openapi::parameters::UploadQuery;
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
-use crate::ingest::upload::{Outcome, UploadError, UploadFailure, UploadOptions};
+use crate::ingest::upload::{Outcome, UploadOptions};
 
 const KNOWN: &str = "name, encoding, on_error, max_rejects, force, validate_only, wait";
 
@@ -119,7 +119,6 @@ async fn upload_form(state: &AppState, query: &Query, request: Request) -> Resul
         let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
         let field = field.map_err(std::io::Error::other);
         if receipts.len() as u64 >= state.max_form_files {
-            drain(field).await;
             return Err(with_receipts(too_many_files(state.max_form_files), &receipts));
         }
         let options = UploadOptions { file_name: file_name.clone(), ..query.options.clone() };
@@ -151,13 +150,7 @@ where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
     let started = Instant::now();
-    let outcome = match state.uploader.run(options, &mut body).await {
-        Ok(outcome) => outcome,
-        Err(failure) => {
-            drain_after(&failure, body).await;
-            return Err(failure.into());
-        }
-    };
+    let outcome = state.uploader.run(options, &mut body).await?;
     let columns = state.uploader.columns();
     let (row, view) = match outcome {
         Outcome::Acknowledged(finished) => {
@@ -177,16 +170,6 @@ where
     }
     let not_seen = |error| Problem::from(error).with("upload_id", row.upload_id.to_string());
     Ok(view.seen(wait_until_visible(state, &row).await.map_err(not_seen)?))
-}
-
-/// Reads on, so that the answer reaches a sender that is still there.
-pub async fn drain_after<S>(failure: &UploadFailure, body: S)
-where
-    S: Stream<Item = std::io::Result<Bytes>> + Unpin,
-{
-    if !matches!(failure.error, UploadError::BrokenOff { .. } | UploadError::TooSlow { .. }) {
-        drain(body).await;
-    }
 }
 
 /// Adds what came of the files before the one at fault.

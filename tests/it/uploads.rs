@@ -4,6 +4,7 @@ mod errors;
 mod ledger;
 mod limits;
 mod metrics;
+mod refusals;
 mod rejects;
 mod schema;
 mod services;

@@ -1,0 +1,94 @@
+//! What a handler leaves unread of a request: it is read on, within bounds, so that a sender who is still sending gets to see the
+//! answer instead of a broken connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::oneshot;
+
+use super::problem::Problem;
+
+/// What is read on. Past it the connection breaks off, as it would have at once.
+const MAX_BYTES: usize = 1 << 30;
+const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// Codes of senders that are gone, or too slow to be waited for.
+const LOST: [&str; 2] = ["broken_off", "too_slow"];
+
+/// Reads on what the handlers leave, before their answer is sent.
+pub async fn read_on(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let asks_first = request.headers().contains_key(header::EXPECT);
+    let (parts, body) = request.into_parts();
+    let (back, given_back) = oneshot::channel();
+    let lent = Lent { pieces: Some(body.into_data_stream()), is_begun: false, back: Some(back) };
+    let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
+    let is_lost =
+        response.extensions().get::<Problem>().is_some_and(|problem| LOST.contains(&problem.code()));
+    let mut given_back = given_back;
+    if let Ok(rest) = given_back.try_recv()
+        // Whoever asks first, and is not told to go on, sends nothing (RFC 9110, section 10.1.1).
+        && (rest.is_begun || !asks_first)
+        && !is_lost
+    {
+        drain(rest.pieces).await;
+    }
+    response
+}
+
+async fn drain(mut pieces: BodyDataStream) {
+    let mut left = MAX_BYTES;
+    let draining = async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(MAX_TIME, draining).await;
+}
+
+/// A body, which comes back when it is dropped before its end.
+struct Lent {
+    pieces: Option<BodyDataStream>,
+    is_begun: bool,
+    back: Option<oneshot::Sender<Rest>>,
+}
+
+struct Rest {
+    pieces: BodyDataStream,
+    /// The sender was told to go on, if it asked.
+    is_begun: bool,
+}
+
+impl Stream for Lent {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.is_begun = true;
+        let Some(pieces) = &mut self.pieces else { return Poll::Ready(None) };
+        let next = ready!(pieces.poll_next_unpin(context));
+        if !matches!(next, Some(Ok(_))) {
+            self.pieces = None;
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(pieces), Some(back)) = (self.pieces.take(), self.back.take()) {
+            let _ = back.send(Rest { pieces, is_begun: self.is_begun });
+        }
+    }
+}
