@@ -1,5 +1,5 @@
--- The uploads that were acknowledged last, newest first: where their rows are in which topic.
-SELECT upload_id, toString(topic) AS topic, offsets, toUnixTimestamp64Milli(updated_at) AS updated_at
+-- The acknowledged uploads that began last, newest first: where their rows are in which topic.
+SELECT toString(topic) AS topic, offsets, toUnixTimestamp64Milli(updated_at) AS updated_at
 FROM upload_ledger FINAL
 WHERE state = 'acknowledged'
 ORDER BY upload_id DESC

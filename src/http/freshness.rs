@@ -10,9 +10,6 @@ use crate::warehouse::aggregates::{QueryLimits, Version, version};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::uploads::{Acknowledged, Loaded};
 
-/// Acknowledged uploads, the last ones, of which it is looked whether they are visible.
-const UPLOADS: usize = 200;
-
 /// What was seen so long ago is looked at again, while it is still told.
 const REFRESHED_AFTER: Duration = Duration::from_secs(2);
 
@@ -101,7 +98,7 @@ impl Freshness {
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn lag(warehouse: &Warehouse, uploads: &Ledger) -> Result<Lag, WarehouseError> {
-    let uploads = uploads.last_acknowledged(UPLOADS).await?;
+    let uploads = uploads.last_acknowledged().await?;
     let mut lag = Lag::default();
     let mut by_topic: BTreeMap<&str, Vec<&Acknowledged>> = BTreeMap::new();
     for upload in &uploads {

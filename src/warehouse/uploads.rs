@@ -184,7 +184,6 @@ pub async fn select(
 /// Where the rows of an upload are that was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
-    pub upload_id: Uuid,
     pub topic: String,
     pub offsets: Offsets,
     /// Milliseconds since 1970.
@@ -195,7 +194,6 @@ impl Acknowledged {
     /// None for an upload that is under way, or has failed.
     pub fn of(row: &LedgerRow) -> Option<Self> {
         (row.state == LedgerState::Acknowledged).then(|| Self {
-            upload_id: row.upload_id,
             topic: row.topic.clone(),
             offsets: row.offsets.clone(),
             updated_at: row.updated_at,
@@ -203,7 +201,7 @@ impl Acknowledged {
     }
 }
 
-/// Returns the uploads that were acknowledged last, newest first, `limit` of them at most.
+/// Returns the acknowledged uploads that began last, newest first, `limit` of them at most.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -213,22 +211,18 @@ pub async fn last_acknowledged(
 ) -> Result<Vec<Acknowledged>, WarehouseError> {
     #[derive(Row, Deserialize)]
     struct Stored {
-        upload_id: String,
         topic: String,
         offsets: String,
         updated_at: i64,
     }
     let query = warehouse.query(include_str!("../../queries/uploads/last_acknowledged.sql"));
     let rows: Vec<Stored> = query.param("limit", limit).fetch_all().await?;
-    let parse = |row: Stored| {
-        Some(Acknowledged {
-            upload_id: Uuid::try_parse(&row.upload_id).ok()?,
-            topic: row.topic,
-            offsets: serde_json::from_str(&row.offsets).unwrap_or_default(),
-            updated_at: row.updated_at,
-        })
+    let parse = |row: Stored| Acknowledged {
+        topic: row.topic,
+        offsets: serde_json::from_str(&row.offsets).unwrap_or_default(),
+        updated_at: row.updated_at,
     };
-    Ok(rows.into_iter().filter_map(parse).collect())
+    Ok(rows.into_iter().map(parse).collect())
 }
 
 /// Notes uploads as they are now.

@@ -1,7 +1,7 @@
 //! The ledger of uploads as this server keeps it: what has changed is told to ClickHouse in the background, so that an upload
 //! neither waits for it nor fails without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +30,9 @@ const MAX_BATCH: usize = 500;
 /// Uploads that were under way when the server ended, failed at once at the next start.
 const MAX_LEFT_OVER: u64 = 10_000;
 
+/// Acknowledged uploads, the last ones, of which it is looked whether they are visible.
+const MAX_ACKNOWLEDGED: usize = 200;
+
 /// Uploads whose first bytes are the same that are looked at.
 const MAX_CANDIDATES: u64 = 100;
 
@@ -43,6 +46,8 @@ pub struct Ledger {
     first: Uuid,
     /// Those under way, and those that ClickHouse does not know as they are.
     kept: Mutex<BTreeMap<Uuid, Kept>>,
+    /// Those that this server has acknowledged last, in that order: one that took long began before many others.
+    acknowledged: Mutex<VecDeque<Acknowledged>>,
     changed: Notify,
     /// Grows each time that ClickHouse was told.
     told: watch::Sender<u64>,
@@ -63,6 +68,7 @@ impl Ledger {
             metrics,
             first: Uuid::now_v7(),
             kept: Mutex::default(),
+            acknowledged: Mutex::default(),
             changed: Notify::new(),
             told: watch::Sender::new(0),
         }
@@ -87,6 +93,13 @@ impl Ledger {
             }
         }
         drop(kept);
+        if let Some(upload) = Acknowledged::of(row) {
+            let mut acknowledged = self.acknowledged();
+            acknowledged.push_back(upload);
+            if acknowledged.len() > MAX_ACKNOWLEDGED {
+                acknowledged.pop_front();
+            }
+        }
         if row.version == 1 || row.state != LedgerState::Receiving {
             self.changed.notify_one();
         }
@@ -122,30 +135,21 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn page(&self, before: Option<Uuid>, limit: usize) -> Result<Vec<LedgerRow>, WarehouseError> {
+        let kept = self.kept_rows(|row| before.is_none_or(|before| row.upload_id < before));
         let selection = Selection { before, ..Selection::default() };
         let stored = uploads::select(&self.warehouse, &selection, limit as u64).await?;
-        let mut page: BTreeMap<Uuid, LedgerRow> =
-            stored.into_iter().map(|row| (row.upload_id, row)).collect();
-        for (id, kept) in self.kept().iter() {
-            if before.is_none_or(|before| *id < before) {
-                page.insert(*id, kept.row.clone());
-            }
-        }
-        Ok(page.into_values().rev().take(limit).collect())
+        Ok(merged(kept, stored).into_values().rev().take(limit).collect())
     }
 
-    /// Returns the uploads that were acknowledged last, newest first.
+    /// Returns the uploads that this server has acknowledged last, and of all that are acknowledged those that began last. One can be
+    /// there twice.
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub async fn last_acknowledged(&self, limit: usize) -> Result<Vec<Acknowledged>, WarehouseError> {
-        let stored = uploads::last_acknowledged(&self.warehouse, limit as u64).await?;
-        let mut found: BTreeMap<Uuid, Acknowledged> =
-            stored.into_iter().map(|upload| (upload.upload_id, upload)).collect();
-        let kept = self.kept();
-        let kept = kept.values().filter_map(|kept| Acknowledged::of(&kept.row));
-        found.extend(kept.map(|upload| (upload.upload_id, upload)));
-        Ok(found.into_values().rev().take(limit).collect())
+    pub async fn last_acknowledged(&self) -> Result<Vec<Acknowledged>, WarehouseError> {
+        let mut found: Vec<Acknowledged> = self.acknowledged().iter().cloned().collect();
+        found.extend(uploads::last_acknowledged(&self.warehouse, MAX_ACKNOWLEDGED as u64).await?);
+        Ok(found)
     }
 
     /// Returns the acknowledged uploads whose first bytes have this digest, the first of them first.
@@ -158,16 +162,19 @@ impl Ledger {
             state: Some(LedgerState::Acknowledged),
             ..Selection::default()
         };
-        let mut found = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
-        found.extend(
-            self.kept()
-                .values()
-                .map(|kept| kept.row.clone())
-                .filter(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged),
-        );
-        found.retain(|row| row.replay_of.is_none());
-        found.sort_by_key(|row| row.upload_id);
-        Ok(found)
+        let is_one =
+            |row: &LedgerRow| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged;
+        let kept = self.kept_rows(is_one);
+        let stored = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
+        let found = merged(kept, stored).into_values();
+        Ok(found.filter(|row| row.replay_of.is_none()).collect())
+    }
+
+    /// What is kept of uploads, to be taken before ClickHouse is asked: what it is told meanwhile is forgotten here, and may not be in
+    /// its answer yet.
+    fn kept_rows(&self, is_wanted: impl Fn(&LedgerRow) -> bool) -> Vec<LedgerRow> {
+        let kept = self.kept();
+        kept.values().map(|kept| &kept.row).filter(|row| is_wanted(row)).cloned().collect()
     }
 
     /// What is counted of uploads.
@@ -262,7 +269,22 @@ impl Ledger {
         self.told.send_modify(|times| *times += 1);
     }
 
+    fn acknowledged(&self) -> MutexGuard<'_, VecDeque<Acknowledged>> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kept(&self) -> MutexGuard<'_, BTreeMap<Uuid, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The rows of both by their ids; of two, the later one.
+fn merged(kept: Vec<LedgerRow>, stored: Vec<LedgerRow>) -> BTreeMap<Uuid, LedgerRow> {
+    let mut rows: BTreeMap<Uuid, LedgerRow> = BTreeMap::new();
+    for row in kept.into_iter().chain(stored) {
+        if rows.get(&row.upload_id).is_none_or(|other| other.version < row.version) {
+            rows.insert(row.upload_id, row);
+        }
+    }
+    rows
 }
