@@ -78,7 +78,7 @@ impl Engine {
     /// a used one is as new would take longer.
     ///
     /// # Errors
-    /// There is no such database, or the engine is closed.
+    /// There is no such database (unless it was dropped since the spare one was put into it), or the engine is closed.
     pub(super) fn connect(&self, database: Option<&str>) -> Result<Connection, Exception> {
         let database = database.unwrap_or(DEFAULT_DATABASE);
         let spare = lock(&self.spare).take();
@@ -95,7 +95,7 @@ impl Engine {
         Ok(connection)
     }
 
-    /// Opens a spare connection, if there is none, in the database that was used last: to be called when nobody waits.
+    /// Opens a spare connection, if there is none, in the database that was used last: to be called when the answer is on its way.
     pub(super) fn keep_spare(&self, database: Option<&str>) {
         let mut spare = lock(&self.spare);
         if matches!(*spare, Spare::Taken)

@@ -1,7 +1,7 @@
 //! The fields of a `multipart/form-data` request: query and parameters that would be too long for a URL.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, Multipart};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
 use axum::http::{HeaderMap, header};
 use hyper::body::Incoming;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,7 +33,9 @@ pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(Str
     // As a whole: the reader of forms (multer 3.1) takes one that arrives between two of its looks for an incomplete one.
     let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
     let whole = to_bytes(body, MAX_FORM).await.map_err(|error| broken(error.to_string()))?;
-    let request = hyper::Request::from_parts(parts, Body::from(whole));
+    let mut request = hyper::Request::from_parts(parts, Body::from(whole));
+    // Ours is the limit, not axum's of 2 MiB.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
     let mut fields = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| broken(error.body_text()))? {

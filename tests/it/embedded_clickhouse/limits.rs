@@ -44,6 +44,10 @@ async fn heads_and_statements_have_their_limits() {
     let more = [("max_query_size", "1000000")];
     let reply = clickhouse.post(&more, format!("SELECT length('{}')", "x".repeat(300_000))).await;
     assert_eq!(reply.text(), "300000\n");
+    let form =
+        reqwest::multipart::Form::new().text("query", format!("SELECT length('{}')", "x".repeat(3 << 20)));
+    let more = [("max_query_size", "10000000")];
+    assert_eq!(read(clickhouse.request(Method::POST, &more).multipart(form)).await.text(), "3145728\n");
     let form = reqwest::multipart::Form::new().text("query", "x".repeat(17 << 20));
     read(clickhouse.request(Method::POST, &[]).multipart(form)).await.exception(36, 400);
     assert_eq!(clickhouse.sql("SELECT 1").await, "1");
