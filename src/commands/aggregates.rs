@@ -14,14 +14,8 @@ use crate::settings::{AggregatesOptions, AnswerFormat};
 const MAX_PAGE: u64 = 10_000;
 
 /// The options by the parameters that they become.
-const OPTIONS: [(&str, &str); 6] = [
-    ("player_id", "--player"),
-    ("game_id", "--game"),
-    ("date_from", "--from"),
-    ("date_to", "--to"),
-    ("sort", "--sort"),
-    ("limit", "--limit"),
-];
+const OPTIONS: [(&str, &str); 4] =
+    [("player_id", "--player"), ("game_id", "--game"), ("date_from", "--from"), ("date_to", "--to")];
 
 /// Columns of the hours of a summary, with the members of the answer.
 const HOURS: [(&str, &str); 9] = [
@@ -110,8 +104,8 @@ async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> R
         is_first = false;
         left = left.saturating_sub(count);
         match next {
-            Some(next) if count > 0 => url = api.url(&next),
-            _ => return Ok(()),
+            Some(next) => url = api.url(&next),
+            None => return Ok(()),
         }
     }
     if format == AnswerFormat::Table {

@@ -104,7 +104,8 @@ impl Spool {
         file.flush().await.map_err(SubmitError::Spool)?;
         file.sync_data().await.map_err(SubmitError::Spool)?;
         let path = self.path(id);
-        tokio::fs::rename(&spooled.path, &path).await.map_err(SubmitError::Spool)?;
+        // Nothing is waited for in between: a sender that goes away now leaves neither file.
+        fs::rename(&spooled.path, &path).map_err(SubmitError::Spool)?;
         spooled.path = path;
         Ok(spooled)
     }

@@ -76,6 +76,17 @@ pub struct Items {
     pub next: Option<Key>,
 }
 
+impl Items {
+    /// Leaves what fits on a page, and says where the next one begins: behind it, if something is left over, else behind `next`.
+    fn cut(mut items: Vec<Aggregate>, limit: u64, next: Option<Key>) -> Self {
+        if items.len() as u64 <= limit {
+            return Self { items, next };
+        }
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Self { next: items.last().map(Aggregate::key), items }
+    }
+}
+
 /// Reads a page, which is at most some megabytes. Without `is_ordered` only the table itself is used.
 ///
 /// # Errors
@@ -89,39 +100,37 @@ pub async fn fetch_items(
 ) -> Result<Items, WarehouseError> {
     let (selection, source) = page.selection(warehouse, filter, is_ordered, limits).await?;
     let mut found = if page.skip == 0 {
-        let (mut items, has_more) = read_first(warehouse, &selection, source, page, limits).await?;
-        items.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-        let next = items.last().filter(|_| has_more).map(Aggregate::key);
-        Items { items, next }
+        Items::cut(read_first(warehouse, &selection, source, page, limits).await?, page.limit, None)
     } else {
         // What is passed over stays with ClickHouse.
         let bounds = bounds(warehouse, &selection, page, source, limits).await?;
         let Some(first_and_last) = &bounds.first_and_last else { return Ok(Items::default()) };
         let selection = Selection { extent: Extent::Between(first_and_last), ..selection };
-        let all = Most { rows: u64::MAX, keys: u64::MAX };
-        let (items, _) = read(warehouse, &selection, source, page, all, limits).await?;
-        Items { items, next: bounds.next().cloned() }
+        // More keys may have come since then.
+        let most = Most { rows: u64::MAX, keys: page.limit.saturating_add(1) };
+        let (items, _) = read(warehouse, &selection, source, page, most, limits).await?;
+        Items::cut(items, page.limit, bounds.next().cloned())
     };
     // Of an hour whose rounds a repair has removed, nothing may be left but a zero.
     found.items.retain(|item| item.rounds_played != 0);
     Ok(found)
 }
 
-/// Reads the first keys of a selection, until there is one more than a page has, or no more rows; and says whether there is one more.
+/// Reads the first keys of a selection, until there is one more than a page has, or no more rows.
 async fn read_first(
     warehouse: &Warehouse,
     selection: &Selection<'_>,
     source: Source,
     page: &Page,
     limits: QueryLimits,
-) -> Result<(Vec<Aggregate>, bool), WarehouseError> {
+) -> Result<Vec<Aggregate>, WarehouseError> {
     let mut rows = page.wanted() * 2;
     loop {
         let most = Most { rows, keys: page.limit.saturating_add(1) };
         let (items, rows_read) = read(warehouse, selection, source, page, most, limits).await?;
         let has_more = items.len() as u64 > page.limit;
         if has_more || rows_read < rows || rows >= page.wanted().saturating_mul(MAX_COPIES) {
-            return Ok((items, has_more));
+            return Ok(items);
         }
         rows = rows.saturating_mul(GROWTH);
     }

@@ -298,6 +298,8 @@ fn beyond(columns: &[Column], name: &str, comparison: &str, or_equal: bool) -> S
     format!("({column} {comparison} {value} OR ({column} = {value} AND {rest}))")
 }
 
+/// All columns of the key, also those that a filter fixes: without one in front, rows could come out of order when ClickHouse reads
+/// along an order that has it (`read_in_order_use_virtual_row`, <https://github.com/ClickHouse/ClickHouse/pull/110725>).
 fn order_by(order: Order, names: [&str; 3]) -> String {
     let direction = if order.descending { " DESC" } else { "" };
     columns(order.key).map(|(column, _, _)| format!("{}{direction}", names[column])).join(", ")
