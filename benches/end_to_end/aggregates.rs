@@ -1,4 +1,5 @@
-//! `GET /aggregates` on a small and on a large table, over one connection, each question with other values each time.
+//! `GET /aggregates` on a small and on a large table, over one connection, each question with other values each time; beside it, in
+//! the same run, a statement by hand.
 
 use std::time::{Duration, Instant};
 
@@ -20,26 +21,60 @@ const QUIET_SECONDS: u32 = 5;
 /// Rows of a statement that fills a table.
 const BATCH: u64 = 1_000_000;
 
-/// How long each of the questions took, in milliseconds, sorted.
-type Times = Vec<(&'static str, Vec<f64>)>;
+/// Of so many requests, one is followed by the statement that somebody would type into ClickHouse instead.
+const BY_HAND_EVERY: u64 = 5;
+
+/// What is asked, and a statement that shows the same rows: as they are stored, and not added up.
+struct Question<'a> {
+    name: &'static str,
+    path: Box<dyn Fn(u64) -> String + 'a>,
+    by_hand: Box<dyn Fn(u64) -> String + 'a>,
+}
+
+/// How long something took each time, in milliseconds, sorted.
+struct Times(Vec<f64>);
+
+impl Times {
+    fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    fn share(&self, percent: usize) -> f64 {
+        self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
+    }
+}
+
+struct Answered {
+    question: &'static str,
+    ours: Times,
+    by_hand: Times,
+}
 
 /// Fills tables of so many rows, and asks each question so many times.
 pub async fn measure(server: &Server, rows: [u64; 2], requests: u64) {
     println!("## Aggregates: {requests} requests each, one after the other\n");
-    let mut measured: Vec<Times> = Vec::new();
+    let mut measured: Vec<Vec<Answered>> = Vec::new();
     for rows in rows {
         fill(server, rows).await;
         measured.push(ask_all(server, rows, requests).await);
     }
-    println!("| question | p50, {} rows | p99 | p50, {} rows | p99 | p99, ratio |", rows[0], rows[1]);
-    println!("|---|---|---|---|---|---|");
-    let share = |times: &[f64], percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    for ((question, small), (_, large)) in measured[0].iter().zip(&measured[1]) {
-        let [small_p50, small_p99, large_p50, large_p99] =
-            [share(small, 50), share(small, 99), share(large, 50), share(large, 99)];
+    println!(
+        "| question | p50, {} rows | p99 | p50, {} rows | p99 | p99, ratio | by hand, p50 | p99 |",
+        rows[0], rows[1]
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for (small, large) in measured[0].iter().zip(&measured[1]) {
         println!(
-            "| {question} | {small_p50:.1} ms | {small_p99:.1} ms | {large_p50:.1} ms | {large_p99:.1} ms | {:.2} |",
-            large_p99 / small_p99
+            "| {} | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms |",
+            large.question,
+            small.ours.share(50),
+            small.ours.share(99),
+            large.ours.share(50),
+            large.ours.share(99),
+            large.ours.share(99) / small.ours.share(99),
+            large.by_hand.share(50),
+            large.by_hand.share(99),
         );
     }
     println!();
@@ -76,42 +111,91 @@ async fn until_merged(server: &Server) {
     eprintln!("{} parts", server.clickhouse(parts).await.trim());
 }
 
-async fn ask_all(server: &Server, rows: u64, requests: u64) -> Times {
+async fn ask_all(server: &Server, rows: u64, requests: u64) -> Vec<Answered> {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let hours = rows / ROWS_PER_HOUR;
     let deep = (DEEP_PAGES * 100).min(rows / 2);
     let deep = page(&client, server, &format!("/aggregates?limit=1&skip={}", deep - 1)).await;
-    let cursor = deep["page"]["next_cursor"].as_str().expect("a cursor").to_owned();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let cursor = text(&deep["page"]["next_cursor"]);
+    let last = &deep["items"][0];
     let players: Vec<String> = page(&client, server, "/aggregates?limit=1000").await["items"]
         .as_array()
         .expect("items")
         .iter()
-        .map(|item| item["player_id"].as_str().expect("a player").to_owned())
+        .map(|item| text(&item["player_id"]))
         .collect();
     let date = |day: u64| {
         (chrono::NaiveDate::from_ymd_opt(2019, 1, 1).expect("a day") + chrono::Days::new(day)).to_string()
     };
-    let (players, cursor, date) = (&players, &cursor, &date);
     let days = (hours / 24).max(1);
-    let player = move |n: u64| format!("/aggregates?player_id={}", players[n as usize % players.len()]);
-    let game_and_day = move |n: u64| {
-        let day = date(n % days);
-        format!("/aggregates?game_id={}&date_from={day}&date_to={day}", 20_000 + n * 7 % GAMES)
-    };
-    let month = move |n: u64| {
+    let player = |n: u64| players[n as usize % players.len()].as_str();
+    let game = |n: u64| 20_000 + n * 7 % GAMES;
+    let day = |n: u64| date(n % days);
+    let month = |n: u64| {
         let first = n % days.saturating_sub(30).max(1);
-        format!("/aggregates/summary?date_from={}&date_to={}", date(first), date(first + 29))
+        [date(first), date(first + 29)]
     };
-    vec![
-        ("one player", ask(&client, server, requests, player).await),
-        ("one game and a day", ask(&client, server, requests, game_and_day).await),
-        ("first page", ask(&client, server, requests, |_| "/aggregates".to_owned()).await),
-        (
-            "page 10,000 by cursor",
-            ask(&client, server, requests, |_| format!("/aggregates?cursor={cursor}")).await,
-        ),
-        ("summary of 30 days", ask(&client, server, requests, month).await),
-    ]
+    let rows = |condition: &str| {
+        format!(
+            "SELECT * FROM hourly_aggregates WHERE {condition} ORDER BY created_hour, user_id, game_id LIMIT 100 FORMAT JSONEachRow"
+        )
+    };
+    let behind = format!(
+        "(created_hour, user_id, game_id) > (parseDateTimeBestEffort('{}'), '{}', {})",
+        text(&last["created_hour"]),
+        text(&last["player_id"]),
+        last["game_id"]
+    );
+    let questions = [
+        Question {
+            name: "one player",
+            path: Box::new(|n| format!("/aggregates?player_id={}", player(n))),
+            by_hand: Box::new(|n| rows(&format!("user_id = '{}'", player(n)))),
+        },
+        Question {
+            name: "one game and a day",
+            path: Box::new(|n| format!("/aggregates?game_id={}&date_from={1}&date_to={1}", game(n), day(n))),
+            by_hand: Box::new(|n| {
+                rows(&format!("game_id = {} AND toDate(created_hour) = '{}'", game(n), day(n)))
+            }),
+        },
+        Question {
+            name: "first page",
+            path: Box::new(|_| "/aggregates".to_owned()),
+            by_hand: Box::new(|_| rows("true")),
+        },
+        Question {
+            name: "page 10,000 by cursor",
+            path: Box::new(|_| format!("/aggregates?cursor={cursor}")),
+            by_hand: Box::new(|_| rows(&behind)),
+        },
+        Question {
+            name: "summary of 30 days",
+            path: Box::new(|n| {
+                let [first, last] = month(n);
+                format!("/aggregates/summary?date_from={first}&date_to={last}")
+            }),
+            by_hand: Box::new(|n| {
+                let [first, last] = month(n);
+                format!(
+                    "SELECT created_hour, sum(rounds_played), uniqExact(user_id), uniqExact(game_id), sum(real_amount_bet), \
+                     sum(bonus_amount_bet), sum(real_amount_win), sum(bonus_amount_win) FROM hourly_aggregates \
+                     WHERE toDate(created_hour) BETWEEN '{first}' AND '{last}' GROUP BY created_hour WITH ROLLUP FORMAT JSONEachRow"
+                )
+            }),
+        },
+        Question {
+            name: "nothing: `/healthz`, and `SELECT 1`",
+            path: Box::new(|_| "/healthz".to_owned()),
+            by_hand: Box::new(|_| "SELECT 1 FORMAT JSONEachRow".to_owned()),
+        },
+    ];
+    let mut answered = Vec::new();
+    for question in &questions {
+        answered.push(ask(&client, server, requests, question).await);
+    }
+    answered
 }
 
 async fn page(client: &reqwest::Client, server: &Server, path: &str) -> Value {
@@ -120,23 +204,27 @@ async fn page(client: &reqwest::Client, server: &Server, path: &str) -> Value {
     answer.json().await.expect("JSON")
 }
 
-async fn ask(
-    client: &reqwest::Client,
-    server: &Server,
-    requests: u64,
-    question: impl Fn(u64) -> String,
-) -> Vec<f64> {
-    let mut times = Vec::new();
+async fn ask(client: &reqwest::Client, server: &Server, requests: u64, question: &Question<'_>) -> Answered {
+    let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
+    let clickhouse = format!("{}/?database=game_data", server.addresses.clickhouse_url);
     for n in 0..requests {
-        let url = server.url(&question(n));
-        let started = Instant::now();
-        let answer = client.get(url).send().await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        answer.bytes().await.expect("the whole answer");
-        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        ours.push(took(client.get(server.url(&(question.path)(n)))).await);
+        if n % BY_HAND_EVERY == 0 {
+            by_hand.push(took(client.post(&clickhouse).body((question.by_hand)(n))).await);
+        }
     }
-    times.sort_by(f64::total_cmp);
+    let (ours, by_hand) = (Times::of(ours), Times::of(by_hand));
     // It takes minutes: whoever waits sees that it goes on.
-    eprintln!("{}: {:.1} ms", question(0), times[times.len() / 2]);
-    times
+    eprintln!("{}: {:.1} ms, by hand {:.1} ms", question.name, ours.share(50), by_hand.share(50));
+    Answered { question: question.name, ours, by_hand }
+}
+
+/// Sends a request and takes all of its answer; in milliseconds.
+async fn took(request: reqwest::RequestBuilder) -> f64 {
+    let started = Instant::now();
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status();
+    let text = answer.bytes().await.expect("the whole answer");
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&text));
+    started.elapsed().as_secs_f64() * 1000.0
 }

@@ -2,4 +2,4 @@
 SELECT count() AS entries, uniqExactIf((epoch, partition, first_offset), state = 'noted')
     - uniqExactIf((epoch, partition, first_offset), state = 'done') AS unfinished
 FROM loader_chunks
-WHERE topic = {topic:String}
+WHERE topic = {topic:String} AND epoch = (SELECT max(epoch) FROM loader_topics WHERE topic = {topic:String})

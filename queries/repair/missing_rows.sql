@@ -1,4 +1,5 @@
--- The rows of the file whose rounds are still not stored, as a file: an amount that is null is empty.
+-- The rows of the file whose rounds are still not stored, as a file: an amount that is null is empty. The mark is replaced by fixed
+-- text: columns of a schema of one's own, of which differences keep nothing.
 SELECT
     toString(assumeNotNull(file_created_timestamp)) AS created_timestamp,
     game_instance_id,
@@ -9,7 +10,7 @@ SELECT
     file_real_amount_win AS real_amount_win,
     file_bonus_amount_win AS bonus_amount_win,
     assumeNotNull(file_game_name) AS game_name,
-    assumeNotNull(file_provider) AS provider
+    assumeNotNull(file_provider) AS provider /* more columns */
 FROM reconcile_differences
 WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing' AND game_instance_id NOT IN
 (

@@ -29,12 +29,11 @@ pub async fn read_on(request: Request, next: Next) -> Response {
     }
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
-    let (back, given_back) = oneshot::channel();
+    let (back, mut given_back) = oneshot::channel();
     let lent = Lent { pieces: Some(body.into_data_stream()), is_begun: false, back: Some(back) };
     let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
     let is_lost =
         response.extensions().get::<Problem>().is_some_and(|problem| LOST.contains(&problem.code()));
-    let mut given_back = given_back;
     if let Ok(rest) = given_back.try_recv()
         // Whoever asks first, and is not told to go on, sends nothing (RFC 9110, section 10.1.1).
         && (rest.is_begun || !asks_first)

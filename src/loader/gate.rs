@@ -11,6 +11,9 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<RwLock<()>>);
 
+/// Nothing is loaded by this process while this is there.
+pub(crate) type Held = OwnedRwLockWriteGuard<()>;
+
 impl Gate {
     /// Waits until no hours are repaired; none are until the guard is dropped.
     pub(super) async fn load(&self) -> OwnedRwLockReadGuard<()> {
@@ -18,7 +21,7 @@ impl Gate {
     }
 
     /// Waits until nothing is loaded; nothing is until the guard is dropped.
-    pub(crate) async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+    pub(crate) async fn hold(&self) -> Held {
         Arc::clone(&self.0).write_owned().await
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// Between attempts: long enough for a service that is started again.
+use super::RETRY_PAUSE;
+use crate::warehouse::client::Warehouse;
+
+/// Between attempts.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 
@@ -15,8 +18,10 @@ pub(super) trait Failure: Error {
     fn may_pass(&self) -> bool;
 }
 
-/// Attempts until it is done, or fails for good, or too often. `attempt` is told how many there were before it.
+/// Attempts until it is done, or fails for good, or too often. Before another attempt ClickHouse must answer, however long that takes.
+/// `attempt` is told how many there were before it.
 pub(super) async fn repeat<T, E: Failure, A: Future<Output = Result<T, E>>>(
+    warehouse: &Warehouse,
     job: Uuid,
     mut attempt: impl FnMut(usize) -> A,
 ) -> Result<T, E> {
@@ -26,6 +31,9 @@ pub(super) async fn repeat<T, E: Failure, A: Future<Output = Result<T, E>>>(
                 let cause = error.source().map(ToString::to_string);
                 tracing::warn!(%job, %error, cause, "interrupted: it begins again");
                 tokio::time::sleep(pause).await;
+                while warehouse.ping().await.is_err() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
             outcome => return outcome,
         }

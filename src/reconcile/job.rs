@@ -70,7 +70,7 @@ pub(super) struct Found {
 
 /// Reconciles the file at `path`. However it ends, the job's tables are dropped if ClickHouse answers.
 pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
-    let outcome = attempts::repeat(job.id, |_| attempt(context, path, job)).await;
+    let outcome = attempts::repeat(&context.warehouse, job.id, |_| attempt(context, path, job)).await;
     clear(context, job.id, outcome.as_ref().ok().map(|found| found.attempt)).await;
     outcome
 }

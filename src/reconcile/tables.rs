@@ -102,28 +102,9 @@ impl Tables {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn clear(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
-        self.stop_queries().await?;
+        stop_queries(&self.warehouse, &self.tag()).await?;
         self.drop().await?;
         self.remove_differences(kept).await
-    }
-
-    /// Stops the job's queries, and waits, within bounds, until there are none.
-    async fn stop_queries(&self) -> Result<(), WarehouseError> {
-        let started = Instant::now();
-        let running = || {
-            let query = self.warehouse.query(include_str!("../../queries/reconcile/running_queries.sql"));
-            query.param("tag", self.tag()).fetch_one::<u64>()
-        };
-        while in_time(running()).await? > 0 {
-            let kill = self.warehouse.query(include_str!("../../queries/reconcile/kill_queries.sql"));
-            in_time(kill.param("tag", self.tag()).execute()).await?;
-            if started.elapsed() > STOP_PATIENCE {
-                tracing::warn!(job = %self.job, "its queries do not stop");
-                break;
-            }
-            tokio::time::sleep(STOP_INTERVAL).await;
-        }
-        Ok(())
     }
 
     /// Has the differences that attempts other than `kept` have found removed.
@@ -162,6 +143,28 @@ impl Tables {
     pub(super) async fn execute(&self, query: Query) -> Result<(), WarehouseError> {
         in_time(query.execute()).await
     }
+}
+
+/// Stops the queries with a tag (their `log_comment`), those of an earlier process too, and waits, within bounds, until there are none.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(super) async fn stop_queries(warehouse: &Warehouse, tag: &str) -> Result<(), WarehouseError> {
+    let started = Instant::now();
+    let running = || {
+        let query = warehouse.query(include_str!("../../queries/reconcile/running_queries.sql"));
+        query.param("tag", tag).fetch_one::<u64>()
+    };
+    while in_time(running()).await? > 0 {
+        let kill = warehouse.query(include_str!("../../queries/reconcile/kill_queries.sql"));
+        in_time(kill.param("tag", tag).execute()).await?;
+        if started.elapsed() > STOP_PATIENCE {
+            tracing::warn!(tag, "its queries do not stop");
+            break;
+        }
+        tokio::time::sleep(STOP_INTERVAL).await;
+    }
+    Ok(())
 }
 
 /// Waits for an answer, but not without end.

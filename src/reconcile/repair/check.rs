@@ -26,8 +26,10 @@ pub(super) async fn check(
     check_rows(tables, next_attempt).await?;
     tables.execute(query(include_str!("../../../queries/repair/check_duplicates.sql"))).await?;
     tables.execute(query(include_str!("../../../queries/repair/check_unexpected.sql"))).await?;
+    let mut is_settled = is_settled;
     for range in hours::ranges(tables).await? {
-        let _nothing_is_loaded = loading.gate.hold().await;
+        let (_nothing_is_loaded, is_quiet) = loading.hold(tables).await?;
+        is_settled &= is_quiet;
         tables.execute(range.of(query(include_str!("../../../queries/repair/check_hours.sql")))).await?;
     }
     let found = tables.found(next_attempt).await?;
@@ -35,7 +37,8 @@ pub(super) async fn check(
         missing: found.missing,
         different: found.different,
         unexpected: found.unexpected,
-        settled: is_settled,
+        // Where others load, rounds may have been on their way between the two looks at an hour.
+        settled: is_settled && (loading.is_alone || found.hours == 0),
         sample: Differences::new(&tables.warehouse, tables.job, next_attempt).sample(columns, SAMPLE).await?,
         ..before.clone()
     };

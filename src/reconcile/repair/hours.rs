@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::RepairError;
 use super::tables::{Tables, in_time};
-use crate::loader::gate::Gate;
+use crate::loader::gate::{Gate, Held};
 use crate::loader::mending::one_part;
 use crate::warehouse::client::WarehouseError;
 
@@ -89,27 +89,25 @@ fn in_ranges(noted: &[Noted]) -> Vec<Hours> {
     ranges
 }
 
-/// Makes the noted hours the sums of their rounds. Returns how many were not.
-pub(super) async fn rebuild(tables: &Tables, loading: &Loading) -> Result<u64, RepairError> {
-    let mut rebuilt = 0;
+/// Makes the noted hours the sums of their rounds.
+pub(super) async fn rebuild(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for range in ranges(tables).await? {
-        rebuilt += rebuild_range(tables, loading, range).await?;
+        rebuild_range(tables, loading, range).await?;
     }
-    Ok(rebuilt)
+    Ok(())
 }
 
-async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Result<u64, RepairError> {
-    let (mut rebuilt, mut before) = (0, Differences::default());
+async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Result<(), RepairError> {
+    let mut before = Differences::default();
     for _ in 0..MAX_LOOKS {
         let nothing_is_loaded = loading.gate.hold().await;
         if loading.is_quiet(tables).await? {
             let differences = look(tables, range).await?;
             if differences.hours == 0 {
-                return Ok(rebuilt);
+                return Ok(());
             }
             if loading.is_alone || differences == before {
                 add(tables, range).await?;
-                rebuilt = rebuilt.max(differences.hours);
                 continue;
             }
             before = differences;
@@ -155,6 +153,19 @@ pub(super) async fn remove_empty(tables: &Tables) -> Result<(), WarehouseError> 
 }
 
 impl Loading {
+    /// Waits, within bounds, until no chunk is half done. Returns what keeps the loader of this process waiting, and whether it is so.
+    pub(super) async fn hold(&self, tables: &Tables) -> Result<(Held, bool), WarehouseError> {
+        for _ in 0..MAX_LOOKS {
+            let held = self.gate.hold().await;
+            if self.is_quiet(tables).await? {
+                return Ok((held, true));
+            }
+            drop(held);
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok((self.gate.hold().await, false))
+    }
+
     /// Whether no chunk of the topic is half done.
     pub(super) async fn is_quiet(&self, tables: &Tables) -> Result<bool, WarehouseError> {
         let query = tables.query(include_str!("../../../queries/repair/loader_state.sql"));

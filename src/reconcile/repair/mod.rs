@@ -143,6 +143,8 @@ pub struct Repairer {
     /// Held while a repair is looked for and stored, so that a job has one at a time.
     asking: tokio::sync::Mutex<()>,
     queue: mpsc::Sender<Arc<Active>>,
+    /// Cancelled when those are active that an earlier process had not ended.
+    resumed: CancellationToken,
     /// Until [`Repairer::run`].
     queued: Mutex<Option<mpsc::Receiver<Arc<Active>>>>,
 }
@@ -168,6 +170,7 @@ impl Repairer {
             active: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             queue,
+            resumed: CancellationToken::new(),
             queued: Mutex::new(Some(queued)),
         }
     }
@@ -198,7 +201,9 @@ impl Repairer {
             return Err(RequestError::Elsewhere);
         }
         let earlier = self.store.get(id).await?;
-        if earlier.as_ref().is_some_and(|earlier| !earlier.view.state.has_ended()) {
+        // One that was stored though ClickHouse did not say so is under way only by its record.
+        let is_known = !self.resumed.is_cancelled() || lock(&self.active).contains_key(&id);
+        if is_known && earlier.as_ref().is_some_and(|earlier| !earlier.view.state.has_ended()) {
             return Err(RequestError::UnderWay);
         }
         let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
@@ -252,6 +257,7 @@ impl Repairer {
                 }
             }
         };
+        self.resumed.cancel();
         for repair in &unfinished {
             tracing::info!(job = %repair.job, "a repair is run again");
             self.work_on(repair, true).await;

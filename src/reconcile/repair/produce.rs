@@ -13,6 +13,8 @@ use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::LedgerRow;
 
+const MISSING_ROWS: &str = include_str!("../../../queries/repair/missing_rows.sql");
+
 /// How long rows that the broker has may take to be visible.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -33,7 +35,12 @@ impl Repairer {
             is_repair: true,
             ..UploadOptions::default()
         };
-        let query = tables.query(include_str!("../../../queries/repair/missing_rows.sql"));
+        // Columns of a schema of one's own, of which the differences keep nothing: they are empty, which is null.
+        let known = |name: &str| self.reconciler.columns().fields().any(|column| column.name == name);
+        let columns = self.uploader.columns();
+        let more = columns.fields().filter(|column| !known(&column.name));
+        let more: String = more.map(|column| format!(", '' AS `{}`", column.name)).collect();
+        let query = tables.query(&MISSING_ROWS.replace("/* more columns */", &more));
         let rows = query.fetch_bytes("CSVWithNames").map_err(WarehouseError::from)?;
         let body = Box::pin(stream::try_unfold(rows, |mut rows| async {
             let piece: Option<Bytes> = rows.next().await.map_err(io::Error::other)?;

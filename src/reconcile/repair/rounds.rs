@@ -34,7 +34,7 @@ pub(super) async fn overwrite(tables: &Tables) -> Result<(), WarehouseError> {
 }
 
 /// Removes copies of rounds from the noted hours, and if so wished what the file does not have. Notes the hours that
-/// these were in. Returns how many there were.
+/// these were in. Returns how many there were: what fails is tried again, and counted once.
 pub(super) async fn remove(tables: &Tables, removes_unexpected: bool) -> Result<u64, RepairError> {
     let mut removed = 0;
     for _ in 0..MAX_ATTEMPTS {
@@ -56,6 +56,11 @@ async fn choose(tables: &Tables, removes_unexpected: bool) -> Result<u64, Wareho
     tables.execute(tables.query(include_str!("../../../queries/repair/create_removals.sql"))).await?;
     if removes_unexpected {
         tables.execute(tables.query(include_str!("../../../queries/repair/add_unexpected.sql"))).await?;
+        let unexpected = count(tables).await?;
+        if unexpected > 0 {
+            // Copies are looked for when these are gone: one of them may be the copy that would be kept.
+            return Ok(unexpected);
+        }
     }
     let ranges = hours::ranges(tables).await?;
     if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
@@ -63,5 +68,9 @@ async fn choose(tables: &Tables, removes_unexpected: bool) -> Result<u64, Wareho
         let query = tables.query(include_str!("../../../queries/repair/add_copies.sql"));
         tables.execute(all.of(query)).await?;
     }
+    count(tables).await
+}
+
+async fn count(tables: &Tables) -> Result<u64, WarehouseError> {
     tables.number(include_str!("../../../queries/repair/count_removals.sql")).await
 }

@@ -6,8 +6,8 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::reconcile::tables::DROP_TABLE;
 pub(super) use crate::reconcile::tables::in_time;
+use crate::reconcile::tables::{DROP_TABLE, stop_queries};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How often it is tried to get rid of changes that were begun.
@@ -36,10 +36,16 @@ impl Tables {
         Self { warehouse, job, attempt, values, removals, names }
     }
 
-    /// A query that may name the job, its attempt and the tables.
+    /// What the repair's queries are known by in ClickHouse.
+    fn tag(&self) -> String {
+        format!("roundhouse repair {}", self.job)
+    }
+
+    /// A query that may name the job, its attempt and the tables, and that [`Tables::clear`] stops.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.warehouse
             .query(sql)
+            .with_setting("log_comment", self.tag())
             .param("job", self.job.to_string())
             .param("attempt", self.attempt.to_string())
             .param("values", &self.values)
@@ -71,6 +77,15 @@ impl Tables {
             .param("qualified_values", qualified(&self.values))
             .param("qualified_names", qualified(&self.names));
         self.execute(query.with_setting("mutations_sync", "1")).await
+    }
+
+    /// Stops the repair's queries, those of an earlier process too, and drops its tables.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or does not give changes up that need the tables.
+    pub(super) async fn clear(&self) -> Result<(), WarehouseError> {
+        stop_queries(&self.warehouse, &self.tag()).await?;
+        self.drop().await
     }
 
     /// Drops the tables that are there, and first gives up the changes that need them. Whatever those have done is right: they are

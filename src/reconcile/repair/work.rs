@@ -19,10 +19,15 @@ impl Repairer {
         self.note(&repair.change(|record| record.view.state = RepairState::Running)).await;
         // What was broken off may still be going on.
         let is_alone = self.is_loader && !is_resumed;
-        let outcome =
-            attempts::repeat(repair.job, |before| self.attempt(repair, is_alone && before == 0)).await;
+        let warehouse = &self.reconciler.context.warehouse;
+        let attempt = |before| self.attempt(repair, is_alone && before == 0);
+        let outcome = attempts::repeat(warehouse, repair.job, attempt).await;
         if let Err(error) = &outcome {
             tracing::error!(job = %repair.job, ?error, "a repair failed");
+            // A change that was begun and not waited for would keep others from the rounds.
+            if let Err(error) = Tables::new(warehouse.clone(), repair.job, uuid::Uuid::nil()).clear().await {
+                tracing::warn!(job = %repair.job, %error, "its tables stay until the next start");
+            }
         }
         self.note(&repair.change(|record| {
             record.view.seconds += started.elapsed().as_secs_f64();
@@ -40,7 +45,7 @@ impl Repairer {
             return Err(RepairError::JobGone);
         };
         let tables = Tables::new(context.warehouse.clone(), repair.job, *attempt);
-        tables.drop().await?;
+        tables.clear().await?;
         if record.attempt == Some(*attempt) {
             // All was done but to say so.
             return self.tidy(&tables).await;
@@ -53,9 +58,10 @@ impl Repairer {
         self.change(&tables, repair, &job.file_name).await?;
         let loading = self.loading(is_alone);
         hours::rebuild(&tables, &loading).await?;
-        if record.view.prefer == Prefer::File || record.view.removes_unexpected {
-            hours::rename(&tables).await?;
-            hours::remove_empty(&tables).await?;
+        hours::rename(&tables).await?;
+        if let Err(error) = hours::remove_empty(&tables).await {
+            tracing::warn!(job = %tables.job, %error, "hours without rounds stay in their table, as zeros");
+            tables.clear().await?;
         }
         let (next_attempt, report) =
             check::check(&tables, &context.columns, &loading, before, is_caught_up).await?;
@@ -133,7 +139,7 @@ impl Repairer {
     /// Drops what repairs that have not ended have left, and returns these.
     pub(super) async fn recover(&self) -> Result<Vec<super::record::Record>, WarehouseError> {
         for job in self.store.with_tables().await? {
-            Tables::new(self.reconciler.context.warehouse.clone(), job, uuid::Uuid::nil()).drop().await?;
+            Tables::new(self.reconciler.context.warehouse.clone(), job, uuid::Uuid::nil()).clear().await?;
         }
         self.store.unfinished().await
     }

@@ -1,6 +1,6 @@
 //! Each kind of damage: found by count and id, and mended.
 
-use super::{Bench, Reader, assert_counts, damage, ids_found, numbers, upload};
+use super::{Bench, Reader, assert_counts, assert_nothing_is_left, damage, ids_found, numbers, upload};
 use crate::harness::aggregates::{assert_same, by_hour};
 use crate::harness::expected::{Expected, Totals};
 use crate::harness::files::{HEADER, line};
@@ -173,6 +173,30 @@ async fn foreign_rounds_are_shown_and_removed_only_on_demand() {
     assert_counts(&job, [0; 4]);
     assert_eq!(reader.end().await, [Some(with), Some(bench.expected.by_hour[&hour])]);
     bench.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_another_upload_has_too_stays_when_the_one_of_this_upload_is_removed() {
+    let bench = Bench::new().await;
+    let other = "01890a5d-ac96-774b-bcce-b302099a8057";
+    // That of this upload is the one that would be kept of copies: it came first.
+    for (upload, offset) in [(bench.upload_id.as_str(), 0), (other, 1)] {
+        let insert = format!(
+            "INSERT INTO game_rounds (created_timestamp, game_instance_id, user_id, game_id, real_amount_bet, game_name, provider, \
+             upload_id, kafka_epoch, kafka_partition, kafka_offset) \
+             VALUES ('2001-01-01 00:00:00', 2000000000, 'nobody', 1, 2, 'g', 'p', '{upload}', 1, 0, {offset})"
+        );
+        bench.server.clickhouse(insert).await;
+    }
+    let report = bench.found([0, 0, 1, 0]).await;
+    let job = bench.repair(&report, "remove=unexpected").await;
+    assert_counts(&job, [0; 4]);
+    let stored = "SELECT upload_id FROM game_rounds WHERE game_instance_id = 2000000000";
+    assert_eq!(bench.server.clickhouse(stored).await, other);
+    let hour = bench.hour_of(2_000_000_000).await;
+    let Totals { rounds, .. } = by_hour(&bench.server).await[&hour];
+    assert_eq!(rounds, 1);
+    assert_nothing_is_left(&bench.server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,7 +45,7 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
     server.restart_with(&["--schema", &wider]).await;
     let text =
         csv(10..20).replace(",provider\n", ",provider,channel\n").replace("Play'n GO\n", "Play'n GO,web\n");
-    let receipt = server.upload(text, "wait=visible").await.ok();
+    let receipt = server.upload(text.clone(), "wait=visible").await.ok();
     assert_eq!(
         (&receipt["accepted"], &receipt["state"]),
         (&Value::from(10), &Value::from("visible")),
@@ -54,6 +54,25 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
     assert_eq!(receipt["schema_id"], 2);
     let stored = "SELECT count(), countIf(channel = 'web') FROM game_rounds";
     assert_eq!(server.clickhouse(stored).await, "20\t10");
+    // A repair produces what is missing without the new column, of which the differences keep nothing.
+    server
+        .clickhouse("ALTER TABLE game_rounds DELETE WHERE game_instance_id = 15 SETTINGS mutations_sync = 1")
+        .await;
+    let file = directory.path().join("wider.csv");
+    fs::write(&file, &text).unwrap();
+    let job = server.reconcile(&file).await;
+    assert_eq!(job["missing"], 1, "{job:#}");
+    let path = job["links"]["self"].as_str().unwrap();
+    let asked = server.send(|http| http.post(server.url(&format!("{path}/repair")))).await;
+    assert_eq!(asked.status, 202, "{:#}", asked.body);
+    let job = until("the repair is done", async || {
+        let job = server.get(path).await.ok();
+        assert_ne!(job["repair"]["state"], "failed", "{job:#}");
+        (job["repair"]["state"] == "done").then_some(job)
+    })
+    .await;
+    assert_eq!(job["verdict"], "match", "{job:#}");
+    assert_eq!(server.clickhouse(stored).await, "20\t9");
     // The old schema can read what the new one wrote.
     server.restart_with(&[]).await;
     let receipt = server.upload(csv(20..30), "wait=visible").await.ok();
