@@ -1,4 +1,5 @@
--- The hours that a repair has to look at, noted before it changes any round. Rows of repairs that have ended are removed.
+-- The hours that a repair has to look at, noted before it changes any round. Rows of repairs that are done are removed; one that is
+-- tried again finds those of the last try.
 CREATE TABLE IF NOT EXISTS reconcile_repair_hours
 (
     job_id        UUID COMMENT 'As in reconcile_jobs',

@@ -54,7 +54,7 @@ pub async fn list(
 fn kind_parameter(parameters: &mut Parameters) -> Result<Option<Kind>, Problem> {
     let Some(name) = parameters.one("kind")? else { return Ok(None) };
     let known = || Kind::ALL.map(Kind::name).join(", ");
-    Kind::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("kind", known()))
+    Kind::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("kind", format_args!("one of {}", known())))
 }
 
 fn not_done(state: JobState) -> Problem {
