@@ -8,8 +8,13 @@ use reqwest::{Method, StatusCode};
 
 use super::{ClickHouse, read};
 
-/// Sends bytes and returns what comes back before the connection closes.
+/// Sends bytes and returns what comes back before the connection closes. An answer to half of them can be lost, where TCP resets the
+/// connection for the other half: then they are sent again.
 fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
+    (0..5).map(|_| answer(clickhouse, bytes)).find(|answer| !answer.is_empty()).unwrap_or_default()
+}
+
+fn answer(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
     let mut socket = TcpStream::connect(clickhouse.part.address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let _ = socket.write_all(bytes);
