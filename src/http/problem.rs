@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -152,7 +152,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     let (mut parts, body) = response.into_parts();
     let problem = match parts.extensions.remove::<Problem>() {
         Some(problem) => problem,
-        None => from_framework(status, &method, &parts.headers, body).await,
+        None => from_framework(status, &method, body).await,
     };
     if problem.is_expected {
         tracing::debug!(path = instance, %status, code = problem.code, "{}", problem.detail);
@@ -170,22 +170,17 @@ pub async fn render(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
-async fn from_framework(
-    status: StatusCode,
-    method: &axum::http::Method,
-    headers: &HeaderMap,
-    body: Body,
-) -> Problem {
+async fn from_framework(status: StatusCode, method: &axum::http::Method, body: Body) -> Problem {
     match status {
         StatusCode::NOT_FOUND => {
             Problem::new(status, "no_such_path", "there is nothing at this path: /docs shows what there is")
         }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed =
-                headers.get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            let detail = format!("{method} is not for this path: use {}", allowed.replace(',', " or "));
-            Problem::new(status, "method_not_allowed", detail)
-        }
+        // Which they are is added when this is done.
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            status,
+            "method_not_allowed",
+            format!("{method} is not for this path: use a method that the Allow header names"),
+        ),
         _ => {
             // The framework's own words about a request that it could not take apart.
             let text = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
