@@ -88,11 +88,11 @@ async fn known_uploads(state: &AppState, texts: &[String]) -> Result<Vec<Uuid>, 
     Ok(ids)
 }
 
-async fn submit_one<S>(state: &AppState, submission: Submission, mut body: S) -> Result<Response, Problem>
+async fn submit_one<S>(state: &AppState, submission: Submission, body: S) -> Result<Response, Problem>
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
-    Ok(accepted(&state.reconciler.submit(submission, &mut body).await?))
+    Ok(accepted(&state.reconciler.submit(submission, body).await?))
 }
 
 fn accepted(job: &JobView) -> Response {

@@ -144,13 +144,13 @@ async fn upload_one<S>(
     state: &AppState,
     query: &Query,
     options: UploadOptions,
-    mut body: S,
+    body: S,
 ) -> Result<UploadView, Problem>
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
     let started = Instant::now();
-    let outcome = state.uploader.run(options, &mut body).await?;
+    let outcome = state.uploader.run(options, body).await?;
     let columns = state.uploader.columns();
     let (row, view) = match outcome {
         Outcome::Acknowledged(finished) => {

@@ -57,20 +57,13 @@ pub async fn page() -> Response {
     params(("file" = String, Path, description = "Its name", example = "swagger-ui.css")),
     responses((status = 200, description = "The file", content((Vec<u8> = "text/css"), (Vec<u8> = "text/javascript"), (Vec<u8> = "image/png"))), NoFile)
 )]
-pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn file(Path(name): Path<String>) -> Result<Response, StatusCode> {
     if name == "start.js" {
         return Ok(answer("text/javascript; charset=utf-8", KEEP, START));
     }
-    let no_such_file = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_such_path",
-            "there is nothing at this path: /docs shows what there is",
-        )
-    };
-    let name = FILES.into_iter().find(|known| *known == name).ok_or_else(no_such_file)?;
+    let name = FILES.into_iter().find(|known| *known == name).ok_or(StatusCode::NOT_FOUND)?;
     let found = utoipa_swagger_ui::serve(name, Arc::new(Config::from("/openapi.json")));
-    let file = found.ok().flatten().ok_or_else(no_such_file)?;
+    let file = found.ok().flatten().ok_or(StatusCode::NOT_FOUND)?;
     Ok(answer(&file.content_type, KEEP, file.bytes.into_owned()))
 }
 

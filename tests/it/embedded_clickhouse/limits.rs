@@ -1,6 +1,6 @@
 //! What is too large, damaged, or too much.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -9,18 +9,20 @@ use reqwest::{Method, StatusCode};
 use super::{ClickHouse, read};
 
 /// Sends bytes and returns what comes back before the connection closes. An answer to half of them can be lost, where TCP resets the
-/// connection for the other half: then they are sent again.
+/// connection for the other half: then, and only then, they are sent again.
 fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
-    (0..5).map(|_| answer(clickhouse, bytes)).find(|answer| !answer.is_empty()).unwrap_or_default()
+    (0..5).find_map(|_| answer(clickhouse, bytes)).expect("an answer, not a reset each time")
 }
 
-fn answer(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
+/// None: the connection was reset before anything of the answer was read.
+fn answer(clickhouse: &ClickHouse, bytes: &[u8]) -> Option<String> {
     let mut socket = TcpStream::connect(clickhouse.part.address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let _ = socket.write_all(bytes);
     let mut answer = Vec::new();
-    let _ = socket.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let read = socket.read_to_end(&mut answer);
+    let is_reset = read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+    (!is_reset || !answer.is_empty()).then(|| String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[tokio::test]

@@ -127,8 +127,13 @@ async fn a_file_without_rows_matches_and_one_that_cannot_be_read_on_fails_with_i
     assert_eq!((report.verdict, report.rows, report.hours), (Verdict::Match, 0, Hours::default()));
     let view = bench.reconcile(files::with_endless_line()).await;
     assert_eq!((view.state, view.progress), (JobState::Failed, 0.0));
-    assert!(view.reason.unwrap().contains("line 2 is longer than"));
+    assert!(view.reason.unwrap().starts_with("line 2 is longer than 1048576 bytes"));
     assert_eq!(view.report, None);
+    for (file, reason) in [("", "the file is empty"), ("user_id,game_id\n1,2\n", "the header lacks")] {
+        let body = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from(file))]);
+        let refused = bench.reconciler().submit(Submission::default(), body).await.unwrap_err();
+        assert!(refused.to_string().starts_with(reason), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
