@@ -131,7 +131,11 @@ impl Metrics {
         all.register("reconcile_job_seconds", "Reconciliations, by how they ended", reconciliations);
         let under_way: Gauge = Gauge::default();
         under_way.set(i64::try_from(now.uploads_under_way).unwrap_or(i64::MAX));
-        all.register("uploads_under_way", "Uploads that are being taken", under_way);
+        all.register(
+            "uploads_under_way",
+            "Uploads that have a place, at most --max-concurrent-uploads",
+            under_way,
+        );
         if let Some(lag) = now.lag {
             let offsets: Gauge = Gauge::default();
             offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));

@@ -37,7 +37,7 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
         }
         Err(_) => None,
     };
-    let now = Now { uploads_under_way: state.uploader.ledger.under_way(), lag };
+    let now = Now { uploads_under_way: state.uploader.under_way(), lag };
     let text = state.metrics().text(&now).map_err(|error| {
         Problem::unavailable("internal", "the metrics could not be written: try again", error)
     })?;

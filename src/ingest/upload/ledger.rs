@@ -182,11 +182,6 @@ impl Ledger {
         &self.metrics
     }
 
-    /// How many uploads are under way.
-    pub fn under_way(&self) -> usize {
-        self.kept().values().filter(|kept| kept.row.state == LedgerState::Receiving).count()
-    }
-
     /// Tells ClickHouse what changes until `stop`, and then what is left, once.
     pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {

@@ -145,6 +145,11 @@ impl Uploader {
         }
     }
 
+    /// How many uploads have a place: all whose sending has begun, those of which the first bytes are still awaited among them.
+    pub fn under_way(&self) -> usize {
+        self.under_way.count()
+    }
+
     /// Makes ready for the first upload, so that it need not wait for connections. Blocks.
     pub fn warm_up(&self) {
         if let Err(error) = self.producers.warm_up(&self.destination.topic) {

@@ -22,6 +22,11 @@ impl UnderWay {
         OneUnderWay(self.clone())
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        *self.0.borrow()
+    }
+
     /// Waits until there is none, or until `patience` is over.
     pub async fn wait_until_none(&self, patience: Duration) {
         let mut count = self.0.subscribe();
@@ -49,6 +54,7 @@ mod tests {
         let uploads = UnderWay::default();
         uploads.wait_until_none(Duration::MAX).await;
         let (first, second) = (uploads.begin(), uploads.begin());
+        assert_eq!(uploads.count(), 2);
         let waiting = tokio::spawn({
             let uploads = uploads.clone();
             async move { uploads.wait_until_none(Duration::from_secs(60)).await }

@@ -288,11 +288,8 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
 
     let mut held = open_upload(&server, 10_000).await;
     held.write_all(HEADER.as_bytes()).await.unwrap();
-    let answer = until("the open upload takes the one place", async || {
-        let answer = server.upload(csv(0..10), "force=true").await;
-        (answer.status != 200).then_some(answer)
-    })
-    .await;
+    server.until_under_way(1).await;
+    let answer = server.upload(csv(0..10), "force=true").await;
     assert_eq!(answer.headers["retry-after"], "5");
     assert_eq!(answer.problem(429, "too_many_uploads")["limit"], 1);
     server.get("/aggregates").await.ok();
@@ -316,8 +313,7 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_
     ending.write_all(first).await.unwrap();
     let mut silent = open_upload(&server, text.len()).await;
     silent.write_all(first).await.unwrap();
-    until("both are under way", async || (server.upload(csv(0..1), "").await.status == 429).then_some(()))
-        .await;
+    server.until_under_way(2).await;
     signal(server.pid(), "TERM");
     until("no connection is taken", async || {
         TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.err()

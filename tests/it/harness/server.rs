@@ -208,6 +208,24 @@ impl Server {
         .await
     }
 
+    /// Returns the value of a series of `GET /metrics`, 0 if it is not there.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let answer = self.get("/metrics").await;
+        assert_eq!(answer.status, 200, "{:#}", answer.body);
+        let text = answer.body.as_str().expect("text");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        found.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until so many uploads have a place. To ask by an upload would take one.
+    pub async fn until_under_way(&self, uploads: u32) {
+        until(&format!("{uploads} uploads have a place"), async || {
+            (self.metric("roundhouse_uploads_under_way").await == f64::from(uploads)).then_some(())
+        })
+        .await;
+    }
+
     /// Asks ClickHouse, as curl would, and returns its answer in TabSeparated.
     pub async fn clickhouse(&self, sql: impl Into<String>) -> String {
         let url = format!("{}/?database=game_data", self.addresses.clickhouse_url);
