@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use axum::ServiceExt;
 use axum::extract::Request;
-use axum::serve::ListenerExt;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -26,6 +25,7 @@ use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
 use crate::embedded::supervisor::Supervisor;
+use crate::http::connection::Listener;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
@@ -174,14 +174,11 @@ impl Server {
         workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
-        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
-        let listener = listener.tap_io(|connection| {
-            let _ = connection.set_nodelay(true);
-        });
         let app = router(state, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let app = ServiceExt::<Request>::into_make_service(app);
-        let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving =
+            axum::serve(Listener::new(listener), app).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
         Ok((addresses, Running { stop, serving, serving_ended, workers }))
     }

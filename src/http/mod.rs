@@ -4,6 +4,7 @@ pub mod accept;
 pub mod aggregates;
 pub mod auth;
 pub mod body;
+pub mod connection;
 pub mod differences;
 pub mod download;
 pub mod freshness;

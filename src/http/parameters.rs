@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use super::problem::Problem;
 
 /// Bytes of a query string.
-const MAX_QUERY_BYTES: usize = 16_384;
+pub(super) const MAX_QUERY_BYTES: usize = 16_384;
 
 /// Characters of a parameter's name that are shown.
 const SHOWN_CHARACTERS: usize = 100;
@@ -79,17 +79,22 @@ impl Parameters {
     }
 }
 
+/// Names the parameter that is most of a query, as far as it was read.
+pub(super) fn query_too_long(query: &[u8]) -> Problem {
+    let parameters = url::form_urlencoded::parse(query);
+    let longest = parameters.max_by_key(|(name, value)| name.len() + value.len());
+    let name: String = longest.unwrap_or_default().0.chars().take(SHOWN_CHARACTERS).collect();
+    let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes, and this is most of it");
+    Problem::parameter(&name, detail)
+}
+
 impl<S: Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
-            let parameters = url::form_urlencoded::parse(query.as_bytes());
-            let longest = parameters.max_by_key(|(name, value)| name.len() + value.len());
-            let name: String = longest.unwrap_or_default().0.chars().take(SHOWN_CHARACTERS).collect();
-            let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes, and this is most of it");
-            return Err(Problem::parameter(&name, detail));
+            return Err(query_too_long(query.as_bytes()));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }

@@ -96,6 +96,10 @@ impl Problem {
         self
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The stable name of what went wrong.
     pub fn code(&self) -> &'static str {
         self.code

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use super::problem::Problem;
 
 /// What is read on. Past it the connection breaks off, as it would have at once.
-const MAX_BYTES: usize = 1 << 30;
-const MAX_TIME: Duration = Duration::from_secs(5);
+pub(super) const MAX_BYTES: usize = 1 << 30;
+pub(super) const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// Codes of senders that are gone, or too slow to be waited for.
 const LOST: [&str; 2] = ["broken_off", "too_slow"];

@@ -24,7 +24,7 @@ const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Errors that belong to no operation: the framework finds no operation to ask.
-const OF_NO_OPERATION: [&str; 2] = ["bad_request", "method_not_allowed"];
+const OF_NO_OPERATION: [&str; 3] = ["bad_request", "headers_too_large", "method_not_allowed"];
 
 /// An operation of the description.
 struct Operation<'a> {

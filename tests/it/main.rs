@@ -24,5 +24,6 @@ mod reconcile_command;
 mod repair;
 mod supervision;
 mod topics;
+mod unreadable;
 mod upload_command;
 mod uploads;

@@ -50,6 +50,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_many_uploads", 429, "Too many uploads are under way"),
     ("spool_full", 429, "Too many bytes of files wait for their reconciliation"),
     ("queue_full", 429, "Too many reconciliations wait"),
+    ("headers_too_large", 431, "The request has too many headers, or too large ones"),
     ("broker_unavailable", 503, "The broker does not take the rows"),
     ("registry_unavailable", 503, "The schema registry was not there when the upload began"),
     ("clickhouse_unavailable", 503, "ClickHouse does not answer"),

@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 use crate::harness::aggregates::key;
 use crate::harness::files::csv;
 use crate::harness::server::Server;
@@ -62,24 +60,6 @@ async fn a_bad_parameter_is_named_and_pages_do_not_overlap() {
             assert!(named == parameter || path.ends_with("summary") && named == "limit", "{problem:#}");
         }
     }
-    // Longer than any address may be: HTTP itself says so, and the server goes on.
-    let long = server.url(&format!("/aggregates?player_id={}", "x".repeat(10 << 20)));
-    let head = format!(
-        "GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        long.split_once("//").unwrap().1.split_once('/').unwrap().1
-    );
-    let address = server.addresses.api.strip_prefix("http://").unwrap();
-    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut reader, mut writer) = connection.split();
-    let mut answer = Vec::new();
-    let _ = tokio::join!(writer.write_all(head.as_bytes()), reader.read_to_end(&mut answer));
-    let answer = String::from_utf8_lossy(&answer);
-    assert!(
-        answer.starts_with("HTTP/1.1 414")
-            || answer.starts_with("HTTP/1.1 431")
-            || answer.starts_with("HTTP/1.1 400"),
-        "{answer:?}"
-    );
     server.get("/nothing").await.problem(404, "no_such_path");
     server.send(|http| http.delete(server.url("/aggregates"))).await.problem(405, "method_not_allowed");
 

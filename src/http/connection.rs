@@ -1,0 +1,327 @@
+//! The connections of the API. A request that hyper cannot take apart (an address of more than 65,534 bytes, too many headers, no
+//! HTTP) never reaches a handler: hyper answers by itself, without a body, and closes while the sender may still be sending. Here
+//! its answer gets the body that every error has, and the sender gets to see it.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::http::{StatusCode, header};
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
+
+use super::parameters::{MAX_QUERY_BYTES, query_too_long};
+use super::problem::{self, Problem};
+use super::unread;
+
+/// What is kept of a request's first line: longer than any that hyper takes.
+const MAX_LINE: usize = 65_536;
+
+/// Characters of a path that are shown.
+const SHOWN_CHARACTERS: usize = 100;
+
+/// Takes connections, each a [`Connection`].
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    pub fn new(listener: TcpListener) -> Self {
+        Self(listener)
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
+        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
+        let _ = stream.set_nodelay(true);
+        (Connection::new(stream), address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// A connection on which no error is without its body.
+#[derive(Debug)]
+pub struct Connection<C> {
+    inner: C,
+    line: Line,
+    /// What is left of the answer that is sent instead of hyper's: the last on this connection.
+    answer: Option<Bytes>,
+    rest: Option<Rest>,
+}
+
+/// Takes what a sender goes on sending once its answer is out: to close before would reset the connection, and the answer be lost.
+#[derive(Debug)]
+struct Rest {
+    patience: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl<C> Connection<C> {
+    fn new(inner: C) -> Self {
+        Self { inner, line: Line::default(), answer: None, rest: None }
+    }
+}
+
+impl<C: AsyncWrite + Unpin> Connection<C> {
+    /// Sends what hyper has to send, or the answer that takes its place.
+    fn send(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        // Hyper's own answers follow what it could not take apart: nothing of a body in several writes is mistaken for one.
+        if self.answer.is_none() && self.line.is_begun() {
+            self.answer = bare_answer(pieces).map(|bare| with_body(&bare, &self.line));
+        }
+        let Some(answer) = &mut self.answer else {
+            self.line = Line::default();
+            return Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        };
+        while answer.has_remaining() {
+            let sent = ready!(Pin::new(&mut self.inner).poll_write(context, answer))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            answer.advance(sent);
+        }
+        Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        self.line.see(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.send(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.send(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.rest.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+        }
+        if this.answer.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let rest = this.rest.get_or_insert_with(|| Rest {
+            patience: Box::pin(tokio::time::sleep(unread::MAX_TIME)),
+            bytes: unread::MAX_BYTES,
+        });
+        let mut buffer = [0; 8192];
+        while rest.bytes > 0 && rest.patience.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let read = ready!(Pin::new(&mut this.inner).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            rest.bytes = rest.bytes.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The first line that came since something was last sent: of a request, as long as requests do not overlap.
+#[derive(Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    /// Its end has come.
+    is_whole: bool,
+}
+
+impl Line {
+    fn see(&mut self, bytes: &[u8]) {
+        let room = MAX_LINE.saturating_sub(self.bytes.len());
+        if self.is_whole || room == 0 {
+            return;
+        }
+        let seen = bytes.get(..room).unwrap_or(bytes);
+        let end = seen.iter().position(|byte| *byte == b'\n');
+        self.is_whole = end.is_some();
+        self.bytes.extend_from_slice(seen.get(..end.unwrap_or(seen.len())).unwrap_or(seen));
+    }
+
+    fn is_begun(&self) -> bool {
+        self.is_whole || !self.bytes.is_empty()
+    }
+
+    /// Returns the method, the path and the query, empty where there is none.
+    fn parts(&self) -> (&[u8], &[u8], &[u8]) {
+        let mut words = self.bytes.split(|byte| matches!(byte, b' ' | b'\r'));
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut halves = target.splitn(2, |byte| *byte == b'?');
+        (method, halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+    }
+
+    /// What is wrong with a request that hyper has answered so.
+    fn problem(&self, status: StatusCode) -> Problem {
+        let (_, _, query) = self.parts();
+        // Past 400 kB hyper gives up before it has seen whether the address or a header is too long.
+        let is_too_large = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let is_too_long = status == StatusCode::URI_TOO_LONG || is_too_large && !self.is_whole;
+        if is_too_long && query.len() > MAX_QUERY_BYTES {
+            query_too_long(query)
+        } else if is_too_long {
+            let detail = "the address is longer than 65,534 bytes: shorten it";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+        } else if is_too_large {
+            let detail = "the request has more than 100 headers, or more than 400 kB of them: send fewer";
+            Problem::new(status, "headers_too_large", detail)
+        } else {
+            let detail = "this is no HTTP/1.1 request: its first line or one of its headers cannot be read";
+            Problem::new(status, "bad_request", detail)
+        }
+    }
+}
+
+/// An answer that hyper gives by itself.
+struct Bare<'a> {
+    status: StatusCode,
+    head: &'a str,
+}
+
+/// Recognizes an answer that no handler gives: an error without a body, all of it in one piece.
+fn bare_answer<'a>(pieces: &'a [IoSlice<'_>]) -> Option<Bare<'a>> {
+    let [piece] = pieces else { return None };
+    let head = piece.strip_prefix(b"HTTP/1.1 4").and_then(|_| std::str::from_utf8(piece).ok())?;
+    let status = StatusCode::from_bytes(head.get(9..12)?.as_bytes()).ok()?;
+    let is_bare = head.find("\r\n\r\n")? + 4 == head.len() && head.contains("\r\ncontent-length: 0\r\n");
+    let is_of_hyper = matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    (is_bare && is_of_hyper).then_some(Bare { status, head })
+}
+
+/// Returns the answer with its body. The other headers (`connection`, `date`) stay.
+fn with_body(bare: &Bare<'_>, line: &Line) -> Bytes {
+    let problem = line.problem(bare.status);
+    let (method, path, _) = line.parts();
+    let path: String = String::from_utf8_lossy(path).chars().take(SHOWN_CHARACTERS).collect();
+    tracing::debug!(path, code = problem.code(), "a request that could not be taken apart");
+    // Text and numbers are always JSON.
+    let body = serde_json::to_vec(&problem.body(&path)).unwrap_or_default();
+    let status = problem.status();
+    let mut answer =
+        format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let length = format!("{}: ", header::CONTENT_LENGTH);
+    let kept = bare.head.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with(&length));
+    for line in kept {
+        answer.push_str(line);
+        answer.push_str("\r\n");
+    }
+    answer.push_str(&format!(
+        "{}: {}\r\n{length}{}\r\n\r\n",
+        header::CONTENT_TYPE,
+        problem::CONTENT_TYPE,
+        body.len()
+    ));
+    let mut answer = answer.into_bytes();
+    if method != b"HEAD" {
+        answer.extend_from_slice(&body);
+    }
+    answer.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const BARE: &str = "HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+    /// Takes a request, and answers it in pieces of which no more than so many bytes are taken at once; returns what arrives.
+    fn sent(pieces: &[Vec<u8>], at_once: usize) -> Vec<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let (ours, mut theirs) = duplex(at_once);
+            let mut connection = Connection::new(ours);
+            let answering = async move {
+                connection.read_u8().await.unwrap();
+                for piece in pieces {
+                    connection.write_all(piece).await.unwrap();
+                }
+                connection.shutdown().await.unwrap();
+            };
+            let mut arrived = Vec::new();
+            let asking = async {
+                theirs.write_all(b"?").await.unwrap();
+                theirs.read_to_end(&mut arrived).await.unwrap();
+                drop(theirs);
+            };
+            tokio::join!(answering, asking);
+            arrived
+        })
+    }
+
+    /// What is no answer of hyper's, though it may be close to one, or has one in it.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 1..300),
+            (1..BARE.len()).prop_map(|end| BARE.as_bytes()[..end].to_vec()),
+            Just(BARE.replace("414", "404").into_bytes()),
+            Just(BARE.replace(": 0", ": 7").into_bytes()),
+            Just(format!("{BARE}behind").into_bytes()),
+            Just(format!("before{BARE}").into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_handlers_send_arrives_as_it_is(
+            head in piece(),
+            body in prop::collection::vec(prop_oneof![piece(), Just(BARE.into())], 0..9),
+            at_once in 1_usize..500,
+        ) {
+            let pieces = [vec![head], body].concat();
+            prop_assert_eq!(sent(&pieces, at_once), pieces.concat());
+        }
+
+        #[test]
+        fn an_answer_of_hyper_arrives_with_its_body(at_once in 1_usize..500) {
+            let text = String::from_utf8(sent(&[BARE.into()], at_once)).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            prop_assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"), "{}", head);
+            prop_assert!(body.contains(r#""code":"bad_request""#), "{}", body);
+        }
+    }
+}

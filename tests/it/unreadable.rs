@@ -1,0 +1,92 @@
+//! Requests that the HTTP library cannot take apart, and that no handler ever sees.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::process::PATIENCE;
+use crate::harness::server::Server;
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// Opens a connection on which a request was answered before.
+async fn connect_and_ask(server: &Server) -> TcpStream {
+    let mut connection = connect(server).await;
+    connection.write_all(&get("/healthz", "")).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert!(connection.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    connection
+}
+
+/// Sends a request, in pieces of so many bytes, and returns the head and the body of the answer.
+async fn answer(mut connection: TcpStream, request: &[u8], piece: usize) -> (String, String) {
+    let (mut reader, mut writer) = connection.split();
+    let sending = async {
+        for piece in request.chunks(piece) {
+            writer.write_all(piece).await.unwrap();
+        }
+    };
+    let mut answer = String::new();
+    let (read, ()) = timeout(PATIENCE, async { tokio::join!(reader.read_to_string(&mut answer), sending) })
+        .await
+        .expect("an answer, and all of the request taken");
+    read.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn get(target: &str, headers: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_see_it() {
+    let server = Server::start(&[]).await;
+    let too_long = |bytes: usize| format!("/aggregates?limit=1&player_id={}&sort=net", "x".repeat(bytes));
+    // A client that takes the port for one of https.
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    for (request, status, code, parameter, instance) in [
+        (get(&too_long(70_000), ""), 400, "invalid_parameter", Some("player_id"), "/aggregates"),
+        (get(&too_long(10 << 20), ""), 400, "invalid_parameter", Some("player_id"), "/aggregates"),
+        (get(&format!("/{}", "y".repeat(70_000)), ""), 400, "bad_request", None, ""),
+        (get(&format!("/{}", "y".repeat(10 << 20)), ""), 400, "bad_request", None, ""),
+        (get("/aggregates?limit=1", &"A: b\r\n".repeat(200)), 431, "headers_too_large", None, "/aggregates"),
+        (
+            get("/uploads", &format!("A: {}\r\n", "z".repeat(10 << 20))),
+            431,
+            "headers_too_large",
+            None,
+            "/uploads",
+        ),
+        (hello, 400, "bad_request", None, ""),
+        (get("/uploads", "no header\r\n"), 400, "bad_request", None, "/uploads"),
+    ] {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
+        for (connection, piece) in [
+            (connect(&server).await, 1 << 20),
+            (connect(&server).await, 999),
+            (connect_and_ask(&server).await, 9999),
+        ] {
+            let (head, body) = answer(connection, &request, piece).await;
+            let (first, headers) = head.split_once("\r\n").unwrap();
+            assert!(first.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {head}");
+            assert!(headers.contains("content-type: application/problem+json"), "{shown}: {head}");
+            assert!(headers.contains(&format!("content-length: {}", body.len())), "{shown}: {head}");
+            assert!(headers.contains("connection: close") && headers.contains("date: "), "{shown}: {head}");
+            let problem: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!((&problem["status"], &problem["code"]), (&status.into(), &code.into()), "{problem:#}");
+            assert_eq!(problem["parameter"].as_str(), parameter, "{problem:#}");
+            assert!(problem["instance"].as_str().unwrap().starts_with(instance), "{problem:#}");
+        }
+    }
+    let (head, body) =
+        answer(connect(&server).await, &[b"HEAD".as_slice(), &get(&too_long(70_000), "")[3..]].concat(), 999)
+            .await;
+    assert!(head.starts_with("HTTP/1.1 400 ") && body.is_empty(), "{head} {body}");
+    server.get("/aggregates").await.ok();
+}
