@@ -197,7 +197,9 @@ impl Reconciler {
         let _noting = self.noting.read().await;
         self.store.write(&job.record()).await?;
         file.keep();
-        Ok(self.queue.push(job).view())
+        let view = job.view();
+        self.queue.push(job);
+        Ok(view)
     }
 
     /// Returns a job; none if there is none with this id.

@@ -278,8 +278,12 @@ impl Repairer {
         Ok(unfinished.into_iter().map(|record| self.activate(record)).collect())
     }
 
-    fn end(&self, repair: &Active) {
-        lock(&self.active).remove(&repair.job);
+    fn end(&self, repair: &Arc<Active>) {
+        let mut active = lock(&self.active);
+        // The next one may be here already.
+        if active.get(&repair.job).is_some_and(|other| Arc::ptr_eq(other, repair)) {
+            active.remove(&repair.job);
+        }
     }
 }
 
