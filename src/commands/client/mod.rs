@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::CommandError;
@@ -21,6 +22,18 @@ pub const EXIT_FAILURE: u8 = 2;
 
 /// Exit code after Ctrl-C, as shells have it.
 pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// Listens for Ctrl-C from now on, so that none is lost between two things that are waited for.
+pub fn interrupt() -> CancellationToken {
+    let pressed = CancellationToken::new();
+    let listening = pressed.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            listening.cancel();
+        }
+    });
+    pressed
+}
 
 /// Why there is no answer of the kind that was hoped for.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::commands::client::progress::JobProgress;
 use crate::commands::client::{Api, Failure};
@@ -53,7 +54,7 @@ pub fn is_repaired(job: &Value) -> bool {
     has_ended(job) && !matches!(job["repair"]["state"].as_str(), Some("queued" | "running"))
 }
 
-/// Waits until a job has ended, by `is_over`, or until Ctrl-C.
+/// Waits until a job has ended, by `is_over`, or until Ctrl-C (`interrupt`).
 ///
 /// # Errors
 /// The server refuses to say how it is, or is away for too long.
@@ -62,6 +63,7 @@ pub async fn until(
     file: &Path,
     mut job: Job,
     is_over: impl Fn(&Value) -> bool,
+    interrupt: &CancellationToken,
 ) -> Result<Waited, Failure> {
     let progress = JobProgress::new(file);
     let url = api.url(&job.path());
@@ -70,7 +72,7 @@ pub async fn until(
         progress.show(&job.value);
         let looked = tokio::select! {
             looked = look(api, &url) => looked,
-            _ = tokio::signal::ctrl_c() => return Ok(Waited::Interrupted(job)),
+            () = interrupt.cancelled() => return Ok(Waited::Interrupted(job)),
         };
         match looked {
             Ok(now) => {

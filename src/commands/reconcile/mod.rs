@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use self::job::{Job, Waited};
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_INTERRUPTED, Failure, failed, file, parsed};
+use super::client::{Api, EXIT_INTERRUPTED, Failure, failed, file, interrupt, parsed};
 use super::table;
 use crate::settings::ReconcileOptions;
 
@@ -23,7 +24,8 @@ const EXIT_MISMATCH: u8 = 1;
 pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandError> {
     let api = Api::new(&options.server)?;
     let path = &options.file;
-    let found = reconcile(&api, &options).await;
+    let interrupt = interrupt();
+    let found = reconcile(&api, &options, &interrupt).await;
     let found = match found {
         Ok(found) => found,
         Err(Stopped::Failed(failure)) => {
@@ -39,7 +41,10 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         table::print(format_args!("{}\n", found.text))?;
     } else {
         table::print(report::in_words(path, job))?;
-        differences::print(&api, job, options.differences).await?;
+        tokio::select! {
+            printed = differences::print(&api, job, options.differences) => printed?,
+            () = interrupt.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
+        }
     }
     match job["verdict"].as_str() {
         Some("match") => Ok(ExitCode::SUCCESS),
@@ -65,9 +70,13 @@ impl From<Failure> for Stopped {
 }
 
 /// Sends the file, waits for the job, and has what it found repaired if that is asked for.
-async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
-    let accepted = send(api, options).await?;
-    let waited = job::until(api, &options.file, accepted, job::has_ended).await?;
+async fn reconcile(
+    api: &Api,
+    options: &ReconcileOptions,
+    interrupt: &CancellationToken,
+) -> Result<Job, Stopped> {
+    let accepted = send(api, options, interrupt).await?;
+    let waited = job::until(api, &options.file, accepted, job::has_ended, interrupt).await?;
     let done = match waited {
         Waited::Ended(done) => done,
         Waited::Interrupted(job) => return Err(Stopped::Told(cancel(api, &options.file, &job).await)),
@@ -83,7 +92,7 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
         url.query_pairs_mut().append_pair("remove", "unexpected");
     }
     let repairing = Job::of(parsed(api.text(api.request(Method::POST, url)).await?)?);
-    match job::until(api, &options.file, repairing, job::is_repaired).await? {
+    match job::until(api, &options.file, repairing, job::is_repaired, interrupt).await? {
         Waited::Ended(done) => Ok(done),
         Waited::Interrupted(job) => {
             let message = format!(
@@ -97,7 +106,7 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
 }
 
 /// Sends the file; returns the job.
-async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
+async fn send(api: &Api, options: &ReconcileOptions, interrupt: &CancellationToken) -> Result<Job, Stopped> {
     let path = &options.file;
     let unreadable = |what: &str, reason: &dyn std::fmt::Display| {
         Stopped::Told(failed(format!("{}: cannot be {what}: {reason}", path.display())))
@@ -113,7 +122,7 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
         api.request(Method::POST, url).header("content-type", "text/csv").body(file::body(opened, &progress));
     let sent = tokio::select! {
         sent = api.text(request) => sent,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt.cancelled() => {
             progress.clear();
             return Err(Stopped::Told(interrupted(path, &format!("after {} bytes: nothing is reconciled", progress.sent()))));
         }
