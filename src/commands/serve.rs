@@ -53,8 +53,9 @@ const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long loaders may take to finish what a crash has left half done before the API is served all the same.
-const LOADERS_PATIENCE: Duration = Duration::from_secs(20);
+/// How long loaders may take to finish what a crash has left half done, or to take the topic over (ClickHouse drops a consumer within
+/// a minute), before the API is served all the same.
+const LOADERS_PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long requests that are under way may take when the server stops, and then loaders and reconciliations.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
