@@ -1,6 +1,6 @@
 //! What `GET /aggregates` says, in the form of [`Expected`](super::expected::Expected).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -13,19 +13,16 @@ pub type Key = (String, String, u64);
 /// Rows of the largest page.
 pub const LARGEST_PAGE: u64 = 10_000;
 
-/// Fetches all pages, following the links from one to the next.
+/// Fetches all pages, following the links from one to the next. One may be empty: its hours may all have lost their rounds.
 pub async fn all_items(server: &Server, query: &str) -> Vec<Value> {
     let mut items = Vec::new();
+    let mut asked = HashSet::new();
     let mut next = Some(format!("/aggregates?{query}"));
     while let Some(path) = next {
         let mut page = server.get(&path).await.ok();
-        let page_items = page["items"].as_array_mut().expect("items");
-        assert!(
-            !page_items.is_empty() || items.is_empty() || page["links"]["next"].is_null(),
-            "an endless list"
-        );
         items.append(page["items"].as_array_mut().expect("items"));
         next = page["links"]["next"].as_str().map(str::to_owned);
+        assert!(asked.insert(path), "an endless list");
     }
     items
 }
