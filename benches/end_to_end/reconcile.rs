@@ -70,13 +70,39 @@ pub async fn compare(files: &mut Files, rows: u64, rounds: u64) {
         show(&format!("by hand, insert ({:.2} s) and join", seconds(inserted)), usage);
     }
     println!();
+    for phase in ["reading", "comparing_rows", "comparing_hours"] {
+        let (state, took) = cancelled(&server, &path, phase).await;
+        println!("DELETE in phase {phase}: {state} after {:.2} s\n", seconds(took));
+    }
+}
+
+/// Cancels a reconciliation in one of its phases; returns its state then, and how long that took.
+async fn cancelled(server: &Server, path: &Path, phase: &str) -> (String, Duration) {
+    let url = begin(server, path).await;
+    let started = Instant::now();
+    loop {
+        let job = server.get(&url).await.ok();
+        if job["phase"] == phase {
+            break;
+        }
+        assert!(job["verdict"].is_null() && started.elapsed() < PATIENCE, "{phase}: {job:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let started = Instant::now();
+    let answer = server.send(|http| http.delete(server.url(&url))).await.ok();
+    (answer["state"].as_str().unwrap_or_default().to_owned(), started.elapsed())
+}
+
+/// Sends a file; returns the path of its job.
+async fn begin(server: &Server, path: &Path) -> String {
+    let job = server.send(|http| http.post(server.url("/reconcile")).body(upload::body(path))).await;
+    assert_eq!(job.status, 202, "{:#}", job.body);
+    job.headers["location"].to_str().expect("a path").to_owned()
 }
 
 /// Sends a file, and waits for its report.
 async fn reconcile(server: &Server, path: &Path) -> Value {
-    let job = server.send(|http| http.post(server.url("/reconcile")).body(upload::body(path))).await;
-    assert_eq!(job.status, 202, "{:#}", job.body);
-    let url = job.headers["location"].to_str().expect("a path").to_owned();
+    let url = begin(server, path).await;
     let started = Instant::now();
     loop {
         let job = server.get(&url).await.ok();

@@ -145,15 +145,14 @@ impl Bench {
              AND name LIKE 'reconcile\\_%s\\_%' AND name != 'reconcile_jobs'";
         let differences = "SELECT count() FROM reconcile_differences WHERE (toString(job_id), toString(attempt)) \
              NOT IN (SELECT id, attempt FROM reconcile_jobs FINAL WHERE state = 'done')";
-        let mut left = (0, 0);
-        for _ in 0..100 {
-            left = (self.number(tables).await, self.number(differences).await);
-            if left == (0, 0) {
-                break;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = (self.number(tables).await, self.number(differences).await);
+            if left == (0, 0) || Instant::now() > deadline {
+                return left;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        left
     }
 
     async fn report(&self, file: impl Into<Vec<u8>>) -> Report {
