@@ -125,6 +125,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
 
     // Restarted as it was, it goes on in the same epoch.
     server.restart().await;
+    server.until_ready().await;
     upload(&server, &lines(300..310)).await;
     let all = all + 10;
     assert_eq!(server.clickhouse(ROUNDS).await, format!("{all}\t{all}"));
@@ -147,7 +148,11 @@ async fn clickhouse_loses_no_round_when_it_is_killed_and_what_it_stores_twice_is
     upload(&server, &line(1, "0.25")).await;
     // That one is there; others, in other partitions, may still come: consumers that were killed are waited for by their group.
     let every = (expected.rounds + 1).to_string();
-    let all = until("every round is stored", async || {
+    let all = until("every round is stored, and that it is has been noted", async || {
+        let metrics = server.get("/metrics").await.body;
+        if !metrics.as_str()?.contains("\nroundhouse_visible_lag_offsets 0\n") {
+            return None;
+        }
         let stored = server.clickhouse(ROUNDS).await;
         stored.split_once('\t').filter(|(_, different)| *different == every).map(|(all, _)| all.to_owned())
     })

@@ -40,6 +40,7 @@ impl Bench {
 
     async fn with(options: &[&str]) -> Self {
         let server = Server::start(options).await;
+        server.until_ready().await;
         let directory = TempDir::new().unwrap();
         let file = generate(
             &directory.path().join("rounds.csv"),
@@ -177,16 +178,19 @@ impl Reader {
         let (has_looked, mut first_look) = tokio::sync::watch::channel(false);
         let reading = tokio::spawn(async move {
             let mut seen: Vec<Option<Totals>> = Vec::new();
-            while !is_over.load(Ordering::Relaxed) {
-                let Ok(answer) = http.try_send(|http| http.get(&url)).await else { continue };
-                if answer.status != 200 {
-                    continue;
-                }
+            // The last look begins when it is over.
+            loop {
+                let is_last = is_over.load(Ordering::Relaxed);
+                let answer = http.try_send(|http| http.get(&url)).await;
+                let Some(answer) = answer.ok().filter(|answer| answer.status == 200) else { continue };
                 let now = totals(answer.body["items"].as_array().unwrap()).get(&key).copied();
                 if seen.last() != Some(&now) {
                     seen.push(now);
                 }
                 has_looked.send_replace(true);
+                if is_last {
+                    break;
+                }
             }
             seen
         });

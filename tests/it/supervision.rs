@@ -17,6 +17,9 @@ use crate::harness::ROUNDHOUSE;
 /// Bound of everything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a part gets that is not to be ready, or not to stop, in time.
+const SHORT: Duration = Duration::from_millis(500);
+
 /// Where the process that is to be killed finds its directory.
 const PARENT_DIRECTORY: &str = "SUPERVISION_TEST_DIRECTORY";
 
@@ -46,12 +49,12 @@ fn scripted(directory: &Path, name: &'static str) -> PartSpec {
     PartSpec { name, arguments: Vec::new(), listen: ANY_PORT, data_dir: directory.join(name) }
 }
 
-/// Starts a script as the only part, with short time-outs; returns why it was not taken.
-async fn refusal(body: &str) -> String {
+/// Starts a script as the only part, which gets so long to be ready; returns why it was not taken.
+async fn refusal(body: &str, start_timeout: Duration) -> String {
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
-    let program = Program::new(script(directory.path(), &listener, body), Vec::new())
-        .with_timeouts(Duration::from_millis(500), Duration::from_millis(500));
+    let program = Program::new("/bin/sh".into(), vec![script(directory.path(), &listener, body).into()])
+        .with_timeouts(start_timeout, SHORT);
     let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
     assert_eq!(processes(directory.path()), NO_PROCESS, "it left a process");
     error.to_string()
@@ -151,27 +154,30 @@ async fn a_held_directory_is_one_clear_line() {
 
 #[tokio::test]
 async fn a_part_that_never_announces_itself_is_given_up() {
-    let reason = refusal("exec cat > /dev/null").await;
+    let reason = refusal("exec cat > /dev/null", SHORT).await;
     assert_eq!(reason, "the script failed: it was not ready after 0.5 seconds");
 }
 
 #[tokio::test]
 async fn a_part_that_hangs_and_ignores_its_standard_input_is_killed() {
-    let reason = refusal("trap '' TERM INT; while :; do sleep 1; done").await;
+    let reason = refusal("trap '' TERM INT; while :; do sleep 1; done", SHORT).await;
     assert_eq!(reason, "the script failed: it was not ready after 0.5 seconds");
 }
 
 #[tokio::test]
 async fn a_part_that_announces_nonsense_is_given_up() {
-    let reason = refusal("echo 'Hello, I am ready!'; cat > /dev/null").await;
+    let reason = refusal("echo 'Hello, I am ready!'; cat > /dev/null", PATIENCE).await;
     assert!(reason.starts_with("the script failed: it announced \"Hello, I am ready!"), "{reason}");
-    let endless = refusal("while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done").await;
+    let endless = refusal("while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done", PATIENCE).await;
     assert!(endless.len() < 200, "{endless}");
 }
 
 #[tokio::test]
 async fn a_part_that_ends_without_a_word_is_told_with_its_exit_status() {
-    assert_eq!(refusal("exit 7").await, "the script failed: it ended (exit status: 7) before it was ready");
+    assert_eq!(
+        refusal("exit 7", PATIENCE).await,
+        "the script failed: it ended (exit status: 7) before it was ready"
+    );
 }
 
 #[tokio::test]
@@ -179,7 +185,7 @@ async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
     // Free a moment ago: whatever a machine listens on, it is not this.
     let address = TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
     let body = format!(r#"echo '{{"ready":{{"address":"{address}"}}}}'; cat > /dev/null"#);
-    let reason = refusal(&body).await;
+    let reason = refusal(&body, PATIENCE).await;
     assert!(reason.contains("takes no connection"), "{reason}");
 }
 

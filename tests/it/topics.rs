@@ -71,6 +71,7 @@ async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
     // Shorter than it was: what was loaded last is not there.
     delete_topic(&server).await;
     server.restart().await;
+    server.until_ready().await;
     assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
     assert_stored(&server, &[&first, &second], 2).await;
     assert!(server.stop().await.success());

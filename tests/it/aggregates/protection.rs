@@ -8,6 +8,9 @@ use crate::harness::part::Part;
 use crate::harness::process::{signal, until_within};
 use crate::harness::server::Server;
 
+/// What an answer may take where queries have 5 seconds: far less than it takes ClickHouse.
+const IN_TIME: Duration = Duration::from_secs(20);
+
 /// Makes every query of the aggregates take minutes.
 async fn slow_down(server: &Server) {
     server.clickhouse("RENAME TABLE hourly_aggregates TO kept").await;
@@ -26,7 +29,7 @@ async fn queries(server: &Server) -> u64 {
 }
 
 async fn until_none_runs(server: &Server) {
-    until_within(Duration::from_secs(2), "no query runs", async || {
+    until_within(Duration::from_secs(20), "no query runs", async || {
         (queries(server).await == 0).then_some(())
     })
     .await;
@@ -34,12 +37,12 @@ async fn until_none_runs(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_clickhouse_is_answered_503_in_time_and_relieved() {
-    let server = Server::start(&["--query-timeout-seconds", "2"]).await;
+    let server = Server::start(&["--query-timeout-seconds", "5"]).await;
     slow_down(&server).await;
     for path in ["/aggregates", "/aggregates/summary", "/aggregates?format=parquet"] {
         let started = Instant::now();
         let problem = server.get(path).await.problem(503, "clickhouse_unavailable");
-        assert!(started.elapsed() < Duration::from_secs(4), "{path}: {:?} {problem:#}", started.elapsed());
+        assert!(started.elapsed() < IN_TIME, "{path}: {:?} {problem:#}", started.elapsed());
         until_none_runs(&server).await;
     }
 }
@@ -51,7 +54,7 @@ async fn a_query_ends_when_its_client_goes_away() {
     for path in ["/aggregates", "/aggregates/summary"] {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let asking = tokio::spawn(client.get(server.url(path)).send());
-        until_within(Duration::from_secs(10), "the query runs", async || {
+        until_within(Duration::from_secs(60), "the query runs", async || {
             (queries(&server).await > 0).then_some(())
         })
         .await;
@@ -66,14 +69,14 @@ async fn a_clickhouse_that_hangs_or_is_gone_is_503_and_never_a_hang() {
     let directory = TempDir::new().unwrap();
     let mut clickhouse = Part::start("clickhouse", directory.path(), &[]);
     let server =
-        Server::start(&["--clickhouse-url", &clickhouse.url(), "--query-timeout-seconds", "2"]).await;
+        Server::start(&["--clickhouse-url", &clickhouse.url(), "--query-timeout-seconds", "5"]).await;
     server.get("/aggregates").await.ok();
     signal(clickhouse.pid(), "STOP");
     // What was seen of it lately is forgotten by the second one.
     for path in ["/aggregates", "/aggregates/summary", "/aggregates?sort=player_id"] {
         let started = Instant::now();
         let problem = server.get(path).await.problem(503, "clickhouse_unavailable");
-        assert!(started.elapsed() < Duration::from_secs(4), "{:?} {problem:#}", started.elapsed());
+        assert!(started.elapsed() < IN_TIME, "{:?} {problem:#}", started.elapsed());
     }
     signal(clickhouse.pid(), "CONT");
     clickhouse.kill();
@@ -81,9 +84,9 @@ async fn a_clickhouse_that_hangs_or_is_gone_is_503_and_never_a_hang() {
     let gone = server.get("/aggregates").await;
     assert_eq!(gone.headers["retry-after"], "5");
     gone.problem(503, "clickhouse_unavailable");
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
     clickhouse.restart();
-    until_within(Duration::from_secs(20), "it answers again", async || {
+    until_within(Duration::from_secs(60), "it answers again", async || {
         (server.get("/aggregates").await.status == 200).then_some(())
     })
     .await;
@@ -97,7 +100,7 @@ async fn a_question_that_asks_for_too_much_is_refused_and_others_wait_their_turn
         "--max-concurrent-queries",
         "1",
         "--query-timeout-seconds",
-        "3",
+        "10",
     ])
     .await;
     server

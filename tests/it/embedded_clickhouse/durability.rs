@@ -13,7 +13,7 @@ fn rows(range: std::ops::Range<u64>) -> Vec<u8> {
     range.flat_map(|n| [n.to_le_bytes(), (n % 10).to_le_bytes()].concat()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_a_kill() {
     let mut clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;
@@ -30,7 +30,9 @@ async fn what_was_acknowledged_survives_a_kill() {
         let (sender, frames) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
         let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(frames));
         let under_way = tokio::spawn(clickhouse.request(Method::POST, &insert).body(body).send());
+        // There is room for the second once the first is on its way.
         sender.send(Ok(rows(0..10_000))).await.unwrap();
+        sender.send(Ok(rows(10_000..20_000))).await.unwrap();
         clickhouse.part.kill();
         drop(sender);
         assert!(under_way.await.unwrap().is_err());
@@ -88,7 +90,7 @@ async fn a_chunk_with_its_token_is_one_block_and_counts_once() {
     assert_eq!(clickhouse.sql(counts).await, "400005\t400005");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_inserts_end_and_everything_is_there_after_it() {
     let mut clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;

@@ -116,10 +116,11 @@ impl Server {
         self.wait_for_ready_file().await;
     }
 
-    /// [`Server::restart`] with other options.
+    /// [`Server::restart`] with other options. Returns once it is ready: another loader has taken over what there is.
     pub async fn restart_with(&mut self, options: &[&str]) {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self.restart().await;
+        self.until_ready().await;
     }
 
     /// Ends the server, and it alone, with SIGKILL.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Bench, assert_counts, assert_nothing_is_left, damage, ended};
 use crate::harness::aggregates::{assert_same, by_hour};
-use crate::harness::process::until;
+use crate::harness::process::{signal, until};
 
 /// The view as every start of the server makes it.
 const VIEW: &str = include_str!("../../../queries/schema/031_hourly_aggregates_view_query.sql");
@@ -27,10 +27,11 @@ async fn hours_that_a_kill_between_the_inserts_has_lost_are_found_and_rebuilt() 
                   NULL AS upload_id) FROM game_rounds WHERE game_instance_id % 1009 = 0";
     let url = format!("{}/?database=game_data", server.addresses.clickhouse_url);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let engine = server.part("clickhouse").unwrap();
     let inserting = tokio::spawn(client.post(url).body(insert).send());
     let stored = "SELECT count() FROM game_rounds WHERE game_instance_id >= 1000000000";
     until("the rounds are stored", async || (server.clickhouse(stored).await != "0").then_some(())).await;
-    server.kill_part("clickhouse").await;
+    assert!(signal(engine, "KILL"));
     let _ = inserting.await;
     server.until_ready().await;
     server.clickhouse(VIEW).await;
