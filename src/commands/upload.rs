@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::fs::File;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, file, interrupt, parsed, problem};
+use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, INTERRUPT, file, parsed, problem};
 use crate::settings::UploadOptions;
 
 /// Exit code: some rows were rejected.
@@ -35,10 +34,9 @@ enum Outcome {
 /// Uploads the files one after the other.
 pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError> {
     let api = Api::new(&options.server)?;
-    let interrupt = interrupt();
     let mut worst = 0;
     for path in &options.files {
-        match upload(&api, &options, path, &interrupt).await? {
+        match upload(&api, &options, path).await? {
             Outcome::Accepted => {}
             Outcome::Rejects => worst = worst.max(EXIT_REJECTS),
             Outcome::Failed => worst = worst.max(EXIT_FAILURE),
@@ -52,12 +50,7 @@ pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError
 ///
 /// # Errors
 /// Ctrl-C was pressed.
-async fn upload(
-    api: &Api,
-    options: &UploadOptions,
-    path: &Path,
-    interrupt: &CancellationToken,
-) -> Result<Outcome, CommandError> {
+async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outcome, CommandError> {
     let (opened, bytes) = match file::open(path).await {
         Ok(opened) => opened,
         Err(error) => return Ok(failed(path, &format!("cannot be read: {error}"), Outcome::Failed)),
@@ -67,7 +60,7 @@ async fn upload(
     let sent = tokio::select! {
         sent = send(api, options, path, opened, &progress) => sent,
         // The request is dropped, and its connection with it: the server sees that the file broke off.
-        () = interrupt.cancelled() => {
+        () = INTERRUPT.cancelled() => {
             progress.clear();
             return Err(interrupted(path, &progress));
         }

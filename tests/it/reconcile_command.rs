@@ -125,14 +125,13 @@ async fn ctrl_c_cancels_the_job() {
     fs::write(&file, csv(0..100)).unwrap();
     let mut command = client("reconcile", &server.addresses.api, "", &[file.to_str().unwrap()]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    until("the command has looked at the job", async || {
+    let id = until("the job runs, and the command has looked at it", async || {
         let looks = r#"roundhouse_request_seconds_count{method="GET",route="/reconcile/{id}",status="200"}"#;
-        (server.metric(looks).await > 0.0).then_some(())
+        let has_looked = server.metric(looks).await > 0.0;
+        let job = server.get("/reconcile").await.ok()["items"][0].clone();
+        (has_looked && job["state"] == "running").then(|| job["id"].as_str().unwrap().to_owned())
     })
     .await;
-    let jobs = server.get("/reconcile").await.ok();
-    assert_eq!(jobs["items"][0]["state"], "running", "{jobs:#}");
-    let id = jobs["items"][0]["id"].as_str().unwrap();
     signal(child.id(), "INT");
     until("it has ended", async || child.try_wait().unwrap()).await;
     let said = Said::from(child.wait_with_output().unwrap());

@@ -4,6 +4,7 @@ pub mod file;
 pub mod problem;
 pub mod progress;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -23,8 +24,9 @@ pub const EXIT_FAILURE: u8 = 2;
 /// Exit code after Ctrl-C, as shells have it.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
-/// Listens for Ctrl-C from now on, so that none is lost between two things that are waited for.
-pub fn interrupt() -> CancellationToken {
+/// Ctrl-C, which is listened for from its first use on: none is lost between two things that are waited for. Until then it ends the
+/// process, also while a file is opened that nobody writes.
+pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
     let pressed = CancellationToken::new();
     let listening = pressed.clone();
     tokio::spawn(async move {
@@ -33,7 +35,7 @@ pub fn interrupt() -> CancellationToken {
         }
     });
     pressed
-}
+});
 
 /// Why there is no answer of the kind that was hoped for.
 #[derive(Debug)]

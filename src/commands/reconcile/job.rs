@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::commands::client::progress::JobProgress;
-use crate::commands::client::{Api, Failure};
+use crate::commands::client::{Api, Failure, INTERRUPT};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -54,7 +53,7 @@ pub fn is_repaired(job: &Value) -> bool {
     has_ended(job) && !matches!(job["repair"]["state"].as_str(), Some("queued" | "running"))
 }
 
-/// Waits until a job has ended, by `is_over`, or until Ctrl-C (`interrupt`).
+/// Waits until a job has ended, by `is_over`, or until Ctrl-C.
 ///
 /// # Errors
 /// The server refuses to say how it is, or is away for too long.
@@ -63,7 +62,6 @@ pub async fn until(
     file: &Path,
     mut job: Job,
     is_over: impl Fn(&Value) -> bool,
-    interrupt: &CancellationToken,
 ) -> Result<Waited, Failure> {
     let progress = JobProgress::new(file);
     let url = api.url(&job.path());
@@ -72,7 +70,7 @@ pub async fn until(
         progress.show(&job.value);
         let looked = tokio::select! {
             looked = look(api, &url) => looked,
-            () = interrupt.cancelled() => return Ok(Waited::Interrupted(job)),
+            () = INTERRUPT.cancelled() => return Ok(Waited::Interrupted(job)),
         };
         match looked {
             Ok(now) => {

@@ -9,12 +9,11 @@ use std::process::ExitCode;
 
 use reqwest::Method;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use self::job::{Job, Waited};
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_INTERRUPTED, Failure, failed, file, interrupt, parsed};
+use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, parsed};
 use super::table;
 use crate::settings::ReconcileOptions;
 
@@ -24,8 +23,7 @@ const EXIT_MISMATCH: u8 = 1;
 pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandError> {
     let api = Api::new(&options.server)?;
     let path = &options.file;
-    let interrupt = interrupt();
-    let found = reconcile(&api, &options, &interrupt).await;
+    let found = reconcile(&api, &options).await;
     let found = match found {
         Ok(found) => found,
         Err(Stopped::Failed(failure)) => {
@@ -43,7 +41,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         table::print(report::in_words(path, job))?;
         tokio::select! {
             printed = differences::print(&api, job, options.differences) => printed?,
-            () = interrupt.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
+            () = INTERRUPT.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
         }
     }
     match job["verdict"].as_str() {
@@ -70,13 +68,9 @@ impl From<Failure> for Stopped {
 }
 
 /// Sends the file, waits for the job, and has what it found repaired if that is asked for.
-async fn reconcile(
-    api: &Api,
-    options: &ReconcileOptions,
-    interrupt: &CancellationToken,
-) -> Result<Job, Stopped> {
-    let accepted = send(api, options, interrupt).await?;
-    let waited = job::until(api, &options.file, accepted, job::has_ended, interrupt).await?;
+async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
+    let accepted = send(api, options).await?;
+    let waited = job::until(api, &options.file, accepted, job::has_ended).await?;
     let done = match waited {
         Waited::Ended(done) => done,
         Waited::Interrupted(job) => return Err(Stopped::Told(cancel(api, &options.file, &job).await)),
@@ -91,22 +85,24 @@ async fn reconcile(
     if options.remove_unexpected {
         url.query_pairs_mut().append_pair("remove", "unexpected");
     }
-    let repairing = Job::of(parsed(api.text(api.request(Method::POST, url)).await?)?);
-    match job::until(api, &options.file, repairing, job::is_repaired, interrupt).await? {
+    let shown_at = api.url(&done.path());
+    let interrupted = |what: &str| {
+        let how = format!("; the repair {what}: {shown_at} shows how it is");
+        Stopped::Told(interrupted(&options.file, &how))
+    };
+    let asked = tokio::select! {
+        biased;
+        () = INTERRUPT.cancelled() => return Err(interrupted("may have begun")),
+        asked = api.text(api.request(Method::POST, url)) => asked?,
+    };
+    match job::until(api, &options.file, Job::of(parsed(asked)?), job::is_repaired).await? {
         Waited::Ended(done) => Ok(done),
-        Waited::Interrupted(job) => {
-            let message = format!(
-                "{}: interrupted; the repair goes on: {} shows how it is",
-                options.file.display(),
-                api.url(&job.path())
-            );
-            Err(Stopped::Told(CommandError { message: Some(message), exit_code: EXIT_INTERRUPTED }))
-        }
+        Waited::Interrupted(_) => Err(interrupted("goes on")),
     }
 }
 
 /// Sends the file; returns the job.
-async fn send(api: &Api, options: &ReconcileOptions, interrupt: &CancellationToken) -> Result<Job, Stopped> {
+async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let path = &options.file;
     let unreadable = |what: &str, reason: &dyn std::fmt::Display| {
         Stopped::Told(failed(format!("{}: cannot be {what}: {reason}", path.display())))
@@ -122,7 +118,7 @@ async fn send(api: &Api, options: &ReconcileOptions, interrupt: &CancellationTok
         api.request(Method::POST, url).header("content-type", "text/csv").body(file::body(opened, &progress));
     let sent = tokio::select! {
         sent = api.text(request) => sent,
-        () = interrupt.cancelled() => {
+        () = INTERRUPT.cancelled() => {
             progress.clear();
             return Err(Stopped::Told(interrupted(path, &format!("after {} bytes: nothing is reconciled", progress.sent()))));
         }
@@ -149,7 +145,7 @@ async fn cancel(api: &Api, path: &Path, job: &Job) -> CommandError {
 }
 
 fn interrupted(path: &Path, how: &str) -> CommandError {
-    let space = if how.starts_with([':', ',']) { "" } else { " " };
+    let space = if how.starts_with([':', ',', ';']) { "" } else { " " };
     CommandError {
         message: Some(format!("{}: interrupted{space}{how}", path.display())),
         exit_code: EXIT_INTERRUPTED,
