@@ -126,8 +126,7 @@ pub async fn show(
     parameters: Parameters,
 ) -> Result<Json<RepairedJob>, Problem> {
     parameters.finish("none")?;
-    let job = find(&state, &id).await?;
-    Ok(Json(RepairedJob::of(&state, job).await?))
+    Ok(Json(RepairedJob::find(&state, &id).await?))
 }
 
 /// Cancels a reconciliation that waits or runs

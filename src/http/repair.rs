@@ -12,11 +12,11 @@ use super::openapi::parameters::{Id, RepairQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::reconcile;
 use super::state::AppState;
 use crate::reconcile::repair::RequestError;
 use crate::reconcile::repair::record::{Prefer, RepairView, Wishes};
 use crate::reconcile::report::JobView;
-use crate::warehouse::client::WarehouseError;
 
 /// A job, with its last repair.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,11 +28,17 @@ pub struct RepairedJob {
 }
 
 impl RepairedJob {
+    /// Returns a job by the id in a path.
+    ///
     /// # Errors
-    /// ClickHouse does not answer.
-    pub async fn of(state: &AppState, job: JobView) -> Result<Self, WarehouseError> {
-        let repair = state.repairer.get(job.id).await?;
-        Ok(Self { job, repair })
+    /// There is none, or ClickHouse does not answer.
+    pub async fn find(state: &AppState, id: &str) -> Result<Self, Problem> {
+        // Before the job: who sees that a repair is done sees the report that it has left.
+        let repair = match Uuid::parse_str(id) {
+            Ok(id) => state.repairer.get(id).await?,
+            Err(_) => None,
+        };
+        Ok(Self { job: reconcile::find(state, id).await?, repair })
     }
 }
 

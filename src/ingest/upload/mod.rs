@@ -117,8 +117,9 @@ pub enum Outcome {
 
 /// One of the uploads at the same time, until it is dropped.
 struct Place {
-    _permit: OwnedSemaphorePermit,
     _under_way: OneUnderWay,
+    /// Given back last, so that no more are counted than there may be.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Uploader {
