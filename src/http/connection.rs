@@ -18,8 +18,11 @@ use super::parameters::{MAX_QUERY_BYTES, query_too_long};
 use super::problem::{self, Problem};
 use super::unread;
 
-/// What is kept of a request's first line: longer than any that hyper takes.
-const MAX_LINE: usize = 65_536;
+/// What is kept of a request's first line: longer than any with an address that hyper takes.
+const MAX_LINE: usize = 66_000;
+
+/// Bytes that an answer of hyper's own has at most.
+const MAX_BARE: usize = 200;
 
 /// Characters of a path that are shown.
 const SHOWN_CHARACTERS: usize = 100;
@@ -55,6 +58,8 @@ impl axum::serve::Listener for Listener {
 pub struct Connection<C> {
     inner: C,
     line: Line,
+    /// All is out that was to be sent so far: hyper's own answers begin here, and are sent alone.
+    is_flushed: bool,
     /// What is left of the answer that is sent instead of hyper's: the last on this connection.
     answer: Option<Bytes>,
     rest: Option<Rest>,
@@ -69,19 +74,18 @@ struct Rest {
 
 impl<C> Connection<C> {
     fn new(inner: C) -> Self {
-        Self { inner, line: Line::default(), answer: None, rest: None }
+        Self { inner, line: Line::default(), is_flushed: true, answer: None, rest: None }
     }
 }
 
 impl<C: AsyncWrite + Unpin> Connection<C> {
     /// Sends what hyper has to send, or the answer that takes its place.
     fn send(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        // Hyper's own answers follow what it could not take apart: nothing of a body in several writes is mistaken for one.
-        if self.answer.is_none() && self.line.is_begun() {
+        if self.answer.is_none() && self.is_flushed {
             self.answer = bare_answer(pieces).map(|bare| with_body(&bare, &self.line));
         }
         let Some(answer) = &mut self.answer else {
-            self.line = Line::default();
+            (self.line, self.is_flushed) = (Line::default(), false);
             return Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
         };
         while answer.has_remaining() {
@@ -130,7 +134,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<C> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -158,7 +164,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<C> {
     }
 }
 
-/// The first line that came since something was last sent: of a request, as long as requests do not overlap.
+/// The first line that came since something was last sent: of a request, unless that came in one piece with the one before.
 #[derive(Debug, Default)]
 struct Line {
     bytes: Vec<u8>,
@@ -167,19 +173,19 @@ struct Line {
 }
 
 impl Line {
-    fn see(&mut self, bytes: &[u8]) {
+    fn see(&mut self, mut bytes: &[u8]) {
         let room = MAX_LINE.saturating_sub(self.bytes.len());
         if self.is_whole || room == 0 {
             return;
+        }
+        // Empty lines before a request are no part of it (RFC 9112, section 2.2).
+        while let ([], [b'\r' | b'\n', rest @ ..]) = (self.bytes.as_slice(), bytes) {
+            bytes = rest;
         }
         let seen = bytes.get(..room).unwrap_or(bytes);
         let end = seen.iter().position(|byte| *byte == b'\n');
         self.is_whole = end.is_some();
         self.bytes.extend_from_slice(seen.get(..end.unwrap_or(seen.len())).unwrap_or(seen));
-    }
-
-    fn is_begun(&self) -> bool {
-        self.is_whole || !self.bytes.is_empty()
     }
 
     /// Returns the method, the path and the query, empty where there is none.
@@ -195,7 +201,8 @@ impl Line {
         let (_, _, query) = self.parts();
         // Past 400 kB hyper gives up before it has seen whether the address or a header is too long.
         let is_too_large = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        let is_too_long = status == StatusCode::URI_TOO_LONG || is_too_large && !self.is_whole;
+        let is_cut = self.bytes.len() == MAX_LINE;
+        let is_too_long = status == StatusCode::URI_TOO_LONG || is_too_large && is_cut;
         if is_too_long && query.len() > MAX_QUERY_BYTES {
             query_too_long(query)
         } else if is_too_long {
@@ -217,17 +224,22 @@ struct Bare<'a> {
     head: &'a str,
 }
 
-/// Recognizes an answer that no handler gives: an error without a body, all of it in one piece.
+/// Recognizes an answer that no handler gives: an error without a body, with no headers but those that hyper adds.
 fn bare_answer<'a>(pieces: &'a [IoSlice<'_>]) -> Option<Bare<'a>> {
     let [piece] = pieces else { return None };
-    let head = piece.strip_prefix(b"HTTP/1.1 4").and_then(|_| std::str::from_utf8(piece).ok())?;
-    let status = StatusCode::from_bytes(head.get(9..12)?.as_bytes()).ok()?;
-    let is_bare = head.find("\r\n\r\n")? + 4 == head.len() && head.contains("\r\ncontent-length: 0\r\n");
-    let is_of_hyper = matches!(
-        status,
-        StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-    );
-    (is_bare && is_of_hyper).then_some(Bare { status, head })
+    let head = std::str::from_utf8(piece.get(..MAX_BARE).unwrap_or(piece)).ok()?;
+    let mut lines = head.strip_suffix("\r\n\r\n")?.split("\r\n");
+    let first = lines.next()?;
+    let status = first.strip_prefix("HTTP/1.1 4").or_else(|| first.strip_prefix("HTTP/1.0 4"))?;
+    let status = match status.get(..3)? {
+        "00 " => StatusCode::BAD_REQUEST,
+        "14 " => StatusCode::URI_TOO_LONG,
+        "31 " => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        _ => return None,
+    };
+    let is_hypers =
+        |line: &str| line == "content-length: 0" || line == "connection: close" || line.starts_with("date: ");
+    (head.len() == piece.len() && lines.all(is_hypers)).then_some(Bare { status, head })
 }
 
 /// Returns the answer with its body. The other headers (`connection`, `date`) stay.
@@ -239,8 +251,9 @@ fn with_body(bare: &Bare<'_>, line: &Line) -> Bytes {
     // Text and numbers are always JSON.
     let body = serde_json::to_vec(&problem.body(&path)).unwrap_or_default();
     let status = problem.status();
+    let version = bare.head.split(' ').next().unwrap_or_default();
     let mut answer =
-        format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+        format!("{version} {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
     let length = format!("{}: ", header::CONTENT_LENGTH);
     let kept = bare.head.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with(&length));
     for line in kept {
@@ -267,7 +280,8 @@ mod tests {
 
     use super::*;
 
-    const BARE: &str = "HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const BARE: &str = "HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\
+                        date: Sat, 21 Nov 2026 23:00:00 GMT\r\n\r\n";
 
     /// Takes a request, and answers it in pieces of which no more than so many bytes are taken at once; returns what arrives.
     fn sent(pieces: &[Vec<u8>], at_once: usize) -> Vec<u8> {
@@ -300,6 +314,7 @@ mod tests {
             (1..BARE.len()).prop_map(|end| BARE.as_bytes()[..end].to_vec()),
             Just(BARE.replace("414", "404").into_bytes()),
             Just(BARE.replace(": 0", ": 7").into_bytes()),
+            Just(BARE.replace("date", "location").into_bytes()),
             Just(format!("{BARE}behind").into_bytes()),
             Just(format!("before{BARE}").into_bytes()),
         ]
@@ -322,6 +337,24 @@ mod tests {
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             prop_assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"), "{}", head);
             prop_assert!(body.contains(r#""code":"bad_request""#), "{}", body);
+        }
+
+        /// In whatever pieces it comes, and whatever empty lines stand before it.
+        #[test]
+        fn the_first_line_is_taken_apart(
+            before in "(\r?\n){0,3}",
+            query in "[a-z=&]{0,40}",
+            cuts in prop::collection::vec(0_usize..200, 0..9),
+        ) {
+            let text = format!("{before}GET /path?{query} HTTP/1.1\r\nhost: /other?x=y\r\n\r\n");
+            let (mut line, mut rest) = (Line::default(), text.as_bytes());
+            for cut in cuts {
+                let (piece, behind) = rest.split_at(cut.min(rest.len()));
+                line.see(piece);
+                rest = behind;
+            }
+            line.see(rest);
+            prop_assert_eq!(line.parts(), (b"GET".as_slice(), b"/path".as_slice(), query.as_bytes()));
         }
     }
 }

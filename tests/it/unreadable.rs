@@ -67,10 +67,11 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
         (get("/uploads", "no header\r\n"), 400, "bad_request", None, "/uploads"),
     ] {
         let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
+        let small = request.len().div_ceil(100);
         for (connection, piece) in [
             (connect(&server).await, 1 << 20),
-            (connect(&server).await, 999),
-            (connect_and_ask(&server).await, 9999),
+            (connect(&server).await, small),
+            (connect_and_ask(&server).await, 10 * small),
         ] {
             let (head, body) = answer(connection, &request, piece).await;
             let (first, headers) = head.split_once("\r\n").unwrap();
@@ -88,5 +89,15 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
         answer(connect(&server).await, &[b"HEAD".as_slice(), &get(&too_long(70_000), "")[3..]].concat(), 999)
             .await;
     assert!(head.starts_with("HTTP/1.1 400 ") && body.is_empty(), "{head} {body}");
+    // Behind another in one piece, empty lines between them, as HTTP/1.0 as well.
+    let old = get("/healthz", "Connection: keep-alive\r\n");
+    let old = String::from_utf8(old).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes();
+    for (first, version) in [(get("/healthz", ""), "HTTP/1.1"), (old, "HTTP/1.0")] {
+        let both = [&first, b"\r\n\r\n".as_slice(), &get("/uploads", &"A: b\r\n".repeat(200))].concat();
+        let (head, rest) = answer(connect(&server).await, &both, both.len()).await;
+        assert!(head.starts_with(&format!("{version} 200 ")), "{head}");
+        let (_, problem) = rest.split_once(&format!("{version} 431 ")).unwrap();
+        assert!(problem.contains(r#""code":"headers_too_large""#), "{rest}");
+    }
     server.get("/aggregates").await.ok();
 }
