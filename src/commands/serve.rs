@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::ServiceExt;
-use axum::extract::Request;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -25,10 +23,10 @@ use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
 use crate::embedded::supervisor::Supervisor;
-use crate::http::connection::Listener;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
+use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
 use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
@@ -107,7 +105,7 @@ pub struct Server {
 /// What runs in this process.
 struct Running {
     stop: CancellationToken,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     /// Cancelled when no request is under way any more: the ledger of uploads then tells of the last ones.
     serving_ended: CancellationToken,
     workers: Vec<JoinHandle<()>>,
@@ -169,18 +167,22 @@ impl Server {
         };
         until_begun(&states).await;
         let local_parts = parts::local_parts(supervisor);
-        let state =
-            app_state(options, &clients, destination, states, local_parts, (uploads, gate), schema.built_in)?;
+        let state = app_state(
+            options,
+            &clients,
+            destination,
+            states,
+            local_parts,
+            (uploads, gate, stop.clone()),
+            schema.built_in,
+        )?;
         workers.push(state.reconciler.clone().run(stop.clone()));
         workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let app = router(state, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
-        let app = ServiceExt::<Request>::into_make_service(app);
-        let serving =
-            axum::serve(Listener::new(listener), app).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let serving = tokio::spawn(serving.into_future());
+        let serving = tokio::spawn(serve(listener, app, ConnectionLimits::default(), stop.clone()));
         Ok((addresses, Running { stop, serving, serving_ended, workers }))
     }
 
@@ -338,7 +340,7 @@ fn app_state(
     destination: Destination,
     loaders: LoaderStates,
     local_parts: LocalParts,
-    (uploads, gate): (UnderWay, Gate),
+    (uploads, gate, stopping): (UnderWay, Gate, CancellationToken),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
@@ -396,7 +398,9 @@ fn app_state(
         queries: Arc::new(Semaphore::new(options.limits.max_concurrent_queries.into())),
         query_limits,
         visible_timeout: VISIBLE_TIMEOUT,
+        stopping,
         max_form_files: options.limits.max_form_files,
+        max_upload_bytes: options.limits.max_upload_bytes,
     })
 }
 

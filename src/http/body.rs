@@ -75,26 +75,35 @@ pub fn no_file() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "no_file", "the form has no file: curl -F file=@rounds.csv")
 }
 
-/// Returns the body as it was before it was compressed; the limit on its size counts what comes out.
+/// Returns the body as it was before it was compressed; the limit on its size (`max_bytes`) counts what comes out.
+///
+/// # Errors
+/// It is compressed in a way that is not known, or it is not, and says itself that it is too large.
 pub fn decompressed(
     headers: &HeaderMap,
     body: Body,
+    max_bytes: u64,
 ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     let body = body.into_data_stream().map_err(std::io::Error::other);
     let piece = DECOMPRESSED_PIECE_BYTES;
     match encoding.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("identity" | "") if announced(headers) > max_bytes => {
+            let detail = format!("the file is larger than {max_bytes} bytes");
+            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail);
+            Err(problem.with("limit_bytes", max_bytes))
+        }
         None | Some("identity" | "") => Ok(body.boxed()),
         Some("gzip" | "x-gzip") => {
             let mut decoder = GzipDecoder::new(StreamReader::new(body));
             decoder.multiple_members(true);
-            Ok(ReaderStream::with_capacity(decoder, piece).boxed())
+            Ok(ReaderStream::with_capacity(decoder, piece).map_err(|error| damaged("gzip", error)).boxed())
         }
         Some("zstd") => {
             let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
             let mut decoder = ZstdDecoder::with_params(StreamReader::new(body), &[window]);
             decoder.multiple_members(true);
-            Ok(ReaderStream::with_capacity(decoder, piece).boxed())
+            Ok(ReaderStream::with_capacity(decoder, piece).map_err(|error| damaged("zstd", error)).boxed())
         }
         Some(other) => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -102,4 +111,20 @@ pub fn decompressed(
             format!("Content-Encoding {other:?} is not taken: send gzip, zstd or none"),
         )),
     }
+}
+
+/// How many bytes a body says that it has; 0 where it does not say.
+fn announced(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or_default()
+}
+
+/// Says of what does not decompress that it is no transport that failed.
+fn damaged(encoding: &str, error: std::io::Error) -> std::io::Error {
+    let is_of_transport = error.get_ref().is_some_and(|inner| inner.is::<axum::Error>());
+    if is_of_transport || error.kind() == std::io::ErrorKind::UnexpectedEof {
+        return error;
+    }
+    let reason = format!("the body is not {encoding}, as Content-Encoding says, or damaged ({error})");
+    std::io::Error::new(error.kind(), reason)
 }

@@ -4,14 +4,12 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::http::{StatusCode, header};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
 use super::parameters::{MAX_QUERY_BYTES, query_too_long};
@@ -26,32 +24,6 @@ const MAX_BARE: usize = 200;
 
 /// Characters of a path that are shown.
 const SHOWN_CHARACTERS: usize = 100;
-
-/// Takes connections, each a [`Connection`].
-#[derive(Debug)]
-pub struct Listener(TcpListener);
-
-impl Listener {
-    pub fn new(listener: TcpListener) -> Self {
-        Self(listener)
-    }
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = Connection<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
-        let _ = stream.set_nodelay(true);
-        (Connection::new(stream), address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
 
 /// A connection on which no error is without its body.
 #[derive(Debug)]
@@ -73,7 +45,7 @@ struct Rest {
 }
 
 impl<C> Connection<C> {
-    fn new(inner: C) -> Self {
+    pub fn new(inner: C) -> Self {
         Self { inner, line: Line::default(), is_flushed: true, answer: None, rest: None }
     }
 }

@@ -18,6 +18,7 @@ pub mod reconcile;
 pub mod rejects;
 pub mod repair;
 pub mod router;
+pub mod serve;
 pub mod state;
 pub mod unread;
 pub mod upload;

@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
@@ -73,7 +74,8 @@ impl Parameters {
             None => Ok(()),
             Some((name, _)) => {
                 let shown: String = name.chars().take(SHOWN_CHARACTERS).collect();
-                Err(Problem::parameter(&shown, format!("unknown here; known are {known}")))
+                let shown = if shown.is_empty() { "without a name" } else { shown.as_str() };
+                Err(Problem::parameter(shown, format!("unknown here; known are {known}")))
             }
         }
     }
@@ -95,6 +97,12 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
         let query = parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
             return Err(query_too_long(query.as_bytes()));
+        }
+        let is_text = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
+        if let Some(pair) = query.split('&').find(|pair| !is_text(pair)) {
+            let name = pair.split('=').next().unwrap_or_default();
+            let name: String = name.chars().take(SHOWN_CHARACTERS).collect();
+            return Err(Problem::parameter(&name, "it is no UTF-8 once its percent signs are decoded"));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }

@@ -57,7 +57,8 @@ pub async fn submit(
     let mut submission = Submission { file_name, encoding, uploads };
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
-        return submit_one(&state, submission, decompressed(&parts.headers, body)?).await;
+        let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
+        return submit_one(&state, submission, body).await;
     }
     let mut form = read_form(request).await?;
     while let Some(field) = form.next_field().await.map_err(|error| broken_form(&error))? {

@@ -237,7 +237,7 @@ pub async fn replay(
         return Err(super::body::no_file());
     }
     let (parts, body) = request.into_parts();
-    let mut body = decompressed(&parts.headers, body)?;
+    let mut body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
     let first = body.next().await;
     let body = first.map(|first| stream::once(std::future::ready(first)).chain(body).boxed());
     replay_body(&state, &row, code, wait_visible, body).await

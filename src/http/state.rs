@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::freshness::Freshness;
 use super::health::Readiness;
@@ -28,8 +29,12 @@ pub struct AppState {
     pub queries: Arc<Semaphore>,
     pub query_limits: QueryLimits,
     pub visible_timeout: Duration,
+    /// Cancelled when the server is told to stop: nothing is loaded any more then.
+    pub stopping: CancellationToken,
     /// Files of one form.
     pub max_form_files: u64,
+    /// Bytes of one file, decompressed.
+    pub max_upload_bytes: u64,
 }
 
 impl AppState {

@@ -104,7 +104,7 @@ pub async fn upload_csv(
         upload_form(&state, &query, request).await
     } else {
         let (parts, body) = request.into_parts();
-        let body = decompressed(&parts.headers, body)?;
+        let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
         let receipt = upload_one(&state, &query, query.options.clone(), body).await?;
         Ok(Json(Uploaded::One(Box::new(receipt))))
     }

@@ -98,7 +98,7 @@ async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, Wa
     look(&state.warehouse, row, &loaded).await
 }
 
-/// Waits until an acknowledged upload is visible, within bounds; says what became of its rows if it is.
+/// Waits until an acknowledged upload is visible, within bounds and until the server stops; says what became of its rows if it is.
 pub async fn wait_until_visible(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {
     let started = Instant::now();
     loop {
@@ -106,6 +106,8 @@ pub async fn wait_until_visible(state: &AppState, row: &LedgerRow) -> Result<Opt
         if seen.is_some() || started.elapsed() >= state.visible_timeout {
             return Ok(seen);
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        if state.stopping.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_none() {
+            return Ok(None);
+        }
     }
 }

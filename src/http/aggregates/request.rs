@@ -35,7 +35,7 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
             format_args!("1 to {MAX_PLAYER_CHARACTERS} characters long"),
         ));
     }
-    let not_a_game = |_| Problem::must_be("game_id", "a whole number, not negative");
+    let not_a_game = |_| Problem::must_be("game_id", format_args!("a whole number from 0 to {}", u64::MAX));
     let mut games: Vec<u64> =
         games.iter().map(|id| id.parse().map_err(not_a_game)).collect::<Result<_, _>>()?;
     players.sort_unstable();

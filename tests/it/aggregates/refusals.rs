@@ -40,6 +40,8 @@ async fn a_bad_parameter_is_named_and_pages_do_not_overlap() {
         ("date_from=2019-10-23&date_to=2019-10-22", "date_to"),
         ("sort=net", "sort"),
         ("sort=created_hour&sort=-created_hour", "sort"),
+        ("limit=1&player_id=%ff%fe", "player_id"),
+        ("=1", "without a name"),
     ] {
         let problem = server.get(&format!("/aggregates?{query}")).await.problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], parameter, "{query}: {problem:#}");

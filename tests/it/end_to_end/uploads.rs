@@ -280,6 +280,12 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     let server = Server::start(&["--max-upload-bytes", "20000", "--max-concurrent-uploads", "1"]).await;
     let problem = server.upload(csv(0..5000), "").await.problem(413, "file_too_large");
     assert_eq!(problem["limit_bytes"], 20_000);
+    // One that says so is refused before it is sent.
+    let mut announced = open_upload(&server, 99_999_999_999_999).await;
+    let mut answer = String::new();
+    announced.shutdown().await.unwrap();
+    tokio::time::timeout(PATIENCE, announced.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("file_too_large"), "{answer}");
     // Small when it is sent, large when it is unpacked.
     let bomb = gzip(&format!("{HEADER}\n{}", line(1, "0.25").repeat(500_000)));
     let url = server.url("/uploadcsv");
@@ -329,4 +335,25 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_
     let receipt = server.upload(text, "wait=visible&force=true").await.ok();
     assert_eq!(receipt["state"], "visible");
     assert_eq!(stored(&server).await, "20000\t20000\t5000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_rows_to_be_visible_gets_the_receipt_when_the_server_stops() {
+    let mut server = Server::start(&["--loader", "none"]).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let waiting = http.post(server.url("/uploadcsv?wait=visible")).body(csv(0..10)).send();
+    let waiting = tokio::spawn(waiting);
+    until("the rows are acknowledged", async || {
+        (server.metric("roundhouse_acknowledged_rows_total").await == 10.0).then_some(())
+    })
+    .await;
+    assert!(server.stop().await.success());
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    let receipt: Value = answer.json().await.unwrap();
+    assert_eq!(
+        (&receipt["state"], &receipt["accepted"]),
+        (&json!("acknowledged"), &json!(10)),
+        "{receipt:#}"
+    );
 }
