@@ -43,7 +43,7 @@ use self::producers::Producers;
 use self::producing::Producing;
 use self::record::Record;
 use self::tally::{RowLimits, Tally};
-use self::under_way::{OneUnderWay, UnderWay};
+use self::under_way::UnderWay;
 use super::body::BodyLimits;
 use super::rows::RowReader;
 use crate::domain::columns::Columns;
@@ -115,13 +115,6 @@ pub enum Outcome {
     Validated(Finished),
 }
 
-/// One of the uploads at the same time, until it is dropped.
-struct Place {
-    _under_way: OneUnderWay,
-    /// Given back last, so that no more are counted than there may be.
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Uploader {
     /// `spool`: a directory for files that are kept while they are looked for.
     pub fn new(
@@ -148,7 +141,7 @@ impl Uploader {
 
     /// How many uploads have a place: all whose sending has begun, those of which the first bytes are still awaited among them.
     pub fn under_way(&self) -> usize {
-        self.under_way.count()
+        self.limits.max_concurrent_uploads.saturating_sub(self.places.available_permits())
     }
 
     /// Makes ready for the first upload, so that it need not wait for connections. Blocks.
@@ -194,11 +187,11 @@ impl Uploader {
         Ok(Outcome::Acknowledged(finished))
     }
 
-    fn place(&self) -> Result<Place, UploadFailure> {
+    /// One of the uploads at the same time, until it is dropped.
+    fn place(&self) -> Result<OwnedSemaphorePermit, UploadFailure> {
         let permit = self.places.clone().try_acquire_owned();
         let limit = self.limits.max_concurrent_uploads;
-        let permit = permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))?;
-        Ok(Place { _permit: permit, _under_way: self.under_way.begin() })
+        permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))
     }
 
     /// Feeds a file to a thread of its own, which keeps the upload's place until it has ended.
@@ -207,7 +200,7 @@ impl Uploader {
         options: &UploadOptions,
         head_sha256: String,
         started: Instant,
-        place: Place,
+        place: OwnedSemaphorePermit,
         source: &mut Source<S>,
     ) -> Result<Finished, UploadFailure>
     where
@@ -218,13 +211,15 @@ impl Uploader {
         let job = self.job(upload_id, options, head_sha256, started);
         let job = job.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
+        // From here on it needs the machine: before, it may not have sent anything.
+        let under_way = self.under_way.begin();
         let producers = self.producers.clone();
         let job = tokio::task::spawn_blocking(move || {
             let (outcome, producer) = job.run(receiver);
             if let Some(producer) = producer {
                 producers.give_back(producer);
             }
-            drop(place);
+            drop((under_way, place));
             outcome
         });
         source.feed(&pieces).await;
