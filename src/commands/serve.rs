@@ -400,6 +400,7 @@ fn app_state(
         visible_timeout: VISIBLE_TIMEOUT,
         stopping,
         max_form_files: options.limits.max_form_files,
+        upload_idle: Duration::from_secs(options.limits.upload_idle_seconds),
         max_upload_bytes: options.limits.max_upload_bytes,
     })
 }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use bytes::{Buf, Bytes};
@@ -22,6 +23,9 @@ const MAX_LINE: usize = 66_000;
 /// Bytes that an answer of hyper's own has at most.
 const MAX_BARE: usize = 200;
 
+/// How long a receiver may take nothing of what is sent to it.
+const MAX_STALL: Duration = Duration::from_secs(300);
+
 /// Characters of a path that are shown.
 const SHOWN_CHARACTERS: usize = 100;
 
@@ -35,6 +39,8 @@ pub struct Connection<C> {
     /// What is left of the answer that is sent instead of hyper's: the last on this connection.
     answer: Option<Bytes>,
     rest: Option<Rest>,
+    /// Since nothing is taken of what is sent.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// Takes what a sender goes on sending once its answer is out: to close before would reset the connection, and the answer be lost.
@@ -46,7 +52,7 @@ struct Rest {
 
 impl<C> Connection<C> {
     pub fn new(inner: C) -> Self {
-        Self { inner, line: Line::default(), is_flushed: true, answer: None, rest: None }
+        Self { inner, line: Line::default(), is_flushed: true, answer: None, rest: None, stalled: None }
     }
 }
 
@@ -58,10 +64,12 @@ impl<C: AsyncWrite + Unpin> Connection<C> {
         }
         let Some(answer) = &mut self.answer else {
             (self.line, self.is_flushed) = (Line::default(), false);
-            return Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+            let sent = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+            return in_time(&mut self.stalled, context, sent);
         };
         while answer.has_remaining() {
-            let sent = ready!(Pin::new(&mut self.inner).poll_write(context, answer))?;
+            let sent = Pin::new(&mut self.inner).poll_write(context, answer);
+            let sent = ready!(in_time(&mut self.stalled, context, sent))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -69,6 +77,21 @@ impl<C: AsyncWrite + Unpin> Connection<C> {
         }
         Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
     }
+}
+
+/// Gives up a receiver of whom nothing was heard for [`MAX_STALL`].
+fn in_time(
+    stalled: &mut Option<Pin<Box<Sleep>>>,
+    context: &mut Context<'_>,
+    sent: Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    if sent.is_ready() {
+        *stalled = None;
+        return sent;
+    }
+    let stalled = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(MAX_STALL)));
+    ready!(stalled.as_mut().poll(context));
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
@@ -277,6 +300,18 @@ mod tests {
             tokio::join!(answering, asking);
             arrived
         })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_takes_nothing_is_given_up() {
+        let (ours, _theirs) = duplex(1000);
+        let mut connection = Connection::new(ours);
+        let started = tokio::time::Instant::now();
+        let error = connection.write_all(&[b'x'; 2000]).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), started.elapsed().as_secs()),
+            (io::ErrorKind::TimedOut, MAX_STALL.as_secs())
+        );
     }
 
     /// What is no answer of hyper's, though it may be close to one, or has one in it.

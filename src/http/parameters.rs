@@ -73,9 +73,7 @@ impl Parameters {
         match self.0.first() {
             None => Ok(()),
             Some((name, _)) => {
-                let shown: String = name.chars().take(SHOWN_CHARACTERS).collect();
-                let shown = if shown.is_empty() { "without a name" } else { shown.as_str() };
-                Err(Problem::parameter(shown, format!("unknown here; known are {known}")))
+                Err(Problem::parameter(&shown(name), format!("unknown here; known are {known}")))
             }
         }
     }
@@ -85,9 +83,16 @@ impl Parameters {
 pub(super) fn query_too_long(query: &[u8]) -> Problem {
     let parameters = url::form_urlencoded::parse(query);
     let longest = parameters.max_by_key(|(name, value)| name.len() + value.len());
-    let name: String = longest.unwrap_or_default().0.chars().take(SHOWN_CHARACTERS).collect();
     let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes, and this is most of it");
-    Problem::parameter(&name, detail)
+    Problem::parameter(&shown(&longest.unwrap_or_default().0), detail)
+}
+
+/// A parameter's name as it is shown.
+fn shown(name: &str) -> String {
+    match name {
+        "" => "without a name".to_owned(),
+        name => name.chars().take(SHOWN_CHARACTERS).collect(),
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
@@ -101,8 +106,10 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
         let is_text = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
         if let Some(pair) = query.split('&').find(|pair| !is_text(pair)) {
             let name = pair.split('=').next().unwrap_or_default();
-            let name: String = name.chars().take(SHOWN_CHARACTERS).collect();
-            return Err(Problem::parameter(&name, "it is no UTF-8 once its percent signs are decoded"));
+            return Err(Problem::parameter(
+                &shown(name),
+                "it is no UTF-8 once its percent signs are decoded",
+            ));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }

@@ -55,7 +55,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
     let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
     let document = openapi::text([described_keyed, described_open])?;
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
-    let counted = state.metrics().clone();
+    let (counted, idle) = (state.metrics().clone(), state.upload_idle);
     let router = keyed
         .merge(open)
         // For who takes it; what is written as it comes is sent as it comes.
@@ -63,7 +63,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .with_state(state)
         .layer(Extension(Document(document.into())))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
-        .layer(middleware::from_fn(unread::read_on))
+        .layer(middleware::from_fn_with_state(idle, unread::read_on))
         .layer(middleware::from_fn(problem::render))
         // A failure is logged once, with its cause, where its body is written.
         .layer(TraceLayer::new_for_http().on_failure(()));

@@ -26,13 +26,13 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        // Half of the files that a process may usually have open.
-        Self { connections: 512, head_time: Duration::from_secs(30) }
+        // Half of the files that a process may usually have open; longer than proxies keep connections that they do not use.
+        Self { connections: 512, head_time: Duration::from_secs(75) }
     }
 }
 
 /// A pause after a failure to accept: out of file descriptors, mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves until `stop`, and then until the requests under way have ended.
 pub async fn serve(

@@ -33,6 +33,8 @@ pub struct AppState {
     pub stopping: CancellationToken,
     /// Files of one form.
     pub max_form_files: u64,
+    /// How long nothing may come of a file that is being sent.
+    pub upload_idle: Duration,
     /// Bytes of one file, decompressed.
     pub max_upload_bytes: u64,
 }

@@ -1,17 +1,18 @@
 //! What a handler leaves unread of a request: it is read on, within bounds, so that a sender who is still sending gets to see the
-//! answer instead of a broken connection.
+//! answer instead of a broken connection. And what never comes is not waited for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use super::problem::Problem;
 
@@ -19,21 +20,24 @@ use super::problem::Problem;
 pub(super) const MAX_BYTES: usize = 1 << 30;
 pub(super) const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// Codes of senders that are gone, or too slow to be waited for.
-const LOST: [&str; 2] = ["broken_off", "too_slow"];
+/// The code of senders that are too slow to be waited for.
+const TOO_SLOW: &str = "too_slow";
 
-/// Reads on what the handlers leave, before their answer is sent.
-pub async fn read_on(request: Request, next: Next) -> Response {
+/// What an upload is given more, which says by itself how long it waits.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Reads on what the handlers leave, before their answer is sent. `idle`: how long nothing may come of a body that they wait for.
+pub async fn read_on(State(idle): State<Duration>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
     let (back, mut given_back) = oneshot::channel();
-    let lent = Lent { pieces: Some(body.into_data_stream()), is_begun: false, back: Some(back) };
+    let pieces = Some(body.into_data_stream());
+    let lent = Lent { pieces, is_begun: false, back: Some(back), idle: idle + GRACE, waiting: None };
     let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
-    let is_lost =
-        response.extensions().get::<Problem>().is_some_and(|problem| LOST.contains(&problem.code()));
+    let is_lost = response.extensions().get::<Problem>().is_some_and(|problem| problem.code() == TOO_SLOW);
     if let Ok(rest) = given_back.try_recv()
         // Whoever asks first, and is not told to go on, sends nothing (RFC 9110, section 10.1.1).
         && (rest.is_begun || !asks_first)
@@ -62,6 +66,9 @@ struct Lent {
     pieces: Option<BodyDataStream>,
     is_begun: bool,
     back: Option<oneshot::Sender<Rest>>,
+    idle: Duration,
+    /// Since nothing comes.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 struct Rest {
@@ -74,11 +81,20 @@ impl Stream for Lent {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.is_begun = true;
-        let Some(pieces) = &mut self.pieces else { return Poll::Ready(None) };
-        let next = ready!(pieces.poll_next_unpin(context));
+        let this = &mut *self;
+        this.is_begun = true;
+        let Some(pieces) = &mut this.pieces else { return Poll::Ready(None) };
+        let Poll::Ready(next) = pieces.poll_next_unpin(context) else {
+            let idle = this.idle;
+            let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+            ready!(waiting.as_mut().poll(context));
+            this.pieces = None;
+            let reason = format!("nothing came for {} seconds", idle.as_secs());
+            return Poll::Ready(Some(Err(axum::Error::new(reason))));
+        };
+        this.waiting = None;
         if !matches!(next, Some(Ok(_))) {
-            self.pieces = None;
+            this.pieces = None;
         }
         Poll::Ready(next)
     }

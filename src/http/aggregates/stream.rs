@@ -35,7 +35,6 @@ pub(super) fn body(
 ) -> Body {
     let (sender, receiver) = mpsc::channel(PIECES);
     tokio::spawn(async move {
-        let _permit = permit;
         let sending = async {
             for piece in start {
                 sender.send(Ok(piece)).await.ok()?;
@@ -53,7 +52,9 @@ pub(super) fn body(
         };
         if tokio::time::timeout(PATIENCE, sending).await.is_err() {
             tracing::warn!("a client took too long to receive an answer, which is broken off");
-            let _ = sender.try_send(Err(WarehouseError::TimedOut));
+            // Others may ask now; the client is told when it gets to where the answer ends.
+            drop((pieces, permit));
+            let _ = sender.send(Err(WarehouseError::TimedOut)).await;
         }
     });
     Body::from_stream(ReceiverStream::new(receiver))
@@ -66,4 +67,38 @@ pub(super) fn push_element(piece: &mut Vec<u8>, is_first: &mut bool, element: &i
     }
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(piece, element);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::StreamExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// What never ends.
+    struct Endless;
+
+    impl Pieces for Endless {
+        async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
+            Ok(Some(Bytes::from_static(b"piece")))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_too_slow_is_not_told_that_the_answer_is_whole() {
+        let queries = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&queries).acquire_owned().await.unwrap();
+        let mut answer = body(Vec::new(), Endless, Bytes::new(), permit).into_data_stream();
+        assert!(answer.next().await.unwrap().is_ok());
+        tokio::time::sleep(PATIENCE + Duration::from_secs(1)).await;
+        assert_eq!(queries.available_permits(), 1);
+        let mut last = None;
+        while let Some(piece) = answer.next().await {
+            last = Some(piece);
+        }
+        assert!(last.unwrap().is_err());
+    }
 }

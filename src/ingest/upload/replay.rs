@@ -89,12 +89,13 @@ impl Uploader {
         let job = self.replay_job(replay_id, upload, open).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let producers = self.producers.clone();
+        let under_way = self.under_way.begin();
         let job = tokio::task::spawn_blocking(move || {
             let (outcome, producer) = job.run(receiver);
             if let Some(producer) = producer {
                 producers.give_back(producer);
             }
-            drop(place);
+            drop((under_way, place));
             outcome
         });
         match body {

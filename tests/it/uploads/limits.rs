@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Sending, number, text};
 use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::process::PATIENCE;
 use crate::harness::server::Server;
 
 /// A file of good rows with so many bad ones behind them.
@@ -89,4 +92,28 @@ async fn a_sender_that_is_too_slow_is_told_so() {
     assert!(number(&problem, "rows") >= 2000, "{problem:#}");
     let failed = server.get(text(&problem["links"], "self")).await.ok();
     assert_eq!((&failed["state"], &failed["failure"]["code"]), (&json!("failed"), &json!("too_slow")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_or_a_file_of_which_nothing_comes_is_not_waited_for() {
+    let server = Server::start(&["--upload-idle-seconds", "1"]).await;
+    let host = server.addresses.api.strip_prefix("http://").unwrap();
+    for (kind, begun, code) in [
+        ("multipart/form-data; boundary=x", "", "bad_form"),
+        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; na", "bad_form"),
+        ("text/csv", "", "broken_off"),
+        ("text/csv", HEADER, "broken_off"),
+    ] {
+        for path in ["/uploadcsv", "/reconcile"] {
+            let mut connection = TcpStream::connect(host).await.unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 999\r\n\r\n{begun}"
+            );
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            tokio::time::timeout(PATIENCE, connection.read_to_string(&mut answer)).await.unwrap().unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{path} {begun:?}: {answer}");
+            assert!(answer.contains(&format!(r#""code":"{code}""#)), "{path} {begun:?}: {answer}");
+        }
+    }
 }
