@@ -19,6 +19,7 @@ pub mod domain;
 pub mod embedded;
 pub mod generate;
 pub mod http;
+mod http1;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;

@@ -15,6 +15,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::parameters::Parameters;
 use super::problem::Problem;
+use crate::ingest::body::BodyError;
 
 /// How long the first piece of a form is waited for before its reader waits.
 const FIRST_PIECE_TIME: Duration = Duration::from_secs(5);
@@ -89,9 +90,7 @@ pub fn decompressed(
     let piece = DECOMPRESSED_PIECE_BYTES;
     match encoding.map(str::to_ascii_lowercase).as_deref() {
         None | Some("identity" | "") if announced(headers) > max_bytes => {
-            let detail = format!("the file is larger than {max_bytes} bytes");
-            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail);
-            Err(problem.with("limit_bytes", max_bytes))
+            Err(BodyError::TooLarge { limit: max_bytes }.into())
         }
         None | Some("identity" | "") => Ok(body.boxed()),
         Some("gzip" | "x-gzip") => {

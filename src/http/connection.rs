@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::parameters::{MAX_QUERY_BYTES, query_too_long};
+use super::parameters::{MAX_QUERY_BYTES, SHOWN_CHARACTERS, query_too_long};
 use super::problem::{self, Problem};
 use super::unread;
 
@@ -25,9 +25,6 @@ const MAX_BARE: usize = 200;
 
 /// How long a receiver may take nothing of what is sent to it.
 const MAX_STALL: Duration = Duration::from_secs(300);
-
-/// Characters of a path that are shown.
-const SHOWN_CHARACTERS: usize = 100;
 
 /// A connection on which no error is without its body.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::problem::Problem;
 /// Bytes of a query string.
 pub(super) const MAX_QUERY_BYTES: usize = 16_384;
 
-/// Characters of a parameter's name that are shown.
-const SHOWN_CHARACTERS: usize = 100;
+/// Characters of a parameter's name, or of a path, that are shown.
+pub(super) const SHOWN_CHARACTERS: usize = 100;
 
 /// The parameters of one request that were not taken yet.
 #[derive(Debug, Default)]

@@ -262,20 +262,27 @@ impl From<UploadFailure> for Problem {
     }
 }
 
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BodyError::BrokenOff { bytes, .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "broken_off", detail).with("bytes", bytes)
+            }
+            BodyError::TooLarge { limit } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
+            }
+            BodyError::TooSlow { least, .. } => Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+                .with("limit_bytes_per_second", least),
+        }
+    }
+}
+
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let detail = error.to_string();
         match error {
-            SubmitError::Body(BodyError::BrokenOff { bytes, .. }) => {
-                Self::new(StatusCode::BAD_REQUEST, "broken_off", detail).with("bytes", bytes)
-            }
-            SubmitError::Body(BodyError::TooLarge { limit }) => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
-            }
-            SubmitError::Body(BodyError::TooSlow { least, .. }) => {
-                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
-                    .with("limit_bytes_per_second", least)
-            }
+            SubmitError::Body(error) => error.into(),
             SubmitError::File(error) => file_problem(&error, detail),
             SubmitError::SpoolFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "spool_full", detail).with("limit_bytes", limit)

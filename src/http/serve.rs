@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::normalize_path::NormalizePath;
 
 use super::connection::Connection;
+use crate::http1::converse;
 
 /// How many connections there may be, and for how long one may be idle.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,12 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        // Half of the files that a process may usually have open; longer than proxies keep connections that they do not use.
-        Self { connections: 512, head_time: Duration::from_secs(75) }
+        Self {
+            // Half of the files that a process may usually have open.
+            connections: 512,
+            // Longer than proxies keep connections that they do not use.
+            head_time: Duration::from_secs(75),
+        }
     }
 }
 
@@ -57,7 +62,7 @@ pub async fn serve(
             };
             let (app, stop) = (app.clone(), stop.clone());
             connections.spawn(async move {
-                converse(accepted, app, limits.head_time, &stop).await;
+                speak(accepted, app, limits.head_time, &stop).await;
                 drop(place);
             });
         }
@@ -68,29 +73,14 @@ pub async fn serve(
     connections.wait().await;
 }
 
-async fn converse(
-    stream: TcpStream,
-    app: NormalizePath<Router>,
-    head_time: Duration,
-    stop: &CancellationToken,
-) {
+async fn speak(stream: TcpStream, app: NormalizePath<Router>, head_time: Duration, stop: &CancellationToken) {
     // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_time)
         .serve_connection(TokioIo::new(Connection::new(stream)), TowerToHyperService::new(app));
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    converse(connection, stop).await;
 }
 
 #[cfg(test)]

@@ -165,11 +165,9 @@ impl Queue {
     }
 
     /// Adds a job at the end.
-    pub(super) fn push(&self, job: Job) -> Arc<Job> {
-        let job = Arc::new(job);
-        lock(&self.jobs).waiting.push_back(Arc::clone(&job));
+    pub(super) fn push(&self, job: Job) {
+        lock(&self.jobs).waiting.push_back(Arc::new(job));
         self.waiting.add_permits(1);
-        job
     }
 
     /// Puts jobs, in their order, before all others.

@@ -8,13 +8,9 @@ use tokio::time::timeout;
 use crate::harness::process::PATIENCE;
 use crate::harness::server::Server;
 
-async fn connect(server: &Server) -> TcpStream {
-    TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.unwrap()
-}
-
 /// Opens a connection on which a request was answered before.
 async fn connect_and_ask(server: &Server) -> TcpStream {
-    let mut connection = connect(server).await;
+    let mut connection = server.connect().await;
     connection.write_all(&get("/healthz", "")).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"}") {
@@ -69,8 +65,8 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
         let shown = String::from_utf8_lossy(&request[..request.len().min(60)]);
         let small = request.len().div_ceil(100);
         for (connection, piece) in [
-            (connect(&server).await, 1 << 20),
-            (connect(&server).await, small),
+            (server.connect().await, 1 << 20),
+            (server.connect().await, small),
             (connect_and_ask(&server).await, 10 * small),
         ] {
             let (head, body) = answer(connection, &request, piece).await;
@@ -86,7 +82,7 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
         }
     }
     let (head, body) =
-        answer(connect(&server).await, &[b"HEAD".as_slice(), &get(&too_long(70_000), "")[3..]].concat(), 999)
+        answer(server.connect().await, &[b"HEAD".as_slice(), &get(&too_long(70_000), "")[3..]].concat(), 999)
             .await;
     assert!(head.starts_with("HTTP/1.1 400 ") && body.is_empty(), "{head} {body}");
     // Behind another in one piece, empty lines between them, as HTTP/1.0 as well.
@@ -94,7 +90,7 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
     let old = String::from_utf8(old).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes();
     for (first, version) in [(get("/healthz", ""), "HTTP/1.1"), (old, "HTTP/1.0")] {
         let both = [&first, b"\r\n\r\n".as_slice(), &get("/uploads", &"A: b\r\n".repeat(200))].concat();
-        let (head, rest) = answer(connect(&server).await, &both, both.len()).await;
+        let (head, rest) = answer(server.connect().await, &both, both.len()).await;
         assert!(head.starts_with(&format!("{version} 200 ")), "{head}");
         let (_, problem) = rest.split_once(&format!("{version} 431 ")).unwrap();
         assert!(problem.contains(r#""code":"headers_too_large""#), "{rest}");

@@ -11,8 +11,6 @@ mod services;
 
 use reqwest::Body;
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::harness::server::{Answer, Server};
@@ -46,15 +44,6 @@ impl Sending {
         drop(self.pieces);
         self.answer.await.expect("the task that sends")
     }
-}
-
-/// Opens a connection, and sends the head of an upload of so many bytes.
-async fn open_upload(server: &Server, bytes: usize) -> TcpStream {
-    let host = server.addresses.api.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).await.unwrap();
-    let head = format!("POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nContent-Length: {bytes}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {

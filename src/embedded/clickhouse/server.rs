@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::http::Service;
+use crate::http1::converse;
 
 /// Open connections; one more is closed at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -70,15 +71,5 @@ async fn serve(socket: TcpStream, service: Arc<Service>, stop: CancellationToken
             TokioIo::new(socket),
             service_fn(move |request| Arc::clone(&service).serve(request)),
         );
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    converse(connection, &stop).await;
 }

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use encoding_rs::Encoding;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 pub use self::error::{Progress, UploadError, UploadFailure};
@@ -39,7 +40,7 @@ use self::feed::Source;
 use self::job::Job;
 use self::ledger::Ledger;
 use self::probe::Probe;
-use self::producers::Producers;
+use self::producers::{Producer, Producers};
 use self::producing::Producing;
 use self::record::Record;
 use self::tally::{RowLimits, Tally};
@@ -194,6 +195,25 @@ impl Uploader {
         permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))
     }
 
+    /// Runs a job on a thread of its own, and gives its producer and its place back. It counts as under way from here on only: before,
+    /// its sender may not have sent anything.
+    fn spawn<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        run: impl FnOnce() -> (T, Option<Producer>) + Send + 'static,
+    ) -> JoinHandle<T> {
+        let under_way = self.under_way.begin();
+        let producers = self.producers.clone();
+        tokio::task::spawn_blocking(move || {
+            let (outcome, producer) = run();
+            if let Some(producer) = producer {
+                producers.give_back(producer);
+            }
+            drop((under_way, place));
+            outcome
+        })
+    }
+
     /// Feeds a file to a thread of its own, which keeps the upload's place until it has ended.
     async fn work_on<S, E>(
         &self,
@@ -211,17 +231,7 @@ impl Uploader {
         let job = self.job(upload_id, options, head_sha256, started);
         let job = job.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        // From here on it needs the machine: before, it may not have sent anything.
-        let under_way = self.under_way.begin();
-        let producers = self.producers.clone();
-        let job = tokio::task::spawn_blocking(move || {
-            let (outcome, producer) = job.run(receiver);
-            if let Some(producer) = producer {
-                producers.give_back(producer);
-            }
-            drop((under_way, place));
-            outcome
-        });
+        let job = self.spawn(place, move || job.run(receiver));
         source.feed(&pieces).await;
         drop(pieces);
         let outcome = job.await.unwrap_or_else(|error| {

@@ -88,16 +88,7 @@ impl Uploader {
         let replay_id = Uuid::now_v7();
         let job = self.replay_job(replay_id, upload, open).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        let producers = self.producers.clone();
-        let under_way = self.under_way.begin();
-        let job = tokio::task::spawn_blocking(move || {
-            let (outcome, producer) = job.run(receiver);
-            if let Some(producer) = producer {
-                producers.give_back(producer);
-            }
-            drop((under_way, place));
-            outcome
-        });
+        let job = self.spawn(place, move || job.run(receiver));
         match body {
             Some(body) => Source::new(body, BodyLimits::of(&self.limits)).feed(&pieces).await,
             None => {

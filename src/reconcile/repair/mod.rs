@@ -120,12 +120,23 @@ impl Active {
         lock(&self.record).clone()
     }
 
-    /// Changes the record, and returns it as a new version.
-    fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
-        let mut record = lock(&self.record);
+    /// Returns a new version of the record, which is not yet shown: see [`Active::show`].
+    fn changed(&self, change: impl FnOnce(&mut Record)) -> Record {
+        let mut record = self.record();
         change(&mut record);
         record.version += 1;
-        record.clone()
+        record
+    }
+
+    fn show(&self, record: Record) {
+        *lock(&self.record) = record;
+    }
+
+    /// Changes the record, and returns it as a new version. Only who works on a repair changes it.
+    fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
+        let record = self.changed(change);
+        self.show(record.clone());
+        record
     }
 }
 

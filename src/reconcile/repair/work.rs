@@ -29,14 +29,14 @@ impl Repairer {
                 tracing::warn!(job = %repair.job, %error, "its tables stay until the next start");
             }
         }
-        let mut ended = repair.record();
-        ended.version += 1;
-        ended.view.seconds += started.elapsed().as_secs_f64();
-        ended.view.state = if outcome.is_ok() { RepairState::Done } else { RepairState::Failed };
-        ended.view.reason = outcome.err().map(|error| error.to_string());
+        let ended = repair.changed(|record| {
+            record.view.seconds += started.elapsed().as_secs_f64();
+            record.view.state = if outcome.is_ok() { RepairState::Done } else { RepairState::Failed };
+            record.view.reason = outcome.err().map(|error| error.to_string());
+        });
         // Its end is shown once it is stored: who has seen it may ask for the next repair at once.
         self.note(&ended).await;
-        repair.change(|record| *record = ended);
+        repair.show(ended);
     }
 
     /// From the beginning, whatever an earlier attempt has done.

@@ -256,23 +256,12 @@ async fn a_body_that_breaks_off_is_told_and_sending_it_again_is_right() {
 
 /// Announces a whole file, sends a part of it, and no more; returns the answer.
 async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
-    let mut stream = open_upload(server, text.len()).await;
+    let mut stream = server.open_upload(text.len()).await;
     stream.write_all(&text.as_bytes()[..bytes]).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     answer
-}
-
-/// Sends the head of an upload.
-async fn open_upload(server: &Server, bytes: usize) -> TcpStream {
-    let host = server.addresses.api.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).await.unwrap();
-    let head = format!(
-        "POST /uploadcsv HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,7 +270,7 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     let problem = server.upload(csv(0..5000), "").await.problem(413, "file_too_large");
     assert_eq!(problem["limit_bytes"], 20_000);
     // One that says so is refused before it is sent.
-    let mut announced = open_upload(&server, 99_999_999_999_999).await;
+    let mut announced = server.open_upload(99_999_999_999_999).await;
     let mut answer = String::new();
     announced.shutdown().await.unwrap();
     tokio::time::timeout(PATIENCE, announced.read_to_string(&mut answer)).await.expect("an answer").unwrap();
@@ -292,7 +281,7 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     let answer = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(bomb)).await;
     answer.problem(413, "file_too_large");
 
-    let mut held = open_upload(&server, 10_000).await;
+    let mut held = server.open_upload(10_000).await;
     held.write_all(HEADER.as_bytes()).await.unwrap();
     server.until_under_way(1).await;
     let answer = server.upload(csv(0..10), "force=true").await;
@@ -315,9 +304,9 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_
     let mut server = Server::start(&["--max-concurrent-uploads", "2"]).await;
     let text = csv(0..20_000);
     let (first, rest) = text.as_bytes().split_at(text.len() / 2);
-    let mut ending = open_upload(&server, text.len()).await;
+    let mut ending = server.open_upload(text.len()).await;
     ending.write_all(first).await.unwrap();
-    let mut silent = open_upload(&server, text.len()).await;
+    let mut silent = server.open_upload(text.len()).await;
     silent.write_all(first).await.unwrap();
     server.until_under_way(2).await;
     signal(server.pid(), "TERM");

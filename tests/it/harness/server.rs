@@ -10,6 +10,8 @@ use reqwest::multipart::Form;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::process::{PATIENCE, processes, signal, until};
 use super::{ROUNDHOUSE, repository};
@@ -189,6 +191,22 @@ impl Server {
     /// Uploads a file as the body.
     pub async fn upload(&self, body: impl Into<reqwest::Body>, query: &str) -> Answer {
         self.send(|http| http.post(self.url(&format!("/uploadcsv?{query}"))).body(body)).await
+    }
+
+    /// Opens a connection, for what no client would send.
+    pub async fn connect(&self) -> TcpStream {
+        let address = self.addresses.api.strip_prefix("http://").expect("an address");
+        TcpStream::connect(address).await.expect("a connection")
+    }
+
+    /// Opens a connection, and sends the head of an upload of so many bytes, behind which it will be closed.
+    pub async fn open_upload(&self, bytes: usize) -> TcpStream {
+        let mut connection = self.connect().await;
+        let head = format!(
+            "POST /uploadcsv HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).await.expect("the head is taken");
+        connection
     }
 
     /// Uploads the files of a form.

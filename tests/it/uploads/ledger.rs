@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use super::{Sending, assert_sums, number, open_upload, text};
+use super::{Sending, assert_sums, number, text};
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::until;
 use crate::harness::server::Server;
@@ -66,7 +66,7 @@ async fn an_upload_moves_from_receiving_to_visible_and_its_sums_add_up() {
 async fn what_is_broken_off_or_killed_is_failed_and_can_be_sent_again() {
     let mut server = Server::start(&[]).await;
     let whole = csv(0..30_000);
-    let mut broken = open_upload(&server, whole.len()).await;
+    let mut broken = server.open_upload(whole.len()).await;
     broken.write_all(&whole.as_bytes()[..whole.len() / 2]).await.unwrap();
     until("the first half is under way", async || newest(&server).await).await;
     drop(broken);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::{Sending, number, text};
 use crate::harness::files::{HEADER, csv, line, lines};
@@ -97,7 +96,6 @@ async fn a_sender_that_is_too_slow_is_told_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_or_a_file_of_which_nothing_comes_is_not_waited_for() {
     let server = Server::start(&["--upload-idle-seconds", "1"]).await;
-    let host = server.addresses.api.strip_prefix("http://").unwrap();
     for (kind, begun, code) in [
         ("multipart/form-data; boundary=x", "", "bad_form"),
         ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; na", "bad_form"),
@@ -105,9 +103,9 @@ async fn a_form_or_a_file_of_which_nothing_comes_is_not_waited_for() {
         ("text/csv", HEADER, "broken_off"),
     ] {
         for path in ["/uploadcsv", "/reconcile"] {
-            let mut connection = TcpStream::connect(host).await.unwrap();
+            let mut connection = server.connect().await;
             let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 999\r\n\r\n{begun}"
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 999\r\n\r\n{begun}"
             );
             connection.write_all(head.as_bytes()).await.unwrap();
             let mut answer = String::new();
