@@ -1,5 +1,7 @@
-//! HTTP/1.1 as the API and the embedded ClickHouse speak it: until they are told to stop.
+//! HTTP/1.1 as the API and the embedded ClickHouse speak it, until they are told to stop; and how large a request's head may be, for
+//! the registry too.
 
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1::Connection;
@@ -8,6 +10,28 @@ use tokio_util::sync::CancellationToken;
 
 /// Any error of a service or of a body.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Bytes of a request's head: its first line and its headers.
+pub(crate) const MAX_HEAD_BYTES: usize = 128 << 10;
+
+/// Bytes that hyper may hold of a head. Its own limit depends on how the bytes arrive: it gives up a head that is incomplete at this
+/// size, and takes one that is complete after a last, large read. So [`is_head_too_large`] decides, and this only bounds memory.
+pub(crate) const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+
+/// Whether a request's head is larger than [`MAX_HEAD_BYTES`], however its bytes arrived. Spaces around the values of headers, which are
+/// no part of them, are not counted.
+pub(crate) fn is_head_too_large<B>(request: &Request<B>) -> bool {
+    let uri = request.uri();
+    let target = [
+        uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len()),
+        uri.authority().map_or(0, |authority| authority.as_str().len()),
+        uri.path_and_query().map_or(0, |path| path.as_str().len()),
+    ];
+    let first_line = request.method().as_str().len() + " ".len() + " HTTP/1.1\r\n".len();
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len());
+    first_line + target.iter().sum::<usize>() + headers.sum::<usize>() + "\r\n".len() > MAX_HEAD_BYTES
+}
 
 /// Speaks on a connection until it ends; after `stop` until the request that is under way has been answered.
 pub(crate) async fn converse<I, S, B>(connection: Connection<I, S>, stop: &CancellationToken)
@@ -28,5 +52,25 @@ where
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_head_counts() {
+        let head = |target: &str, value: usize| {
+            let head =
+                format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(value));
+            let request = Request::get(target).header("host", "localhost").header("x", "y".repeat(value));
+            (head.len(), is_head_too_large(&request.body(()).unwrap()))
+        };
+        for target in ["/", "/a/b?c=d", "http://localhost:8000/?a"] {
+            let rest = head(target, 0).0;
+            assert_eq!(head(target, MAX_HEAD_BYTES - rest), (MAX_HEAD_BYTES, false), "{target}");
+            assert_eq!(head(target, MAX_HEAD_BYTES - rest + 1), (MAX_HEAD_BYTES + 1, true), "{target}");
+        }
     }
 }

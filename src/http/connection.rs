@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::head;
 use super::parameters::{MAX_QUERY_BYTES, SHOWN_CHARACTERS, query_too_long};
 use super::problem::{self, Problem};
 use super::unread;
@@ -191,7 +192,7 @@ impl Line {
     /// What is wrong with a request that hyper has answered so.
     fn problem(&self, status: StatusCode) -> Problem {
         let (_, _, query) = self.parts();
-        // Past 400 kB hyper gives up before it has seen whether the address or a header is too long.
+        // Past its buffer hyper gives up before it has seen whether the address or a header is too long.
         let is_too_large = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let is_cut = self.bytes.len() == MAX_LINE;
         let is_too_long = status == StatusCode::URI_TOO_LONG || is_too_large && is_cut;
@@ -201,8 +202,7 @@ impl Line {
             let detail = "the address is longer than 65,534 bytes: shorten it";
             Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
         } else if is_too_large {
-            let detail = "the request has more than 100 headers, or more than 400 kB of them: send fewer";
-            Problem::new(status, "headers_too_large", detail)
+            head::too_large()
         } else {
             let detail = "this is no HTTP/1.1 request: its first line or one of its headers cannot be read";
             Problem::new(status, "bad_request", detail)

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod differences;
 pub mod download;
 pub mod freshness;
+pub mod head;
 pub mod health;
 pub mod metrics;
 pub mod newest;

@@ -14,8 +14,8 @@ use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
 use super::{
-    aggregates, auth, differences, health, metrics, problem, reconcile, rejects, repair, unread, upload,
-    uploads,
+    aggregates, auth, differences, head, health, metrics, problem, reconcile, rejects, repair, unread,
+    upload, uploads,
 };
 use crate::settings::ApiKey;
 
@@ -63,6 +63,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .with_state(state)
         .layer(Extension(Document(document.into())))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
+        .layer(middleware::from_fn(head::limit))
         .layer(middleware::from_fn_with_state(idle, unread::read_on))
         .layer(middleware::from_fn(problem::render))
         // A failure is logged once, with its cause, where its body is written.

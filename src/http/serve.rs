@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::normalize_path::NormalizePath;
 
 use super::connection::Connection;
-use crate::http1::converse;
+use crate::http1::{HEAD_BUFFER_BYTES, converse};
 
 /// How many connections there may be, and for how long one may be idle.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,7 @@ async fn speak(stream: TcpStream, app: NormalizePath<Router>, head_time: Duratio
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_time)
+        .max_buf_size(HEAD_BUFFER_BYTES)
         .serve_connection(TokioIo::new(Connection::new(stream)), TowerToHyperService::new(app));
     converse(connection, stop).await;
 }

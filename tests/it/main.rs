@@ -17,6 +17,7 @@ mod end_to_end;
 mod files;
 mod generate;
 mod harness;
+mod heads;
 mod kafka_engine;
 mod readme;
 mod reconcile;

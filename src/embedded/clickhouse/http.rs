@@ -24,6 +24,7 @@ use super::output::{Answer, Form, Output};
 use super::request::Request;
 use super::response::{self, Context, Served};
 use super::sessions::Sessions;
+use crate::http1::is_head_too_large;
 
 /// How often, and how long apart, a statement that nobody waits for is told to stop: it may not have begun yet.
 const STOP_ATTEMPTS: u32 = 100;
@@ -31,6 +32,8 @@ const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Letters of the tag around an exception in the middle of a body.
 const TAG_LENGTH: usize = 16;
+
+const HEAD_TOO_LARGE: &str = "The head of the request is larger than 128 KiB; send the query in the body\n";
 
 const NO_SUCH_PATH: &str = "There is no handle for this path.\n\n\
     Use / or /ping for health checks.\n\
@@ -53,6 +56,9 @@ impl Service {
     /// # Errors
     /// Never.
     pub(super) async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>) -> Served {
+        if is_head_too_large(&request) {
+            return Ok(response::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE));
+        }
         let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
         let origin = match self.access.check(request.headers(), authority.as_deref()) {
             Ok(origin) => origin,

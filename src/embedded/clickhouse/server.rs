@@ -11,13 +11,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::http::Service;
-use crate::http1::converse;
+use crate::http1::{HEAD_BUFFER_BYTES, converse};
 
 /// Open connections; one more is closed at once.
 const MAX_CONNECTIONS: usize = 1024;
-
-/// Bytes of a request's head. The URL in it may have 64 KiB, hyper's own limit.
-const MAX_HEAD: usize = 128 << 10;
 
 /// Lines of a request's head.
 const MAX_HEADERS: usize = 128;
@@ -65,7 +62,7 @@ async fn serve(socket: TcpStream, service: Arc<Service>, stop: CancellationToken
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(HEAD_BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(
             TokioIo::new(socket),

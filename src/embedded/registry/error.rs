@@ -67,6 +67,8 @@ pub(super) enum RegistryError {
     TooSlow,
     #[error("{0}")]
     TooLarge(String),
+    #[error("The head of the request is larger than 128 KiB")]
+    HeadTooLarge,
     #[error("Content-Type must be application/vnd.schemaregistry.v1+json or application/json")]
     UnsupportedMediaType,
     #[error("The Host header names another server: use the address or localhost")]
@@ -101,6 +103,7 @@ impl RegistryError {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 408),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 413),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 415),
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 431),
             Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, 421),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         }

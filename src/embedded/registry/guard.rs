@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
 use crate::embedded::host;
+use crate::http1::is_head_too_large;
 
 /// Puts the guards around the routes.
 pub(super) fn protect(routes: Router) -> Router {
@@ -20,6 +21,7 @@ pub(super) fn protect(routes: Router) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(slots, limit))
         .layer(middleware::from_fn(refuse_foreign_hosts))
+        .layer(middleware::from_fn(limit_head))
         .layer(middleware::from_fn(name_media_type))
 }
 
@@ -34,6 +36,13 @@ async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
     tokio::time::timeout(REQUEST_TIMEOUT, work)
         .await
         .unwrap_or_else(|_| RegistryError::TooSlow.into_response())
+}
+
+async fn limit_head(request: Request, next: Next) -> Response {
+    match is_head_too_large(&request) {
+        true => RegistryError::HeadTooLarge.into_response(),
+        false => next.run(request).await,
+    }
 }
 
 async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {

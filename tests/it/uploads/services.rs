@@ -54,7 +54,7 @@ async fn without_broker_or_registry_an_upload_fails_soon_and_a_retry_counts_noth
 
     let started = Instant::now();
     server.upload(file.clone(), "").await.problem(503, "broker_unavailable");
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     signal(broker, "CONT");
     let registry = server.part("registry").unwrap();
     signal(registry, "STOP");
