@@ -9,9 +9,11 @@ use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
 use super::CommandError;
+use super::client;
 use super::reconcile::report::{self, per_second};
 use super::serve::Server;
 use super::table;
+use super::usage;
 use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
 
 /// Rows of the page that is shown.
@@ -48,9 +50,12 @@ fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions
         ("--embedded-clickhouse-listen", any),
     ];
     let arguments = arguments.into_iter().flat_map(|(option, value)| [option, value]);
-    let cli = Cli::try_parse_from(["roundhouse", "serve"].into_iter().chain(arguments)).map_err(failed)?;
+    let cli = Cli::try_parse_from(["roundhouse", "serve"].into_iter().chain(arguments))
+        .map_err(|error| CommandError::usage(usage::line(error, &[])))?;
     match cli.command {
         Command::Serve(mut serve) => {
+            // Those of a server that the person who runs the demo may have.
+            (serve.api_keys, serve.ready_file) = (Vec::new(), None);
             serve.data_dir = directory.to_owned();
             serve.engine = options.engine.clone();
             Ok(*serve)
@@ -60,7 +65,7 @@ fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions
 }
 
 async fn show(api: &str, file: &Path) -> Result<(), CommandError> {
-    let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
+    let client = client::http_client().map_err(failed)?;
     show_upload(&client, api, file).await?;
     show_aggregates(&client, api).await?;
     show_reconciliation(&client, api, file).await

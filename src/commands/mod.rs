@@ -7,12 +7,14 @@ mod dlq;
 mod embedded;
 mod generate;
 mod parts;
+mod ready_file;
 mod reconcile;
 mod schema;
 mod serve;
 mod services;
 mod table;
 mod upload;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::settings::{Cli, Command};
+use crate::settings::{Cli, Command, without_password};
 use crate::telemetry;
 
 /// Exit code of a wrong option or argument.
@@ -30,7 +32,7 @@ const EXIT_USAGE: u8 = 2;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
         return fail(&error, EXIT_USAGE);
@@ -95,22 +97,19 @@ impl CommandError {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("roundhouse: {message}");
+    eprintln!("roundhouse: {}", without_password(message));
     ExitCode::from(code)
 }
 
 /// Prints help and version in full, and an error as the one line that says what is wrong.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
         _ => {
-            let text = error.to_string();
-            let line: Vec<&str> =
-                text.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect();
-            let line = line.join(" ");
-            fail(&format!("{} (see --help)", line.trim_start_matches("error: ")), EXIT_USAGE)
+            let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+            fail(&usage::line(error, &arguments.collect::<Vec<_>>()), EXIT_USAGE)
         }
     }
 }

@@ -1,9 +1,7 @@
 //! `roundhouse serve`: the embedded parts, the loaders and the API, started in that order and stopped in the other.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +15,7 @@ use url::Url;
 
 use super::CommandError;
 use super::parts;
+use super::ready_file::ReadyFile;
 use super::schema::RowSchema;
 use super::services::Services;
 use crate::domain::columns::Columns;
@@ -86,10 +85,10 @@ pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Re
         () = stop.cancelled() => return Ok(()),
     };
     print_addresses(&server.addresses);
-    if let Some(path) = ready_file {
-        write_ready_file(&path, &server.addresses)?;
-    }
+    let ready_file = ready_file.map(|path| ReadyFile::write(path, &server.addresses)).transpose()?;
     let ended = server.serve_until(&stop).await;
+    // Whoever finds it finds a server.
+    drop(ready_file);
     server.stop().await;
     ended
 }
@@ -124,6 +123,10 @@ impl Server {
             .map_err(CommandError::usage)?;
         let schema = RowSchema::read(options.schema.as_deref())?;
         let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
+        // Not before: it may be that of a server which runs on this directory.
+        if let Some(path) = &options.ready_file {
+            ReadyFile::remove_old(path)?;
+        }
         let listening = |error| failed(EmbeddedError::listen(options.listen, "--listen", error));
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
@@ -445,19 +448,4 @@ fn print_addresses(addresses: &Addresses) {
     );
     // Whoever reads this through a pipe wants it now.
     let _ = std::io::stdout().flush();
-}
-
-/// Writes the addresses at once: whoever waits for the file never reads half of it.
-fn write_ready_file(path: &Path, addresses: &Addresses) -> Result<(), CommandError> {
-    let json: BTreeMap<&str, &str> = BTreeMap::from([
-        ("api", addresses.api.as_str()),
-        ("kafka_brokers", &addresses.kafka_brokers),
-        ("schema_registry_url", &addresses.schema_registry_url),
-        ("clickhouse_url", &addresses.clickhouse_url),
-    ]);
-    let partial = path.with_extension("partial");
-    let text = serde_json::to_string_pretty(&json).unwrap_or_default();
-    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
-        CommandError::failed(format!("cannot write --ready-file {}: {error}", path.display()))
-    })
 }

@@ -19,7 +19,7 @@ pub use self::client::{
 pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
 };
-pub use self::secret::{ApiKey, Secret};
+pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 
 /// Takes CSV exports of game rounds over HTTP, brings them through Kafka into ClickHouse exactly once, and

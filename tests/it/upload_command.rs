@@ -4,9 +4,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 use crate::harness::command::{Said, client, run};
 use crate::harness::files::{HEADER, csv, line, lines};
@@ -113,6 +116,80 @@ async fn a_server_that_is_away_stops_all_files() {
     assert!(said.stderr.contains("roundhouse serve") && said.stderr.contains("--server"), "{said:?}");
     let said = run(command("ftp://127.0.0.1", KEY, &[&good])).await;
     assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
+}
+
+/// What a stub of a server does with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stub {
+    /// It reads nothing for longer than the 30 s after which reqwest gives up by default, and then everything.
+    Pauses,
+    /// It ends the connection.
+    Breaks,
+    /// It accepts the file.
+    Accepts,
+}
+
+const RECEIPT: &str =
+    r#"{"state":"acknowledged","rows":1,"accepted":1,"rejected":0,"bytes":1,"encoding":"UTF-8"}"#;
+
+/// Serves a connection for each of these; what the kernel takes of a file by itself is little.
+async fn stub(connections: &'static [Stub]) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for behaviour in connections {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.read_exact(&mut [0; 1000]).await.unwrap();
+            match behaviour {
+                Stub::Breaks => continue,
+                Stub::Pauses => tokio::time::sleep(Duration::from_secs(35)).await,
+                Stub::Accepts => {}
+            }
+            // The last chunk of the body.
+            let mut end = Vec::new();
+            let mut piece = vec![0; 1 << 16];
+            while !end.ends_with(b"\r\n0\r\n\r\n") {
+                match connection.read(&mut piece).await {
+                    Ok(read @ 1..) => end.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+                end.drain(..end.len().saturating_sub(16));
+            }
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{RECEIPT}",
+                RECEIPT.len()
+            );
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_reads_nothing_for_a_while_is_waited_for() {
+    let directory = TempDir::new().unwrap();
+    // More than both kernels keep on the way.
+    let large = write(&directory, "large.csv", &"x".repeat(16 << 20));
+    let small = write(&directory, "small.csv", &csv(0..50));
+    let server = stub(&[Stub::Pauses, Stub::Accepts]).await;
+    let said = run(command(&server, "", &[&large, &small])).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert_eq!(said.stdout.matches(" 1 accepted").count(), 2, "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_stops_one_file_only() {
+    let directory = TempDir::new().unwrap();
+    let large = write(&directory, "large.csv", &"x".repeat(16 << 20));
+    let small = write(&directory, "small.csv", &csv(0..50));
+    let server = stub(&[Stub::Breaks, Stub::Accepts]).await;
+    let said = run(command(&server, "", &[&large, &small])).await;
+    assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
+    assert!(said.stderr.contains(&format!("{large}: the connection broke after ")), "{said:?}");
+    assert!(said.stdout.contains(&format!("{small}: acknowledged")), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

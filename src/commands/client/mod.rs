@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::CommandError;
-use crate::settings::{Secret, ServerOptions};
+use crate::settings::{Secret, ServerOptions, without_password};
 
 /// How long the server may take to accept a connection. An answer may take as long as the work does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,6 +77,16 @@ impl From<Failure> for CommandError {
     }
 }
 
+/// Returns a client for requests to a running server, which may take as long as they need once there is a connection.
+pub fn http_client() -> reqwest::Result<Client> {
+    let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+    // A server that waits for the broker reads nothing meanwhile, for as long as it takes. reqwest would give up after 30 s in which
+    // nothing is taken, though the server's kernel answers all the time. One that does not answer either is given up without it.
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let client = client.tcp_user_timeout(None);
+    client.build()
+}
+
 /// A running server.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -93,7 +103,7 @@ impl Api {
         if !matches!(server.scheme(), "http" | "https") {
             return Err(CommandError::usage(format!("--server {server} is not an http:// or https:// URL")));
         }
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).build().map_err(failed)?;
+        let client = http_client().map_err(failed)?;
         Ok(Self { client, server, key: options.api_key.clone() })
     }
 
@@ -145,8 +155,9 @@ impl Api {
 
     /// Says why there is no answer.
     pub fn failure(&self, error: &reqwest::Error) -> Failure {
-        if error.is_connect() || error.is_timeout() {
-            return Failure::Away(self.server().to_owned());
+        // Whatever happens to a connection that there was, a timeout of the network included: there is a server.
+        if error.is_connect() {
+            return Failure::Away(without_password(self.server()));
         }
         // The cause that says most.
         let mut cause: &dyn std::error::Error = error;

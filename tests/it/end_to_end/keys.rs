@@ -16,6 +16,19 @@ async fn a_public_address_without_keys_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_key_is_not_printed() {
+    let directory = TempDir::new().unwrap();
+    let refusal = refusal(&directory.path().join("data"), &["--api-key", "t00-short"]).await;
+    refusal
+        .assert(2, "invalid value '***' for '--api-key <KEY>': a key has 16 to 256 visible ASCII characters");
+    let mut from_variable = std::process::Command::new(crate::harness::ROUNDHOUSE);
+    let output = from_variable.arg("serve").env("ROUNDHOUSE_API_KEYS", "t00-short").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("--api-key <KEY>"), "{said}");
+    assert!(!said.contains("t00-short"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_path_but_health_asks_for_a_key() {
     let server = Server::start(&["--api-key", KEYS[0], "--api-key", KEYS[1]]).await;
     server.until_ready().await;

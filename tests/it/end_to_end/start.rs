@@ -1,5 +1,6 @@
 //! Why a server does not start: one line with the remedy, exit code 1, and no process left.
 
+use std::fs;
 use std::net::TcpListener;
 
 use tempfile::TempDir;
@@ -33,4 +34,26 @@ async fn a_data_directory_in_use_is_refused_and_its_holder_goes_on() {
     let refusal = refusal(&server.data_dir(), &[]).await;
     refusal.assert(1, "is used by another roundhouse: stop it, or give --data-dir another directory");
     server.until_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ready_file_is_there_as_long_as_the_server_answers() {
+    let mut server = Server::start(&[]).await;
+    let path = server.ready_file();
+    // Who cannot have the directory leaves the file of its holder alone.
+    let refused = refusal(&server.data_dir(), &["--ready-file", path.to_str().unwrap()]).await;
+    refused.assert(1, "is used by another roundhouse");
+    assert!(path.exists());
+    server.stop().await;
+    assert!(!path.exists());
+
+    // Killed, it leaves its file behind. The next server removes it, though it does not get as far as to write its own.
+    let directory = TempDir::new().unwrap();
+    let old = directory.path().join("ready.json");
+    fs::write(&old, "{}").unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    let options = ["--ready-file", old.to_str().unwrap(), "--embedded-registry-listen", &taken];
+    refusal(&directory.path().join("data"), &options).await.assert(1, "is in use");
+    assert!(!old.exists());
 }

@@ -164,6 +164,11 @@ impl Server {
         self.directory.path().join("data")
     }
 
+    /// Where it writes its addresses.
+    pub fn ready_file(&self) -> PathBuf {
+        ready_file(self.directory.path())
+    }
+
     /// Waits until `/readyz` says that every part is ready.
     pub async fn until_ready(&self) {
         let mut last = Value::Null;
@@ -256,7 +261,7 @@ impl Server {
     }
 
     async fn wait_for_ready_file(&mut self) {
-        let path = self.directory.path().join("ready.json");
+        let path = self.ready_file();
         let child = &mut self.child;
         self.addresses = until("the server is ready", async || {
             if let Some(status) = child.try_wait().expect("wait for the server") {
@@ -332,8 +337,13 @@ pub async fn refusal(data_dir: &Path, options: &[&str]) -> Refusal {
     Refusal { exit_code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
+fn ready_file(directory: &Path) -> PathBuf {
+    directory.join("ready.json")
+}
+
 fn spawn(directory: &Path, options: &Vec<String>) -> Child {
-    let ready_file = directory.join("ready.json");
+    let ready_file = ready_file(directory);
+    // Not left to the server: until it does, a test would read the old one.
     let _ = fs::remove_file(&ready_file);
     let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log file");
     command(&directory.join("data"), options)

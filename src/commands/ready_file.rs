@@ -1,0 +1,57 @@
+//! The ready file: it is there as long as the server answers.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::CommandError;
+use super::serve::Addresses;
+
+/// A ready file that was written. Dropped, it is removed, unless another server has written its own there.
+#[derive(Debug)]
+pub struct ReadyFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ReadyFile {
+    /// Removes the file of a server that was killed.
+    pub fn remove_old(path: &Path) -> Result<(), CommandError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let path = path.display();
+                Err(CommandError::failed(format!("cannot remove the old --ready-file {path}: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the addresses at once: whoever waits for the file never reads half of it.
+    pub fn write(path: PathBuf, addresses: &Addresses) -> Result<Self, CommandError> {
+        let json: BTreeMap<&str, &str> = BTreeMap::from([
+            ("api", addresses.api.as_str()),
+            ("kafka_brokers", &addresses.kafka_brokers),
+            ("schema_registry_url", &addresses.schema_registry_url),
+            ("clickhouse_url", &addresses.clickhouse_url),
+        ]);
+        let partial = path.with_extension("partial");
+        let text = serde_json::to_string_pretty(&json).unwrap_or_default();
+        match std::fs::write(&partial, &text).and_then(|()| std::fs::rename(&partial, &path)) {
+            Ok(()) => Ok(Self { path, text }),
+            Err(error) => {
+                let path = path.display();
+                Err(CommandError::failed(format!("cannot write --ready-file {path}: {error}")))
+            }
+        }
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if std::fs::read_to_string(&self.path).is_ok_and(|text| text == self.text)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the ready file");
+        }
+    }
+}
