@@ -9,6 +9,7 @@
 //! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us.
 //! - [`http`]: the API. Thin: extract, call one room, shape the reply.
 //! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
+//! - [`guard`]: who may send requests, the same for all HTTP listeners. Uses nothing of ours.
 //! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, what is counted.
@@ -18,6 +19,7 @@ pub mod commands;
 pub mod domain;
 pub mod embedded;
 pub mod generate;
+pub mod guard;
 pub mod http;
 mod http1;
 pub mod ingest;

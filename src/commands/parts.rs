@@ -6,7 +6,7 @@ use super::services::Services;
 use crate::embedded::EmbeddedError;
 use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
 use crate::http::health::{LocalParts, PartHealth};
-use crate::settings::{EngineOptions, ServeOptions};
+use crate::settings::{EngineOptions, HostOptions, ServeOptions};
 
 pub const BROKER: &str = "broker";
 pub const REGISTRY: &str = "registry";
@@ -25,12 +25,17 @@ pub async fn start(
     let listen = &options.embedded;
     let specs = [
         (services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new()),
-        (services.schema_registry_url.is_none(), REGISTRY, listen.embedded_registry_listen, Vec::new()),
+        (
+            services.schema_registry_url.is_none(),
+            REGISTRY,
+            listen.embedded_registry_listen,
+            host_arguments(&options.hosts),
+        ),
         (
             services.clickhouse_url.is_none(),
             CLICKHOUSE,
             listen.embedded_clickhouse_listen,
-            engine_arguments(&options.engine),
+            [engine_arguments(&options.engine), host_arguments(&options.hosts)].concat(),
         ),
     ];
     let needed = specs.into_iter().filter(|(needed, ..)| *needed);
@@ -59,6 +64,11 @@ pub fn local_parts(supervisor: &Supervisor) -> LocalParts {
         };
         states.current().into_iter().map(|part| (part.name.to_owned(), health(part.status))).collect()
     })
+}
+
+fn host_arguments(hosts: &HostOptions) -> Vec<OsString> {
+    let arguments = hosts.allowed_hosts.iter().map(|host| ["--allowed-host".into(), host.to_string().into()]);
+    arguments.flatten().collect()
 }
 
 fn engine_arguments(engine: &EngineOptions) -> Vec<OsString> {

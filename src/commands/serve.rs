@@ -22,6 +22,7 @@ use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
 use crate::embedded::supervisor::Supervisor;
+use crate::guard::Guard;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
@@ -183,7 +184,8 @@ impl Server {
         workers.push(state.repairer.clone().run(stop.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
-        let app = router(state, options.api_keys.clone())
+        let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
+        let app = router(state, guard, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let serving = tokio::spawn(serve(listener, app, ConnectionLimits::default(), stop.clone()));
         Ok((addresses, Running { stop, serving, serving_ended, workers }))

@@ -5,7 +5,6 @@
 
 pub mod broker;
 pub mod clickhouse;
-pub mod host;
 pub mod part;
 pub mod registry;
 pub mod supervisor;

@@ -1,4 +1,4 @@
-//! API keys: asked for on every path but health, if there are any.
+//! Who may use the API: the guard on every path, and API keys, if there are any, on every path but health.
 
 use std::sync::Arc;
 
@@ -9,7 +9,36 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
+use crate::guard::{Guard, Refusal};
 use crate::settings::ApiKey;
+
+/// What to do about a request of another origin.
+const FOREIGN_PAGE: &str = "send an API key with it (Authorization: Bearer KEY, or X-API-Key: KEY), or, if this is the server's own \
+                            page behind a proxy, allow its name with --allowed-host";
+
+/// Turns away requests for other servers, and changes that a web page of another origin asks for without a key.
+pub async fn refuse_foreign(
+    State((guard, keys)): State<(Arc<Guard>, Arc<[ApiKey]>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let has_key = carried_key(request.headers()).is_some_and(|key| is_one_of(key, &keys));
+    match guard.check(&request, has_key) {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => Problem::from(refusal).into_response(),
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, cause) = (refusal.status(), refusal.to_string());
+        match refusal {
+            Refusal::NoHost => Self::new(status, "bad_request", cause),
+            Refusal::Host(host) => Self::new(status, "wrong_host", cause).with("host", host.to_string()),
+            Refusal::Page => Self::new(status, "cross_origin", format!("{cause}; {FOREIGN_PAGE}")),
+        }
+    }
+}
 
 /// Lets a request pass that carries one of the keys as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 pub async fn require_key(State(keys): State<Arc<[ApiKey]>>, request: Request, next: Next) -> Response {

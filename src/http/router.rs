@@ -17,6 +17,7 @@ use super::{
     aggregates, auth, differences, head, health, metrics, problem, reconcile, rejects, repair, unread,
     upload, uploads,
 };
+use crate::guard::Guard;
 use crate::settings::ApiKey;
 
 /// What gets smaller: Parquet is compressed in itself.
@@ -28,7 +29,7 @@ fn packable() -> impl Predicate {
 ///
 /// # Errors
 /// The description cannot be written as JSON.
-pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<NormalizePath<Router>> {
+pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::Result<NormalizePath<Router>> {
     let keys: Arc<[ApiKey]> = keys.into();
     let keyed = Api::behind_key()
         .taking(Files::Several, upload::__path_upload_csv, upload::upload_csv)
@@ -54,6 +55,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .route(page::__path_file, page::file);
     let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
     let document = openapi::text([described_keyed, described_open])?;
+    let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let (counted, idle) = (state.metrics().clone(), state.upload_idle);
     let router = keyed
@@ -62,6 +64,7 @@ pub fn router(state: AppState, keys: Vec<ApiKey>) -> serde_json::Result<Normaliz
         .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
         .layer(Extension(Document(document.into())))
+        .layer(middleware::from_fn_with_state(guard, auth::refuse_foreign))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
         .layer(middleware::from_fn(head::limit))
         .layer(middleware::from_fn_with_state(idle, unread::read_on))

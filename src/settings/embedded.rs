@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::HostOptions;
+use crate::guard::cors_origin;
+
 #[derive(Debug, Subcommand)]
 pub enum EmbeddedCommand {
     /// A Kafka broker on local files
@@ -45,6 +48,8 @@ pub struct RegistryOptions {
     #[arg(long, default_value = ".roundhouse/registry")]
     pub data_dir: PathBuf,
     #[command(flatten)]
+    pub hosts: HostOptions,
+    #[command(flatten)]
     pub supervised: SupervisedOption,
 }
 
@@ -56,6 +61,8 @@ pub struct ClickHouseOptions {
     /// Directory of the databases
     #[arg(long, default_value = ".roundhouse/clickhouse")]
     pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub hosts: HostOptions,
     #[command(flatten)]
     pub engine: EngineOptions,
     #[command(flatten)]
@@ -73,11 +80,13 @@ pub struct EngineOptions {
     /// Queries that run at the same time; further ones wait
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
     pub clickhouse_connections: u16,
-    /// Origins of web pages that may query it (CORS), separated by commas
+    /// Origins of web pages that may read from it (CORS), separated by commas: http://HOST:PORT. Default: Tabix of docker-compose.yml.
+    /// Empty: none
     #[arg(
         long,
         default_value = "http://localhost:8088",
         value_delimiter = ',',
+        value_parser = cors_origin,
         env = "ROUNDHOUSE_CLICKHOUSE_CORS_ORIGINS"
     )]
     pub clickhouse_cors_origins: Vec<String>,

@@ -5,6 +5,7 @@
 
 mod client;
 mod embedded;
+mod hosts;
 mod secret;
 mod serve;
 
@@ -19,6 +20,7 @@ pub use self::client::{
 pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
 };
+pub use self::hosts::HostOptions;
 pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 

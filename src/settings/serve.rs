@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use url::Url;
 
-use super::{ApiKey, EngineOptions, Secret};
+use super::{ApiKey, EngineOptions, HostOptions, Secret};
 
 #[derive(Debug, Args)]
 pub struct ServeOptions {
@@ -30,6 +30,8 @@ pub struct ServeOptions {
         value_name = "KEY"
     )]
     pub api_keys: Vec<ApiKey>,
+    #[command(flatten)]
+    pub hosts: HostOptions,
     /// Avro schema of the rows, registered as a new version if it has changed [default: the built-in schemas/bets.avsc].
     /// It has the built-in columns, and others that are nullable and that game_rounds and conflicts have too
     #[arg(long, value_name = "FILE", env = "ROUNDHOUSE_SCHEMA")]

@@ -15,6 +15,7 @@ mod embedded_clickhouse;
 mod embedded_registry;
 mod end_to_end;
 mod files;
+mod foreign_pages;
 mod generate;
 mod harness;
 mod heads;

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 /// Codes of ClickHouse's `ErrorCodes.cpp` that we raise ourselves, with their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
+    AccessDenied,
     BadArguments,
     CannotParseText,
     CannotReadAllData,
@@ -33,6 +34,7 @@ pub(super) enum Code {
 impl Code {
     fn number_and_name(self) -> (u32, &'static str) {
         match self {
+            Self::AccessDenied => (497, "ACCESS_DENIED"),
             Self::BadArguments => (36, "BAD_ARGUMENTS"),
             Self::CannotParseText => (6, "CANNOT_PARSE_TEXT"),
             Self::CannotReadAllData => (33, "CANNOT_READ_ALL_DATA"),

@@ -13,9 +13,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
-use super::access::{self, Access};
 use super::admission::Admission;
 use super::body::BodyReader;
+use super::cors;
 use super::engine::Engine;
 use super::exception::{Code, Exception};
 use super::execute::{self, Job, Running};
@@ -24,6 +24,7 @@ use super::output::{Answer, Form, Output};
 use super::request::Request;
 use super::response::{self, Context, Served};
 use super::sessions::Sessions;
+use crate::guard::{Guard, Refusal, Sender};
 use crate::http1::is_head_too_large;
 
 /// How often, and how long apart, a statement that nobody waits for is told to stop: it may not have begun yet.
@@ -45,7 +46,7 @@ pub(super) struct Service {
     pub(super) engine: Arc<Engine>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) admission: Admission,
-    pub(super) access: Access,
+    pub(super) guard: Guard,
     /// The statements that run.
     pub(super) statements: TaskTracker,
 }
@@ -59,19 +60,32 @@ impl Service {
         if is_head_too_large(&request) {
             return Ok(response::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE));
         }
-        let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
-        let origin = match self.access.check(request.headers(), authority.as_deref()) {
-            Ok(origin) => origin,
-            Err(refusal) => return Ok(response::text(StatusCode::FORBIDDEN, refusal.text())),
+        // The one user has no password, so that no request carries a key.
+        let sender = match self.guard.check(&request, false) {
+            Ok(sender) => sender,
+            Err(refusal) => return Ok(self.refuse(&refusal)),
         };
-        let mut response = self.route(request).await;
-        if let Some(origin) = origin {
-            access::add_cors(response.headers_mut(), origin);
+        let mut response = self.route(request, &sender).await;
+        if let Sender::Page(Some(origin)) = sender {
+            cors::add_cors(response.headers_mut(), origin);
         }
         Ok(response)
     }
 
-    async fn route(self: Arc<Self>, request: hyper::Request<Incoming>) -> Response<Body> {
+    /// Answers what the guard turns away, as ClickHouse answers those to whom it gives no access.
+    fn refuse(self: Arc<Self>, refusal: &Refusal) -> Response<Body> {
+        let remedy = match refusal {
+            Refusal::Page => "; its pages may read if --clickhouse-cors-origins names the origin",
+            Refusal::Host(_) | Refusal::NoHost => "",
+        };
+        let exception = Exception::new(Code::AccessDenied, format_args!("{refusal}{remedy}"));
+        let context = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
+        let mut response = context.exception(&exception);
+        *response.status_mut() = refusal.status();
+        response
+    }
+
+    async fn route(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
         let method = request.method();
         if *method == Method::OPTIONS {
             return preflight(request.headers());
@@ -82,19 +96,20 @@ impl Service {
                 if *method != Method::POST && !has_query(&request) {
                     return response::text(StatusCode::OK, "Ok.\n");
                 }
-                self.query(request).await
+                self.query(request, sender).await
             }
             "/" => response::text(StatusCode::METHOD_NOT_ALLOWED, "Use GET or POST\n"),
             _ => response::text(StatusCode::NOT_FOUND, NO_SUCH_PATH),
         }
     }
 
-    async fn query(self: Arc<Self>, request: hyper::Request<Incoming>) -> Response<Body> {
+    async fn query(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
         let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
-        let (request, body) = match read(request).await {
+        let (mut request, body) = match read(request).await {
             Ok(request) => request,
             Err(exception) => return unnamed.exception(&exception),
         };
+        request.read_only |= *sender != Sender::Trusted;
         let context = Context { query_id: request.query_id.clone(), ..unnamed };
         match self.run(request, body).await {
             Ok((answer, gone)) => context.answer(answer, gone),
@@ -169,7 +184,7 @@ fn preflight(request: &HeaderMap) -> Response<Body> {
     let mut response = response::text(StatusCode::NO_CONTENT, "");
     response.headers_mut().remove(header::CONTENT_TYPE);
     if request.contains_key(header::ORIGIN) {
-        access::add_preflight(response.headers_mut(), request);
+        cors::add_preflight(response.headers_mut(), request);
     }
     response
 }

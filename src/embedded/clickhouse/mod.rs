@@ -1,6 +1,6 @@
 //! The embedded ClickHouse: the engine library behind ClickHouse's own HTTP interface.
 //!
-//! A request's way: [`http`] → [`access`] (whose page asks?) → [`request`] (parameters) → [`admission`] (its turn) →
+//! A request's way: [`http`] → [`guard`](crate::guard) (whose page asks?) → [`request`] (parameters) → [`admission`] (its turn) →
 //! [`execute`], on a thread of its own with a connection of its own → [`ffi`] → the engine; and back through
 //! [`output`], [`codec`] and [`response`]. A new connection per request rules out that a setting of one request reaches the
 //! next; it takes a millisecond, so that one is opened ahead ([`engine`]). [`sessions`] are connections kept on demand.
@@ -9,11 +9,11 @@
 //! the File engine, SQLite); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
 //! `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
 
-mod access;
 mod admission;
 mod blocks;
 mod body;
 mod codec;
+mod cors;
 mod credentials;
 mod engine;
 mod exception;
@@ -41,13 +41,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::access::Access;
 use self::admission::Admission;
 use self::engine::Engine;
 use self::http::Service;
 use self::sessions::Sessions;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{Announcer, DirectoryLock};
+use crate::guard::Guard;
 use crate::settings::ClickHouseOptions;
 
 const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
@@ -76,7 +76,8 @@ pub async fn run(
         engine: Arc::new(engine),
         sessions: Arc::new(Sessions::default()),
         admission: Admission::new(options.engine.clickhouse_connections),
-        access: Access::new(address, &options.engine.clickhouse_cors_origins),
+        guard: Guard::new(address.ip(), &options.hosts.allowed_hosts)
+            .reads_only_from(&options.engine.clickhouse_cors_origins),
         statements: TaskTracker::new(),
     });
     announcer.ready("clickhouse", address);

@@ -40,7 +40,7 @@ pub(super) struct Request {
     pub(super) wait_end_of_query: bool,
     /// Bytes to hold back before the answer begins.
     pub(super) buffer_size: usize,
-    /// The method allows no changes.
+    /// The method, or who asks, allows no changes.
     pub(super) read_only: bool,
 }
 
@@ -92,7 +92,7 @@ impl Request {
 }
 
 impl Request {
-    /// Whether method or setting forbid changes.
+    /// Whether method, sender or setting forbid changes.
     pub(super) fn is_read_only(&self) -> bool {
         let set = self.settings.iter().rfind(|(name, _)| name == "readonly");
         self.read_only || set.is_some_and(|(_, value)| value != "0")

@@ -10,6 +10,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::{MAX_LOG_BYTES, MAX_SUBJECT_BYTES};
+use crate::guard::Refusal;
 
 #[derive(Debug, Error)]
 pub(super) enum RegistryError {
@@ -71,8 +72,9 @@ pub(super) enum RegistryError {
     HeadTooLarge,
     #[error("Content-Type must be application/vnd.schemaregistry.v1+json or application/json")]
     UnsupportedMediaType,
-    #[error("The Host header names another server: use the address or localhost")]
-    WrongHost,
+    /// In the words of the guard: it is no error that Confluent's registry has.
+    #[error("{0}")]
+    Refused(Refusal),
     #[error("Internal error; the log of the registry says more")]
     Internal,
 }
@@ -104,7 +106,7 @@ impl RegistryError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 413),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 415),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 431),
-            Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, 421),
+            Self::Refused(refusal) => (refusal.status(), refusal.status().as_u16().into()),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         }
     }

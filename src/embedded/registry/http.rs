@@ -15,13 +15,14 @@ use super::schema::AvroSchema;
 use super::state::Visibility;
 use super::store::{Registered, Store};
 use super::subject::{Subject, VersionSelector};
-use super::{RegistryError, guard};
+use super::{RegistryError, layers};
+use crate::guard::Guard;
 
 type Registry = State<Arc<Store>>;
 type Answer = Result<Json<Value>, RegistryError>;
 
 /// Returns the registry's REST API.
-pub(super) fn router(store: Arc<Store>) -> Router {
+pub(super) fn router(store: Arc<Store>, guard: Guard) -> Router {
     let routes = Router::new()
         .route("/", get(root))
         .route("/subjects", get(subjects))
@@ -45,7 +46,7 @@ pub(super) fn router(store: Arc<Store>) -> Router {
         .fallback(|| async { RegistryError::NoSuchPath })
         .method_not_allowed_fallback(|| async { RegistryError::NoSuchMethod })
         .with_state(store);
-    guard::protect(routes)
+    layers::protect(routes, guard)
 }
 
 /// A schema as clients send it.

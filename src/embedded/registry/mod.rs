@@ -1,6 +1,6 @@
 //! The embedded schema registry: Confluent's REST API for Avro over one durable file.
 //!
-//! - [`http`], [`guard`], [`extract`], [`error`]: the API as clients know it.
+//! - [`http`], [`layers`], [`extract`], [`error`]: the API as clients know it.
 //! - [`store`]: its operations, over [`state`] (memory) and [`log`] (the file).
 //! - [`schema`], [`canonical`], [`compatibility`]: what a schema is, when two are the same, when one reads the other.
 //!
@@ -11,8 +11,8 @@ mod canonical;
 mod compatibility;
 mod error;
 mod extract;
-mod guard;
 mod http;
+mod layers;
 mod log;
 mod schema;
 mod state;
@@ -29,6 +29,7 @@ use self::error::RegistryError;
 use self::store::Store;
 use super::EmbeddedError;
 use super::part::{Announcer, DirectoryLock};
+use crate::guard::Guard;
 use crate::settings::RegistryOptions;
 
 /// Bytes of a request's body, and so of a schema.
@@ -67,8 +68,9 @@ pub async fn run(
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let server =
-        axum::serve(listener, http::router(store)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
+    let server = axum::serve(listener, http::router(store, guard))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
     announcer.ready("registry", address);
     let drained = async {
         stop.cancelled().await;

@@ -1,6 +1,7 @@
 //! Spawns what the tests talk to.
 
 pub mod aggregates;
+pub mod browser;
 pub mod command;
 pub mod expected;
 pub mod files;

@@ -1,26 +1,26 @@
-//! What every request passes: limits, the check of its host, and the media type of its answer.
+//! What every request passes: the guard, limits, and the media type of its answer.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
-use crate::embedded::host;
+use crate::guard::Guard;
 use crate::http1::is_head_too_large;
 
-/// Puts the guards around the routes.
-pub(super) fn protect(routes: Router) -> Router {
+/// Puts them around the routes.
+pub(super) fn protect(routes: Router, guard: Guard) -> Router {
     let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(slots, limit))
-        .layer(middleware::from_fn(refuse_foreign_hosts))
+        .layer(middleware::from_fn_with_state(Arc::new(guard), refuse_foreign))
         .layer(middleware::from_fn(limit_head))
         .layer(middleware::from_fn(name_media_type))
 }
@@ -45,11 +45,11 @@ async fn limit_head(request: Request, next: Next) -> Response {
     }
 }
 
-async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    match header.is_some_and(host::is_ours) {
-        true => next.run(request).await,
-        false => RegistryError::WrongHost.into_response(),
+/// Turns away requests for other servers, and changes that a web page of another origin asks for. There are no keys here.
+async fn refuse_foreign(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.check(&request, false) {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => RegistryError::Refused(refusal).into_response(),
     }
 }
 

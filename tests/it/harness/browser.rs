@@ -1,0 +1,148 @@
+//! Chromium, and a web site that it visits.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{Html, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::process::{PATIENCE, until};
+
+/// Names of the binary. The variable CHROMIUM wins over them.
+const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// Every name is on this machine, and nothing is asked for that a page does not ask for.
+const OPTIONS: [&str; 11] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * 127.0.0.1",
+];
+
+/// A Chromium that shows a page, with a profile of its own. Dropped, it is killed.
+#[derive(Debug)]
+struct Browser {
+    child: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    fn open(arguments: &[&str], stdout: fn() -> Stdio) -> Self {
+        let profile = TempDir::new().expect("a directory");
+        let named = std::env::var("CHROMIUM").ok();
+        let spawn = |name: &str| {
+            Command::new(name)
+                .args(OPTIONS)
+                .arg(format!("--user-data-dir={}", profile.path().display()))
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(stdout())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()
+                .ok()
+        };
+        let child = named.as_deref().into_iter().chain(NAMES).find_map(spawn);
+        let child = child.expect("Chromium: apt-get install chromium, or name it in the variable CHROMIUM");
+        Self { child, _profile: profile }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // With the processes that it has started: they are its group.
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns what a page has in it once it is loaded.
+pub async fn shown(url: &str) -> String {
+    let mut browser = Browser::open(&["--dump-dom", url], Stdio::piped);
+    let mut stdout = browser.child.stdout.take().expect("its output");
+    let reading = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut stdout).expect("text"));
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    read.unwrap_or_else(|_| panic!("{url} is not loaded")).expect("the browser")
+}
+
+/// A web site with one page. What it has no path for goes on to a server, as from a proxy that passes the name on.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub port: u16,
+    page: &'static str,
+    target: Arc<Mutex<String>>,
+    report: Arc<Mutex<Option<Value>>>,
+    client: reqwest::Client,
+}
+
+impl Site {
+    /// Serves it on a free port. It ends with the test.
+    pub async fn start(page: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let site = Self {
+            port: listener.local_addr().expect("an address").port(),
+            page,
+            target: Arc::default(),
+            report: Arc::default(),
+            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+        };
+        let app = Router::new()
+            .route("/page", get(async |State(site): State<Self>| Html(site.page)))
+            .route("/report", post(Self::take_report))
+            .fallback(Self::forward)
+            .with_state(site.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        site
+    }
+
+    /// Lets it go on to this server.
+    pub fn forward_to(&self, url: &str) {
+        url.clone_into(&mut self.target.lock().expect("the target"));
+    }
+
+    /// Visits its page under a name, and returns what the page reports when it is done.
+    pub async fn visit(&self, name: &str, query: &[(&str, &str)]) -> Value {
+        *self.report.lock().expect("the report") = None;
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let url = format!("http://{name}:{}/page?{query}", self.port);
+        let mut browser = Browser::open(&[&url], Stdio::null);
+        until(&format!("the page of {name} has reported"), async || {
+            assert!(browser.child.try_wait().expect("wait for Chromium").is_none(), "Chromium has ended");
+            self.report.lock().expect("the report").take()
+        })
+        .await
+    }
+
+    async fn take_report(State(site): State<Self>, report: Bytes) {
+        *site.report.lock().expect("the report") = Some(serde_json::from_slice(&report).expect("JSON"));
+    }
+
+    async fn forward(State(site): State<Self>, request: Request) -> Response {
+        let target = site.target.lock().expect("the target").clone();
+        let (parts, body) = request.into_parts();
+        let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let body = to_bytes(body, usize::MAX).await.expect("the body");
+        let request = site.client.request(parts.method, format!("{target}{path_and_query}"));
+        let answer = request.headers(parts.headers).body(body).send().await.expect("an answer");
+        let response = Response::builder().status(answer.status());
+        let kind = answer.headers().get("content-type").cloned();
+        let response =
+            kind.into_iter().fold(response, |response, kind| response.header("content-type", kind));
+        response.body(Body::from(answer.bytes().await.expect("the answer"))).expect("a response")
+    }
+}
