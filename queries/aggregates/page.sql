@@ -1,11 +1,12 @@
 -- The hourly aggregates from one key to another. The marks are replaced by fixed text: the order of the table that is read, which
--- filters apply, and the order, which is total and by the names of the page: hour, player, game.
+-- filters apply, and the order, which is total and by the names of the page: hour, player, game. Text that is not UTF-8, which only
+-- others can have written, is repaired: JSON, Arrow and Parquet cannot hold it.
 SELECT
     toDateTime64(hour, 0, 'UTC') AS created_hour,
-    player AS player_id,
+    toValidUTF8(player) AS player_id,
     game AS game_id,
-    name AS game_name,
-    maker AS provider,
+    toValidUTF8(name) AS game_name,
+    toValidUTF8(maker) AS provider,
     rounds AS rounds_played,
     real_bet AS real_amount_bet,
     bonus_bet AS bonus_amount_bet,

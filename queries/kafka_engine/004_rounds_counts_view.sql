@@ -11,5 +11,5 @@ SELECT
     toUInt64(0) AS duplicate,
     toUInt64(0) AS conflict
 FROM kafka_rounds_messages
-WHERE empty(error) AND kafka_rounds_messages.upload_id IS NOT NULL
+WHERE is_valid AND kafka_rounds_messages.upload_id IS NOT NULL
 GROUP BY upload_id, topic, epoch, partition

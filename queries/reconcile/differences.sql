@@ -1,4 +1,5 @@
 -- Differences of a job, of a range of kinds, their values as text in the order of the columns; times in milliseconds since 1970.
+-- Stored text that is not UTF-8, which only others can have written, is repaired.
 SELECT
     toString(kind) AS kind,
     line,
@@ -9,14 +10,14 @@ SELECT
         toString(file_bonus_amount_win), file_game_name, file_provider
     ]::Array(Nullable(String)) AS file,
     [
-        toString(toUnixTimestamp64Milli(stored_created_timestamp)), stored_user_id, toString(stored_game_id),
+        toString(toUnixTimestamp64Milli(stored_created_timestamp)), toValidUTF8(stored_user_id), toString(stored_game_id),
         toString(stored_real_amount_bet), toString(stored_bonus_amount_bet), toString(stored_real_amount_win),
-        toString(stored_bonus_amount_win), stored_game_name, stored_provider
+        toString(stored_bonus_amount_win), toValidUTF8(stored_game_name), toValidUTF8(stored_provider)
     ]::Array(Nullable(String)) AS stored,
     toString(stored_upload_id) AS upload_id,
     stored_line AS upload_line,
     toUnixTimestamp64Milli(toDateTime64(created_hour, 3, 'UTC')) AS created_hour,
-    user_id,
+    toValidUTF8(d.user_id) AS user_id,
     game_id,
     [
         toString(expected_rounds_played), toString(expected_real_amount_bet), toString(expected_bonus_amount_bet),

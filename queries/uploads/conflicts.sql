@@ -1,12 +1,12 @@
 -- The conflicts of an upload by line: each field as it was sent, and as it is stored. Both sides are sorted by id on disk where
--- they are many, so that memory does not grow with them.
+-- they are many, so that memory does not grow with them. Text that is not UTF-8, which only others can have written, is repaired.
 SELECT
     sent.line AS line,
     sent.game_instance_id AS game_instance_id,
     sent.created_timestamp AS created_timestamp,
     stored.created_timestamp AS stored_created_timestamp,
-    sent.user_id AS user_id,
-    stored.user_id AS stored_user_id,
+    toValidUTF8(sent.user_id) AS user_id,
+    toValidUTF8(stored.user_id) AS stored_user_id,
     sent.game_id AS game_id,
     stored.game_id AS stored_game_id,
     sent.real_amount_bet AS real_amount_bet,
@@ -17,10 +17,10 @@ SELECT
     stored.real_amount_win AS stored_real_amount_win,
     sent.bonus_amount_win AS bonus_amount_win,
     stored.bonus_amount_win AS stored_bonus_amount_win,
-    sent.game_name AS game_name,
-    stored.game_name AS stored_game_name,
-    sent.provider AS provider,
-    stored.provider AS stored_provider,
+    toValidUTF8(sent.game_name) AS game_name,
+    toValidUTF8(stored.game_name) AS stored_game_name,
+    toValidUTF8(sent.provider) AS provider,
+    toValidUTF8(stored.provider) AS stored_provider,
     toString(stored.upload_id) AS stored_upload_id,
     stored.line AS stored_line
 FROM (SELECT * FROM conflicts FINAL WHERE upload_id = {upload_id:UUID}) AS sent

@@ -1,5 +1,12 @@
--- Rejected lines of an upload in their order: those that are open, or those that a replay has produced.
-SELECT line, byte_offset, column, toString(found.code) AS code, reason, raw
+-- Rejected lines of an upload in their order: those that are open, or those that a replay has produced. Anyone may write to the
+-- dead-letter topic: what is not UTF-8 is repaired.
+SELECT
+    line,
+    byte_offset,
+    toValidUTF8(found.column) AS column,
+    toValidUTF8(toString(found.code)) AS code,
+    toValidUTF8(found.reason) AS reason,
+    toValidUTF8(found.raw) AS raw
 FROM rejects AS found
 WHERE upload_id = {upload_id:String}
     AND ({code:String} = '' OR found.code = {code:String})

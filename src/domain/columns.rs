@@ -80,7 +80,7 @@ impl Column {
             (Kind::Long { minimum }, Value::Long(number)) => number >= minimum,
             (Kind::Timestamp, Value::Timestamp(millis)) => timestamp::is_in_range(millis),
             (Kind::Decimal { precision, .. }, Value::Decimal(unscaled)) => {
-                unscaled.unsigned_abs() < 10_u128.pow(precision.min(money::MAX_PRECISION))
+                unscaled.unsigned_abs() <= money::largest(precision).unsigned_abs()
             }
             (Kind::Text { .. }, Value::Text { .. }) | (Kind::Uuid, Value::Uuid(_)) => true,
             _ => false,

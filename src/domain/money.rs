@@ -8,6 +8,11 @@ pub const MAX_PRECISION: u32 = 38;
 /// Characters of an amount that 64 bits are enough for.
 const PLAIN_DIGITS: u32 = 18;
 
+/// The largest unscaled amount of so many digits.
+pub fn largest(precision: u32) -> i128 {
+    10_i128.pow(precision.min(MAX_PRECISION)) - 1
+}
+
 /// Whether the text is one of the ways in which exports write "no amount".
 #[inline]
 pub fn is_null(text: &[u8]) -> bool {
@@ -60,7 +65,7 @@ fn parse_any(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError
     let (mantissa, fraction_digits) = parse_digits(digits)?;
     let shift = exponent - fraction_digits + i64::from(scale);
     let amount = shift_decimal(mantissa, shift)?;
-    if amount >= 10_i128.pow(precision.min(MAX_PRECISION)) {
+    if amount > largest(precision) {
         return Err(ValueError::DecimalOutOfRange);
     }
     Ok(if negative { -amount } else { amount })

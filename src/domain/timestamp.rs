@@ -2,6 +2,8 @@
 //!
 //! No zone means UTC. A fraction finer than a millisecond is cut off.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
 use super::value::ValueError;
@@ -10,6 +12,9 @@ use super::value::ValueError;
 const MIN_MILLIS: i64 = 0;
 /// …and ends in the year after this: 2105-12-31T23:59:59.999Z.
 const MAX_MILLIS: i64 = 4_291_747_199_999;
+
+/// The times that a round may have, in milliseconds since 1970.
+pub const RANGE: RangeInclusive<i64> = MIN_MILLIS..=MAX_MILLIS;
 
 /// Milliseconds in an hour, by which rounds are aggregated.
 pub const HOUR_MILLIS: i64 = 3_600_000;
@@ -27,7 +32,7 @@ pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
 /// Whether a time lies in the years 1970 to 2105.
 #[inline]
 pub fn is_in_range(millis: i64) -> bool {
-    (MIN_MILLIS..=MAX_MILLIS).contains(&millis)
+    RANGE.contains(&millis)
 }
 
 /// Writes a time as RFC 3339 in UTC, with milliseconds only where there are any.

@@ -18,7 +18,7 @@ use crate::kafka::Kafka;
 use crate::loader::run::LoaderState;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
-use crate::warehouse::client::Warehouse;
+use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How long a part may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,7 +69,7 @@ impl Readiness {
         let (broker, registry, clickhouse) = tokio::join!(
             probe("the broker does not answer", self.kafka.watermarks(&self.topic)),
             probe("the registry does not answer", self.registry.ping()),
-            probe("ClickHouse does not answer", self.warehouse.ping()),
+            clickhouse_health(&self.warehouse),
         );
         let mut parts: BTreeMap<String, PartHealth> = (self.local_parts)().into_iter().collect();
         for (name, state) in &self.loaders {
@@ -94,6 +94,23 @@ async fn probe<T, E: fmt::Display>(failure: &str, answer: impl Future<Output = R
             PartHealth::not_ready(failure)
         }
         Err(_) => PartHealth::not_ready(format!("{failure} within {} seconds", PROBE_TIMEOUT.as_secs())),
+    }
+}
+
+/// Tells a ClickHouse that does not answer from one that answers with an error.
+async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
+    let failure = match tokio::time::timeout(PROBE_TIMEOUT, warehouse.ping()).await {
+        Ok(Ok(())) => return PartHealth::ready(),
+        Ok(Err(error)) => error,
+        Err(_) => WarehouseError::TimedOut,
+    };
+    tracing::debug!(error = %failure, "ClickHouse is not ready");
+    match &failure {
+        WarehouseError::Exception(exception) => {
+            let (what, code, name) = (failure.summary(), exception.code, &exception.name);
+            PartHealth::not_ready(format!("{what}: error {code} {name}").trim_end())
+        }
+        _ => PartHealth::not_ready(failure.summary()),
     }
 }
 

@@ -83,9 +83,19 @@ impl Problem {
         Self::parameter(name, format_args!("it must be {what}"))
     }
 
-    /// Something of ours does not answer: a fixed sentence for the client, the cause for the log.
+    /// A service does not answer: a fixed sentence for the client, the cause for the log.
     pub fn unavailable(code: &'static str, detail: &str, cause: impl ToString) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Self::caused(StatusCode::SERVICE_UNAVAILABLE, code, detail, cause)
+    }
+
+    /// A failure of ours: a fixed sentence for the client, the cause for the log.
+    fn caused(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+        cause: impl ToString,
+    ) -> Self {
+        let mut problem = Self::new(status, code, detail);
         problem.cause = Some(cause.to_string());
         problem
     }
@@ -195,16 +205,31 @@ async fn from_framework(status: StatusCode, method: &axum::http::Method, body: B
 
 impl From<WarehouseError> for Problem {
     fn from(error: WarehouseError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&WarehouseError> for Problem {
+    fn from(error: &WarehouseError) -> Self {
+        let (code, what) = (error.code(), error.summary());
+        let failed = |detail: String| Self::caused(StatusCode::BAD_GATEWAY, code, detail, error);
         match error {
             WarehouseError::TooMuch { rows } => {
-                let detail = format!("{error}: narrow it by player_id, game_id, date_from or date_to");
-                Self::new(StatusCode::BAD_REQUEST, "query_too_large", detail).with("limit_rows", rows)
+                let detail = format!("{what}; narrow it by player_id, game_id, date_from or date_to");
+                Self::new(StatusCode::BAD_REQUEST, code, detail).with("limit_rows", *rows)
             }
-            error => Self::unavailable(
-                "clickhouse_unavailable",
-                "ClickHouse does not answer: try again soon",
-                error,
-            ),
+            WarehouseError::TimedOut | WarehouseError::Unreachable(_) => {
+                Self::unavailable(code, &format!("{what}; try again soon"), error)
+            }
+            WarehouseError::Exception(exception) if exception.is_overload() => {
+                Self::unavailable(code, &format!("{what}; try again soon"), error)
+            }
+            WarehouseError::Exception(exception) if exception.is_access_denied() => {
+                failed(format!("{what}; its operator must check the user, the password and the grants"))
+            }
+            WarehouseError::Exception(_) | WarehouseError::Query(_) => {
+                failed(format!("{what}; the server's log says why"))
+            }
         }
     }
 }
@@ -247,9 +272,7 @@ impl From<UploadFailure> for Problem {
                 "the schema registry does not answer: send the file again when it is back, nothing counts twice",
                 reason,
             ),
-            UploadError::Warehouse(error) => {
-                Self::unavailable(code, "ClickHouse does not answer: try again soon", error)
-            }
+            UploadError::Warehouse(error) => error.into(),
             UploadError::Internal(cause) => {
                 Self::unavailable(code, "the upload could not be worked on: try again", cause)
             }

@@ -30,6 +30,8 @@ pub enum AvroError {
     UnknownBranch,
     #[error("text that is not UTF-8")]
     NotUtf8,
+    #[error("a decimal of no bytes")]
+    EmptyDecimal,
 }
 
 /// Appends a message: the prefix, then each value in the order of the columns, read from `buffer` where it is text.
@@ -170,6 +172,10 @@ impl<'a> Cursor<'a> {
 
     fn decimal(&mut self) -> Result<i128, AvroError> {
         let bytes = self.bytes()?;
+        // Java's decoder and ClickHouse's refuse it as well.
+        if bytes.is_empty() {
+            return Err(AvroError::EmptyDecimal);
+        }
         let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
         let mut padded = [if negative { 0xff } else { 0 }; 16];
         let start = padded.len().checked_sub(bytes.len()).ok_or(AvroError::Overflow)?;

@@ -243,6 +243,25 @@ impl ChunkBuilder {
         }
     }
 
+    /// Adds a message that ClickHouse's own consumer has stored nowhere, as a reject.
+    pub(super) fn push_passed_over(
+        &mut self,
+        message: &impl Message,
+        content: &Content,
+        origin: &Origin<'_>,
+    ) {
+        match content {
+            Content::Rejects => self.push_reject(message, origin),
+            Content::Rounds { stored, projections } => {
+                let reason = match self.read_round(message, stored, projections) {
+                    Err(reason) => reason,
+                    Ok(_) => "ClickHouse has not stored it, and gives no reason".to_owned(),
+                };
+                self.push_undecodable(message, &reason, origin);
+            }
+        }
+    }
+
     /// Ends the chunk with the fingerprint of its last message.
     pub fn finish(mut self, fingerprint: u64) -> Chunk {
         self.chunk.fingerprint = fingerprint;
@@ -259,28 +278,7 @@ impl ChunkBuilder {
         origin: &Origin<'_>,
         known: [&RoaringTreemap; 2],
     ) -> Result<(), String> {
-        let payload = message.payload().ok_or("the message has no value")?;
-        let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
-        let projection = projections
-            .get(&schema_id)
-            .ok_or_else(|| format!("schema {schema_id} is not known"))?
-            .as_ref()
-            .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
-        avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
-        let value = |source: &Option<usize>| {
-            source.and_then(|at| self.decoded.get(at)).copied().unwrap_or(Value::Null)
-        };
-        self.values.clear();
-        self.values.extend(projection.sources.iter().map(value));
-        let id = match self.values.get(stored.key) {
-            Some(Value::Long(id)) => u64::try_from(*id).map_err(|_| "the id of the round is negative")?,
-            _ => return Err("the message has no id of a round".to_owned()),
-        };
-        for (column, value) in stored.columns.iter().zip(&self.values) {
-            if !column.admits(*value) {
-                return Err(format!("{} is out of range", column.name));
-            }
-        }
+        let (payload, id) = self.read_round(message, stored, projections)?;
         let is_new = !known.iter().any(|known| known.contains(id)) && self.chunk.new_ids.insert(id);
         let upload_id = match stored.upload_id.and_then(|at| self.values.get(at)) {
             Some(Value::Uuid(upload_id)) => Some(*upload_id),
@@ -303,6 +301,38 @@ impl ChunkBuilder {
             );
         }
         Ok(())
+    }
+
+    /// Reads a message's values; returns its payload and the id of the round, or why it is none.
+    fn read_round<'m>(
+        &mut self,
+        message: &'m impl Message,
+        stored: &Stored,
+        projections: &HashMap<u32, Result<Projection, String>>,
+    ) -> Result<(&'m [u8], u64), String> {
+        let payload = message.payload().ok_or("the message has no value")?;
+        let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
+        let projection = projections
+            .get(&schema_id)
+            .ok_or_else(|| format!("schema {schema_id} is not known"))?
+            .as_ref()
+            .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
+        avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
+        let value = |source: &Option<usize>| {
+            source.and_then(|at| self.decoded.get(at)).copied().unwrap_or(Value::Null)
+        };
+        self.values.clear();
+        self.values.extend(projection.sources.iter().map(value));
+        let id = match self.values.get(stored.key) {
+            Some(Value::Long(id)) => u64::try_from(*id).map_err(|_| "the id of the round is negative")?,
+            _ => return Err("the message has no id of a round".to_owned()),
+        };
+        for (column, value) in stored.columns.iter().zip(&self.values) {
+            if !column.admits(*value) {
+                return Err(format!("{} is out of range", column.name));
+            }
+        }
+        Ok((payload, id))
     }
 
     fn write_round(

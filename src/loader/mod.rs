@@ -15,6 +15,7 @@
 //! the operator's part (`--loader none` on all servers but one).
 
 pub mod chunks;
+mod content;
 pub mod gate;
 pub mod kafka_engine;
 pub mod known_ids;

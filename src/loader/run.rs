@@ -1,6 +1,6 @@
 //! The loader at work: rounds of chunks, one after the other, until it is told to stop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Projection, Stored, fingerprint};
+use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
 use super::gate::Gate;
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
 use super::{LoaderError, kafka_engine, known_ids, recovery, repeats};
 use crate::domain::columns::Columns;
-use crate::ingest::avro;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::kafka::{BrokerError, Kafka};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::Registry;
 use crate::warehouse::client::Warehouse;
 
 /// How long a first message waits for others before its chunk is inserted.
@@ -44,7 +43,7 @@ const RETRY_PAUSE: [Duration; 4] =
 /// The consumer group under which offsets are committed, for those who watch lag; the ledger is what counts.
 const GROUP: &str = "roundhouse-loader";
 
-const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, \
+pub(super) const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, \
      kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary";
 
 /// Which messages a topic has.
@@ -161,19 +160,15 @@ impl Session {
         let watermarks = loader.kafka.watermarks(&loader.topic).await?;
         let (topic, last_chunks) =
             recovery::identify(&loader.kafka, &ledger, &loader.topic, &watermarks).await?;
-        let (content, insert_rounds) = match &loader.kind {
-            TopicKind::Rejects => (Content::Rejects, String::new()),
-            TopicKind::Rounds(columns) => {
-                let stored = Stored::new(columns.clone())
-                    .map_err(|source| RegistryError::NotRows { id: 0, source })?;
-                (Content::Rounds { stored, projections: HashMap::new() }, insert_statement(columns))
-            }
+        let insert_rounds = match &loader.kind {
+            TopicKind::Rejects => String::new(),
+            TopicKind::Rounds(columns) => insert_statement(columns),
         };
         let mut session = Self {
             loader: loader.clone(),
             ledger,
             epoch: topic.epoch,
-            content,
+            content: Content::of(&loader.kind)?,
             known_elsewhere: known_ids::elsewhere(&loader.warehouse, topic.epoch).await?,
             partitions: BTreeMap::new(),
             insert_rounds,
@@ -236,7 +231,7 @@ impl Session {
             read.await.map_err(|_| BrokerError::Unavailable(rdkafka::error::KafkaError::Canceled))??;
         let mut builder = ChunkBuilder::new(number);
         for message in &messages {
-            self.learn_schema(message.payload()).await?;
+            self.content.learn(&self.loader.registry, message.payload()).await?;
             self.push(&mut builder, message);
         }
         let mut chunk = builder.finish(messages.last().map_or(0, fingerprint));
@@ -357,7 +352,7 @@ impl Session {
                 }
                 first_at = Some(Instant::now());
             }
-            runtime.block_on(self.learn_schema(message.payload()))?;
+            runtime.block_on(self.content.learn(&self.loader.registry, message.payload()))?;
             let number = u16::try_from(message.partition()).unwrap_or(u16::MAX);
             let mut builder =
                 gathered.remove(&number).map_or_else(|| ChunkBuilder::new(number), |(builder, _)| builder);
@@ -377,25 +372,6 @@ impl Session {
                 () = stop.cancelled() => {}
             }
         });
-    }
-
-    /// Sees to it that the schema of a message, if it has one, can be read, or is known not to be.
-    async fn learn_schema(&mut self, payload: Option<&[u8]>) -> Result<(), LoaderError> {
-        let Content::Rounds { stored, projections, .. } = &mut self.content else { return Ok(()) };
-        let Some(Ok(id)) = payload.map(avro::schema_id) else { return Ok(()) };
-        if projections.contains_key(&id) {
-            return Ok(());
-        }
-        let projection = match self.loader.registry.columns(id).await {
-            Ok(writer) => Projection::new(writer, &stored.columns),
-            Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
-                Err(error.to_string())
-            }
-            // Not an answer: the message must wait, or it would be called undecodable for good.
-            Err(error) => return Err(error.into()),
-        };
-        projections.insert(id, projection);
-        Ok(())
     }
 
     fn push(&self, builder: &mut ChunkBuilder, message: &impl Message) {
@@ -464,7 +440,7 @@ impl Session {
     }
 }
 
-fn insert_statement(columns: &Columns) -> String {
+pub(super) fn insert_statement(columns: &Columns) -> String {
     let others = columns.iter().filter(|column| !column.is_field());
     let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
     format!(

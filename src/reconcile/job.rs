@@ -40,7 +40,7 @@ pub(super) enum JobError {
     Gone,
     #[error("the file cannot be read from the disk: send it again")]
     Read(#[source] io::Error),
-    #[error("ClickHouse does not answer, or refuses: send the file again once it is well")]
+    #[error("{}; send the file again once ClickHouse is well", .0.summary())]
     Warehouse(#[from] WarehouseError),
     #[error("what was compared is not all of the file: send it again")]
     DoesNotAddUp,

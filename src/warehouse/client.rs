@@ -9,10 +9,11 @@ use clickhouse::{Client, Compression};
 use thiserror::Error;
 use url::Url;
 
+use super::exception::Exception;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 24] = [
+const SCHEMA: [&str; 25] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -37,6 +38,7 @@ const SCHEMA: [&str; 24] = [
     include_str!("../../queries/schema/031_hourly_aggregates_view_query.sql"),
     include_str!("../../queries/schema/032_reconcile_repairs.sql"),
     include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
+    include_str!("../../queries/schema/034_consumed_blocks.sql"),
 ];
 
 /// Made in the database `default`, before all others.
@@ -73,11 +75,67 @@ impl std::fmt::Debug for Warehouse {
 pub enum WarehouseError {
     #[error("ClickHouse does not answer in time")]
     TimedOut,
+    /// No connection, or one that was closed before the answer was complete.
+    #[error("ClickHouse does not answer: {0}")]
+    Unreachable(#[source] clickhouse::error::Error),
     /// A query of a client asks for too much: more rows than may be read, or the memory that they need.
     #[error("more than {rows} rows would have to be read, or too much memory be used")]
     TooMuch { rows: u64 },
-    #[error("ClickHouse: {0}")]
-    Query(#[from] clickhouse::error::Error),
+    /// ClickHouse answers, with an error.
+    #[error("ClickHouse failed: {0}")]
+    Exception(Exception),
+    /// The request cannot be written, or the answer cannot be read.
+    #[error("cannot read ClickHouse's answer: {0}")]
+    Query(#[source] clickhouse::error::Error),
+}
+
+/// What a proxy before ClickHouse answers when it does not reach it.
+const PROXY_FAILURES: [&str; 3] = ["502 Bad Gateway", "503 Service", "504 Gateway"];
+
+impl From<clickhouse::error::Error> for WarehouseError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        use clickhouse::error::Error;
+        match error {
+            Error::TimedOut => Self::TimedOut,
+            Error::Network(_) => Self::Unreachable(error),
+            Error::BadResponse(ref text) => match Exception::parse(text) {
+                Some(exception) if exception.is_timeout() => Self::TimedOut,
+                Some(exception) => Self::Exception(exception),
+                None if PROXY_FAILURES.iter().any(|failure| text.contains(failure)) => {
+                    Self::Unreachable(error)
+                }
+                None => Self::Query(error),
+            },
+            error => Self::Query(error),
+        }
+    }
+}
+
+impl WarehouseError {
+    /// Stable: what the API and the ledger of uploads call it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TimedOut | Self::Unreachable(_) => "clickhouse_unavailable",
+            Self::TooMuch { .. } => "query_too_large",
+            Self::Exception(exception) if exception.is_overload() => "clickhouse_overloaded",
+            Self::Exception(exception) if exception.is_access_denied() => "clickhouse_access_denied",
+            Self::Exception(_) | Self::Query(_) => "clickhouse_failed",
+        }
+    }
+
+    /// What happened, for those who see no inner details.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::TimedOut | Self::TooMuch { .. } => self.to_string(),
+            Self::Unreachable(_) => "ClickHouse does not answer".to_owned(),
+            Self::Exception(exception) if exception.is_overload() => "ClickHouse is overloaded".to_owned(),
+            Self::Exception(exception) if exception.is_access_denied() => {
+                "ClickHouse refused the user of this server".to_owned()
+            }
+            Self::Exception(_) => "ClickHouse failed to run a query".to_owned(),
+            Self::Query(_) => "cannot read ClickHouse's answer".to_owned(),
+        }
+    }
 }
 
 impl Warehouse {

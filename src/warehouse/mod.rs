@@ -2,7 +2,9 @@
 
 pub mod aggregates;
 pub mod client;
+pub mod exception;
 pub mod rejects;
 pub mod row_binary;
+pub mod text;
 pub mod upload_counts;
 pub mod uploads;

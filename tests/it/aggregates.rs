@@ -5,3 +5,4 @@ mod pages;
 mod protection;
 mod reading;
 mod refusals;
+mod repaired_text;

@@ -20,6 +20,7 @@ mod generate;
 mod harness;
 mod heads;
 mod kafka_engine;
+mod loader_rules;
 mod readme;
 mod reconcile;
 mod reconcile_command;

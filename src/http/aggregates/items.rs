@@ -45,10 +45,10 @@ impl From<Aggregate> for Item {
             real_amount_win: text(aggregate.real_amount_win),
             bonus_amount_win: text(aggregate.bonus_amount_win),
             net: text(aggregate.net()),
-            player_id: aggregate.player,
+            player_id: aggregate.player.into_shown(),
             game_id: aggregate.game,
-            game_name: aggregate.game_name,
-            provider: aggregate.provider,
+            game_name: aggregate.game_name.into_shown(),
+            provider: aggregate.provider.into_shown(),
             rounds_played: aggregate.rounds_played,
         }
     }

@@ -53,14 +53,21 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("spool_full", 429, "Too many bytes of files wait for their reconciliation"),
     ("queue_full", 429, "Too many reconciliations wait"),
     ("headers_too_large", 431, "The request has too many headers, or too large ones"),
+    ("clickhouse_access_denied", 502, "ClickHouse refused the user of this server"),
+    ("clickhouse_failed", 502, "ClickHouse failed to run a query, or its answer cannot be read"),
     ("broker_unavailable", 503, "The broker does not take the rows"),
     ("registry_unavailable", 503, "The schema registry was not there when the upload began"),
+    ("clickhouse_overloaded", 503, "ClickHouse has too many queries or too little memory"),
     ("clickhouse_unavailable", 503, "ClickHouse does not answer"),
     ("rejects_not_loaded", 503, "Rejects of this upload are still on their way into their table"),
     ("not_ready", 503, "A part is not ready"),
     ("stopping", 503, "The server is stopping"),
     ("internal", 503, "Something failed that should not"),
 ];
+
+/// Wherever ClickHouse may not answer, it may also answer with one of these: `clickhouse_unavailable` stands for all of them.
+const CLICKHOUSE_ERRORS: [&str; 3] =
+    ["clickhouse_access_denied", "clickhouse_failed", "clickhouse_overloaded"];
 
 /// The errors of an operation, by their codes.
 macro_rules! problems {
@@ -168,7 +175,11 @@ problems!(
 /// Describes an answer for each status that these codes come with.
 fn responses(codes: &[&str]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<(&'static str, &str)>> = BTreeMap::new();
-    for (code, status, when) in CODES.iter().filter(|(code, ..)| codes.contains(code)) {
+    let applies = |code: &str| {
+        codes.contains(&code)
+            || CLICKHOUSE_ERRORS.contains(&code) && codes.contains(&"clickhouse_unavailable")
+    };
+    for (code, status, when) in CODES.iter().filter(|(code, ..)| applies(code)) {
         by_status.entry(*status).or_default().push((code, when));
     }
     by_status

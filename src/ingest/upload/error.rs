@@ -35,7 +35,7 @@ pub enum UploadError {
     Broker { reason: String },
     #[error("the schema registry does not answer")]
     Registry { reason: String },
-    #[error(transparent)]
+    #[error("{}", .0.summary())]
     Warehouse(#[from] WarehouseError),
     #[error("the upload could not be worked on")]
     Internal(String),
@@ -55,7 +55,7 @@ impl UploadError {
             Self::TooMany { .. } => "too_many_uploads",
             Self::Broker { .. } => "broker_unavailable",
             Self::Registry { .. } => "registry_unavailable",
-            Self::Warehouse(_) => "clickhouse_unavailable",
+            Self::Warehouse(error) => error.code(),
             Self::Internal(_) => "internal",
         }
     }

@@ -8,7 +8,9 @@
 //! Whoever takes a topic over begins a new epoch of it. To the loader of Roundhouse the rounds of other epochs are known
 //! wherever they came from, so that it counts none again that ClickHouse has stored, committed or not.
 
+mod columns;
 mod group;
+mod passed_over;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::group::Group;
+use self::passed_over::Search;
 use super::LoaderError;
 use super::chunks::{Chunk, fingerprint};
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
@@ -48,6 +51,7 @@ const ROUNDS: Tables = Tables {
         "kafka_rounds_view",
         "kafka_rounds_errors_view",
         "kafka_rounds_counts_view",
+        "kafka_rounds_blocks_view",
         "kafka_rounds",
         "kafka_rounds_messages_view",
     ],
@@ -56,16 +60,19 @@ const ROUNDS: Tables = Tables {
         include_str!("../../../queries/kafka_engine/002_rounds_view.sql"),
         include_str!("../../../queries/kafka_engine/003_rounds_errors_view.sql"),
         include_str!("../../../queries/kafka_engine/004_rounds_counts_view.sql"),
-        include_str!("../../../queries/kafka_engine/005_rounds.sql"),
-        include_str!("../../../queries/kafka_engine/006_messages_view.sql"),
+        include_str!("../../../queries/kafka_engine/005_rounds_blocks_view.sql"),
+        include_str!("../../../queries/kafka_engine/006_rounds.sql"),
+        include_str!("../../../queries/kafka_engine/007_messages_view.sql"),
     ],
 };
 
 const REJECTS: Tables = Tables {
-    names: &["kafka_rejects", "kafka_rejects_view"],
+    names: &["kafka_rejects", "kafka_rejects_view", "kafka_rejects_blocks_view"],
     definitions: &[
-        include_str!("../../../queries/kafka_engine/007_rejects.sql"),
-        include_str!("../../../queries/kafka_engine/008_rejects_view.sql"),
+        include_str!("../../../queries/kafka_engine/008_rejects.sql"),
+        // Consumption begins here. A block that comes before the next view is one that is looked up.
+        include_str!("../../../queries/kafka_engine/009_rejects_view.sql"),
+        include_str!("../../../queries/kafka_engine/010_rejects_blocks_view.sql"),
     ],
 };
 
@@ -140,9 +147,13 @@ impl Consumption {
     }
 
     fn definition(&self, sql: &str, group: &Group, epoch: TopicEpoch) -> Query {
+        let sql = match &self.loader.kind {
+            TopicKind::Rounds(columns) => columns::Text::of(columns).fill(sql),
+            TopicKind::Rejects => sql.to_owned(),
+        };
         self.loader
             .warehouse
-            .query(sql)
+            .query(&sql)
             .param("brokers", self.loader.kafka.brokers())
             .param("topic", &self.loader.topic)
             .param("group", group.name())
@@ -194,7 +205,7 @@ impl Consumption {
         if ledger.topic().await? != Some(*epoch) {
             return Err(LoaderError::TakenOver { topic: self.loader.topic.clone() });
         }
-        advance(ledger, *epoch, group, next, &committed).await
+        advance(&self.loader, ledger, *epoch, group, next, &committed).await
     }
 }
 
@@ -240,12 +251,14 @@ async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>
     let mut committed = group.committed(next.keys().copied()).await?;
     // Of a topic that was made anew: see `recovery::identify`.
     committed.retain(|partition, offset| watermarks.get(partition).is_some_and(|(_, high)| *offset <= *high));
-    advance(ledger, epoch, &group, &mut next, &committed).await?;
+    advance(loader, ledger, epoch, &group, &mut next, &committed).await?;
     Ok(Some(epoch))
 }
 
-/// Notes what lies between the offsets that came next and those that are committed as a chunk of each partition.
+/// Notes what lies between the offsets that came next and those that are committed as a chunk of each partition, once all of it
+/// has found a table.
 async fn advance(
+    loader: &Loader,
     ledger: &Ledger,
     epoch: TopicEpoch,
     group: &Group,
@@ -260,20 +273,24 @@ async fn advance(
         return Ok(());
     }
     let last_messages = group.messages_at(last_offsets).await?;
-    let chunks = last_messages.iter().map(|(partition, last)| {
+    let mut search = Search::new(loader, group, epoch.epoch)?;
+    let mut chunks = Vec::with_capacity(last_messages.len());
+    for (partition, last) in &last_messages {
         let (first_offset, last_offset) = (first(partition), last.offset());
+        let offsets = first_offset.cast_unsigned()..=last_offset.cast_unsigned();
+        let undecodable = search.reject(*partition, offsets).await?;
         let messages = (last_offset + 1 - first_offset).unsigned_abs();
-        Chunk {
+        chunks.push(Chunk {
             partition: *partition,
             first_offset,
             last_offset,
             messages,
-            new: messages,
+            new: messages.saturating_sub(undecodable),
+            undecodable,
             fingerprint: fingerprint(last),
             ..Chunk::default()
-        }
-    });
-    let chunks: Vec<Chunk> = chunks.collect();
+        });
+    }
     ledger.write_all(epoch.epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
     next.extend(chunks.iter().map(|chunk| (chunk.partition, chunk.last_offset + 1)));
     Ok(())

@@ -62,7 +62,7 @@ pub enum RequestError {
 /// Why a repair failed, as its sender is told; causes are for the log.
 #[derive(Debug, Error)]
 enum RepairError {
-    #[error("ClickHouse does not answer, or refuses: repair again once it is well")]
+    #[error("{}; repair again once ClickHouse is well", .0.summary())]
     Warehouse(#[from] WarehouseError),
     #[error("what is missing cannot be produced: {0}")]
     Upload(#[from] UploadError),

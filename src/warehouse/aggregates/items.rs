@@ -10,6 +10,7 @@ use super::page::{GROWTH, MAX_COPIES, Page, bounds};
 use super::plan::{Extent, Selection, Source};
 use super::{Filter, Key, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::text::Text;
 
 const ROWS: &str = include_str!("../../../queries/aggregates/rows.sql");
 
@@ -22,11 +23,11 @@ pub struct Aggregate {
     /// Seconds since 1970.
     pub created_hour: u32,
     #[serde(rename = "user_id")]
-    pub player: String,
+    pub player: Text,
     #[serde(rename = "game_id")]
     pub game: u64,
-    pub game_name: String,
-    pub provider: String,
+    pub game_name: Text,
+    pub provider: Text,
     pub rounds_played: u64,
     pub real_amount_bet: i128,
     pub bonus_amount_bet: i128,

@@ -20,6 +20,7 @@ pub use self::plan::Source;
 pub use self::summary::{Hours, Totals, fetch_summary};
 
 use super::client::{Warehouse, WarehouseError};
+use super::text::Text;
 
 /// Which aggregates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub hour: u32,
-    pub player: String,
+    pub player: Text,
     pub game: u64,
 }
 
@@ -85,19 +86,12 @@ fn limited(warehouse: &Warehouse, sql: &str, limits: QueryLimits) -> Query {
         .with_setting("readonly", "2")
 }
 
-/// ClickHouse's codes of a query that would read more rows, or use more memory, than it may.
-const TOO_MUCH: [&str; 2] = ["Code: 158.", "Code: 241."];
-
-/// Tells a query that asks for too much from a ClickHouse that does not answer.
+/// Tells a query that asks for too much from a ClickHouse that fails.
 fn sort(error: clickhouse::error::Error, limits: QueryLimits) -> WarehouseError {
-    match &error {
-        clickhouse::error::Error::BadResponse(text) if TOO_MUCH.iter().any(|code| text.contains(code)) => {
+    match error.into() {
+        WarehouseError::Exception(exception) if exception.is_query_limit() => {
             WarehouseError::TooMuch { rows: limits.rows }
         }
-        // It has stopped the query itself, a moment before we would.
-        clickhouse::error::Error::BadResponse(text) if text.contains("Code: 159.") => {
-            WarehouseError::TimedOut
-        }
-        _ => WarehouseError::Query(error),
+        error => error,
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::plan::{Extent, SHOWN, Selection, Source, as_stored, source};
 use super::{Filter, Key, Order, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::text::Text;
 
 const BOUNDS: &str = include_str!("../../../queries/aggregates/page_bounds.sql");
 const PAGE: &str = include_str!("../../../queries/aggregates/page.sql");
@@ -160,8 +161,8 @@ pub async fn fetch(
 #[derive(Debug, Row, Deserialize)]
 struct BoundsRow {
     found: u64,
-    first: (u32, String, u64),
-    last: (u32, String, u64),
+    first: (u32, Text, u64),
+    last: (u32, Text, u64),
     last_row: u64,
 }
 

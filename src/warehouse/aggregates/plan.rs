@@ -184,7 +184,7 @@ impl Selection<'_> {
         for (name, Key { hour, player, game }) in self.extent.keys() {
             query = query
                 .param(&format!("{name}_hour"), hour)
-                .param(&format!("{name}_player"), player)
+                .with_setting(format!("param_{name}_player"), player.parameter())
                 .param(&format!("{name}_game"), game);
         }
         query

@@ -126,3 +126,32 @@ async fn a_question_that_asks_for_too_much_is_refused_and_others_wait_their_turn
         answer.problem(503, "clickhouse_unavailable");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_clickhouse_fails_to_run_is_not_taken_for_a_clickhouse_that_is_away() {
+    let server = Server::start(&[]).await;
+    server.until_ready().await;
+    server.clickhouse("RENAME TABLE hourly_aggregates TO kept").await;
+    for path in ["/aggregates", "/aggregates/summary", "/aggregates?format=csv"] {
+        let answer = server.get(path).await;
+        assert!(!answer.headers.contains_key("retry-after"), "{path}: trying again does not help");
+        let problem = answer.problem(502, "clickhouse_failed");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(!detail.contains("hourly_aggregates") && !detail.contains("answer"), "{path}: {detail}");
+    }
+    let log = server.log();
+    let causes = log.lines().filter(|line| line.contains("UNKNOWN_TABLE") && line.contains("path")).count();
+    assert_eq!(causes, 3, "each request logs its cause once: {log}");
+    server.clickhouse("RENAME TABLE kept TO hourly_aggregates").await;
+    server.get("/aggregates").await.ok();
+
+    // The database itself is gone: it answers, and what it answers is an error.
+    server.clickhouse("RENAME DATABASE game_data TO kept").await;
+    let reason = until_within(Duration::from_secs(60), "/readyz sees it", async || {
+        let answer = server.get("/readyz").await;
+        let part = &answer.body["parts"]["clickhouse"];
+        (part["ready"] == false).then(|| part["reason"].as_str().unwrap_or_default().to_owned())
+    })
+    .await;
+    assert_eq!(reason, "ClickHouse failed to run a query: error 81 UNKNOWN_DATABASE");
+}

@@ -273,10 +273,15 @@ impl Server {
         .await;
     }
 
-    /// Shows the end of what the server and its parts have logged.
-    fn show_log(&self) {
+    /// What the server and its parts have logged.
+    pub fn log(&self) -> String {
         let log = fs::read(self.directory.path().join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Shows the end of the log.
+    fn show_log(&self) {
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         eprintln!("--- the end of the server's log ---");
         lines.iter().skip(lines.len().saturating_sub(SHOWN_LOG_LINES)).for_each(|line| eprintln!("{line}"));

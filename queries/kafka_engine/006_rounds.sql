@@ -1,20 +1,9 @@
 -- ClickHouse's own consumer of the topic of rounds. One consumer: a second one brings rows twice after each rebalance, and
--- what limits it is the decoding of Avro. A message that cannot be decoded is a row with an error instead.
+-- what limits it is the decoding of Avro. A message that cannot be decoded is a row with an error instead. The mark is replaced by the
+-- columns of the schema, each Nullable: what the rules of 007_messages_view.sql refuse must first be read as it is.
 CREATE TABLE kafka_rounds
 (
-    created_timestamp DateTime64(3, 'UTC'),
-    game_instance_id  UInt64,
-    user_id           String,
-    game_id           UInt64,
-    real_amount_bet   Nullable(Decimal(28, 8)),
-    bonus_amount_bet  Nullable(Decimal(28, 8)),
-    real_amount_win   Nullable(Decimal(28, 8)),
-    bonus_amount_win  Nullable(Decimal(28, 8)),
-    game_name         String,
-    provider          String,
-    -- ClickHouse reads an Avro `fixed` of sixteen bytes into these, but not into a UUID.
-    upload_id         Nullable(FixedString(16)),
-    line              Nullable(UInt64)
+    /* read columns */
 )
 ENGINE = Kafka
 SETTINGS
@@ -23,7 +12,7 @@ SETTINGS
     kafka_group_name = {group:String},
     kafka_format = 'AvroConfluent',
     format_avro_schema_registry_url = {registry:String},
-    -- Messages of earlier schemas lack some columns.
+    -- Messages of earlier schemas lack some columns: they are null.
     input_format_avro_allow_missing_fields = 1,
     kafka_handle_error_mode = 'stream',
     kafka_num_consumers = 1,

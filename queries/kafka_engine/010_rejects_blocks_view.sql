@@ -1,0 +1,10 @@
+-- What of a block has found a table: all but messages without a value, of which ClickHouse makes no row.
+CREATE MATERIALIZED VIEW kafka_rejects_blocks_view TO consumed_blocks AS
+SELECT
+    {epoch:UInt32} AS epoch,
+    toUInt16(_partition) AS partition,
+    toUInt64(min(_offset)) AS first_offset,
+    toUInt64(max(_offset)) AS last_offset,
+    uniqExact(_offset) AS messages
+FROM kafka_rejects
+GROUP BY epoch, partition

@@ -1,0 +1,7 @@
+-- The blocks of a range of offsets of which every message has found a table.
+SELECT first_offset, last_offset
+FROM consumed_blocks
+WHERE epoch = {epoch:UInt32} AND partition = {partition:UInt16}
+    AND first_offset >= {first:UInt64} AND first_offset <= {last:UInt64}
+    AND messages = last_offset - first_offset + 1
+ORDER BY first_offset, last_offset

@@ -1,0 +1,44 @@
+//! What the messages of a topic are, and the schemas that they were written with.
+
+use std::collections::HashMap;
+
+use super::chunks::{Content, Projection, Stored};
+use super::run::TopicKind;
+use crate::ingest::avro;
+use crate::registry::{Registry, RegistryError};
+
+impl Content {
+    /// # Errors
+    /// The schema does not say what identifies a round.
+    pub(super) fn of(kind: &TopicKind) -> Result<Self, RegistryError> {
+        let TopicKind::Rounds(columns) = kind else { return Ok(Self::Rejects) };
+        let stored =
+            Stored::new(columns.clone()).map_err(|source| RegistryError::NotRows { id: 0, source })?;
+        Ok(Self::Rounds { stored, projections: HashMap::new() })
+    }
+
+    /// Sees to it that the schema of a message, if it has one, can be read, or is known not to be.
+    ///
+    /// # Errors
+    /// The registry does not answer: the message must wait, or it would be called undecodable for good.
+    pub(super) async fn learn(
+        &mut self,
+        registry: &Registry,
+        payload: Option<&[u8]>,
+    ) -> Result<(), RegistryError> {
+        let Self::Rounds { stored, projections } = self else { return Ok(()) };
+        let Some(Ok(id)) = payload.map(avro::schema_id) else { return Ok(()) };
+        if projections.contains_key(&id) {
+            return Ok(());
+        }
+        let projection = match registry.columns(id).await {
+            Ok(writer) => Projection::new(writer, &stored.columns),
+            Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
+                Err(error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        projections.insert(id, projection);
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! The columns of ClickHouse's consumer, and the rules that make a message a round: as text for `queries/kafka_engine`.
+//!
+//! The rules are those of Roundhouse's loader ([`crate::domain::columns::Column::admits`], [`crate::ingest::avro`]). Every column is
+//! read as Nullable, with a type that holds whatever Avro may bring, so that the rules see the value itself: a UInt64 would already
+//! have made a large number of a negative one, and a missing field the default of its type.
+
+use crate::domain::columns::{Column, Columns, Kind};
+use crate::domain::{money, timestamp};
+
+/// What stands for what in a definition.
+pub(super) struct Text(Vec<(&'static str, String)>);
+
+impl Text {
+    pub(super) fn of(columns: &Columns) -> Self {
+        let list = |item: fn(&Column) -> String, separator: &str| {
+            columns.iter().map(item).collect::<Vec<_>>().join(separator)
+        };
+        Self(vec![
+            ("/* read columns */", list(read_column, ",\n    ")),
+            ("/* stored columns */", list(stored_column, ",\n    ")),
+            ("/* values */", list(value, ",\n    ")),
+            ("/* rules */", list(rule, "\n        AND ")),
+        ])
+    }
+
+    /// Replaces the marks of a definition.
+    pub(super) fn fill(&self, definition: &str) -> String {
+        self.0.iter().fold(definition.to_owned(), |text, (mark, columns)| text.replace(mark, columns))
+    }
+}
+
+fn name(column: &Column) -> String {
+    // Avro's names are letters, digits and underscores.
+    format!("`{}`", column.name)
+}
+
+fn read_column(column: &Column) -> String {
+    let kind = match column.kind {
+        Kind::Long { .. } => "Int64".to_owned(),
+        // ClickHouse reads an Avro `fixed` of sixteen bytes into these, but not into a UUID.
+        Kind::Uuid => "FixedString(16)".to_owned(),
+        Kind::Timestamp | Kind::Decimal { .. } | Kind::Text { .. } => stored_type(column.kind),
+    };
+    format!("{} Nullable({kind})", name(column))
+}
+
+fn stored_column(column: &Column) -> String {
+    let kind = stored_type(column.kind);
+    let kind = if column.is_nullable() { format!("Nullable({kind})") } else { kind };
+    format!("{} {kind}", name(column))
+}
+
+/// As [`crate::warehouse::row_binary::write_value`] writes it.
+fn stored_type(kind: Kind) -> String {
+    match kind {
+        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
+        Kind::Long { .. } => "Int64".to_owned(),
+        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
+        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
+        Kind::Text { .. } => "String".to_owned(),
+        Kind::Uuid => "UUID".to_owned(),
+    }
+}
+
+/// What is stored of a column, if the row is a round.
+fn value(column: &Column) -> String {
+    let name = name(column);
+    let value = match column.kind {
+        Kind::Long { minimum } if minimum >= 0 => format!("toUInt64(found.{name})"),
+        Kind::Uuid => format!("toUUID(UUIDNumToString(found.{name}))"),
+        _ => format!("found.{name}"),
+    };
+    let value = if column.is_nullable() { value } else { format!("assumeNotNull({value})") };
+    format!("{value} AS {name}")
+}
+
+/// Whether a column has a value that Roundhouse's loader would take.
+fn rule(column: &Column) -> String {
+    let name = format!("found.{}", name(column));
+    let rule = match column.kind {
+        Kind::Long { minimum } => format!("{name} >= {minimum}"),
+        Kind::Timestamp => {
+            let (first, last) = timestamp::RANGE.into_inner();
+            format!("toUnixTimestamp64Milli({name}) BETWEEN {first} AND {last}")
+        }
+        // Of a decimal ClickHouse checks the bytes, not the digits.
+        Kind::Decimal { precision, scale } => {
+            let most = money::format(money::largest(precision), scale);
+            let literal = |sign| format!("CAST('{sign}{most}', 'Decimal({precision}, {scale})')");
+            format!("{name} BETWEEN {} AND {}", literal("-"), literal(""))
+        }
+        Kind::Text { .. } => format!("isValidUTF8({name})"),
+        Kind::Uuid => format!("isNotNull({name})"),
+    };
+    format!("ifNull({rule}, {})", column.is_nullable())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_another_schema_adds_is_read_checked_and_stored() {
+        let schema = r#"{"type":"record","name":"R","key":"id","fields":[
+            {"name":"id","type":"long","minimum":0},
+            {"name":"tax","type":["null",{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}]}]}"#;
+        let text = Text::of(&Columns::parse(schema).unwrap());
+        assert_eq!(
+            text.fill("(/* read columns */)"),
+            "(`id` Nullable(Int64),\n    `tax` Nullable(Decimal(5, 2)))"
+        );
+        assert_eq!(text.fill("/* stored columns */"), "`id` UInt64,\n    `tax` Nullable(Decimal(5, 2))");
+        assert_eq!(
+            text.fill("/* values */"),
+            "assumeNotNull(toUInt64(found.`id`)) AS `id`,\n    found.`tax` AS `tax`"
+        );
+        assert_eq!(
+            text.fill("/* rules */"),
+            "ifNull(found.`id` >= 0, false)\n        AND ifNull(found.`tax` BETWEEN CAST('-999.99', 'Decimal(5, 2)') \
+             AND CAST('999.99', 'Decimal(5, 2)'), true)"
+        );
+    }
+}

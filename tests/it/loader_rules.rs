@@ -1,0 +1,264 @@
+//! What anyone may write to the topic, to both loaders: they must take and refuse the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+
+use crate::conflicts::register;
+use crate::harness::aggregates::by_hour;
+use crate::harness::process::until;
+use crate::harness::server::Server;
+
+const SCHEMA: &str = include_str!("../../schemas/bets.avsc");
+
+const PARTITIONS: usize = 4;
+
+/// The last millisecond of 2105.
+const LAST_TIME: i64 = 4_291_747_199_999;
+
+/// The fields of a message, each already in Avro.
+#[derive(Clone)]
+struct Fields(BTreeMap<&'static str, Vec<u8>>);
+
+/// In the order of the schema.
+const NAMES: [&str; 12] = [
+    "created_timestamp",
+    "game_instance_id",
+    "user_id",
+    "game_id",
+    "real_amount_bet",
+    "bonus_amount_bet",
+    "real_amount_win",
+    "bonus_amount_win",
+    "game_name",
+    "provider",
+    "upload_id",
+    "line",
+];
+
+fn long(number: i64) -> Vec<u8> {
+    let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    let mut out = Vec::new();
+    while rest >= 0x80 {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+    out
+}
+
+fn bytes(bytes: &[u8]) -> Vec<u8> {
+    [long(i64::try_from(bytes.len()).unwrap()), bytes.to_vec()].concat()
+}
+
+/// The second branch of a union.
+fn some(value: Vec<u8>) -> Vec<u8> {
+    [long(1), value].concat()
+}
+
+fn amount(unscaled: i128) -> Vec<u8> {
+    some(bytes(&unscaled.to_be_bytes()))
+}
+
+impl Fields {
+    fn of(id: i64) -> Self {
+        Self(BTreeMap::from([
+            ("created_timestamp", long(1_580_702_706_000 + id)),
+            ("game_instance_id", long(id)),
+            ("user_id", bytes(format!("player-{}", id % 3).as_bytes())),
+            ("game_id", long(7)),
+            ("real_amount_bet", amount(25_000_000)),
+            ("bonus_amount_bet", amount(0)),
+            ("real_amount_win", amount(-10_000_000)),
+            ("bonus_amount_win", long(0)),
+            ("game_name", bytes("Café 日本".as_bytes())),
+            ("provider", bytes(b"Play'n GO")),
+            ("upload_id", some(vec![0x5a; 16])),
+            ("line", some(long(id + 2))),
+        ]))
+    }
+
+    fn with(mut self, name: &'static str, value: Vec<u8>) -> Self {
+        self.0.insert(name, value).unwrap();
+        self
+    }
+
+    fn message(&self, schema_id: u32) -> Vec<u8> {
+        let mut message = vec![0];
+        message.extend(schema_id.to_be_bytes());
+        message.extend(NAMES.iter().filter_map(|name| self.0.get(name)).flatten());
+        message
+    }
+}
+
+/// Values of fields, good and bad ones.
+fn changed_fields() -> Vec<(&'static str, Vec<u8>)> {
+    let ten_28 = 10_i128.pow(28);
+    let decimal = |bytes_: &[u8]| some(bytes(bytes_));
+    let mut changed = vec![
+        ("user_id", bytes(b"\xff")),
+        ("user_id", bytes(b"a\xc3")),
+        ("user_id", bytes(b"\xed\xa0\x80")),
+        ("user_id", bytes(b"")),
+        ("user_id", bytes("\u{10ffff}\0\t\n".as_bytes())),
+        ("user_id", bytes(&[b'x'; 3000])),
+        ("user_id", long(-1)),
+        ("user_id", long(i64::MAX)),
+        ("game_name", bytes(b"\xf0\x9f\x92")),
+        ("game_name", bytes(b"")),
+        ("provider", bytes(b"\xc0\x80")),
+        ("real_amount_bet", decimal(&[])),
+        ("real_amount_bet", decimal(&[0x80])),
+        ("real_amount_bet", decimal(&[0; 17])),
+        ("real_amount_win", long(-1)),
+        ("upload_id", long(0)),
+        ("line", long(0)),
+        // More bytes than the number needs; more bits than it may have.
+        ("game_id", vec![0x8e, 0x80, 0x00]),
+        ("game_id", [vec![0xff; 10], vec![0x01]].concat()),
+    ];
+    for id in [-1, -5, i64::MIN] {
+        changed.extend([("game_instance_id", long(id)), ("game_id", long(id)), ("line", some(long(id)))]);
+    }
+    changed.extend([("game_id", long(0)), ("game_id", long(i64::MAX)), ("line", some(long(0)))]);
+    for time in [-1, 0, LAST_TIME, LAST_TIME + 1, i64::MIN, i64::MAX, -62_135_596_800_000] {
+        changed.push(("created_timestamp", long(time)));
+    }
+    for unscaled in [ten_28 - 1, ten_28, -ten_28, 1 - ten_28, i128::MAX, i128::MIN] {
+        changed.extend([("bonus_amount_bet", amount(unscaled)), ("bonus_amount_win", amount(unscaled))]);
+    }
+    changed
+}
+
+/// Messages that are no rows at all.
+fn broken(schema_id: u32) -> Vec<Option<Vec<u8>>> {
+    let whole = Fields::of(900).message(schema_id);
+    let mut broken = vec![
+        None,
+        Some(Vec::new()),
+        Some(b"x".to_vec()),
+        Some(b"\0".to_vec()),
+        Some(b"\0\0\0\0".to_vec()),
+        Some(b"{\"game_instance_id\": 1}".to_vec()),
+        Some(Fields::of(901).message(999_999)),
+        Some([whole.clone(), b"more".to_vec()].concat()),
+        Some([whole.clone(), vec![0]].concat()),
+        // One row after the other.
+        Some([whole.clone(), Fields::of(902).message(schema_id)].concat()),
+        Some(whole[5..].to_vec()),
+        Some([vec![1], whole[1..].to_vec()].concat()),
+    ];
+    broken.extend((5..whole.len()).step_by(7).map(|end| Some(whole[..end].to_vec())));
+    broken
+}
+
+/// A schema like that of the bets, changed.
+fn schema(change: impl FnOnce(&mut Vec<Value>)) -> Value {
+    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    change(schema["fields"].as_array_mut().unwrap());
+    schema
+}
+
+fn without(fields: &mut Vec<Value>, name: &str) {
+    fields.retain(|field| field["name"] != name);
+}
+
+/// All messages, with the ids of their rounds where they are rounds: each id once, since one loader counts what comes again.
+async fn messages(server: &Server) -> Vec<Option<Vec<u8>>> {
+    let id = register(server, &schema(|_| {})).await;
+    let mut messages = vec![Some(Fields::of(0).message(id))];
+    for (at, (name, value)) in changed_fields().into_iter().enumerate() {
+        messages.push(Some(Fields::of(1000 + at as i64).with(name, value).message(id)));
+    }
+    messages.extend(broken(id));
+    // Of other schemas: one that lacks what may be null, two that lack what may not, one with a field that nobody knows.
+    for (at, name) in ["line", "user_id", "created_timestamp"].into_iter().enumerate() {
+        let other = register(server, &schema(|fields| without(fields, name))).await;
+        let mut fields = Fields::of(2000 + at as i64);
+        fields.0.remove(name);
+        messages.push(Some(fields.message(other)));
+    }
+    let more = json!({ "name": "currency", "type": "string" });
+    let other = register(server, &schema(|fields| fields.push(more))).await;
+    messages.push(Some([Fields::of(2010).message(other), bytes(b"EUR")].concat()));
+    messages.push(Some(Fields::of(1).message(id)));
+    messages
+}
+
+/// Sends the same messages to the same partitions; in each, a round is the last, so that it is known when all is loaded.
+async fn produce(server: &Server, messages: &[Option<Vec<u8>>]) {
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", &server.addresses.kafka_brokers).create().unwrap();
+    let id = register(server, &schema(|_| {})).await;
+    let last = (0..PARTITIONS as i64).map(|partition| Some(Fields::of(10 + partition).message(id)));
+    let all = messages.iter().cloned().enumerate().map(|(at, message)| (at % PARTITIONS, message));
+    for (partition, message) in all.chain(last.enumerate()) {
+        let mut record = FutureRecord::to("staging-bets").partition(partition as i32).key("key");
+        if let Some(message) = &message {
+            record = record.payload(message);
+        }
+        producer.send(record, Duration::from_secs(30)).await.unwrap();
+    }
+}
+
+/// What became of the messages, each at its offset.
+async fn outcome(server: &Server) -> BTreeMap<String, String> {
+    let mut outcome = BTreeMap::new();
+    for sql in [
+        "SELECT kafka_partition, kafka_offset, 'round', * EXCEPT (kafka_epoch, kafka_partition, kafka_offset) \
+         FROM game_rounds ORDER BY 1, 2",
+        "SELECT kafka_partition, kafka_offset, 'reject', code, column, line, byte_offset, upload_id, kafka_topic, hex(raw) \
+         FROM rejects ORDER BY 1, 2",
+    ] {
+        for row in server.clickhouse(sql).await.lines() {
+            let (place, what) = row.match_indices('\t').nth(1).map(|(at, _)| row.split_at(at)).unwrap();
+            if let Some(other) = outcome.insert(place.to_owned(), what.to_owned()) {
+                panic!("{place} is there twice: {other} {what}");
+            }
+        }
+    }
+    outcome
+}
+
+async fn until_all_is_loaded(server: &Server, messages: u64) {
+    until("every message has found a table", async || {
+        let counts = server
+            .clickhouse(
+                "SELECT sum(messages) FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done'",
+            )
+            .await;
+        (counts.parse::<u64>().unwrap() >= messages).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_loaders_take_and_refuse_the_same_messages() {
+    let (ours, clickhouse) = tokio::join!(Server::start(&[]), Server::start(&["--loader", "clickhouse"]));
+    tokio::join!(ours.until_ready(), clickhouse.until_ready());
+    let sent = messages(&ours).await;
+    assert_eq!(messages(&clickhouse).await, sent, "the schemas have the same ids");
+    tokio::join!(produce(&ours, &sent), produce(&clickhouse, &sent));
+    let count = (sent.len() + PARTITIONS) as u64;
+    tokio::join!(until_all_is_loaded(&ours, count), until_all_is_loaded(&clickhouse, count));
+
+    let (expected, found) = (outcome(&ours).await, outcome(&clickhouse).await);
+    assert_eq!(expected.len() as u64, count, "Roundhouse's loader has a place for each message");
+    let differing: Vec<String> = expected
+        .iter()
+        .filter(|(place, what)| found.get(*place) != Some(*what))
+        .map(|(place, what)| format!("{place}:\n  ours       {what}\n  clickhouse {:?}", found.get(place)))
+        .chain(found.keys().filter(|place| !expected.contains_key(*place)).cloned())
+        .collect();
+    assert!(differing.is_empty(), "{} of {count} differ:\n{}", differing.len(), differing.join("\n"));
+    assert_eq!(by_hour(&clickhouse).await, by_hour(&ours).await);
+
+    // The reasons are the same where ClickHouse could decode the message; else it has its own words for it.
+    let reasons = "SELECT reason FROM rejects WHERE reason LIKE '%is out of range' OR reason LIKE '%UTF-8' OR reason LIKE '%no value' \
+                   OR reason LIKE 'the id of the round%' ORDER BY kafka_partition, kafka_offset";
+    assert_eq!(clickhouse.clickhouse(reasons).await, ours.clickhouse(reasons).await);
+    assert_eq!(clickhouse.metric("roundhouse_visible_lag_offsets").await, 0.0);
+}
