@@ -68,6 +68,7 @@ pub struct Now {
     pub uploads_under_way: usize,
     /// None where ClickHouse does not answer.
     pub lag: Option<Lag>,
+    pub lost_parts: usize,
 }
 
 /// How far the tables are behind what was acknowledged.
@@ -136,6 +137,10 @@ impl Metrics {
             "Uploads that have a place, at most --max-concurrent-uploads",
             under_way,
         );
+        let lost_parts: Gauge = Gauge::default();
+        lost_parts.set(i64::try_from(now.lost_parts).unwrap_or(i64::MAX));
+        let help = "Parts of tables that ClickHouse cannot read, and whose rows are not there again";
+        all.register("lost_parts", help, lost_parts);
         if let Some(lag) = now.lag {
             let offsets: Gauge = Gauge::default();
             offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));

@@ -6,7 +6,8 @@ SELECT
     kafka_partition AS partition,
     min(kafka_offset) AS first_offset,
     max(kafka_offset) AS last_offset,
-    uniqExact(kafka_offset) AS messages
+    uniqExact(kafka_offset) AS messages,
+    uniqExactIf(kafka_offset, notEmpty(error)) AS rejects
 FROM kafka_rounds_messages
 WHERE is_valid OR notEmpty(error)
 GROUP BY epoch, partition

@@ -5,6 +5,7 @@ SELECT
     toUInt16(_partition) AS partition,
     toUInt64(min(_offset)) AS first_offset,
     toUInt64(max(_offset)) AS last_offset,
-    uniqExact(_offset) AS messages
+    uniqExact(_offset) AS messages,
+    toUInt64(0) AS rejects
 FROM kafka_rejects
 GROUP BY epoch, partition

@@ -1,5 +1,5 @@
 -- The blocks of a range of offsets of which every message has found a table.
-SELECT first_offset, last_offset
+SELECT first_offset, last_offset, rejects
 FROM consumed_blocks
 WHERE epoch = {epoch:UInt32} AND partition = {partition:UInt16}
     AND first_offset >= {first:UInt64} AND first_offset <= {last:UInt64}

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS consumed_blocks
     first_offset  UInt64,
     last_offset   UInt64,
     messages      UInt64 COMMENT 'Different offsets',
+    rejects       UInt64 COMMENT 'Of them, those that could not be decoded',
     written_at    DateTime('UTC') DEFAULT now()
 )
 ENGINE = MergeTree

@@ -39,11 +39,12 @@ use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
-use crate::reconcile::repair::Repairer;
+use crate::reconcile::repair::{Repairer, Watch};
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::client::Warehouse;
+use crate::warehouse::lost_parts::LostParts;
 
 /// How long services that were given by URL may take to answer when the server starts.
 const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
@@ -170,12 +171,18 @@ impl Server {
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         until_begun(&states).await;
+        let kind = options.services.loader;
+        let loader = states.first().map(|(_, state)| state.clone());
+        let is_alone = kind == LoaderKind::Roundhouse;
+        let watch = Watch::new(clients.warehouse.clone(), gate.clone(), &services.topic, is_alone, loader);
+        let lost_parts = watch.lost();
+        workers.push(watch.start(stop.clone()).await);
         let local_parts = parts::local_parts(supervisor);
         let state = app_state(
             options,
             &clients,
             destination,
-            states,
+            (states, lost_parts),
             local_parts,
             (uploads, gate, stop.clone()),
             schema.built_in,
@@ -343,7 +350,7 @@ fn app_state(
     options: &ServeOptions,
     clients: &Clients,
     destination: Destination,
-    loaders: LoaderStates,
+    (loaders, lost_parts): (LoaderStates, watch::Receiver<LostParts>),
     local_parts: LocalParts,
     (uploads, gate, stopping): (UnderWay, Gate, CancellationToken),
     built_in: Columns,
@@ -358,6 +365,7 @@ fn app_state(
         warehouse: clients.warehouse.clone(),
         loader: options.services.loader,
         loaders,
+        lost_parts,
         local_parts,
     };
     let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);

@@ -19,6 +19,7 @@ use crate::loader::run::LoaderState;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::lost_parts::LostParts;
 
 /// How long a part may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +55,8 @@ pub struct Readiness {
     /// Who moves the topic into ClickHouse.
     pub loader: LoaderKind,
     pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
+    /// Parts of tables that ClickHouse cannot read.
+    pub lost_parts: watch::Receiver<LostParts>,
     pub local_parts: LocalParts,
 }
 
@@ -75,6 +78,7 @@ impl Readiness {
         for (name, state) in &self.loaders {
             parts.insert((*name).to_owned(), loader_health(&state.borrow()));
         }
+        parts.insert("tables".to_owned(), tables_health(&self.lost_parts.borrow()));
         for (name, health) in [("broker", broker), ("registry", registry), ("clickhouse", clickhouse)] {
             // That it does not answer says more than that its process runs; that its process is gone says why.
             match parts.get(name) {
@@ -111,6 +115,14 @@ async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
             PartHealth::not_ready(format!("{what}: error {code} {name}").trim_end())
         }
         _ => PartHealth::not_ready(failure.summary()),
+    }
+}
+
+fn tables_health(lost: &LostParts) -> PartHealth {
+    match (lost.is_known, lost.is_whole()) {
+        (_, true) => PartHealth::ready(),
+        (false, _) => PartHealth::not_ready("ClickHouse has not been asked for broken parts yet"),
+        _ => PartHealth::not_ready(lost.reason()),
     }
 }
 

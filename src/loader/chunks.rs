@@ -196,6 +196,8 @@ pub struct ChunkBuilder {
     chunk: Chunk,
     rounds: Vec<u8>,
     rejects: Vec<u8>,
+    /// The view adds none of the new rounds to their hours.
+    is_recounting: bool,
     /// One message's values, in the order of its writer's columns and of those that are stored: reused.
     decoded: Vec<Value>,
     values: Vec<Value>,
@@ -204,6 +206,11 @@ pub struct ChunkBuilder {
 impl ChunkBuilder {
     pub fn new(partition: u16) -> Self {
         Self { chunk: Chunk { partition, ..Chunk::default() }, ..Self::default() }
+    }
+
+    /// Has the view add none of the new rounds to their hours, which may count them already.
+    pub(super) fn recounting(self) -> Self {
+        Self { is_recounting: true, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -289,7 +296,7 @@ impl ChunkBuilder {
             if let Some(upload_id) = upload_id {
                 self.chunk.uploads.entry(upload_id).or_default().new += 1;
             }
-            let is_recounted = is_repair(message);
+            let is_recounted = self.is_recounting || is_repair(message);
             self.chunk.recounted += u64::from(is_recounted);
             self.write_round(stored, payload, origin, message.offset(), is_recounted);
         } else {

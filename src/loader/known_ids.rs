@@ -25,6 +25,14 @@ pub async fn elsewhere(warehouse: &Warehouse, epoch: u32) -> Result<RoaringTreem
     fetch(query).await
 }
 
+/// Returns the ids of all rounds that are stored.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
+    fetch(warehouse.query(include_str!("../../queries/loader/all_ids.sql"))).await
+}
+
 /// Returns the ids that came from a partition before an offset.
 ///
 /// # Errors

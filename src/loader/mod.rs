@@ -23,6 +23,7 @@ pub mod ledger;
 pub(crate) mod mending;
 pub mod recovery;
 pub mod repeats;
+mod restore;
 pub mod run;
 pub mod visibility;
 
@@ -46,6 +47,9 @@ pub enum LoaderError {
     Thread(#[from] tokio::task::JoinError),
     #[error("{hours} hours are not the sums of their rounds, and change while they are looked at")]
     HoursDiffer { hours: u64 },
+    /// Parts of `game_rounds` are lost: what is stored is read anew, and what is lost is restored.
+    #[error("rounds were lost with a part of their table; loading begins again")]
+    RoundsLost,
     #[error("the bitmap of known ids cannot be read: {0}")]
     KnownIds(std::io::Error),
     /// Someone has deleted it just now: what is stored is looked at anew, and the round that came is loaded.

@@ -18,7 +18,7 @@ use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
 use super::gate::Gate;
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
-use super::{LoaderError, kafka_engine, known_ids, recovery, repeats};
+use super::{LoaderError, kafka_engine, known_ids, recovery, repeats, restore};
 use crate::domain::columns::Columns;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::kafka::{BrokerError, Kafka};
@@ -114,11 +114,13 @@ impl Loader {
         stop: &CancellationToken,
     ) -> Result<(), LoaderError> {
         kafka_engine::hand_back(self).await?;
+        let beginning = self.gate.beginnings();
+        restore::restore(self).await?;
         let mut session = Session::begin(self).await?;
         state.send_replace(LoaderState::Running);
         tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
         let stop = stop.clone();
-        tokio::task::spawn_blocking(move || session.work(&stop)).await?
+        tokio::task::spawn_blocking(move || session.work(beginning, &stop)).await?
     }
 }
 
@@ -282,10 +284,13 @@ impl Session {
     }
 
     /// Loads round after round. Blocks.
-    fn work(&mut self, stop: &CancellationToken) -> Result<(), LoaderError> {
+    fn work(&mut self, beginning: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
         let runtime = Handle::current();
         let consumer = self.assign().map_err(BrokerError::from)?;
         while !stop.is_cancelled() {
+            if self.loader.gate.beginnings() != beginning {
+                return Err(LoaderError::RoundsLost);
+            }
             let mut chunks = self.gather(&consumer, &runtime, stop)?;
             if chunks.is_empty() {
                 continue;

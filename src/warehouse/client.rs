@@ -13,7 +13,7 @@ use super::exception::Exception;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 25] = [
+const SCHEMA: [&str; 26] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -39,6 +39,7 @@ const SCHEMA: [&str; 25] = [
     include_str!("../../queries/schema/032_reconcile_repairs.sql"),
     include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
     include_str!("../../queries/schema/034_consumed_blocks.sql"),
+    include_str!("../../queries/schema/035_settled_parts.sql"),
 ];
 
 /// Made in the database `default`, before all others.

@@ -169,7 +169,12 @@ pub fn earlier_schema() -> Value {
 
 /// Registers a schema as a foreign producer does, and returns its id.
 pub async fn register(server: &Server, schema: &Value) -> u32 {
-    let url = format!("{}/subjects/operators-value/versions", server.addresses.schema_registry_url);
+    register_as(server, "operators-value", schema).await
+}
+
+/// The same under a subject of its own, where it need not be compatible with others.
+pub async fn register_as(server: &Server, subject: &str, schema: &Value) -> u32 {
+    let url = format!("{}/subjects/{subject}/versions", server.addresses.schema_registry_url);
     let body = json!({ "schema": schema.to_string() });
     let answer = server.send(|http| http.post(url).json(&body)).await.ok();
     u32::try_from(answer["id"].as_u64().unwrap()).unwrap()

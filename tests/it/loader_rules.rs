@@ -7,8 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
-use crate::conflicts::register;
-use crate::harness::aggregates::by_hour;
+use crate::conflicts::{register, register_as};
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
@@ -155,6 +154,22 @@ fn broken(schema_id: u32) -> Vec<Option<Vec<u8>>> {
     broken
 }
 
+/// Messages of which one byte is another one, wherever it is. The same at each run.
+fn scrambled(schema_id: u32) -> Vec<Option<Vec<u8>>> {
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let one = |at| {
+        let mut message = Fields::of(1_000_000 + 7919 * at).message(schema_id);
+        let place = 5 + random(message.len() - 5);
+        message[place] ^= 1 << random(8);
+        Some(message)
+    };
+    (0..400_i64).map(one).collect()
+}
+
 /// A schema like that of the bets, changed.
 fn schema(change: impl FnOnce(&mut Vec<Value>)) -> Value {
     let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
@@ -176,15 +191,15 @@ async fn messages(server: &Server) -> Vec<Option<Vec<u8>>> {
     messages.extend(broken(id));
     // Of other schemas: one that lacks what may be null, two that lack what may not, one with a field that nobody knows.
     for (at, name) in ["line", "user_id", "created_timestamp"].into_iter().enumerate() {
-        let other = register(server, &schema(|fields| without(fields, name))).await;
+        let other = register_as(server, name, &schema(|fields| without(fields, name))).await;
         let mut fields = Fields::of(2000 + at as i64);
         fields.0.remove(name);
         messages.push(Some(fields.message(other)));
     }
     let more = json!({ "name": "currency", "type": "string" });
-    let other = register(server, &schema(|fields| fields.push(more))).await;
+    let other = register_as(server, "more", &schema(|fields| fields.push(more))).await;
     messages.push(Some([Fields::of(2010).message(other), bytes(b"EUR")].concat()));
-    messages.push(Some(Fields::of(1).message(id)));
+    messages.extend(scrambled(id));
     messages
 }
 
@@ -223,6 +238,22 @@ async fn outcome(server: &Server) -> BTreeMap<String, String> {
     outcome
 }
 
+/// Why messages were refused, by their offsets.
+async fn reasons(server: &Server) -> BTreeMap<String, String> {
+    let sql = "SELECT concat(toString(kafka_partition), ' ', toString(kafka_offset)), reason FROM rejects";
+    let rows = server.clickhouse(sql).await;
+    rows.lines()
+        .filter_map(|row| row.split_once('\t'))
+        .map(|(place, why)| (place.into(), why.into()))
+        .collect()
+}
+
+fn is_of_a_rule(reason: &str) -> bool {
+    ["is out of range", "is not UTF-8", "the id of the round is negative", "no value"]
+        .iter()
+        .any(|words| reason.contains(words))
+}
+
 async fn until_all_is_loaded(server: &Server, messages: u64) {
     until("every message has found a table", async || {
         let counts = server
@@ -245,8 +276,15 @@ async fn both_loaders_take_and_refuse_the_same_messages() {
     let count = (sent.len() + PARTITIONS) as u64;
     tokio::join!(until_all_is_loaded(&ours, count), until_all_is_loaded(&clickhouse, count));
 
-    let (expected, found) = (outcome(&ours).await, outcome(&clickhouse).await);
+    let (mut expected, mut found) = (outcome(&ours).await, outcome(&clickhouse).await);
     assert_eq!(expected.len() as u64, count, "Roundhouse's loader has a place for each message");
+    // What ClickHouse's reader lets pass, and no Avro library writes: docs/LOADERS.md.
+    let lenient = "SELECT kafka_partition, kafka_offset FROM rejects WHERE reason = 'a union branch that the schema does not have'";
+    for place in ours.clickhouse(lenient).await.lines() {
+        expected.remove(place).unwrap();
+        found.remove(place).expect("ClickHouse has a place for it too");
+    }
+    assert!(expected.len() > 400, "{} are left", expected.len());
     let differing: Vec<String> = expected
         .iter()
         .filter(|(place, what)| found.get(*place) != Some(*what))
@@ -254,11 +292,13 @@ async fn both_loaders_take_and_refuse_the_same_messages() {
         .chain(found.keys().filter(|place| !expected.contains_key(*place)).cloned())
         .collect();
     assert!(differing.is_empty(), "{} of {count} differ:\n{}", differing.len(), differing.join("\n"));
-    assert_eq!(by_hour(&clickhouse).await, by_hour(&ours).await);
 
     // The reasons are the same where ClickHouse could decode the message; else it has its own words for it.
-    let reasons = "SELECT reason FROM rejects WHERE reason LIKE '%is out of range' OR reason LIKE '%UTF-8' OR reason LIKE '%no value' \
-                   OR reason LIKE 'the id of the round%' ORDER BY kafka_partition, kafka_offset";
-    assert_eq!(clickhouse.clickhouse(reasons).await, ours.clickhouse(reasons).await);
+    let (expected, found) = (reasons(&ours).await, reasons(&clickhouse).await);
+    let of_rules: Vec<_> = found.iter().filter(|(_, reason)| is_of_a_rule(reason)).collect();
+    assert!(of_rules.len() > 30, "{of_rules:#?}");
+    for (place, reason) in of_rules {
+        assert_eq!(expected.get(place), Some(reason), "{place}");
+    }
     assert_eq!(clickhouse.metric("roundhouse_visible_lag_offsets").await, 0.0);
 }

@@ -7,6 +7,7 @@
 mod aggregates;
 mod aggregates_command;
 mod api_description;
+mod broken_parts;
 mod conflicts;
 mod crash;
 mod deployment;

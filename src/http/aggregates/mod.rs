@@ -153,6 +153,17 @@ fn next_link(query: &str, cursor: &str) -> String {
     format!("/aggregates?{}", next.finish())
 }
 
+/// Refuses to answer with less than there was: rows went with parts of the tables.
+fn whole(state: &AppState) -> Result<(), Problem> {
+    let lost = state.readiness.lost_parts.borrow();
+    if !lost.affects_hours() {
+        return Ok(());
+    }
+    let detail = "rows are missing until broken parts of the tables are rebuilt; /readyz says which";
+    // What is missing has been logged when it was found.
+    Err(Problem::unavailable("aggregates_incomplete", detail, lost.reason()).expected())
+}
+
 /// Waits for one of the places that queries have.
 async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&state.queries).acquire_owned().await;
@@ -178,6 +189,7 @@ struct Conditions {
 
 impl Conditions {
     async fn look(state: &AppState, headers: &HeaderMap, format: Format) -> Result<Self, Problem> {
+        whole(state)?;
         let mut fresh = state.freshness.recently().await?;
         let known = headers.get_all(header::IF_NONE_MATCH);
         let is_asked = known.iter().next().is_some();

@@ -55,6 +55,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("headers_too_large", 431, "The request has too many headers, or too large ones"),
     ("clickhouse_access_denied", 502, "ClickHouse refused the user of this server"),
     ("clickhouse_failed", 502, "ClickHouse failed to run a query, or its answer cannot be read"),
+    ("aggregates_incomplete", 503, "Rows went with broken parts of the tables, and are not there again yet"),
     ("broker_unavailable", 503, "The broker does not take the rows"),
     ("registry_unavailable", 503, "The schema registry was not there when the upload began"),
     ("clickhouse_overloaded", 503, "ClickHouse has too many queries or too little memory"),
@@ -129,7 +130,7 @@ problems!(
 
 problems!(
     /// Of a query of the aggregates.
-    Aggregates: "invalid_parameter", "query_too_large", "clickhouse_unavailable", "stopping"
+    Aggregates: "invalid_parameter", "query_too_large", "aggregates_incomplete", "clickhouse_unavailable", "stopping"
 );
 
 problems!(

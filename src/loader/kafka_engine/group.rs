@@ -1,6 +1,6 @@
 //! The consumer group of ClickHouse's consumer, looked at from outside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,10 +28,7 @@ impl Group {
     /// # Errors
     /// librdkafka cannot make a client.
     pub(super) fn new(kafka: &Kafka, name: &str, topic: &str) -> Result<Self, BrokerError> {
-        let mut config = kafka.consumer(name);
-        // Offsets that are gone are passed by, and the end is reported, so that reading a range ends.
-        config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
-        let consumer = Arc::new(config.create()?);
+        let consumer = Arc::new(kafka.consumer(name).create()?);
         Ok(Self { name: name.to_owned(), topic: topic.to_owned(), consumer })
     }
 
@@ -95,33 +92,6 @@ impl Group {
         .await
     }
 
-    /// Reads messages of a partition, as many as `max_bytes` take, and removes their offsets from `offsets`, along with those that
-    /// hold no message any more.
-    ///
-    /// # Errors
-    /// The broker does not answer.
-    pub(super) async fn read(
-        &self,
-        partition: u16,
-        offsets: &mut BTreeSet<i64>,
-        max_bytes: usize,
-    ) -> Result<Vec<OwnedMessage>, BrokerError> {
-        let Some(first) = offsets.first() else { return Ok(Vec::new()) };
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, i32::from(partition), Offset::Offset(*first))?;
-        let mut wanted = std::mem::take(offsets);
-        let (messages, rest) = self
-            .blocking(move |consumer| {
-                consumer.assign(&list)?;
-                let found = poll_from(consumer, &mut wanted, max_bytes);
-                consumer.unassign()?;
-                Ok((found?, wanted))
-            })
-            .await?;
-        *offsets = rest;
-        Ok(messages)
-    }
-
     async fn blocking<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
@@ -150,43 +120,10 @@ fn poll_for(
                     found.push((partition, message.detach()));
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
-            Some(Err(error)) if !is_transient(&error) => return Err(error),
-            Some(Err(_)) => {}
-        }
-        if started.elapsed() > TIMEOUT {
-            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
-        }
-    }
-    Ok(found)
-}
-
-/// Reads the messages with these offsets, in their order, until `max_bytes` are read; takes the offsets that are done out of `wanted`.
-fn poll_from(
-    consumer: &BaseConsumer,
-    wanted: &mut BTreeSet<i64>,
-    max_bytes: usize,
-) -> Result<Vec<OwnedMessage>, KafkaError> {
-    let mut heard = Instant::now();
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    while !wanted.is_empty() && bytes < max_bytes {
-        match consumer.poll(POLL) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let offset = message.offset();
-                if wanted.contains(&offset) {
-                    bytes += message.payload().map_or(0, <[u8]>::len);
-                    found.push(message.detach());
-                }
-                while wanted.first().is_some_and(|first| *first <= offset) {
-                    wanted.pop_first();
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => wanted.clear(),
             Some(Err(error)) if !is_transient(&error) => return Err(error),
             Some(Err(_)) | None => {}
         }
-        if heard.elapsed() > TIMEOUT {
+        if started.elapsed() > TIMEOUT {
             return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
         }
     }

@@ -11,6 +11,7 @@
 mod columns;
 mod group;
 mod passed_over;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use self::passed_over::Search;
 use super::LoaderError;
 use super::chunks::{Chunk, fingerprint};
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
+use super::restore::restore;
 use super::run::{Loader, LoaderState, TopicKind, pause};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -131,6 +133,7 @@ impl Consumption {
         take_down(&self.loader).await?;
         let ledger = Ledger::new(warehouse.clone(), topic);
         catch_up(&self.loader, &ledger).await?;
+        restore(&self.loader).await?;
         let next = self.loader.settle().await?;
         let epoch = match ledger.topic().await? {
             Some(known) if known.loader() == TopicLoader::ClickHouse => known,
@@ -273,12 +276,12 @@ async fn advance(
         return Ok(());
     }
     let last_messages = group.messages_at(last_offsets).await?;
-    let mut search = Search::new(loader, group, epoch.epoch)?;
+    let mut search = Search::new(loader, epoch.epoch)?;
     let mut chunks = Vec::with_capacity(last_messages.len());
     for (partition, last) in &last_messages {
         let (first_offset, last_offset) = (first(partition), last.offset());
         let offsets = first_offset.cast_unsigned()..=last_offset.cast_unsigned();
-        let undecodable = search.reject(*partition, offsets).await?;
+        let undecodable = search.rejects(*partition, offsets).await?;
         let messages = (last_offset + 1 - first_offset).unsigned_abs();
         chunks.push(Chunk {
             partition: *partition,

@@ -9,35 +9,34 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use clickhouse::Row;
+use clickhouse::query::Query;
 use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use serde::Deserialize;
 
-use super::group::Group;
+use super::reading::read;
 use crate::loader::LoaderError;
 use crate::loader::chunks::{ChunkBuilder, Content, Origin};
 use crate::loader::run::{INSERT_REJECTS, Loader};
 use crate::warehouse::client::WarehouseError;
 
 const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks.sql");
+const COUNT_REJECTS: &str = include_str!("../../../queries/loader/count_rejects.sql");
 const PASSED_OVER: &str = include_str!("../../../queries/kafka_engine/passed_over.sql");
 
 /// Offsets that are looked up at once.
 const MAX_OFFSETS: u64 = 1 << 20;
 
-/// Bytes of messages that are read at once.
-const MAX_BYTES: usize = 24 << 20;
-
 #[derive(Debug, Row, Deserialize)]
 struct Block {
     first_offset: u64,
     last_offset: u64,
+    rejects: u64,
 }
 
 /// Looks for what was passed over in an epoch of a topic.
 pub(super) struct Search<'a> {
     loader: &'a Loader,
-    group: &'a Group,
     epoch: u32,
     content: Content,
 }
@@ -45,42 +44,42 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// # Errors
     /// The schema does not say what identifies a round.
-    pub(super) fn new(loader: &'a Loader, group: &'a Group, epoch: u32) -> Result<Self, LoaderError> {
-        Ok(Self { loader, group, epoch, content: Content::of(&loader.kind)? })
+    pub(super) fn new(loader: &'a Loader, epoch: u32) -> Result<Self, LoaderError> {
+        Ok(Self { loader, epoch, content: Content::of(&loader.kind)? })
     }
 
-    /// Makes rejects of all that was passed over in a range of offsets, and returns how many they are.
+    /// Makes rejects of all that was passed over in a range of offsets. Returns how many of its messages are rejects of the topic.
     ///
     /// # Errors
     /// A service does not answer.
-    pub(super) async fn reject(
+    pub(super) async fn rejects(
         &mut self,
         partition: u16,
         offsets: RangeInclusive<u64>,
     ) -> Result<u64, LoaderError> {
-        let mut rejected = 0;
-        for (first, count) in self.gaps(partition, offsets).await? {
-            let mut passed_over = self.passed_over(partition, first, count).await?;
+        let (first, last) = offsets.into_inner();
+        let blocks: Vec<Block> =
+            self.query(BLOCKS, partition, first, last).fetch_all().await.map_err(WarehouseError::from)?;
+        let gaps = gaps(first, last, &blocks);
+        for (first, count) in &gaps {
+            let mut passed_over = self.passed_over(partition, *first, *count).await?;
             while !passed_over.is_empty() {
-                let messages = self.group.read(partition, &mut passed_over, MAX_BYTES).await?;
-                rejected += messages.len() as u64;
+                let Loader { kafka, topic, .. } = self.loader;
+                let messages = read(kafka, topic, partition, &mut passed_over).await?;
                 self.write(partition, &messages).await?;
             }
         }
-        Ok(rejected)
+        let has_rejects = !gaps.is_empty() || blocks.iter().any(|block| block.rejects > 0);
+        if !has_rejects || matches!(self.content, Content::Rejects) {
+            return Ok(0);
+        }
+        let query = self.query(COUNT_REJECTS, partition, first, last).param("topic", &self.loader.topic);
+        Ok(query.fetch_one().await.map_err(WarehouseError::from)?)
     }
 
-    /// Returns the parts of a range that no whole block covers: where each begins, and how many offsets it has.
-    async fn gaps(
-        &self,
-        partition: u16,
-        offsets: RangeInclusive<u64>,
-    ) -> Result<Vec<(u64, u64)>, LoaderError> {
-        let (first, last) = offsets.into_inner();
-        let query = self.loader.warehouse.query(BLOCKS).param("epoch", self.epoch);
-        let query = query.param("partition", partition).param("first", first).param("last", last);
-        let blocks: Vec<Block> = query.fetch_all().await.map_err(WarehouseError::from)?;
-        Ok(gaps(first, last, &blocks))
+    fn query(&self, sql: &str, partition: u16, first: u64, last: u64) -> Query {
+        let query = self.loader.warehouse.query(sql).param("epoch", self.epoch);
+        query.param("partition", partition).param("first", first).param("last", last)
     }
 
     async fn passed_over(
@@ -89,8 +88,7 @@ impl<'a> Search<'a> {
         first: u64,
         count: u64,
     ) -> Result<BTreeSet<i64>, LoaderError> {
-        let query = self.loader.warehouse.query(PASSED_OVER).param("epoch", self.epoch);
-        let query = query.param("partition", partition).param("first", first).param("count", count);
+        let query = self.query(PASSED_OVER, partition, first, first + count - 1).param("count", count);
         let found: Vec<u64> = query.fetch_all().await.map_err(WarehouseError::from)?;
         Ok(found.into_iter().map(u64::cast_signed).collect())
     }
@@ -137,7 +135,10 @@ mod tests {
     #[test]
     fn what_no_whole_block_covers_is_looked_up() {
         let blocks = |blocks: &[(u64, u64)]| -> Vec<Block> {
-            blocks.iter().map(|&(first_offset, last_offset)| Block { first_offset, last_offset }).collect()
+            blocks
+                .iter()
+                .map(|&(first_offset, last_offset)| Block { first_offset, last_offset, rejects: 0 })
+                .collect()
         };
         assert_eq!(gaps(0, 9, &blocks(&[(0, 9)])), []);
         assert_eq!(gaps(5, 9, &[]), [(5, 5)]);

@@ -10,6 +10,7 @@
 
 mod check;
 mod hours;
+mod lost_parts;
 mod produce;
 pub mod record;
 mod rounds;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::lost_parts::Watch;
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
 use super::Reconciler;
 use super::attempts::Failure;

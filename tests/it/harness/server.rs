@@ -118,10 +118,15 @@ impl Server {
         self.wait_for_ready_file().await;
     }
 
-    /// [`Server::restart`] with other options. Returns once it is ready: another loader has taken over what there is.
-    pub async fn restart_with(&mut self, options: &[&str]) {
+    /// [`Server::restart`] with other options.
+    pub async fn restart_as(&mut self, options: &[&str]) {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self.restart().await;
+    }
+
+    /// [`Server::restart_as`]. Returns once it is ready: another loader has taken over what there is.
+    pub async fn restart_with(&mut self, options: &[&str]) {
+        self.restart_as(options).await;
         self.until_ready().await;
     }
 

@@ -1,0 +1,124 @@
+//! Rounds that were stored and went with a part of their table that ClickHouse could not read: read from the topic again.
+//!
+//! The ledger says how many rounds each chunk brought. Where fewer are stored, the chunk's messages are read once more, and those
+//! rounds that are not stored are inserted with the offsets that they had. Their hours may count them already: so the view leaves
+//! them out (`recounted`), and their hours are made the sums of their rounds. Nothing is loaded meanwhile, and what is known
+//! to be stored is read after it.
+//!
+//! A round that someone has removed on purpose looks like one that is lost. Where ClickHouse remembers such a removal, nothing is
+//! restored.
+
+use std::collections::HashSet;
+
+use rdkafka::Message;
+use rdkafka::message::OwnedMessage;
+use roaring::RoaringTreemap;
+
+use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
+use super::mending::Repeated;
+use super::run::{Loader, TopicKind, insert_statement};
+use super::{LoaderError, known_ids, recovery};
+use crate::kafka::BrokerError;
+use crate::warehouse::client::WarehouseError;
+use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
+
+const REMOVALS: &str = include_str!("../../queries/lost_parts/removals.sql");
+const CONFLICTS: &str = include_str!("../../queries/lost_parts/conflicts.sql");
+
+/// Restores what was lost of the rounds of a topic, as far as the topic still has it. Returns how many rounds that is.
+///
+/// # Errors
+/// A service does not answer.
+pub(super) async fn restore(loader: &Loader) -> Result<u64, LoaderError> {
+    let TopicKind::Rounds(columns) = &loader.kind else { return Ok(0) };
+    let lost = lost_parts::lost_parts(&loader.warehouse).await?;
+    if lost.iter().all(|part| part.table != ROUNDS) {
+        return Ok(0);
+    }
+    let _loading = loader.gate.load().await;
+    let chunks = lost_parts::short_chunks(&loader.warehouse).await?;
+    let removals: u64 = loader.warehouse.query(REMOVALS).fetch_one().await.map_err(WarehouseError::from)?;
+    if removals > 0 {
+        tracing::warn!(
+            topic = loader.topic,
+            "lost rounds are not restored: rounds were also removed on purpose, and cannot be told from them"
+        );
+        return Ok(0);
+    }
+    let mut restoring = Restoring {
+        loader,
+        insert: insert_statement(columns),
+        content: Content::of(&loader.kind)?,
+        stored: known_ids::all(&loader.warehouse).await?,
+    };
+    let mut restored = 0;
+    for chunk in chunks.iter().filter(|chunk| chunk.topic == loader.topic) {
+        restored += restoring.restore(chunk).await?;
+    }
+    if restored > 0 {
+        tracing::warn!(topic = loader.topic, rounds = restored, "lost rounds were read from the topic again");
+    }
+    Ok(restored)
+}
+
+struct Restoring<'a> {
+    loader: &'a Loader,
+    insert: String,
+    content: Content,
+    stored: RoaringTreemap,
+}
+
+impl Restoring<'_> {
+    /// Restores the rounds of a chunk that are not stored. Returns how many.
+    async fn restore(&mut self, short: &ShortChunk) -> Result<u64, LoaderError> {
+        let messages = self.read(short).await?;
+        let last = messages.last().filter(|last| last.offset() == short.last_offset.cast_signed());
+        if last.is_none_or(|last| fingerprint(last) != short.fingerprint) {
+            // Another topic of this name, or the messages are gone.
+            return Ok(0);
+        }
+        let conflicts = self.conflicts(short).await?;
+        let Loader { registry, topic, warehouse, .. } = self.loader;
+        let origin = Origin { topic, epoch: short.epoch, partition: short.partition };
+        let mut builder = ChunkBuilder::new(short.partition).recounting();
+        for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
+            self.content.learn(registry, message.payload()).await?;
+            builder.push(message, &self.content, &origin, [&self.stored, &RoaringTreemap::new()]);
+        }
+        let mut chunk = builder.finish(short.fingerprint);
+        if chunk.new == 0 {
+            return Ok(0);
+        }
+        (chunk.first_offset, chunk.last_offset) =
+            (short.first_offset.cast_signed(), short.last_offset.cast_signed());
+        let token = format!("restored:{}", uuid::Uuid::now_v7());
+        warehouse.insert_block(&self.insert, &token, chunk.rounds.clone()).await?;
+        Repeated { warehouse, origin, chunk: &chunk }.recount_hours().await?;
+        let Chunk { new, new_ids, .. } = chunk;
+        self.stored |= new_ids;
+        Ok(new)
+    }
+
+    async fn read(&self, short: &ShortChunk) -> Result<Vec<OwnedMessage>, LoaderError> {
+        let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
+        let &ShortChunk { partition, first_offset, last_offset, .. } = short;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut messages = Vec::new();
+            let (first, last) = (first_offset.cast_signed(), last_offset.cast_signed());
+            recovery::read_range(&kafka, &topic, partition, first, last, |message| {
+                messages.push(message.detach());
+            })?;
+            Ok::<_, BrokerError>(messages)
+        });
+        Ok(read.await??)
+    }
+
+    /// The offsets of a chunk at which a round came again with other values.
+    async fn conflicts(&self, short: &ShortChunk) -> Result<HashSet<i64>, LoaderError> {
+        let query = self.loader.warehouse.query(CONFLICTS).param("topic", &self.loader.topic);
+        let query = query.param("epoch", short.epoch).param("partition", short.partition);
+        let query = query.param("first", short.first_offset).param("last", short.last_offset);
+        let offsets: Vec<u64> = query.fetch_all().await.map_err(WarehouseError::from)?;
+        Ok(offsets.into_iter().map(u64::cast_signed).collect())
+    }
+}
