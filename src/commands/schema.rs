@@ -6,8 +6,9 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::CommandError;
-use crate::domain::columns::{Column, Columns, Kind};
+use crate::domain::columns::Columns;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::row_binary::column_type;
 
 /// The rows of a file, where nothing else is said.
 const BETS_SCHEMA: &str = include_str!("../../schemas/bets.avsc");
@@ -65,7 +66,7 @@ impl RowSchema {
             let query = warehouse.query(include_str!("../../queries/start/table_columns.sql"));
             let found: Vec<TableColumn> = query.param("table", table).fetch_all().await?;
             for column in self.columns.iter() {
-                let kind = clickhouse_type(column);
+                let kind = column_type(column);
                 match found.iter().find(|there| there.name == column.name) {
                     None => statements
                         .push(format!("ALTER TABLE {database}.{table} ADD COLUMN {} {kind}", column.name)),
@@ -88,7 +89,7 @@ fn check(columns: &Columns, built_in: &Columns) -> Result<(), String> {
     for column in built_in.iter() {
         match columns.iter().find(|found| found.name == column.name) {
             None => return Err(format!("it lacks the column {}, which queries name", column.name)),
-            Some(found) if clickhouse_type(found) != clickhouse_type(column) => {
+            Some(found) if column_type(found) != column_type(column) => {
                 return Err(format!("{} is of another type, which queries do not know", column.name));
             }
             Some(_) => {}
@@ -102,19 +103,6 @@ fn check(columns: &Columns, built_in: &Columns) -> Result<(), String> {
         }
         None => Ok(()),
     }
-}
-
-/// The type that a column's RowBinary (`warehouse::row_binary`) is read as.
-fn clickhouse_type(column: &Column) -> String {
-    let kind = match column.kind {
-        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
-        Kind::Long { .. } => "Int64".to_owned(),
-        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
-        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
-        Kind::Text { .. } => "String".to_owned(),
-        Kind::Uuid => "UUID".to_owned(),
-    };
-    if column.is_nullable() { format!("Nullable({kind})") } else { kind }
 }
 
 /// Whether values of two types have the same bytes.

@@ -23,6 +23,24 @@ pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u
     }
 }
 
+/// Returns ClickHouse's type of what [`write_value`] writes of a column.
+pub fn column_type(column: &Column) -> String {
+    let kind = value_type(column.kind);
+    if column.is_nullable() { format!("Nullable({kind})") } else { kind }
+}
+
+/// Returns ClickHouse's type of values that are not null.
+pub fn value_type(kind: Kind) -> String {
+    match kind {
+        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
+        Kind::Long { .. } => "Int64".to_owned(),
+        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
+        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
+        Kind::Text { .. } => "String".to_owned(),
+        Kind::Uuid => "UUID".to_owned(),
+    }
+}
+
 /// Appends a UUID: two halves, the higher first, each little-endian.
 pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
     out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes());

@@ -6,11 +6,12 @@
 
 use crate::domain::columns::{Column, Columns, Kind};
 use crate::domain::{money, timestamp};
+use crate::warehouse::row_binary::{column_type, value_type};
 
-/// What stands for what in a definition.
-pub(super) struct Text(Vec<(&'static str, String)>);
+/// What replaces the marks of a definition.
+pub(super) struct Marks(Vec<(&'static str, String)>);
 
-impl Text {
+impl Marks {
     pub(super) fn of(columns: &Columns) -> Self {
         let list = |item: fn(&Column) -> String, separator: &str| {
             columns.iter().map(item).collect::<Vec<_>>().join(separator)
@@ -39,27 +40,13 @@ fn read_column(column: &Column) -> String {
         Kind::Long { .. } => "Int64".to_owned(),
         // ClickHouse reads an Avro `fixed` of sixteen bytes into these, but not into a UUID.
         Kind::Uuid => "FixedString(16)".to_owned(),
-        Kind::Timestamp | Kind::Decimal { .. } | Kind::Text { .. } => stored_type(column.kind),
+        Kind::Timestamp | Kind::Decimal { .. } | Kind::Text { .. } => value_type(column.kind),
     };
     format!("{} Nullable({kind})", name(column))
 }
 
 fn stored_column(column: &Column) -> String {
-    let kind = stored_type(column.kind);
-    let kind = if column.is_nullable() { format!("Nullable({kind})") } else { kind };
-    format!("{} {kind}", name(column))
-}
-
-/// As [`crate::warehouse::row_binary::write_value`] writes it.
-fn stored_type(kind: Kind) -> String {
-    match kind {
-        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
-        Kind::Long { .. } => "Int64".to_owned(),
-        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
-        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
-        Kind::Text { .. } => "String".to_owned(),
-        Kind::Uuid => "UUID".to_owned(),
-    }
+    format!("{} {}", name(column), column_type(column))
 }
 
 /// What is stored of a column, if the row is a round.
@@ -105,7 +92,7 @@ mod tests {
         let schema = r#"{"type":"record","name":"R","key":"id","fields":[
             {"name":"id","type":"long","minimum":0},
             {"name":"tax","type":["null",{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}]}]}"#;
-        let text = Text::of(&Columns::parse(schema).unwrap());
+        let text = Marks::of(&Columns::parse(schema).unwrap());
         assert_eq!(
             text.fill("(/* read columns */)"),
             "(`id` Nullable(Int64),\n    `tax` Nullable(Decimal(5, 2)))"

@@ -151,7 +151,7 @@ impl Consumption {
 
     fn definition(&self, sql: &str, group: &Group, epoch: TopicEpoch) -> Query {
         let sql = match &self.loader.kind {
-            TopicKind::Rounds(columns) => columns::Text::of(columns).fill(sql),
+            TopicKind::Rounds(columns) => columns::Marks::of(columns).fill(sql),
             TopicKind::Rejects => sql.to_owned(),
         };
         self.loader
