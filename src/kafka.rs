@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -63,6 +65,8 @@ impl Kafka {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
+            // A byte that changed on its way, or on a disk, must not become a value.
+            .set("check.crcs", "true")
             .set("fetch.wait.max.ms", "100")
             // Memory is bounded by the kilobytes, of which each becomes five in librdkafka; the default bound on messages leaves
             // the fetcher idle.
@@ -78,7 +82,7 @@ impl Kafka {
     /// # Errors
     /// The broker does not answer, or refuses.
     pub async fn ensure_topic(&self, topic: &str, partitions: u16) -> Result<u16, BrokerError> {
-        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        let admin = self.admin()?;
         let retention = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
         let new = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1));
         let new = retention.iter().fold(new, |new, (key, value)| new.set(key, value));
@@ -110,6 +114,14 @@ impl Kafka {
             .ok_or_else(|| BrokerError::NoTopic(topic.to_owned()))
     }
 
+    /// Makes a client for [`max_message_bytes`].
+    ///
+    /// # Errors
+    /// librdkafka cannot make one.
+    pub fn admin(&self) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+        self.client().create()
+    }
+
     /// Returns, for each partition of a topic, the first offset there and the one that comes next.
     ///
     /// # Errors
@@ -128,6 +140,25 @@ impl Kafka {
         })
         .await
     }
+}
+
+/// Returns how many bytes a batch of each topic may have (`max.message.bytes`): none where the broker does not say.
+///
+/// # Errors
+/// The broker does not answer.
+pub async fn max_message_bytes(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &[&str],
+) -> Result<Vec<Option<usize>>, KafkaError> {
+    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+    let described = admin.describe_configs(&resources, &options).await?;
+    let limit = |topic: &&str| {
+        let of_topic = OwnedResourceSpecifier::Topic((*topic).to_owned());
+        let found = described.iter().flatten().find(|resource| resource.specifier == of_topic)?;
+        found.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+    };
+    Ok(topics.iter().map(limit).collect())
 }
 
 async fn blocking<T: Send + 'static>(

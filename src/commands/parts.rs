@@ -56,6 +56,7 @@ pub fn local_parts(supervisor: &Supervisor) -> LocalParts {
     Box::new(move || {
         let health = |status| match status {
             PartStatus::Ready { .. } => PartHealth::ready(),
+            PartStatus::Impaired { reasons, .. } => PartHealth::not_ready(reasons.join("; ")),
             PartStatus::Starting => PartHealth::not_ready("starting"),
             PartStatus::Restarting { reason, .. } => {
                 PartHealth::not_ready(format!("it ended and is being started again: {reason}"))

@@ -384,7 +384,7 @@ fn app_state(
         Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, uploads, spool);
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
-    tokio::task::spawn_blocking(move || first.warm_up());
+    tokio::spawn(async move { first.warm_up().await });
     let reconciler = Arc::new(reconciler.counted_in(metrics));
     let is_loader = options.services.loader == LoaderKind::Roundhouse;
     let repairer = Repairer::new(

@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod clickhouse;
+mod mark;
 pub mod part;
 pub mod registry;
 pub mod supervisor;

@@ -22,7 +22,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(12);
 /// How often it looks.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The one line of JSON that a supervised part prints on standard output.
+/// A line of JSON that a supervised part prints on standard output: one of the first two, then any number of the last.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Announcement {
@@ -30,10 +30,12 @@ pub enum Announcement {
     Ready { address: SocketAddr },
     /// It cannot start.
     Failed { reason: String },
+    /// What of it cannot be used now, in place of what it announced before.
+    Impaired { reasons: Vec<String> },
 }
 
 /// Tells the supervisor, or the person at the terminal, how a part's start went.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Announcer {
     supervised: bool,
 }
@@ -53,6 +55,11 @@ impl Announcer {
     /// Says that the part cannot run.
     pub fn failed(&self, error: &EmbeddedError) {
         self.print(&Announcement::Failed { reason: error.to_string() });
+    }
+
+    /// Says what of the part cannot be used now: nothing where there are no reasons.
+    pub fn impaired(&self, reasons: Vec<String>) {
+        self.print(&Announcement::Impaired { reasons });
     }
 
     fn print(&self, announcement: &Announcement) {

@@ -267,6 +267,11 @@ impl From<UploadFailure> for Problem {
                 "the broker does not take all rows: send the file again when it is back, nothing counts twice",
                 reason,
             ),
+            UploadError::RowTooLarge { line, topic, limit, .. } => refused(StatusCode::UNPROCESSABLE_ENTITY)
+                .with("line", *line)
+                .with("topic", topic.as_str())
+                .with("limit_bytes", *limit),
+            UploadError::LimitLowered => Self::unavailable(code, &detail, ""),
             UploadError::Registry { reason } => Self::unavailable(
                 code,
                 "the schema registry does not answer: send the file again when it is back, nothing counts twice",

@@ -27,6 +27,7 @@ mod reconcile;
 mod reconcile_command;
 mod repair;
 mod supervision;
+mod topic_settings;
 mod topics;
 mod unreadable;
 mod upload_command;

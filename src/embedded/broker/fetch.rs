@@ -1,6 +1,5 @@
 //! Fetch: batches out, as they lie in the files, waiting a while for some if there are none.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use nisshi_sans_io::ErrorCode;
 use tokio::time::Instant;
 
 use super::api::Call;
-use super::log::{Log, Partition};
+use super::log::{Log, Partition, ReadError};
 use super::wire::{Malformed, Reader, Writer};
 
 /// The longest that a fetch waits, whatever it asks for.
@@ -138,13 +137,17 @@ fn read_partition(partition: &Partition, wanted: Wanted, left: usize) -> Found {
         return Found { start, end, ..Found::refused(wanted.number, ErrorCode::OffsetOutOfRange) };
     }
     let records = if left == 0 || wanted.offset == end {
-        io::Result::Ok(Bytes::new())
+        Ok(Bytes::new())
     } else {
         partition.read(wanted.offset, wanted.max_bytes.min(left))
     };
     match records {
         Ok(records) => Found { number: wanted.number, error: ErrorCode::None, start, end, records },
-        Err(error) => {
+        // As Kafka answers it. A client that goes on at the offset of the next whole batch reads on.
+        Err(ReadError::Damaged) => {
+            Found { start, end, ..Found::refused(wanted.number, ErrorCode::CorruptMessage) }
+        }
+        Err(ReadError::Io(error)) => {
             tracing::error!(%error, "cannot read the log");
             Found { start, end, ..Found::refused(wanted.number, ErrorCode::KafkaStorageError) }
         }

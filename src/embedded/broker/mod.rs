@@ -16,7 +16,8 @@
 //! the one before ran). The catalogue's files are synced likewise. Records are kept until their topic or they
 //! themselves are deleted; there is no retention. Every idempotent producer's last five batches per partition are known
 //! across restarts. Only topics that were created exist, none is made by asking for it. A batch has at most
-//! [`MAX_BATCH_BYTES`]; compressed ones are stored as they come.
+//! [`MAX_BATCH_BYTES`], or what its topic says; compressed ones are stored as they come, after a look at their records.
+//! Checksums are checked whenever records are read: damaged ones are never served, and the announcement of the broker says which.
 //!
 //! What is missing, and refused: transactions, more partitions for a topic that is there, changed configurations,
 //! authentication (it listens on loopback unless told otherwise). A group's first member waits half its
@@ -25,6 +26,7 @@
 mod api;
 mod catalogue;
 mod connection;
+mod descriptors;
 mod durable_files;
 mod fetch;
 mod groups;
@@ -42,12 +44,14 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use self::api::Broker;
 use self::catalogue::Catalogue;
+use self::descriptors::Descriptors;
 use self::durable_files::DurableFiles;
 use self::log::Log;
 use super::EmbeddedError;
@@ -64,8 +68,11 @@ const NODE_ID: i32 = 1;
 /// Bytes of one batch: a producer's `message.max.bytes` may be set up to it.
 const MAX_BATCH_BYTES: usize = 32 << 20;
 
-/// Connections at the same time; further ones wait.
+/// Connections at the same time, where the system allows as many descriptors; further ones wait.
 const MAX_CONNECTIONS: usize = 512;
+
+/// How long a file of the log stays open that nobody uses.
+const IDLE_FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for answers that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -84,11 +91,18 @@ pub async fn run(
     let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
     let address = listener.local_addr().map_err(in_use)?;
     let disk_failure = CancellationToken::new();
-    let broker = open(&options.data_dir, address, disk_failure.clone()).await?;
-    let tidying = tokio::spawn(broker.catalogue.clone().keep_tidy());
+    let descriptors = Descriptors::claim();
+    let broker = open(&options.data_dir, address, descriptors.open_files, disk_failure.clone()).await?;
     let connections = TaskTracker::new();
-    let accepting = tokio::spawn(accept(Arc::clone(&broker), listener, connections.clone(), stop.clone()));
+    let slots = Arc::new(Semaphore::new(descriptors.connections));
+    let accepting =
+        tokio::spawn(accept(Arc::clone(&broker), listener, slots, connections.clone(), stop.clone()));
     announcer.ready(PART, address);
+    let tending = [
+        tokio::spawn(broker.catalogue.clone().keep_tidy()),
+        tokio::spawn(close_idle_files(Arc::clone(&broker.log))),
+        tokio::spawn(tell_damages(Arc::clone(&broker.log), *announcer)),
+    ];
     tokio::select! {
         () = stop.cancelled() => {}
         () = disk_failure.cancelled() => return Err(failed("the disk failed a sync, see the log")),
@@ -96,7 +110,7 @@ pub async fn run(
     let _ = accepting.await;
     connections.close();
     let _ = tokio::time::timeout(STOP_PATIENCE, connections.wait()).await;
-    tidying.abort();
+    tending.iter().for_each(JoinHandle::abort);
     broker.log.sync_all().map_err(|error| EmbeddedError::directory(&options.data_dir, error))?;
     broker.catalogue.close().await.map_err(failed)
 }
@@ -104,6 +118,7 @@ pub async fn run(
 async fn open(
     directory: &Path,
     address: SocketAddr,
+    open_files: usize,
     disk_failure: CancellationToken,
 ) -> Result<Arc<Broker>, EmbeddedError> {
     let files = DurableFiles::new(directory).map_err(|error| EmbeddedError::directory(directory, error))?;
@@ -111,20 +126,38 @@ async fn open(
     let catalogue = Catalogue::open(Arc::new(files), advertised).await.map_err(failed)?;
     let topics = catalogue.topics().await.map_err(failed)?;
     let log = directory.join("log");
-    let log = tokio::task::spawn_blocking(move || Log::open(&log, &topics, disk_failure)).await;
+    let log = tokio::task::spawn_blocking(move || Log::open(&log, &topics, open_files, disk_failure)).await;
     let log = log.map_err(|error| failed(error.to_string()))?;
     let log = log.map_err(|error| EmbeddedError::directory(directory, error))?;
     Broker::new(catalogue, Arc::new(log)).map(Arc::new).map_err(failed)
+}
+
+/// Closes files that nobody reads or writes any more, now and then.
+async fn close_idle_files(log: Arc<Log>) {
+    loop {
+        tokio::time::sleep(IDLE_FILE_TIMEOUT / 2).await;
+        log.files().close_idle(IDLE_FILE_TIMEOUT);
+    }
+}
+
+/// Announces what of the log is damaged, whenever that changes.
+async fn tell_damages(log: Arc<Log>, announcer: Announcer) {
+    let mut damages = log.damages().watch();
+    // What was found at the start.
+    damages.mark_changed();
+    while damages.changed().await.is_ok() {
+        announcer.impaired(log.damages().told());
+    }
 }
 
 /// Accepts connections until `stop`, which ends them too.
 async fn accept(
     broker: Arc<Broker>,
     listener: TcpListener,
+    slots: Arc<Semaphore>,
     connections: TaskTracker,
     stop: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use nisshi_sans_io::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use nisshi_sans_io::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use nisshi_sans_io::record::Record;
-use nisshi_sans_io::record::deflated;
 use nisshi_sans_io::{ErrorCode, ListOffsetsRequest, ListOffsetsResponse};
 
 use super::log::{Header, Log, Partition};
@@ -64,17 +61,17 @@ fn find_by_time(partition: &Partition, timestamp: i64) -> Result<Answer, ErrorCo
     let Some(batch) = batch else { return Ok((-1, -1)) };
     let start = partition.start_offset();
     let header = Header::parse(&batch).ok_or(ErrorCode::CorruptMessage)?;
-    // Without a look at its records, which not every codec allows here, the batch's start is early enough.
-    let coarse = (header.base_offset.max(start), header.max_timestamp);
-    Ok(first_record_since(batch, timestamp, start).unwrap_or(coarse))
-}
-
-fn first_record_since(batch: Bytes, timestamp: i64, start: i64) -> Option<Answer> {
-    let batch = deflated::Batch::try_from(batch).ok()?;
-    let (base_offset, base_timestamp) = (batch.base_offset, batch.base_timestamp);
-    let records: Vec<Record> = batch.try_into().ok()?;
-    records
-        .iter()
-        .map(|record| (base_offset + i64::from(record.offset_delta), base_timestamp + record.timestamp_delta))
-        .find(|(offset, time)| *offset >= start && *time >= timestamp)
+    let mut found = None;
+    let walked = header.records(&batch, |record| {
+        let offset = header.base_offset + i64::from(record.offset_delta);
+        if found.is_none() && offset >= start && record.timestamp >= timestamp {
+            found = Some((offset, record.timestamp));
+        }
+    });
+    if let Err(error) = walked {
+        // Accepted by an earlier version, which did not look into batches.
+        tracing::warn!(%error, offset = header.base_offset, "cannot read the records of a batch");
+    }
+    // The batch's start is early enough where no record was found.
+    Ok(found.unwrap_or((header.base_offset.max(start), header.max_timestamp)))
 }

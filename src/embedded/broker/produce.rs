@@ -5,9 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nisshi_sans_io::ErrorCode;
 
-use super::MAX_BATCH_BYTES;
 use super::api::{Answer, Call};
-use super::log::{Appended, Batch, Log, Partition};
+use super::log::{Appended, Batch, BatchError, Log, Partition};
 use super::wire::{Malformed, Reader, Writer};
 
 struct TopicData {
@@ -26,10 +25,29 @@ struct Request {
     topics: Vec<TopicData>,
 }
 
+/// Why a batch was not taken.
+struct Refused {
+    code: ErrorCode,
+    /// What the code does not say.
+    reason: Option<String>,
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, reason: None }
+    }
+}
+
+impl From<BatchError> for Refused {
+    fn from(error: BatchError) -> Self {
+        Self { code: error.code(), reason: Some(error.to_string()) }
+    }
+}
+
 /// What became of the batch for one partition, before it is on the disk.
 struct Outcome {
     number: i32,
-    appended: Result<(Arc<Partition>, Appended), ErrorCode>,
+    appended: Result<(Arc<Partition>, Appended), Refused>,
 }
 
 /// Appends the batches; the answer waits for the disk while the connection's next request is worked on.
@@ -65,21 +83,34 @@ fn append(log: &Log, request: Request) -> Vec<(String, Vec<Outcome>)> {
         (false, -1..=1) => None,
         (false, _) => Some(ErrorCode::InvalidRequiredAcks),
     };
-    let append_topic = |topic: TopicData| {
-        let outcome = |data: PartitionData| {
-            let appended = refusal.map_or(Ok(()), Err).and_then(|()| {
-                let partition =
-                    log.partition(&topic.name, data.number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-                let batch = Batch::from_producer(data.records, MAX_BATCH_BYTES)?;
-                let appended = partition.append(&batch)?;
-                Ok((partition, appended))
-            });
-            Outcome { number: data.number, appended }
+    let append_topic = |TopicData { name, partitions }| {
+        let outcome = |PartitionData { number, records }| {
+            let appended = match refusal {
+                Some(code) => Err(code.into()),
+                None => append_one(log, &name, number, records),
+            };
+            if let Err(Refused { reason: Some(reason), .. }) = &appended {
+                tracing::warn!(topic = name, partition = number, reason, "a batch was refused");
+            }
+            Outcome { number, appended }
         };
-        let outcomes = topic.partitions.into_iter().map(outcome).collect();
-        (topic.name, outcomes)
+        let outcomes: Vec<_> = partitions.into_iter().map(outcome).collect();
+        (name, outcomes)
     };
     request.topics.into_iter().map(append_topic).collect()
+}
+
+fn append_one(
+    log: &Log,
+    topic: &str,
+    number: i32,
+    records: Bytes,
+) -> Result<(Arc<Partition>, Appended), Refused> {
+    let topic = log.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = topic.partition(number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let batch = Batch::from_producer(records, topic.settings.max_message_bytes)?;
+    let appended = partition.append(&batch)?;
+    Ok((partition, appended))
 }
 
 async fn answer(version: i16, correlation_id: i32, topics: Vec<(String, Vec<Outcome>)>) -> Bytes {
@@ -88,19 +119,21 @@ async fn answer(version: i16, correlation_id: i32, topics: Vec<(String, Vec<Outc
     for (name, outcomes) in topics {
         answer.string(&name).array(outcomes.len());
         for outcome in outcomes {
-            let (error, base_offset, start) = match outcome.appended {
+            let safe = match outcome.appended {
                 Ok((partition, appended)) => match partition.wait_until_safe(appended).await {
-                    Ok(()) => (ErrorCode::None, appended.base_offset, partition.start_offset()),
-                    Err(error) => (error, -1, -1),
+                    Ok(()) => Ok((appended.base_offset, partition.start_offset())),
+                    Err(code) => Err(code.into()),
                 },
-                Err(error) => (error, -1, -1),
+                Err(refused) => Err(refused),
             };
-            answer.i32(outcome.number).i16(error.into()).i64(base_offset).i64(-1);
+            let (base_offset, start) = safe.as_ref().copied().unwrap_or((-1, -1));
+            let refused = safe.err().unwrap_or(ErrorCode::None.into());
+            answer.i32(outcome.number).i16(refused.code.into()).i64(base_offset).i64(-1);
             if version >= 5 {
                 answer.i64(start);
             }
             if version >= 8 {
-                answer.array(0).i16(-1);
+                answer.array(0).nullable_string(refused.reason.as_deref());
             }
         }
     }

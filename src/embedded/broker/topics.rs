@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::MAX_BATCH_BYTES;
 use super::api::Broker;
-use super::log::TopicEntry;
+use super::log::{TopicEntry, TopicSettings};
 
 /// Partitions of a topic that does not say how many.
 const DEFAULT_PARTITIONS: i32 = 1;
@@ -25,17 +25,17 @@ const MAX_PARTITIONS: i32 = 256;
 /// Bytes of a topic's name, as in Kafka.
 const MAX_NAME_BYTES: usize = 249;
 
-/// How every topic is configured: nothing of it can be changed.
-fn configuration() -> [(&'static str, String); 6] {
-    [
-        ("cleanup.policy", "delete".to_owned()),
-        ("retention.ms", "-1".to_owned()),
-        ("retention.bytes", "-1".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("message.timestamp.type", "CreateTime".to_owned()),
-        ("max.message.bytes", MAX_BATCH_BYTES.to_string()),
-    ]
-}
+/// How every topic is configured, besides [`MAX_MESSAGE_BYTES`].
+const FIXED: [(&str, &str); 5] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("compression.type", "producer"),
+    ("message.timestamp.type", "CreateTime"),
+];
+
+/// The setting that a topic's creator may choose: bytes of a batch as it is sent.
+const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// Why a topic was not made.
 struct Refusal(ErrorCode, String);
@@ -71,7 +71,7 @@ async fn create_one(
     topic: CreatableTopic,
     validate_only: bool,
 ) -> Result<(Uuid, i32), Refusal> {
-    let partitions = check(&topic)?;
+    let (partitions, settings) = check(&topic)?;
     let _one_at_a_time = broker.topic_changes.lock().await;
     if broker.log.topic(&topic.name).is_some() {
         return Err(Refusal(ErrorCode::TopicAlreadyExists, format!("topic {} exists", topic.name)));
@@ -90,7 +90,9 @@ async fn create_one(
     let id = broker.catalogue.create(topic).await.map_err(failed)?;
     let entry = TopicEntry { name, id, partitions: partitions.unsigned_abs() };
     let log = Arc::clone(&broker.log);
-    let added = tokio::task::spawn_blocking(move || log.add(&entry)).await.map_err(std::io::Error::other);
+    let added = tokio::task::spawn_blocking(move || log.create(&entry, settings))
+        .await
+        .map_err(std::io::Error::other);
     added.flatten().map_err(|error| {
         tracing::error!(%error, "cannot make the files of a topic");
         failed(ErrorCode::KafkaStorageError)
@@ -98,8 +100,8 @@ async fn create_one(
     Ok((id, partitions))
 }
 
-/// Returns how many partitions a topic gets that can be made.
-fn check(topic: &CreatableTopic) -> Result<i32, Refusal> {
+/// Returns how many partitions a topic gets that can be created, and its settings.
+fn check(topic: &CreatableTopic) -> Result<(i32, TopicSettings), Refusal> {
     let name = &topic.name;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty()
@@ -124,20 +126,26 @@ fn check(topic: &CreatableTopic) -> Result<i32, Refusal> {
         let reason = "there is one broker: the replication factor is 1".to_owned();
         return Err(Refusal(ErrorCode::InvalidReplicationFactor, reason));
     }
-    topic.configs.iter().flatten().try_for_each(check_config)?;
-    Ok(partitions)
+    let mut settings = TopicSettings::default();
+    topic.configs.iter().flatten().try_for_each(|config| configure(&mut settings, config))?;
+    Ok((partitions, settings))
 }
 
 /// Refuses what would not be done, rather than to accept it and not to do it.
-fn check_config(config: &CreatableTopicConfig) -> Result<(), Refusal> {
+fn configure(settings: &mut TopicSettings, config: &CreatableTopicConfig) -> Result<(), Refusal> {
+    let invalid = |reason: String| Err(Refusal(ErrorCode::InvalidConfig, reason));
     let given = config.value.as_deref().unwrap_or_default();
-    let fixed = configuration().into_iter().find(|(name, _)| *name == config.name);
-    match fixed {
+    if config.name == MAX_MESSAGE_BYTES {
+        let Some(bytes) = given.parse().ok().filter(|bytes| (1..=MAX_BATCH_BYTES).contains(bytes)) else {
+            return invalid(format!("{MAX_MESSAGE_BYTES} is a number from 1 to {MAX_BATCH_BYTES}"));
+        };
+        settings.max_message_bytes = bytes;
+        return Ok(());
+    }
+    match FIXED.into_iter().find(|(name, _)| *name == config.name) {
         Some((_, value)) if value == given => Ok(()),
-        Some((name, value)) => {
-            Err(Refusal(ErrorCode::InvalidConfig, format!("{name} is always {value} in the embedded broker")))
-        }
-        None => Err(Refusal(ErrorCode::InvalidConfig, format!("the embedded broker has no {}", config.name))),
+        Some((name, value)) => invalid(format!("{name} is always {value} in the embedded broker")),
+        None => invalid(format!("the embedded broker does not support the setting {}", config.name)),
     }
 }
 
@@ -196,12 +204,14 @@ pub(super) fn describe(broker: &Broker, request: DescribeConfigsRequest) -> Desc
             resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == name))
         };
         let is_topic = ConfigResource::from(resource.resource_type) == ConfigResource::Topic;
-        let known = !is_topic || broker.log.topic(&resource.resource_name).is_some();
+        let topic = broker.log.topic(&resource.resource_name).filter(|_| is_topic);
+        let known = !is_topic || topic.is_some();
         let code = if known { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
-        let configs = configuration()
+        let configs = topic
             .into_iter()
-            .filter(|(name, _)| is_topic && known && wanted(name))
-            .map(|(name, value)| describe_value(name, value))
+            .flat_map(|topic| configuration(topic.settings))
+            .filter(|(name, ..)| wanted(name))
+            .map(|(name, value, is_default)| describe_value(name, value, is_default))
             .collect();
         DescribeConfigsResult::default()
             .error_code(code.into())
@@ -214,17 +224,26 @@ pub(super) fn describe(broker: &Broker, request: DescribeConfigsRequest) -> Desc
     DescribeConfigsResponse::default().throttle_time_ms(0).results(Some(results))
 }
 
-fn describe_value(name: &str, value: String) -> DescribeConfigsResourceResult {
+/// Returns the settings of a topic, and whether each has its default value.
+fn configuration(settings: TopicSettings) -> impl Iterator<Item = (&'static str, String, bool)> {
+    let bytes = settings.max_message_bytes;
+    let chosen = (MAX_MESSAGE_BYTES, bytes.to_string(), settings == TopicSettings::default());
+    FIXED.into_iter().map(|(name, value)| (name, value.to_owned(), true)).chain([chosen])
+}
+
+fn describe_value(name: &str, value: String, is_default: bool) -> DescribeConfigsResourceResult {
     /// Kafka's DEFAULT_CONFIG.
     const DEFAULT: i8 = 5;
+    /// Kafka's DYNAMIC_TOPIC_CONFIG.
+    const OF_TOPIC: i8 = 1;
     /// Kafka's STRING.
     const TEXT: i8 = 2;
     DescribeConfigsResourceResult::default()
         .name(name.to_owned())
         .value(Some(value))
         .read_only(true)
-        .is_default(Some(true))
-        .config_source(Some(DEFAULT))
+        .is_default(Some(is_default))
+        .config_source(Some(if is_default { DEFAULT } else { OF_TOPIC }))
         .is_sensitive(false)
         .synonyms(Some(Vec::new()))
         .config_type(Some(TEXT))

@@ -121,6 +121,14 @@ impl Writer {
         self
     }
 
+    /// Text, or null.
+    pub fn nullable_string(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.string(text),
+            None => self.i16(-1),
+        }
+    }
+
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.i32(i32::try_from(bytes.len()).unwrap_or_default());
         self.0.put_slice(bytes);

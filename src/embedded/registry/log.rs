@@ -1,7 +1,8 @@
 //! The durable log of the registry: one append-only file of JSON lines, each with a checksum.
 //!
-//! A line is on disk before its change is answered. A line that a crash tore is cut off when the file is opened
-//! again: nobody was told of it. Any other damage stops the start, since an id that was given would be given again.
+//! A line is on disk before its change is answered, and so is the mark in a second file that says up to where lines were
+//! answered. A line after it that a crash tore is cut off when the file is opened again: nobody was told of it. Any other damage
+//! stops the start, since an id that was given would be given again: also a file that is empty, shorter than it was, or gone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -9,15 +10,26 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::compatibility::Level;
 use super::{MAX_LOG_BYTES, RegistryError};
 use crate::embedded::EmbeddedError;
+use crate::embedded::mark::{Known, Mark};
 
 const FILE_NAME: &str = "schemas.jsonl";
 
+/// Says up to where the file was answered.
+const MARK_NAME: &str = "schemas.durable";
+
 /// Raised when a line's meaning changes, so that an older binary does not misread the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// The format without an id and without a mark.
+const FORMAT_WITHOUT_MARK: u32 = 1;
+
+/// Bytes of the first line, at most: a file that is no longer may be one that a crash left while it was created.
+const MAX_FIRST_LINE: u64 = 128;
 
 /// One change of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +38,9 @@ pub(super) enum Entry {
     /// Opens the file.
     Format {
         format: u32,
+        /// The registry's own id, which its mark repeats.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<Uuid>,
     },
     /// A subject has a new version. `schema` is there when the id is new.
     Register {
@@ -56,8 +71,21 @@ pub(super) struct Log {
     file: File,
     /// Bytes that are known to be on disk.
     length: u64,
-    /// A failed write could not be taken back: nothing may be written behind it.
+    mark: Mark,
+    /// A failed write could not be taken back: nothing may be written after it.
     broken: bool,
+}
+
+/// What the file holds.
+#[derive(Debug, Default)]
+struct Contents {
+    /// Bytes of the file, and of those the ones of whole lines.
+    bytes: u64,
+    whole: u64,
+    /// What its first line says.
+    format: Option<(u32, Uuid)>,
+    /// The first line that was not written to its end.
+    torn: Option<usize>,
 }
 
 impl Log {
@@ -69,26 +97,32 @@ impl Log {
         directory: &Path,
         mut apply: impl FnMut(Entry) -> Result<(), &'static str>,
     ) -> Result<Self, EmbeddedError> {
-        let path = directory.join(FILE_NAME);
+        let (path, mark_path) = (directory.join(FILE_NAME), directory.join(MARK_NAME));
         let failed = |error| EmbeddedError::directory(directory, error);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        let mut log = Self { file, length: 0, broken: false };
-        let read = log.read(&path, &mut apply)?;
-        log.cut(read).map_err(failed)?;
-        if log.length == 0 {
-            log.append(&Entry::Format { format: FORMAT }).map_err(|error| EmbeddedError::Failed {
-                part: "registry",
-                reason: format!("cannot write {}: {error}", path.display()),
-            })?;
-            sync_directories(directory).map_err(failed)?;
+        let known = Mark::load(&mark_path, None).map_err(failed)?;
+        let may_be_new = matches!(known, Known::Nothing);
+        let opened = OpenOptions::new().create(may_be_new).truncate(false).read(true).write(true).open(&path);
+        let mut file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if !may_be_new => damaged(&path, "it is missing"),
+            _ => failed(error),
+        })?;
+        let durable = match &known {
+            Known::Marked(mark) => mark.end(),
+            Known::Nothing | Known::Damaged => 0,
+        };
+        let contents = read(&file, &path, durable, &mut apply)?;
+        check_end(&contents, &known).map_err(|reason| damaged(&path, &reason))?;
+        if let Some(line) = contents.torn {
+            tracing::warn!(file = %path.display(), line, "cut off a line that was not written to its end");
         }
-        Ok(log)
+        cut(&mut file, contents.whole).map_err(failed)?;
+        let (length, owner) = match contents.format {
+            Some((_, owner)) => (contents.whole, owner),
+            None => begin(&mut file, &path)?,
+        };
+        sync_directories(directory).map_err(failed)?;
+        let mark = known.reaching(&mark_path, owner, length).map_err(failed)?;
+        Ok(Self { file, length, mark, broken: false })
     }
 
     /// Appends an entry and waits until it is on disk; a failure leaves the file as it was.
@@ -101,75 +135,121 @@ impl Log {
         if length > MAX_LOG_BYTES {
             return Err(RegistryError::StoreFull);
         }
-        match self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
-            Ok(()) => {
-                self.length = length;
-                Ok(())
+        if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
+            if let Err(error) = cut(&mut self.file, self.length) {
+                tracing::error!(%error, "cannot take back a failed write; the registry is read-only now");
+                self.broken = true;
             }
-            Err(error) => {
-                if let Err(error) = self.cut(self.length) {
-                    tracing::error!(%error, "cannot take back a failed write; the registry is read-only now");
-                    self.broken = true;
-                }
-                Err(error.into())
-            }
+            return Err(error.into());
         }
-    }
-
-    /// Reads all entries; returns how many bytes of the file they take.
-    fn read(
-        &mut self,
-        path: &Path,
-        apply: &mut impl FnMut(Entry) -> Result<(), &'static str>,
-    ) -> Result<u64, EmbeddedError> {
-        let damaged = |number: usize, reason: &str| EmbeddedError::Failed {
-            part: "registry",
-            reason: format!(
-                "{} is damaged at line {number} ({reason}): restore it from a copy",
-                path.display()
-            ),
-        };
-        let mut reader = BufReader::new(&self.file);
-        let mut read = 0;
-        let mut torn = None;
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let size =
-                reader.read_until(b'\n', &mut line).map_err(|error| EmbeddedError::directory(path, error))?;
-            if size == 0 {
-                break;
-            }
-            match from_line(&line) {
-                Some(_) if torn.is_some() => {
-                    return Err(damaged(torn.unwrap_or(number), "complete lines follow it"));
-                }
-                Some(entry) => {
-                    check_format(&entry, number)
-                        .and_then(|()| apply(entry))
-                        .map_err(|reason| damaged(number, reason))?;
-                    read += size as u64;
-                }
-                None if is_torn(&line) => torn = torn.or(Some(number)),
-                None => return Err(damaged(number, "wrong checksum")),
-            }
+        if let Err(error) = self.mark.set(length, true) {
+            // The line is there, and the mark may say so: to take it back could contradict it.
+            tracing::error!(%error, "cannot note how far the log was written; the registry is read-only now");
+            self.broken = true;
+            return Err(error.into());
         }
-        if let Some(line) = torn {
-            tracing::warn!(file = %path.display(), line, "cut off a line that was not written to its end");
-        }
-        Ok(read)
-    }
-
-    /// Makes the file end at `length`, on disk too.
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        if self.file.metadata()?.len() != length {
-            self.file.set_len(length)?;
-            self.file.sync_all()?;
-        }
-        self.file.seek(SeekFrom::Start(length))?;
         self.length = length;
         Ok(())
     }
+}
+
+/// Writes the first line of a new registry; returns its length and the id in it.
+fn begin(file: &mut File, path: &Path) -> Result<(u64, Uuid), EmbeddedError> {
+    let id = Uuid::new_v4();
+    let written = to_line(&Entry::Format { format: FORMAT, id: Some(id) }).and_then(|line| {
+        file.write_all(line.as_bytes())?;
+        file.sync_data()?;
+        Ok(line.len() as u64)
+    });
+    let length = written.map_err(|error| EmbeddedError::Failed {
+        part: "registry",
+        reason: format!("cannot write {}: {error}", path.display()),
+    })?;
+    Ok((length, id))
+}
+
+/// Reads all entries, and hands them to `apply`. `durable`: bytes that were answered.
+fn read(
+    file: &File,
+    path: &Path,
+    durable: u64,
+    apply: &mut impl FnMut(Entry) -> Result<(), &'static str>,
+) -> Result<Contents, EmbeddedError> {
+    let at_line = |number: usize, reason: &str| damaged(path, &format!("line {number}: {reason}"));
+    let mut reader = BufReader::new(file);
+    let mut contents = Contents::default();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let size =
+            reader.read_until(b'\n', &mut line).map_err(|error| EmbeddedError::directory(path, error))?;
+        if size == 0 {
+            break;
+        }
+        let start = contents.bytes;
+        contents.bytes += size as u64;
+        match from_line(&line) {
+            Some(_) if contents.torn.is_some() => {
+                return Err(at_line(contents.torn.unwrap_or(number), "complete lines follow it"));
+            }
+            Some(entry) => {
+                let format = check_format(&entry, number).map_err(|reason| at_line(number, reason))?;
+                contents.format = contents.format.or(format);
+                apply(entry).map_err(|reason| at_line(number, reason))?;
+                contents.whole = contents.bytes;
+            }
+            None if start >= durable && is_torn(&line) => contents.torn = contents.torn.or(Some(number)),
+            None => return Err(at_line(number, "wrong checksum")),
+        }
+    }
+    Ok(contents)
+}
+
+/// Says why the file is not all that was written to it.
+fn check_end(contents: &Contents, known: &Known) -> Result<(), String> {
+    let is_new = contents.format.is_none() && contents.bytes <= MAX_FIRST_LINE;
+    match (known, contents.format) {
+        (Known::Marked(mark), _) if contents.whole < mark.end() => {
+            Err(format!("it had {} bytes, and {} are left", mark.end(), contents.whole))
+        }
+        (Known::Marked(mark), Some((_, id))) if mark.owner() != id => {
+            Err(format!("{MARK_NAME} beside it is that of another registry"))
+        }
+        (Known::Marked(_), _) => Ok(()),
+        (Known::Nothing, None) if is_new => Ok(()),
+        (_, None) => Err("its beginning is missing".to_owned()),
+        (Known::Nothing, Some((FORMAT_WITHOUT_MARK, _))) => Ok(()),
+        (_, Some(_)) if contents.torn.is_some() => Err(format!(
+            "its end is incomplete, and {MARK_NAME}, which would tell whether that was in use, is gone"
+        )),
+        (_, Some(_)) => {
+            tracing::warn!(
+                "{MARK_NAME} is missing or damaged; {FILE_NAME} looks complete and is used as it is"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> EmbeddedError {
+    EmbeddedError::Failed {
+        part: "registry",
+        reason: format!(
+            "{} is damaged ({reason}); restore it and {MARK_NAME} from a copy. Without a copy, remove both and register the schemas \
+             in the order in which they got their ids",
+            path.display()
+        ),
+    }
+}
+
+/// Makes the file end at `length`, on disk too, and goes there.
+fn cut(file: &mut File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() != length {
+        file.set_len(length)?;
+        file.sync_all()?;
+    }
+    file.seek(SeekFrom::Start(length))?;
+    Ok(())
 }
 
 /// Makes the names of a new file and its new directory survive a power cut.
@@ -184,13 +264,17 @@ fn sync_directories(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn check_format(entry: &Entry, line: usize) -> Result<(), &'static str> {
+/// Checks that the file begins as it must, and nowhere else; returns what its first line says.
+fn check_format(entry: &Entry, line: usize) -> Result<Option<(u32, Uuid)>, &'static str> {
     match (entry, line) {
-        (Entry::Format { format: FORMAT }, 1) => Ok(()),
+        (Entry::Format { format: FORMAT, id: Some(id) }, 1) => Ok(Some((FORMAT, *id))),
+        (Entry::Format { format: FORMAT_WITHOUT_MARK, id: None }, 1) => {
+            Ok(Some((FORMAT_WITHOUT_MARK, Uuid::nil())))
+        }
         (Entry::Format { .. }, 1) => Err("another version of roundhouse wrote it"),
         (Entry::Format { .. }, _) => Err("a second beginning"),
         (_, 1) => Err("its beginning is missing"),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 
@@ -221,6 +305,8 @@ fn checksum(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn register(version: u32) -> Entry {
@@ -246,25 +332,31 @@ mod tests {
         (directory, path)
     }
 
+    /// Reads a damaged registry: none if it refuses to start.
+    fn entries_after(directory: &Path, path: &Path, bytes: &[u8]) -> Option<Vec<Entry>> {
+        fs::write(path, bytes).expect("write");
+        entries(directory).ok().map(|mut entries| entries.split_off(1))
+    }
+
     #[test]
     fn what_was_appended_is_read_back() {
         let (directory, _) = written(2);
-        assert_eq!(
-            entries(directory.path()).expect("open"),
-            [Entry::Format { format: FORMAT }, register(1), register(2)]
-        );
+        let entries = entries(directory.path()).expect("open");
+        assert!(matches!(entries[0], Entry::Format { format: FORMAT, id: Some(_) }), "{entries:?}");
+        assert_eq!(entries[1..], [register(1), register(2)]);
     }
 
     #[test]
     fn a_last_line_torn_at_any_byte_is_cut_off_and_the_file_goes_on() {
-        let (directory, path) = written(2);
+        let (directory, path) = written(1);
         let whole = fs::read(&path).expect("read");
-        let last = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').expect("lines") + 1;
-        for length in last..whole.len() {
+        let mark = fs::read(directory.path().join(MARK_NAME)).expect("read");
+        let line = to_line(&register(2)).expect("a line");
+        for length in 0..line.len() {
             for zeros in [0, 5000] {
-                let mut torn = whole[..length].to_vec();
-                torn.extend(std::iter::repeat_n(0, zeros));
+                let torn = [&whole, &line.as_bytes()[..length], &vec![0; zeros]].concat();
                 fs::write(&path, torn).expect("write");
+                fs::write(directory.path().join(MARK_NAME), &mark).expect("write");
                 let mut log = Log::open(directory.path(), |_| Ok(())).expect("open");
                 log.append(&register(3)).expect("append");
                 assert_eq!(entries(directory.path()).expect("open")[1..], [register(1), register(3)]);
@@ -273,22 +365,95 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_anywhere_before_the_end_stops_the_start() {
+    fn a_file_that_lost_what_was_answered_stops_the_start_and_stays_as_it_is() {
         let (directory, path) = written(2);
         let whole = fs::read(&path).expect("read");
-        for position in 0..whole.len() - 1 {
+        for length in 0..whole.len() {
+            assert_eq!(entries_after(directory.path(), &path, &whole[..length]), None, "{length} bytes left");
+            assert_eq!(fs::read(&path).expect("read"), &whole[..length]);
+            let zeroed = [&whole[..length], &vec![0; whole.len() - length]].concat();
+            assert_eq!(entries_after(directory.path(), &path, &zeroed), None, "zeros from {length}");
+            assert_eq!(fs::read(&path).expect("read"), zeroed);
+        }
+        fs::remove_file(&path).expect("removed");
+        let refused = entries(directory.path()).expect_err("a refusal").to_string();
+        assert!(refused.contains("schemas.jsonl is damaged (it is missing)"), "{refused}");
+        assert!(refused.contains("restore"), "{refused}");
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_stops_the_start() {
+        let (directory, path) = written(2);
+        let whole = fs::read(&path).expect("read");
+        for position in 0..whole.len() {
             let mut changed = whole.clone();
             changed[position] ^= 1;
-            fs::write(&path, changed).expect("write");
-            assert!(entries(directory.path()).is_err(), "byte {position}");
+            assert_eq!(entries_after(directory.path(), &path, &changed), None, "byte {position}");
         }
+    }
+
+    #[test]
+    fn without_its_mark_a_complete_file_is_used_and_an_incomplete_one_is_not() {
+        for damage in ["missing", "zeroed", "of another registry"] {
+            let (directory, path) = written(2);
+            let mark = directory.path().join(MARK_NAME);
+            let damage_mark = || match damage {
+                "missing" => drop(fs::remove_file(&mark)),
+                "zeroed" => fs::write(&mark, [0; 600]).expect("write"),
+                _ => drop(Known::Nothing.reaching(&mark, Uuid::from_u128(7), 10).expect("a mark")),
+            };
+            let whole = fs::read(&path).expect("read");
+            damage_mark();
+            assert_eq!(entries_after(directory.path(), &path, &whole[..whole.len() - 3]), None, "{damage}");
+            damage_mark();
+            let found = entries_after(directory.path(), &path, &whole);
+            let expected = (damage != "of another registry").then(|| vec![register(1), register(2)]);
+            assert_eq!(found, expected, "{damage}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_format_before_is_read_and_gets_its_mark() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join(FILE_NAME);
+        let first = to_line(&Entry::Format { format: FORMAT_WITHOUT_MARK, id: None }).expect("a line");
+        let whole = [first, to_line(&register(1)).expect("a line")].concat();
+        fs::write(&path, &whole).expect("write");
+        for _ in 0..2 {
+            assert_eq!(entries(directory.path()).expect("open")[1..], [register(1)]);
+        }
+        assert_eq!(entries_after(directory.path(), &path, &[]), None, "emptied");
     }
 
     #[test]
     fn a_newer_format_is_refused() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let line = to_line(&Entry::Format { format: FORMAT + 1 }).expect("line");
+        let line = to_line(&Entry::Format { format: FORMAT + 1, id: None }).expect("line");
         fs::write(directory.path().join(FILE_NAME), line).expect("write");
         assert!(entries(directory.path()).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_damage_to_one_of_the_files_loses_an_entry_in_silence(
+            of_mark in any::<bool>(),
+            place in any::<prop::sample::Index>(),
+            change in prop_oneof![Just(None), (1_u8..).prop_map(Some)],
+        ) {
+            let (directory, path) = written(3);
+            let damaged = if of_mark { directory.path().join(MARK_NAME) } else { path };
+            let mut bytes = fs::read(&damaged).expect("read");
+            let place = place.index(bytes.len());
+            match change {
+                Some(flip) => bytes[place] ^= flip,
+                None => bytes.truncate(place),
+            }
+            fs::write(&damaged, bytes).expect("write");
+            if let Ok(entries) = entries(directory.path()) {
+                prop_assert_eq!(&entries[1..], [register(1), register(2), register(3)]);
+            }
+        }
     }
 }

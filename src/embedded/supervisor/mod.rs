@@ -65,6 +65,8 @@ pub enum PartStatus {
     Starting,
     /// It announced itself, and takes connections.
     Ready { address: SocketAddr },
+    /// It answers, and not everything that it has can be used: `reasons` say what, and what to do.
+    Impaired { address: SocketAddr, reasons: Vec<String> },
     /// It ended, and is being started again; `reason` is what happened last.
     Restarting { address: SocketAddr, reason: String },
     /// It was stopped, or could not be started the first time, and will not be started again.

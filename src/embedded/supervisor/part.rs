@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::process::Process;
+use super::process::{Event, Process};
 use super::{PartSpec, PartStatus, Program};
 use crate::embedded::EmbeddedError;
 
@@ -54,13 +54,32 @@ impl Task {
         loop {
             let ready = Instant::now();
             self.status.send_replace(PartStatus::Ready { address: process.address });
-            let reason = tokio::select! {
-                () = self.stop.cancelled() => return process.stop(self.program.stop_timeout).await,
-                status = process.ended() => format!("it ended ({status})"),
+            let Some(reason) = self.until_ended(&mut process).await else {
+                return process.stop(self.program.stop_timeout).await;
             };
             match self.start_again(reason, ready.elapsed(), &mut backoff).await {
                 Some(next) => process = next,
                 None => return,
+            }
+        }
+    }
+
+    /// Waits until the process ends, and returns how; nothing if it is to be stopped.
+    async fn until_ended(&self, process: &mut Process) -> Option<String> {
+        let address = process.address;
+        loop {
+            let event = tokio::select! {
+                () = self.stop.cancelled() => return None,
+                event = process.next() => event,
+            };
+            match event {
+                Event::Ended(status) => return Some(format!("it ended ({status})")),
+                Event::Impaired(reasons) if reasons.is_empty() => {
+                    self.status.send_replace(PartStatus::Ready { address });
+                }
+                Event::Impaired(reasons) => {
+                    self.status.send_replace(PartStatus::Impaired { address, reasons });
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 
 use super::{PartSpec, Program};
 use crate::embedded::EmbeddedError;
@@ -35,6 +36,16 @@ pub(super) struct Process {
     part: &'static str,
     child: Child,
     stdin: Option<ChildStdin>,
+    /// What it announces while it runs.
+    impaired: mpsc::Receiver<Vec<String>>,
+}
+
+/// What happens to a process that runs.
+#[derive(Debug)]
+pub(super) enum Event {
+    Ended(String),
+    /// What of it cannot be used now.
+    Impaired(Vec<String>),
 }
 
 impl Process {
@@ -65,9 +76,12 @@ impl Process {
         Ok(Starting { part: spec.name, child, stdin, stdout: BufReader::new(stdout) })
     }
 
-    /// Waits until the process ends by itself.
-    pub(super) async fn ended(&mut self) -> String {
-        exit(self.child.wait().await)
+    /// Waits until the process ends by itself or announces something.
+    pub(super) async fn next(&mut self) -> Event {
+        tokio::select! {
+            status = self.child.wait() => Event::Ended(exit(status)),
+            Some(reasons) = self.impaired.recv() => Event::Impaired(reasons),
+        }
     }
 
     /// Tells the process to stop, and kills it if it does not in time.
@@ -93,7 +107,7 @@ impl Starting {
         let address = match serde_json::from_slice(&line) {
             Ok(Announcement::Ready { address }) => address,
             Ok(Announcement::Failed { reason }) => return Err(EmbeddedError::Announced { reason }),
-            Err(_) => {
+            Ok(Announcement::Impaired { .. }) | Err(_) => {
                 let start: String = String::from_utf8_lossy(&line).chars().take(80).collect();
                 return Err(failed(format!("it announced {start:?}, which nobody understands")));
             }
@@ -104,11 +118,12 @@ impl Starting {
         Ok(address)
     }
 
-    /// Goes on to the process that is ready, whose further output nobody reads, but which is not to block on it.
+    /// Goes on to the process that is ready. All that it writes is read, so that it does not block.
     pub(super) fn ready(self, address: SocketAddr) -> Process {
-        let Self { part, child, stdin, mut stdout } = self;
-        tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
-        Process { address, part, child, stdin }
+        let Self { part, child, stdin, stdout } = self;
+        let (sender, impaired) = mpsc::channel(1);
+        tokio::spawn(read_announcements(stdout, sender));
+        Process { address, part, child, stdin, impaired }
     }
 
     /// Tells the process to stop, and kills it if it does not in time.
@@ -116,6 +131,22 @@ impl Starting {
         let Self { part, child, stdin, mut stdout } = self;
         tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
         stop(part, child, stdin, patience).await;
+    }
+}
+
+/// Hands on what a process announces while it runs, until its output ends. Other lines are passed over.
+async fn read_announcements(mut stdout: BufReader<ChildStdout>, sender: mpsc::Sender<Vec<String>>) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut stdout).take(MAX_ANNOUNCEMENT).read_until(b'\n', &mut line).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        if let Ok(Announcement::Impaired { reasons }) = serde_json::from_slice(&line) {
+            // Nobody wants it any more once the process is being stopped.
+            let _ = sender.send(reasons).await;
+        }
     }
 }
 

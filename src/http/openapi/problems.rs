@@ -48,6 +48,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("missing_columns", 422, "The header lacks columns"),
     ("duplicate_column", 422, "The header names a column twice"),
     ("row_rejected", 422, "With `on_error=abort`: the first row that is not valid"),
+    ("row_too_large", 422, "A row is larger than the topic accepts"),
     ("too_many_rejects", 422, "More rows are rejected than allowed"),
     ("too_many_uploads", 429, "Too many uploads are under way"),
     ("spool_full", 429, "Too many bytes of files wait for their reconciliation"),
@@ -57,6 +58,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("clickhouse_failed", 502, "ClickHouse failed to run a query, or its answer cannot be read"),
     ("aggregates_incomplete", 503, "Rows went with broken parts of the tables, and are not there again yet"),
     ("broker_unavailable", 503, "The broker does not take the rows"),
+    ("limit_lowered", 503, "The topic accepts smaller batches than when the upload began"),
     ("registry_unavailable", 503, "The schema registry was not there when the upload began"),
     ("clickhouse_overloaded", 503, "ClickHouse has too many queries or too little memory"),
     ("clickhouse_unavailable", 503, "ClickHouse does not answer"),
@@ -115,8 +117,8 @@ problems!(
     Upload:
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
-    "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_rejected", "too_many_rejects",
-    "too_many_uploads", "broker_unavailable", "registry_unavailable", "clickhouse_unavailable", "internal",
+    "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_rejected", "row_too_large",
+    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "internal",
 );
 
 problems!(
@@ -124,8 +126,8 @@ problems!(
     Replay:
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "no_such_upload",
     "too_slow", "upload_under_way", "file_too_large", "too_many_rows", "not_text", "unsupported_content_encoding",
-    "compressed_form", "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "too_many_rejects",
-    "too_many_uploads", "broker_unavailable", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal",
+    "compressed_form", "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_too_large",
+    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal",
 );
 
 problems!(

@@ -5,8 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+use super::UploadError;
 
 /// How long a waiting sender sleeps at most before it looks again.
 const WAIT: Duration = Duration::from_millis(50);
@@ -25,10 +28,20 @@ pub struct Deliveries {
 struct State {
     acknowledged: u64,
     failed: u64,
-    error: Option<String>,
+    error: Option<KafkaError>,
     offsets: BTreeMap<u16, (i64, i64)>,
     /// How many reports a sender waits for; none waits at zero.
     wake_at: u64,
+}
+
+impl From<KafkaError> for UploadError {
+    fn from(error: KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            // Rows that are too large are found before they are sent.
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::LimitLowered,
+            _ => Self::Broker { reason: error.to_string() },
+        }
+    }
 }
 
 impl State {
@@ -43,8 +56,8 @@ impl Deliveries {
     }
 
     /// Why a record was not stored, once one was not.
-    pub fn error(&self) -> Option<String> {
-        self.lock().error.clone()
+    pub fn error(&self) -> Option<UploadError> {
+        self.lock().error.clone().map(UploadError::from)
     }
 
     /// First and last offset, by partition.
@@ -89,7 +102,7 @@ impl Deliveries {
             }
             Err((error, _)) => {
                 state.failed += 1;
-                state.error.get_or_insert_with(|| error.to_string());
+                state.error.get_or_insert_with(|| error.clone());
             }
         }
         let wakes = state.wake_at > 0 && (state.reports() >= state.wake_at || result.is_err());

@@ -33,6 +33,14 @@ pub enum UploadError {
     TooMany { limit: usize },
     #[error("the broker does not take the rows")]
     Broker { reason: String },
+    #[error(
+        "line {line}: the row has {bytes} bytes as a message, topic {topic} accepts {limit}; raise its max.message.bytes, or shorten the row"
+    )]
+    RowTooLarge { line: u64, topic: String, bytes: usize, limit: usize },
+    #[error(
+        "the topic accepts smaller batches than when the upload began (max.message.bytes); send the file again, nothing is counted twice"
+    )]
+    LimitLowered,
     #[error("the schema registry does not answer")]
     Registry { reason: String },
     #[error("{}", .0.summary())]
@@ -54,6 +62,8 @@ impl UploadError {
             Self::TooLarge { .. } => "file_too_large",
             Self::TooMany { .. } => "too_many_uploads",
             Self::Broker { .. } => "broker_unavailable",
+            Self::RowTooLarge { .. } => "row_too_large",
+            Self::LimitLowered => "limit_lowered",
             Self::Registry { .. } => "registry_unavailable",
             Self::Warehouse(error) => error.code(),
             Self::Internal(_) => "internal",

@@ -127,7 +127,7 @@ impl Uploader {
         under_way: UnderWay,
         spool: std::path::PathBuf,
     ) -> Self {
-        let producers = Arc::new(Producers::new(kafka, limits));
+        let producers = Arc::new(Producers::new(kafka, &destination, limits));
         Self {
             probe: Probe::new(producers.clone(), registry, destination.topic.clone()),
             destination,
@@ -145,9 +145,9 @@ impl Uploader {
         self.limits.max_concurrent_uploads.saturating_sub(self.places.available_permits())
     }
 
-    /// Makes ready for the first upload, so that it need not wait for connections. Blocks.
-    pub fn warm_up(&self) {
-        if let Err(error) = self.producers.warm_up(&self.destination.topic) {
+    /// Makes ready for the first upload, so that it need not wait for connections.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.producers.warm_up().await {
             tracing::warn!(%error, "the first upload will have to connect to the broker");
         }
     }
@@ -206,8 +206,10 @@ impl Uploader {
         let producers = self.producers.clone();
         tokio::task::spawn_blocking(move || {
             let (outcome, producer) = run();
-            if let Some(producer) = producer {
-                producers.give_back(producer);
+            match producer {
+                Some(producer) => producers.give_back(producer),
+                // Perhaps because a topic accepts less than it did.
+                None => producers.forget_limits(),
             }
             drop((under_way, place));
             outcome

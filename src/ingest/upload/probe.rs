@@ -32,7 +32,8 @@ impl Probe {
     /// # Errors
     /// One of the two does not answer.
     pub async fn check(&self) -> Result<(), UploadError> {
-        let (broker, registry) = tokio::join!(self.check_broker(), self.check_registry());
+        let limits = tokio::time::timeout(PATIENCE, self.producers.learn_limits());
+        let (broker, registry, _) = tokio::join!(self.check_broker(), self.check_registry(), limits);
         broker.and(registry)
     }
 

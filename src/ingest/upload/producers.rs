@@ -3,26 +3,81 @@
 //! One for each, so that an upload's queue, its timeouts and its fatal errors are its own; kept, because a broker remembers
 //! every idempotent producer that it ever met.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
+use tokio::sync::OnceCell;
 
+use super::Destination;
 use super::deliveries::DeliveryContext;
-use crate::kafka::{Kafka, MAX_MESSAGE_BYTES};
+use crate::kafka::{Kafka, MAX_MESSAGE_BYTES, max_message_bytes};
 use crate::settings::Limits;
 
 /// How long the broker may take to answer the first producer.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub type Producer = ThreadedProducer<DeliveryContext>;
+/// Bytes of a batch where the topic does not demand less: below the mebibyte that Kafka and Redpanda accept by default.
+const BATCH_BYTES: usize = 1_000_000;
+
+/// How long the limits of the topics count until they are asked for again.
+const LIMITS_MEMORY: Duration = Duration::from_secs(30);
+
+/// Bytes that a batch of each topic may have: its `max.message.bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicLimits {
+    pub rounds: usize,
+    pub dead_letters: usize,
+}
+
+impl Default for TopicLimits {
+    /// What holds where the broker does not say.
+    fn default() -> Self {
+        Self { rounds: MAX_MESSAGE_BYTES as usize, dead_letters: MAX_MESSAGE_BYTES as usize }
+    }
+}
+
+/// A producer whose batches fit into the topics.
+pub struct Producer {
+    inner: ThreadedProducer<DeliveryContext>,
+    pub limits: TopicLimits,
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Deref for Producer {
+    type Target = ThreadedProducer<DeliveryContext>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
 
 /// Producers that wait for the next upload.
 pub struct Producers {
     config: ClientConfig,
-    idle: Mutex<Vec<Producer>>,
+    kafka: Kafka,
+    topic: String,
+    dead_letter_topic: String,
+    admin: OnceCell<AdminClient<DefaultClientContext>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Producer>,
+    limits: TopicLimits,
+    /// When they were asked for.
+    limits_of: Option<Instant>,
 }
 
 impl std::fmt::Debug for Producers {
@@ -43,27 +98,73 @@ pub fn config(kafka: &Kafka, limits: &Limits) -> ClientConfig {
         .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
         .set("queue.buffering.max.messages", "1000000")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-        // Below the mebibyte that Kafka and Redpanda take by default.
-        .set("batch.size", "1000000")
+        .set("batch.size", BATCH_BYTES.to_string())
         .set("batch.num.messages", "100000")
         .set("linger.ms", "5");
     config
 }
 
 impl Producers {
-    pub fn new(kafka: &Kafka, limits: &Limits) -> Self {
-        Self { config: config(kafka, limits), idle: Mutex::default() }
+    pub fn new(kafka: &Kafka, destination: &Destination, limits: &Limits) -> Self {
+        Self {
+            config: config(kafka, limits),
+            kafka: kafka.clone(),
+            topic: destination.topic.clone(),
+            dead_letter_topic: destination.dead_letter_topic.clone(),
+            admin: OnceCell::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// Makes the first producer, and has it connect and ask for its id, which would take the first upload a second.
     ///
     /// # Errors
-    /// librdkafka cannot make one, or the broker does not answer. Blocks.
-    pub fn warm_up(&self, topic: &str) -> Result<(), KafkaError> {
+    /// librdkafka cannot make one, or the broker does not answer.
+    pub async fn warm_up(&self) -> Result<(), KafkaError> {
+        self.learn_limits().await;
         let producer = self.take()?;
-        producer.client().fetch_metadata(Some(topic), WARM_UP_TIMEOUT)?;
+        tokio::task::block_in_place(|| producer.client().fetch_metadata(Some(&self.topic), WARM_UP_TIMEOUT))?;
         self.give_back(producer);
         Ok(())
+    }
+
+    /// Asks the broker how large a batch of each topic may be, unless it was asked a moment ago.
+    ///
+    /// A broker that does not say so is no reason to refuse an upload: what was known before holds, or Kafka's default.
+    pub async fn learn_limits(&self) {
+        if self.state().limits_of.is_some_and(|at| at.elapsed() < LIMITS_MEMORY) {
+            return;
+        }
+        let asked = async {
+            let admin = self.admin.get_or_try_init(async || self.kafka.admin()).await?;
+            max_message_bytes(admin, &[&self.topic, &self.dead_letter_topic]).await
+        };
+        match asked.await {
+            Ok(found) => self.set_limits(&found),
+            Err(error) => tracing::warn!(%error, "cannot ask how large messages may be"),
+        }
+    }
+
+    fn set_limits(&self, found: &[Option<usize>]) {
+        let mut state = self.state();
+        let default = TopicLimits::default();
+        let limit = |at: usize, default: usize| {
+            found.get(at).copied().flatten().map_or(default, |limit| limit.min(default))
+        };
+        let limits =
+            TopicLimits { rounds: limit(0, default.rounds), dead_letters: limit(1, default.dead_letters) };
+        state.limits_of = Some(Instant::now());
+        if limits != state.limits {
+            tracing::info!(limits.rounds, limits.dead_letters, "the topics limit how large messages may be");
+            state.limits = limits;
+            // Their batches may be too large.
+            state.idle.clear();
+        }
+    }
+
+    /// Has the next upload ask again how large messages may be.
+    pub fn forget_limits(&self) {
+        self.state().limits_of = None;
     }
 
     /// Returns a producer with an empty queue.
@@ -71,14 +172,31 @@ impl Producers {
     /// # Errors
     /// librdkafka cannot make one.
     pub fn take(&self) -> Result<Producer, KafkaError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.config.create_with_context(DeliveryContext), Ok)
+        let limits = {
+            let mut state = self.state();
+            if let Some(producer) = state.idle.pop() {
+                return Ok(producer);
+            }
+            state.limits
+        };
+        let batch = BATCH_BYTES.min(limits.rounds).min(limits.dead_letters);
+        let mut config = self.config.clone();
+        let inner = config.set("batch.size", batch.to_string()).create_with_context(DeliveryContext)?;
+        Ok(Producer { inner, limits })
     }
 
     /// Keeps a producer for the next upload, if it can still be used.
     pub fn give_back(&self, producer: Producer) {
-        if producer.client().fatal_error().is_none() && producer.in_flight_count() == 0 {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(producer);
+        let mut state = self.state();
+        if producer.client().fatal_error().is_none()
+            && producer.in_flight_count() == 0
+            && producer.limits == state.limits
+        {
+            state.idle.push(producer);
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,6 +19,12 @@ use crate::warehouse::uploads::Offsets;
 /// the hour the sum of its rounds, instead of adding to it.
 pub const REPAIR_HEADER: &str = "roundhouse-repair";
 
+/// Bytes of a batch with one record, besides its key, value and headers: 61 of the batch, and 5 for each of 5 lengths at most.
+const MAX_FRAME_BYTES: usize = 86;
+
+/// Bytes of a header besides its name and value.
+const MAX_HEADER_BYTES: usize = 10;
+
 /// Produces the rows of one upload.
 pub struct Producing {
     destination: Destination,
@@ -79,6 +85,9 @@ impl Producing {
         self.message.clear();
         let Destination { columns, schema_id, topic, .. } = &self.destination;
         avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
+        let headers = if self.is_repair { REPAIR_HEADER.len() + MAX_HEADER_BYTES } else { 0 };
+        let bytes = message_bytes(&self.key, &self.message, headers);
+        check_size(row.line, topic, bytes, self.producer.limits.rounds)?;
         let mut record =
             BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
         if self.is_repair {
@@ -104,14 +113,18 @@ impl Producing {
             ("code", reject.code),
             ("reason", &reject.reason),
         ];
+        let header_bytes =
+            headers.iter().map(|(key, value)| key.len() + value.len() + MAX_HEADER_BYTES).sum::<usize>();
+        let topic = &self.destination.dead_letter_topic;
+        let bytes = message_bytes(&self.upload_id, raw.as_bytes(), header_bytes);
+        check_size(reject.line, topic, bytes, self.producer.limits.dead_letters)?;
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        let record =
-            BaseRecord::with_opaque_to(&self.destination.dead_letter_topic, self.dead_letters.clone())
-                .key(&self.upload_id)
-                .payload(raw)
-                .headers(headers);
+        let record = BaseRecord::with_opaque_to(topic, self.dead_letters.clone())
+            .key(&self.upload_id)
+            .payload(raw)
+            .headers(headers);
         send(&self.producer, record, &self.dead_letters)?;
         self.sent.1 += 1;
         Ok(())
@@ -124,11 +137,20 @@ impl Producing {
     pub fn finish(&self) -> Result<(), UploadError> {
         self.rounds.wait_for(self.sent.0);
         self.dead_letters.wait_for(self.sent.1);
-        match self.rounds.error().or(self.dead_letters.error()) {
-            Some(reason) => Err(UploadError::Broker { reason }),
-            None => Ok(()),
-        }
+        self.rounds.error().or_else(|| self.dead_letters.error()).map_or(Ok(()), Err)
     }
+}
+
+/// Returns the bytes of a batch with one record, as the broker counts them: a few more at most.
+fn message_bytes(key: &str, value: &[u8], headers: usize) -> usize {
+    MAX_FRAME_BYTES + key.len() + value.len() + headers
+}
+
+fn check_size(line: u64, topic: &str, bytes: usize, limit: usize) -> Result<(), UploadError> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(UploadError::RowTooLarge { line, topic: topic.to_owned(), bytes, limit })
 }
 
 /// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
@@ -145,13 +167,13 @@ where
         match producer.send(record) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                if let Some(reason) = deliveries.error() {
-                    return Err(UploadError::Broker { reason });
+                if let Some(error) = deliveries.error() {
+                    return Err(error);
                 }
                 deliveries.wait_for_room();
                 record = refused;
             }
-            Err((error, _)) => return Err(UploadError::Broker { reason: error.to_string() }),
+            Err((error, _)) => return Err(error.into()),
         }
     }
 }

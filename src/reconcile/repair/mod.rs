@@ -92,6 +92,7 @@ impl Failure for RepairError {
                 error,
                 UploadError::TooMany { .. }
                     | UploadError::Broker { .. }
+                    | UploadError::LimitLowered
                     | UploadError::Registry { .. }
                     | UploadError::Warehouse(_)
                     | UploadError::BrokenOff { .. }

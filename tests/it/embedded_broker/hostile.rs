@@ -130,3 +130,67 @@ fn a_batch_that_was_damaged_on_its_way_is_refused() {
     assert_eq!(error, 2, "CORRUPT_MESSAGE in {answer:?}");
     works(&broker, 1);
 }
+
+/// A batch with a right checksum around these records.
+fn batch(attributes: u8, count: u32, records: &[u8]) -> Vec<u8> {
+    let mut batch = vec![0; 61];
+    batch[16] = 2;
+    batch[22] = attributes;
+    batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+    // No producer id, epoch and sequence.
+    batch[43..57].fill(0xff);
+    batch[57..61].copy_from_slice(&count.to_be_bytes());
+    batch.extend(records);
+    let length = batch.len() as u32 - 12;
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &batch[21..]) as u32;
+    batch[17..21].copy_from_slice(&sum.to_be_bytes());
+    batch
+}
+
+/// Produces a batch to `others` in version 8, and returns error code and message.
+fn produce(broker: &TestBroker, batch: &[u8]) -> (i16, String) {
+    let mut body = vec![0xff, 0xff, 0xff, 0xff, 0, 0, 0x75, 0x30, 0, 0, 0, 1, 0, 6];
+    body.extend(b"others");
+    body.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+    body.extend((batch.len() as u32).to_be_bytes());
+    body.extend(batch);
+    let mut stream = connect(broker);
+    stream.write_all(&frame(0, 8, &body)).unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut answer).unwrap();
+    // Correlation id, one topic, its name, one partition, its number; then offset, time, start, no record errors and the length of the message.
+    let error = i16::from_be_bytes([answer[24], answer[25]]);
+    let message = &answer[56..answer.len() - 4];
+    (error, String::from_utf8_lossy(message).into_owned())
+}
+
+#[test]
+fn a_batch_that_no_consumer_could_read_is_refused_with_its_reason() {
+    const INVALID_RECORD: i16 = 87;
+    const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+    let broker = TestBroker::start();
+    broker.create_topic("others", 1).unwrap();
+    works(&broker, 0);
+    // Attributes, timestamp, offset, no key, one byte of value, no headers.
+    let record = [14, 0, 0, 0, 1, 2, b'v', 0];
+    assert_eq!(produce(&broker, &batch(0, 1, &record)), (0, String::new()));
+    // 2^31 - 1 as a length.
+    let endless = [&[0xfe, 0xff, 0xff, 0xff, 0x0f][..], &record[1..]].concat();
+    let plain = b"not compressed".to_vec();
+    for (attributes, records, code, reason) in [
+        (0, &endless, INVALID_RECORD, "record 0 is malformed: its length"),
+        (1, &plain, INVALID_RECORD, "cannot be decompressed (gzip)"),
+        (2, &plain, INVALID_RECORD, "cannot be decompressed (snappy)"),
+        (3, &plain, INVALID_RECORD, "cannot be decompressed (lz4)"),
+        (4, &plain, INVALID_RECORD, "cannot be decompressed (zstd)"),
+        (5, &record.to_vec(), UNSUPPORTED_COMPRESSION_TYPE, "unknown compression codec 5"),
+    ] {
+        let (error, message) = produce(&broker, &batch(attributes, 1, records));
+        assert_eq!(error, code, "attributes {attributes}: {message}");
+        assert!(message.contains(reason), "attributes {attributes}: {message}");
+    }
+    works(&broker, 2);
+}

@@ -34,6 +34,12 @@ impl TestBroker {
         Self { part: Part::start("broker", directory.path(), &[]), directory }
     }
 
+    /// Starts one that may have so many files and connections open.
+    pub fn start_with_descriptors(descriptors: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { part: Part::start_with_descriptors("broker", directory.path(), descriptors), directory }
+    }
+
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.part.address.to_string());

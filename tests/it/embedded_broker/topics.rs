@@ -5,7 +5,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::kafka::{PARTITIONS, PATIENCE, TestBroker, block_on};
+use super::kafka::{PARTITIONS, PATIENCE, TestBroker, block_on, noise};
 
 fn partitions(broker: &TestBroker, topic: &str) -> usize {
     let consumer: BaseConsumer = broker.make(&[]);
@@ -76,6 +76,12 @@ fn what_cannot_be_is_refused_with_its_reason() {
     assert_eq!(create(replicated), Err(RDKafkaErrorCode::InvalidReplicationFactor));
     let expiring = NewTopic::new("expiring", 1, TopicReplication::Fixed(1)).set("retention.ms", "1000");
     assert_eq!(create(expiring), Err(RDKafkaErrorCode::InvalidConfig));
+    let compressed =
+        NewTopic::new("compressed", 1, TopicReplication::Fixed(1)).set("compression.type", "zstd");
+    assert_eq!(create(compressed), Err(RDKafkaErrorCode::InvalidConfig));
+    let unlimited =
+        NewTopic::new("unlimited", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000000000");
+    assert_eq!(create(unlimited), Err(RDKafkaErrorCode::InvalidConfig));
     let lasting = NewTopic::new("lasting", 1, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     assert_eq!(create(lasting), Ok("lasting".to_owned()));
     // More partitions would move keys; the broker has no such request, and the client says so at once.
@@ -105,6 +111,26 @@ fn the_configuration_says_what_holds() {
     assert_eq!(value("max.message.bytes").as_deref(), Some("33554432"));
     assert_eq!(value("retention.ms").as_deref(), Some("-1"));
     assert_eq!(value("cleanup.policy").as_deref(), Some("delete"));
+}
+
+#[test]
+fn a_topic_keeps_its_limit_of_message_bytes_across_a_restart() {
+    let mut broker = TestBroker::start();
+    let small = NewTopic::new("small", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "1000");
+    block_on(broker.admin().create_topics(&[small], &AdminOptions::new())).unwrap();
+    for round in 0..2 {
+        let described = block_on(
+            broker.admin().describe_configs(&[ResourceSpecifier::Topic("small")], &AdminOptions::new()),
+        );
+        let described = described.unwrap().into_iter().next().unwrap().unwrap();
+        assert_eq!(described.get("max.message.bytes").unwrap().value.as_deref(), Some("1000"));
+        for (bytes, outcome) in [(1_000, Err(RDKafkaErrorCode::MessageSizeTooLarge)), (900, Ok(round))] {
+            let producer = broker.producer(&[("enable.idempotence", "false")]);
+            producer.send("small", 0, 0, &noise(1, bytes));
+            assert_eq!(producer.finish()[0].outcome, outcome, "{bytes} bytes in round {round}");
+        }
+        broker.part.restart();
+    }
 }
 
 #[test]

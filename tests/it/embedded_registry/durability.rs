@@ -118,7 +118,34 @@ async fn a_damaged_file_stops_the_start_with_its_name_and_line() {
     let text = fs::read_to_string(&path).unwrap().replace("long", "lung");
     fs::write(&path, text).unwrap();
     let reason = Part::refusal("registry", directory.path(), ([127, 0, 0, 1], 0).into(), &[]);
-    assert!(reason.contains("schemas.jsonl is damaged at line 2"), "{reason}");
+    assert!(reason.contains("schemas.jsonl is damaged (line 2: wrong checksum)"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_registry_that_lost_its_file_does_not_start_as_a_new_one() {
+    let directory = TempDir::new().unwrap();
+    let mut part = Part::start("registry", directory.path(), &[]);
+    for (subject, schema) in [("s", r#""long""#), ("t", r#""int""#)] {
+        register(&client(), &part.url(), subject, schema).await;
+        part.restart();
+    }
+    part.kill();
+    let path = directory.path().join(LOG);
+    let whole = fs::read(&path).unwrap();
+    let lines = whole.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::len).collect::<Vec<_>>();
+    let last = whole.len() - lines.last().unwrap();
+    for left in [Vec::new(), vec![0; whole.len()], whole[..last].to_vec()] {
+        fs::write(&path, &left).unwrap();
+        let reason = Part::refusal("registry", directory.path(), ([127, 0, 0, 1], 0).into(), &[]);
+        assert!(reason.contains("schemas.jsonl is damaged") && reason.contains("restore it"), "{reason}");
+        assert_eq!(fs::read(&path).unwrap(), left);
+    }
+    fs::remove_file(&path).unwrap();
+    let reason = Part::refusal("registry", directory.path(), ([127, 0, 0, 1], 0).into(), &[]);
+    assert!(reason.contains("it is missing"), "{reason}");
+    fs::write(&path, &whole).unwrap();
+    part.restart();
+    assert_eq!(register(&client(), &part.url(), "t", r#""int""#).await, Some(2));
 }
 
 /// A limit on the size of files stands in for a full disk: the write fails half-way.

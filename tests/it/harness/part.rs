@@ -15,6 +15,8 @@ pub struct Part {
     name: &'static str,
     arguments: Vec<String>,
     directory: PathBuf,
+    /// How many files it may open, if not as many as we.
+    descriptors: Option<usize>,
     pub address: SocketAddr,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -23,19 +25,34 @@ pub struct Part {
 impl Part {
     /// Starts a part on a free port over `directory`, and waits until it says that it answers.
     pub fn start(name: &'static str, directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(name, directory, arguments, None)
+    }
+
+    /// Starts a part that may have so many files and connections open.
+    pub fn start_with_descriptors(name: &'static str, directory: &Path, descriptors: usize) -> Self {
+        Self::start_with(name, directory, &[], Some(descriptors))
+    }
+
+    fn start_with(
+        name: &'static str,
+        directory: &Path,
+        arguments: &[&str],
+        descriptors: Option<usize>,
+    ) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, stdin, address) = match spawn(name, directory, listen, &arguments) {
+        let (child, stdin, address) = match spawn(name, directory, listen, &arguments, descriptors) {
             Ok(started) => started,
             Err(reason) => panic!("{name} did not start: {reason}"),
         };
-        Self { name, arguments, directory: directory.to_owned(), address, child, stdin: Some(stdin) }
+        let directory = directory.to_owned();
+        Self { name, arguments, directory, descriptors, address, child, stdin: Some(stdin) }
     }
 
     /// Tries to start a part that is expected to refuse, and returns its reason.
     pub fn refusal(name: &'static str, directory: &Path, listen: SocketAddr, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        match spawn(name, directory, listen, &arguments) {
+        match spawn(name, directory, listen, &arguments, None) {
             Ok((mut child, _, _)) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -62,7 +79,7 @@ impl Part {
     /// Starts it again on the same port and directory.
     pub fn restart(&mut self) {
         self.kill();
-        match spawn(self.name, &self.directory, self.address, &self.arguments) {
+        match spawn(self.name, &self.directory, self.address, &self.arguments, self.descriptors) {
             Ok((child, stdin, _)) => {
                 self.child = child;
                 self.stdin = Some(stdin);
@@ -89,8 +106,17 @@ fn spawn(
     directory: &Path,
     listen: SocketAddr,
     arguments: &[String],
+    descriptors: Option<usize>,
 ) -> Result<(Child, ChildStdin, SocketAddr), String> {
-    let mut child = Command::new(ROUNDHOUSE)
+    let mut command = match descriptors {
+        None => Command::new(ROUNDHOUSE),
+        Some(descriptors) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh", ROUNDHOUSE]);
+            shell
+        }
+    };
+    let mut child = command
         .args(["--log", "warn", "embedded", name, "--supervised"])
         .args(["--listen", &listen.to_string()])
         .arg("--data-dir")
@@ -111,7 +137,7 @@ fn spawn(
             let _ = child.wait();
             Err(reason)
         }
-        Err(_) => {
+        Ok(Announcement::Impaired { .. }) | Err(_) => {
             let status = child.wait().map(|status| status.to_string()).unwrap_or_default();
             Err(format!("ended ({status}) before it was ready: {line:?}"))
         }

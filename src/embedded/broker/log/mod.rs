@@ -2,37 +2,59 @@
 //!
 //! A batch is acknowledged, and shown to consumers, once `fdatasync` has put it on the disk; one sync covers all
 //! that was appended while the one before it ran. A restart walks over the last file of each partition, checks
-//! every checksum, and cuts off what was half written: nothing of it was acknowledged.
+//! every checksum, and cuts off what was half written ([`recovery`]). Checksums are checked again whenever records are read:
+//! what is [`damage`]d is told and never served. Files are opened when they are used ([`files`]).
 
 mod batch;
+mod codec;
+mod damage;
+mod files;
 mod partition;
 mod producers;
+mod records;
+mod recovery;
 mod segment;
+mod settings;
+mod walk;
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(super) use self::batch::{Batch, Header};
-pub(super) use self::partition::{Appended, Partition, sync_directory};
+pub(super) use self::batch::{Batch, BatchError, Header};
+use self::damage::PartitionName;
+pub(super) use self::damage::{Damages, ReadError};
+pub(super) use self::files::OpenFiles;
+pub(super) use self::partition::{Appended, Partition};
+pub(super) use self::settings::TopicSettings;
 
 /// Everything that is stored, by topic.
 #[derive(Debug)]
 pub(super) struct Log {
     directory: PathBuf,
-    failure: CancellationToken,
+    shared: Arc<Shared>,
     topics: RwLock<HashMap<String, Arc<Topic>>>,
+}
+
+/// What all partitions share.
+#[derive(Debug)]
+struct Shared {
+    files: Arc<OpenFiles>,
+    damages: Damages,
+    /// Cancelled when the disk fails: only a restart tells what it holds then.
+    failure: CancellationToken,
 }
 
 /// A topic's partitions. Its directory carries its id: a topic made anew under the same name starts empty.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub id: Uuid,
+    pub settings: TopicSettings,
     partitions: Vec<Arc<Partition>>,
 }
 
@@ -47,8 +69,14 @@ pub(super) struct TopicEntry {
 impl Log {
     /// Opens the log of these topics, and removes what is left of any other.
     ///
-    /// `failure` is cancelled when the disk fails: only a restart tells what it holds then.
-    pub fn open(directory: &Path, topics: &[TopicEntry], failure: CancellationToken) -> io::Result<Self> {
+    /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails: only a restart tells what it holds
+    /// then.
+    pub fn open(
+        directory: &Path,
+        topics: &[TopicEntry],
+        open_files: usize,
+        failure: CancellationToken,
+    ) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         for entry in directory.read_dir()? {
             let entry = entry?;
@@ -57,9 +85,11 @@ impl Log {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        let log = Self { directory: directory.to_owned(), failure, topics: RwLock::default() };
+        let files = Arc::new(OpenFiles::new(open_files, failure.clone()));
+        let shared = Arc::new(Shared { files, damages: Damages::default(), failure });
+        let log = Self { directory: directory.to_owned(), shared, topics: RwLock::default() };
         for topic in topics {
-            log.add(topic)?;
+            log.open_topic(topic)?;
         }
         Ok(log)
     }
@@ -74,18 +104,46 @@ impl Log {
         self.topic(topic)?.partition(partition)
     }
 
-    /// Makes the partitions of a topic.
-    pub fn add(&self, topic: &TopicEntry) -> io::Result<()> {
+    /// What of the records is known to be damaged.
+    pub fn damages(&self) -> &Damages {
+        &self.shared.damages
+    }
+
+    /// The files that are open.
+    pub fn files(&self) -> &OpenFiles {
+        &self.shared.files
+    }
+
+    /// Creates a topic.
+    pub fn create(&self, topic: &TopicEntry, settings: TopicSettings) -> io::Result<()> {
+        let directory = self.directory_of(topic.id);
+        fs::create_dir_all(&directory)?;
+        self.open_partitions(topic, settings, true)?;
+        settings.store(&directory)
+    }
+
+    /// Opens a topic. One that has no settings yet is of an earlier version, or a crash came before it was created: then nothing
+    /// is there to be missed.
+    fn open_topic(&self, topic: &TopicEntry) -> io::Result<()> {
+        let directory = self.directory_of(topic.id);
+        let stored = TopicSettings::load(&directory)?;
+        let settings = stored.unwrap_or_default();
+        self.open_partitions(topic, settings, stored.is_none())?;
+        if stored.is_none() { settings.store(&directory) } else { Ok(()) }
+    }
+
+    fn open_partitions(&self, topic: &TopicEntry, settings: TopicSettings, is_new: bool) -> io::Result<()> {
         let directory = self.directory_of(topic.id);
         let partitions = (0..topic.partitions)
             .map(|number| {
+                let name = PartitionName { topic: topic.name.clone(), topic_id: topic.id, number };
                 let directory = directory.join(number.to_string());
-                Partition::open(&directory, self.failure.clone()).map(Arc::new)
+                Partition::open(name, &directory, &self.shared, is_new).map(Arc::new)
             })
             .collect::<io::Result<_>>()?;
         sync_directory(&directory)?;
         sync_directory(&self.directory)?;
-        let opened = Arc::new(Topic { id: topic.id, partitions });
+        let opened = Arc::new(Topic { id: topic.id, settings, partitions });
         self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(topic.name.clone(), opened);
         Ok(())
     }
@@ -116,3 +174,21 @@ impl Topic {
         self.partitions.get(usize::try_from(number).ok()?).cloned()
     }
 }
+
+/// Puts `bytes` in place of a file, or leaves it as it is: they are on the disk on return.
+fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = File::create(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Waits until the names in a directory are on the disk.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

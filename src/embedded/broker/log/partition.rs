@@ -1,19 +1,23 @@
 //! One partition: its segments, who may append, and up to where its records are safe on the disk.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nisshi_sans_io::ErrorCode;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
+use super::damage::{Damage, PartitionName, Place, ReadError};
 use super::producers::{Producers, Verdict};
-use super::segment::{self, Segment, producers_path};
+use super::recovery::{Recovered, recover};
+use super::segment::{self, Batches, Segment, producers_path};
+use super::{Shared, replace_file, sync_directory};
+use crate::embedded::mark::{Known, Mark};
 
 /// Bytes after which a new segment is begun: what a restart reads of each partition at most.
 const SEGMENT_BYTES: u64 = 128 << 20;
@@ -21,17 +25,24 @@ const SEGMENT_BYTES: u64 = 128 << 20;
 /// Name of the file that holds the first offset, where records were deleted.
 const START_FILE: &str = "start";
 
+/// Name of the file that says up to where records are on the disk.
+const MARK_FILE: &str = "durable";
+
+/// How often the mark is put on the disk too; in between, it survives the end of the process only.
+const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(in super::super) struct Partition {
+    name: PartitionName,
     directory: PathBuf,
+    shared: Arc<Shared>,
     writer: Mutex<Writer>,
     segments: RwLock<Vec<Arc<Segment>>>,
     start: AtomicI64,
     /// The offset up to which records are safe, so acknowledged and shown to consumers; negative once the partition is deleted.
     safe: watch::Sender<i64>,
     syncing: AtomicBool,
-    /// Cancelled when the disk failed a sync.
-    failure: CancellationToken,
+    mark: Mutex<MarkState>,
 }
 
 #[derive(Debug)]
@@ -41,6 +52,13 @@ struct Writer {
     closed: bool,
 }
 
+#[derive(Debug)]
+struct MarkState {
+    mark: Mark,
+    synced_at: Instant,
+    is_synced: bool,
+}
+
 /// What [`Partition::append`] did: the records are safe once [`Partition::wait_until_safe`] says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Appended {
@@ -48,34 +66,81 @@ pub(in super::super) struct Appended {
     pub next_offset: i64,
 }
 
+impl MarkState {
+    /// Moves the mark. That it cannot be written is no reason to refuse records: only damage would then go unnoticed.
+    fn set(&mut self, end: u64, sync: bool) {
+        let set = self.mark.set(end, sync);
+        self.is_synced = sync && set.is_ok();
+        if sync {
+            self.synced_at = Instant::now();
+        }
+        if let Err(error) = set {
+            tracing::warn!(%error, "cannot note how far the log was written");
+        }
+    }
+}
+
 impl Partition {
     /// Opens a partition's directory, making it if need be, and mends what a crash left behind.
-    pub fn open(directory: &Path, failure: CancellationToken) -> io::Result<Self> {
+    ///
+    /// `is_new`: it may be that nothing of it was created yet.
+    pub(super) fn open(
+        name: PartitionName,
+        directory: &Path,
+        shared: &Arc<Shared>,
+        is_new: bool,
+    ) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let mut bases = segment::base_offsets(directory)?;
-        let last = bases.pop();
-        let mut segments = Vec::with_capacity(bases.len() + 1);
-        for base in bases {
-            segments.push(Arc::new(Segment::open(directory, base)?));
+        let mark_path = directory.join(MARK_FILE);
+        let known = Mark::load(&mark_path, Some(name.owner()))?;
+        let bases = segment::base_offsets(directory)?;
+        let opening = Opening { name: &name, directory, shared, known: &known, is_new };
+        let Opened { segments, next_offset, producers, is_changed } = opening.run(&bases)?;
+        // Creating a mark puts all names in its directory on the disk.
+        if is_changed && matches!(known, Known::Marked(_)) {
+            sync_directory(directory)?;
         }
-        let base = last.unwrap_or(0);
-        let mut producers = Producers::load(&producers_path(directory, base))?;
-        let (active, next_offset) = match last {
-            Some(base) => Segment::recover(directory, base, |batch| producers.remember(batch))?,
-            None => (Segment::create(directory, 0)?, 0),
-        };
-        active.sync()?;
-        segments.push(Arc::new(active));
-        sync_directory(directory)?;
-        Ok(Self {
+        let mark = known.reaching(&mark_path, name.owner(), next_offset.cast_unsigned())?;
+        let first = segments.first().map_or(0, |segment| segment.base_offset);
+        let start = load_start(directory, first)?;
+        let partition = Self {
             directory: directory.to_owned(),
+            shared: Arc::clone(shared),
             writer: Mutex::new(Writer { next_offset, producers, closed: false }),
-            segments: RwLock::new(segments),
-            start: AtomicI64::new(load_start(directory)?),
+            start: AtomicI64::new(start),
             safe: watch::Sender::new(next_offset),
             syncing: AtomicBool::new(false),
-            failure,
-        })
+            mark: Mutex::new(MarkState { mark, synced_at: Instant::now(), is_synced: true }),
+            segments: RwLock::new(segments),
+            name,
+        };
+        partition.tell_damages();
+        Ok(partition)
+    }
+
+    /// Tells what was found damaged at the start.
+    fn tell_damages(&self) {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(first) = segments.first().filter(|first| first.base_offset > self.start_offset()) {
+            self.tell_missing(first);
+        }
+        for segment in &segments {
+            segment.damages().into_iter().for_each(|damage| self.tell(segment, damage));
+        }
+    }
+
+    /// Tells that there is no file of the records before the first segment.
+    fn tell_missing(&self, first: &Segment) {
+        let damage = Damage { first: self.start_offset(), next: first.base_offset, position: 0, end: 0 };
+        self.tell(first, damage);
+    }
+
+    fn tell(&self, segment: &Segment, damage: Damage) {
+        let is_deleted = *self.safe.borrow() < 0;
+        if !is_deleted && damage.next > self.start_offset() {
+            let place = Place { partition: self.name.clone(), file: segment.path.clone(), damage };
+            self.shared.damages.note(place);
+        }
     }
 
     /// The offset of the first record.
@@ -132,19 +197,36 @@ impl Partition {
     }
 
     /// Reads whole batches from the one that holds `offset` on: about `max_bytes`, at least one if there is one.
-    pub fn read(&self, offset: i64, max_bytes: usize) -> io::Result<Bytes> {
+    ///
+    /// # Errors
+    /// The record at `offset` is damaged: reading goes on at the next whole batch.
+    pub fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, ReadError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let behind = segments.partition_point(|segment| segment.base_offset <= offset);
-        let segment = behind.checked_sub(1).and_then(|holding| segments.get(holding)).cloned();
+        let after = segments.partition_point(|segment| segment.base_offset <= offset);
+        // Before the first one: its file is missing.
+        let segment = segments.get(after.saturating_sub(1)).cloned();
         drop(segments);
-        segment.map_or(Ok(Bytes::new()), |segment| segment.read(offset, self.end_offset(), max_bytes))
+        let Some(segment) = segment else { return Ok(Bytes::new()) };
+        if segment.base_offset > offset {
+            self.tell_missing(&segment);
+            return Err(ReadError::Damaged);
+        }
+        match segment.read(offset, self.end_offset(), max_bytes)? {
+            Batches::Whole(batches) => Ok(batches),
+            Batches::Damaged(damage) => {
+                self.tell(&segment, damage);
+                Err(ReadError::Damaged)
+            }
+        }
     }
 
     /// The first batch with a record at least as new as `timestamp` (milliseconds), whole.
     pub fn first_since(&self, timestamp: i64) -> io::Result<Option<Bytes>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
         for segment in segments {
-            if let Some(batch) = segment.first_since(timestamp, self.start_offset(), self.end_offset())? {
+            let found = segment.first_since(timestamp, self.start_offset(), self.end_offset());
+            segment.damages().into_iter().for_each(|damage| self.tell(&segment, damage));
+            if let Some(batch) = found? {
                 return Ok(Some(batch));
             }
         }
@@ -170,12 +252,9 @@ impl Partition {
     }
 
     fn move_start(&self, offset: i64) -> io::Result<()> {
-        let draft = self.directory.join("start.draft");
-        fs::write(&draft, offset.to_string())?;
-        File::open(&draft)?.sync_all()?;
-        fs::rename(&draft, self.directory.join(START_FILE))?;
-        sync_directory(&self.directory)?;
+        replace_file(&self.directory.join(START_FILE), offset.to_string().as_bytes())?;
         self.start.store(offset, Ordering::Release);
+        self.shared.damages.forget(&self.name, offset);
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         while segments.get(1).is_some_and(|second| second.base_offset <= offset) {
             let first = segments.remove(0);
@@ -188,12 +267,30 @@ impl Partition {
     pub fn close(&self) {
         self.writer().closed = true;
         self.safe.send_replace(-1);
+        self.shared.damages.forget(&self.name, i64::MAX);
     }
 
-    /// Waits until everything appended is on the disk.
+    /// Waits until everything appended is on the disk, and the mark that says so.
     pub fn sync_now(&self) -> io::Result<()> {
-        let _writer = self.writer();
-        self.active().map_or(Ok(()), |segment| segment.sync())
+        let writer = self.writer();
+        let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = writer.next_offset.cast_unsigned();
+        if state.is_synced && state.mark.end() == end {
+            return Ok(());
+        }
+        self.active().map_or(Ok(()), |segment| segment.sync())?;
+        state.set(end, true);
+        Ok(())
+    }
+
+    /// Notes that everything before an offset is on the disk.
+    fn mark_durable(&self, next_offset: i64) {
+        let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = next_offset.cast_unsigned();
+        if end > state.mark.end() {
+            let sync = state.synced_at.elapsed() >= MARK_SYNC_INTERVAL;
+            state.set(end, sync);
+        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -206,7 +303,8 @@ impl Partition {
 
     fn write(&self, writer: &Writer, batch: &Batch) -> io::Result<()> {
         let mut segment = self.active().ok_or_else(|| io::Error::other("no segment"))?;
-        if segment.len() > 0 && segment.len() + batch.header.bytes > SEGMENT_BYTES {
+        let bytes = segment.end().bytes;
+        if bytes > 0 && bytes + batch.header.bytes > SEGMENT_BYTES {
             segment = self.roll(writer, &segment)?;
         }
         segment.append(batch, writer.next_offset)
@@ -216,7 +314,8 @@ impl Partition {
     fn roll(&self, writer: &Writer, full: &Segment) -> io::Result<Arc<Segment>> {
         full.sync()?;
         writer.producers.save(&producers_path(&self.directory, writer.next_offset))?;
-        let segment = Arc::new(Segment::create(&self.directory, writer.next_offset)?);
+        let segment = Segment::create(&self.shared.files, &self.directory, writer.next_offset)?;
+        let segment = Arc::new(segment);
         sync_directory(&self.directory)?;
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
         Ok(segment)
@@ -236,13 +335,20 @@ impl Partition {
                 let writer = self.writer();
                 (self.active(), writer.next_offset)
             };
-            if let Err(error) = segment.map_or(Ok(()), |segment| segment.sync()) {
+            let synced = segment.map_or(Ok(()), |segment| segment.sync());
+            if let Err(error) = synced {
+                if *self.safe.borrow() < 0 {
+                    // Its files were deleted meanwhile.
+                    return;
+                }
                 // What the disk holds is unknown now, and stays so: a restart reads it back.
                 tracing::error!(directory = %self.directory.display(), %error, "cannot sync the log");
                 self.writer().closed = true;
-                self.failure.cancel();
+                self.shared.failure.cancel();
                 return;
             }
+            // Before the acknowledgement: what is acknowledged must be known to be there.
+            self.mark_durable(next_offset);
             self.safe.send_modify(|safe| {
                 if *safe >= 0 {
                     *safe = next_offset.max(*safe);
@@ -257,15 +363,103 @@ impl Partition {
     }
 }
 
-fn load_start(directory: &Path) -> io::Result<i64> {
-    match fs::read_to_string(directory.join(START_FILE)) {
-        Ok(text) => text.parse().map_err(io::Error::other),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
+/// What is needed to open a partition.
+struct Opening<'a> {
+    name: &'a PartitionName,
+    directory: &'a Path,
+    shared: &'a Arc<Shared>,
+    known: &'a Known,
+    is_new: bool,
+}
+
+/// What was found in a partition's directory.
+struct Opened {
+    segments: Vec<Arc<Segment>>,
+    next_offset: i64,
+    producers: Producers,
+    /// There are new names in the directory.
+    is_changed: bool,
+}
+
+impl Opening<'_> {
+    fn run(&self, bases: &[i64]) -> io::Result<Opened> {
+        let files = &self.shared.files;
+        let durable = self.durable(bases);
+        let mut segments = Vec::with_capacity(bases.len() + 1);
+        for (base, next) in bases.iter().zip(bases.iter().skip(1)) {
+            segments.push(Arc::new(Segment::open(files, self.directory, *base, *next)?));
+        }
+        let base = bases.last().copied().unwrap_or(0);
+        let mut producers = self.producers(base);
+        let Some(base) = bases.last() else {
+            // Without its files, a partition that had records goes on after them.
+            let next_offset = durable.unwrap_or(0);
+            segments.push(Arc::new(Segment::create(files, self.directory, next_offset)?));
+            return Ok(Opened { segments, next_offset, producers, is_changed: true });
+        };
+        let recovered = recover(files, self.directory, *base, durable, |batch| producers.remember(batch))?;
+        let Recovered { segment, is_closed, next_offset, is_cut } = recovered;
+        if durable != Some(next_offset) {
+            segment.sync()?;
+        }
+        segments.push(Arc::new(segment));
+        if is_closed {
+            // Whose batches are lost cannot be judged by what is left of them.
+            producers = Producers::default();
+            segments.push(Arc::new(Segment::create(files, self.directory, next_offset)?));
+        }
+        Ok(Opened { segments, next_offset, producers, is_changed: is_closed || is_cut })
+    }
+
+    /// The offset up to which records are known to be on the disk.
+    fn durable(&self, bases: &[i64]) -> Option<i64> {
+        let lost = match self.known {
+            Known::Marked(mark) => return i64::try_from(mark.end()).ok(),
+            Known::Damaged => true,
+            Known::Nothing => !self.is_new && !bases.is_empty(),
+        };
+        if lost {
+            let file = self.directory.join(MARK_FILE);
+            tracing::error!(
+                file = %file.display(),
+                "{}: the file that says how far the log was written is missing or damaged; records at the end of the log \
+                 may be lost without a trace",
+                self.name
+            );
+        }
+        None
+    }
+
+    /// What producers had sent before the last segment.
+    fn producers(&self, base: i64) -> Producers {
+        let path = producers_path(self.directory, base);
+        Producers::load(&path).unwrap_or_else(|error| {
+            tracing::error!(
+                file = %path.display(),
+                %error,
+                "{}: cannot read what producers sent last; a batch that one of them sends again is stored again",
+                self.name
+            );
+            Producers::default()
+        })
     }
 }
 
-/// Waits until the names in a directory are on the disk.
-pub(in super::super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+/// The first offset that was not deleted; `first`: that of the first segment.
+fn load_start(directory: &Path, first: i64) -> io::Result<i64> {
+    let path = directory.join(START_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(text.parse().unwrap_or_else(|_| {
+        tracing::error!(
+            file = %path.display(),
+            first,
+            "the file that says which records were deleted is damaged; deleted records of the first segment are back"
+        );
+        first
+    }))
 }

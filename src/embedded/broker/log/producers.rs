@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use nisshi_sans_io::ErrorCode;
 
 use super::batch::Header;
+use super::replace_file;
 
 /// Batches remembered of each producer: it may have this many unanswered.
 const REMEMBERED_BATCHES: usize = 5;
@@ -123,11 +124,7 @@ impl Producers {
             }
             text.push('\n');
         }
-        let draft = path.with_extension("draft");
-        let mut file = File::create(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
+        replace_file(path, text.as_bytes())
     }
 
     /// Reads what [`Producers::save`] wrote; a missing file is nobody.
@@ -175,6 +172,7 @@ mod tests {
         let mut bytes = [0; 61];
         bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
         bytes[8..12].copy_from_slice(&49_i32.to_be_bytes());
+        bytes[16] = 2;
         bytes[23..27].copy_from_slice(&9_i32.to_be_bytes());
         bytes[43..51].copy_from_slice(&producer.to_be_bytes());
         bytes[51..53].copy_from_slice(&epoch.to_be_bytes());

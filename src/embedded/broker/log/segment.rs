@@ -1,116 +1,131 @@
 //! One file of a partition's log: whole batches, one after the other, their offsets without a gap.
+//!
+//! Every batch that leaves it has the checksum that its header states. What has not is a [`Damage`]: it is never served, and a
+//! reader goes on after it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::batch::{Batch, HEADER_BYTES, Header};
+use super::batch::{Batch, Header};
+use super::damage::Damage;
+use super::files::{FileId, OpenFiles};
+use super::walk::{End, Found, Walk, damage_at, read_at};
 
 /// Bytes of log between two entries of the index.
 const INDEX_STEP: u64 = 64 << 10;
 
-/// Bytes read at once while walking over small batches.
-const WALK_BYTES: usize = 32 << 10;
-
 #[derive(Debug)]
 pub(super) struct Segment {
     pub base_offset: i64,
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole batches; what lies behind them is not part of the log.
-    bytes: AtomicU64,
+    pub path: PathBuf,
+    files: Arc<OpenFiles>,
+    id: FileId,
+    contents: Mutex<Contents>,
+}
+
+/// What is known of the contents of the file.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub end: End,
     /// Where some batches start, by offset; made on first use for a file that is not written any more.
-    index: Mutex<Option<Vec<(i64, u64)>>>,
+    pub index: Option<Index>,
+    pub damages: Vec<Damage>,
+}
+
+/// Offsets and positions of some batches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index(Vec<(i64, u64)>);
+
+/// Batches that were read, or why there are none.
+#[derive(Debug)]
+pub(super) enum Batches {
+    Whole(Bytes),
+    Damaged(Damage),
 }
 
 impl Segment {
     /// Makes the file of a segment that starts at `base_offset`.
-    pub fn create(directory: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = path(directory, base_offset);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        let index = Mutex::new(Some(Vec::new()));
-        Ok(Self { base_offset, path, file, bytes: AtomicU64::new(0), index })
+    pub fn create(files: &Arc<OpenFiles>, directory: &Path, base_offset: i64) -> io::Result<Self> {
+        let end = End { bytes: 0, offset: base_offset };
+        let contents = Contents { end, index: Some(Index::default()), damages: Vec::new() };
+        let segment = Self::with(files, directory, base_offset, contents);
+        files.create(segment.id, &segment.path)?;
+        Ok(segment)
     }
 
-    /// Opens a segment that another follows: all of it is valid.
-    pub fn open(directory: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = path(directory, base_offset);
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let bytes = AtomicU64::new(file.metadata()?.len());
-        Ok(Self { base_offset, path, file, bytes, index: Mutex::new(None) })
-    }
-
-    /// Opens the last segment, hands each of its batches to `seen`, and cuts off what a crash left half written.
-    ///
-    /// Returns it with the offset after its last record.
-    pub fn recover(
+    /// Knows a segment that another follows, which starts at `next_offset`.
+    pub fn open(
+        files: &Arc<OpenFiles>,
         directory: &Path,
         base_offset: i64,
-        mut seen: impl FnMut(&Header),
-    ) -> io::Result<(Self, i64)> {
-        let segment = Self::open(directory, base_offset)?;
-        let end = segment.len();
-        let mut index = Vec::new();
-        let mut next_offset = base_offset;
-        let mut position = 0;
-        let mut batch = Vec::new();
-        while let Some(header) = segment.header_at(position, end)? {
-            batch.resize(usize::try_from(header.bytes).map_err(io::Error::other)?, 0);
-            segment.file.read_exact_at(&mut batch, position)?;
-            if header.base_offset != next_offset || !header.matches(&batch) {
-                break;
-            }
-            seen(&header);
-            note(&mut index, header.base_offset, position);
-            next_offset = header.next_offset();
-            position += header.bytes;
-        }
-        if position < end {
-            let (file, cut) = (segment.path.display(), end - position);
-            tracing::warn!(%file, cut, next_offset, "bytes of an unfinished write removed from the end of the log");
-            segment.file.set_len(position)?;
-            segment.file.sync_all()?;
-        }
-        segment.bytes.store(position, Ordering::Release);
-        *segment.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
-        Ok((segment, next_offset))
+        next_offset: i64,
+    ) -> io::Result<Self> {
+        let bytes = fs::metadata(path(directory, base_offset))?.len();
+        let end = End { bytes, offset: next_offset };
+        Ok(Self::with(files, directory, base_offset, Contents { end, index: None, damages: Vec::new() }))
     }
 
-    /// Bytes of whole batches.
-    pub fn len(&self) -> u64 {
-        self.bytes.load(Ordering::Acquire)
+    /// A segment whose file is there.
+    pub(super) fn with(
+        files: &Arc<OpenFiles>,
+        directory: &Path,
+        base_offset: i64,
+        contents: Contents,
+    ) -> Self {
+        let contents = Mutex::new(contents);
+        let path = path(directory, base_offset);
+        Self { base_offset, path, files: Arc::clone(files), id: files.new_id(), contents }
+    }
+
+    /// The name of its file.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Takes what a start found in the file.
+    pub fn set_contents(&self, contents: Contents) {
+        *self.contents() = contents;
+    }
+
+    /// Where its log ends.
+    pub fn end(&self) -> End {
+        self.contents().end
     }
 
     /// Appends a batch at the end. One caller at a time.
     pub fn append(&self, batch: &Batch, base_offset: i64) -> io::Result<()> {
-        let position = self.len();
+        let position = self.end().bytes;
         let prefix = batch.stored_prefix(base_offset);
         let rest = batch.bytes.get(prefix.len()..).unwrap_or_default();
-        let written = self
-            .file
-            .write_all_at(rest, position + prefix.len() as u64)
-            .and_then(|()| self.file.write_all_at(&prefix, position));
+        let file = self.files.lend(self.id, &self.path)?;
+        // The prefix last: without it there is no batch.
+        let written = file.write(|file| {
+            file.write_all_at(rest, position + prefix.len() as u64)?;
+            file.write_all_at(&prefix, position)
+        });
         if let Err(error) = written {
             // A full disk: give back what was taken, so that the next append finds a clean end.
-            self.file.set_len(position)?;
+            file.set_len(position)?;
             return Err(error);
         }
-        if let Some(index) = self.index.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            note(index, base_offset, position);
+        let mut contents = self.contents();
+        if let Some(index) = &mut contents.index {
+            index.note(base_offset, position);
         }
-        self.bytes.store(position + batch.header.bytes, Ordering::Release);
+        let offset = batch.header.at(base_offset).next_offset();
+        contents.end = End { bytes: position + batch.header.bytes, offset };
         Ok(())
     }
 
     /// Removes its files.
     pub fn delete(&self, directory: &Path) -> io::Result<()> {
-        std::fs::remove_file(&self.path)?;
-        match std::fs::remove_file(producers_path(directory, self.base_offset)) {
+        fs::remove_file(&self.path)?;
+        match fs::remove_file(producers_path(directory, self.base_offset)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -118,150 +133,174 @@ impl Segment {
 
     /// Waits until all that was appended is on the disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.files.lend(self.id, &self.path)?.sync()
     }
 
     /// Reads whole batches from the one that holds `offset` on, none of them reaching beyond `end_offset`: as many as
     /// fit into `max_bytes`, at least one if there is one.
-    pub fn read(&self, offset: i64, end_offset: i64, max_bytes: usize) -> io::Result<Bytes> {
-        let end = self.len();
-        let mut position = self.position_before(offset)?;
-        let mut walk = Walk::new(self, position, end);
-        let first = loop {
+    pub fn read(&self, offset: i64, end_offset: i64, max_bytes: usize) -> io::Result<Batches> {
+        let file = match self.files.lend(self.id, &self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.missing()),
+            Err(error) => return Err(error),
+        };
+        let (end, damages) = self.end_and_damages();
+        let (start, position) = self.position_before(&file, offset)?;
+        let mut walk = Walk::new(&file, position, start, end, &damages);
+        let (position, first) = loop {
             match walk.next()? {
-                Some((at, header)) if header.next_offset() > offset => {
-                    position = at;
-                    break header;
+                Some(Found::Batch(at, header)) if header.next_offset() > offset => break (at, header),
+                Some(Found::Damage(damage)) => {
+                    self.note(damage);
+                    if damage.next > offset {
+                        return Ok(Batches::Damaged(damage));
+                    }
                 }
-                Some(_) => {}
-                None => return Ok(Bytes::new()),
+                Some(Found::Batch(..)) => {}
+                None => return Ok(Batches::Whole(Bytes::new())),
             }
         };
         if first.next_offset() > end_offset {
-            return Ok(Bytes::new());
+            return Ok(Batches::Whole(Bytes::new()));
         }
-        let wanted = (max_bytes as u64).max(first.bytes).min(end - position);
+        let wanted = (max_bytes as u64).max(first.bytes).min(end.bytes - position);
         let mut bytes = BytesMut::zeroed(usize::try_from(wanted).map_err(io::Error::other)?);
-        self.file.read_exact_at(&mut bytes, position)?;
-        bytes.truncate(whole_batches(&bytes, end_offset));
-        Ok(bytes.freeze())
+        read_at(&file, &mut bytes, position)?;
+        bytes.truncate(whole_batches(&bytes, first.base_offset, end_offset));
+        if !bytes.is_empty() {
+            return Ok(Batches::Whole(bytes.freeze()));
+        }
+        let damage = damage_at(&file, position, first.base_offset, end)?;
+        self.note(damage);
+        Ok(Batches::Damaged(damage))
     }
 
-    /// The first batch whose newest record is at least as new as `timestamp` (milliseconds), whole.
+    /// The first batch whose newest record is at least as new as `timestamp` (milliseconds), whole. Damaged ones are passed
+    /// over: nobody knows how new they are.
     pub fn first_since(
         &self,
         timestamp: i64,
         from_offset: i64,
         end_offset: i64,
     ) -> io::Result<Option<Bytes>> {
-        let mut walk = Walk::new(self, 0, self.len());
-        while let Some((_, header)) = walk.next()? {
-            if header.next_offset() > end_offset {
-                break;
-            }
-            if header.next_offset() > from_offset && header.max_timestamp >= timestamp {
-                return self.read(header.base_offset, end_offset, 0).map(Some);
+        let mut from = from_offset.max(self.base_offset);
+        while let Some(header) = self.header_since(timestamp, from, end_offset)? {
+            match self.read(header.base_offset, end_offset, 0)? {
+                Batches::Whole(batch) => return Ok((!batch.is_empty()).then_some(batch)),
+                Batches::Damaged(damage) => from = damage.next,
             }
         }
         Ok(None)
     }
 
-    /// Where to start walking to find the batch that holds `offset`.
-    fn position_before(&self, offset: i64) -> io::Result<u64> {
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = match &mut *index {
-            Some(entries) => entries,
-            none => none.insert(self.build_index()?),
-        };
-        let behind = entries.partition_point(|(start, _)| *start <= offset);
-        Ok(behind.checked_sub(1).and_then(|before| entries.get(before)).map_or(0, |(_, position)| *position))
+    fn header_since(&self, timestamp: i64, from: i64, end_offset: i64) -> io::Result<Option<Header>> {
+        let file = self.files.lend(self.id, &self.path)?;
+        let (end, damages) = self.end_and_damages();
+        let mut walk = Walk::new(&file, 0, self.base_offset, end, &damages);
+        while let Some(found) = walk.next()? {
+            match found {
+                Found::Batch(_, header) if header.next_offset() > end_offset => break,
+                Found::Batch(_, header)
+                    if header.next_offset() > from && header.max_timestamp >= timestamp =>
+                {
+                    return Ok(Some(header));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
-    fn build_index(&self) -> io::Result<Vec<(i64, u64)>> {
-        let mut index = Vec::new();
-        let mut walk = Walk::new(self, 0, self.len());
-        while let Some((position, header)) = walk.next()? {
-            note(&mut index, header.base_offset, position);
-        }
-        Ok(index)
+    /// Damages that were come across.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.contents().damages.clone()
     }
 
-    /// The header at `position`, if a whole batch lies between it and `end`.
-    fn header_at(&self, position: u64, end: u64) -> io::Result<Option<Header>> {
-        let mut bytes = [0; HEADER_BYTES];
-        if end - position < HEADER_BYTES as u64 {
-            return Ok(None);
+    fn note(&self, damage: Damage) {
+        let mut contents = self.contents();
+        if !contents.damages.contains(&damage) {
+            contents.damages.push(damage);
         }
-        self.file.read_exact_at(&mut bytes, position)?;
-        Ok(Header::parse(&bytes).filter(|header| header.bytes <= end - position))
+    }
+
+    /// The damage that a file is gone.
+    fn missing(&self) -> Batches {
+        let end = self.end();
+        Batches::Damaged(Damage { first: self.base_offset, next: end.offset, position: 0, end: 0 })
+    }
+
+    fn end_and_damages(&self) -> (End, Vec<Damage>) {
+        let contents = self.contents();
+        (contents.end, contents.damages.clone())
+    }
+
+    /// Where to start walking to find the batch that holds `offset`: the offset and the place of a batch.
+    fn position_before(&self, file: &File, offset: i64) -> io::Result<(i64, u64)> {
+        if let Some(index) = &self.contents().index {
+            return Ok(index.before(offset, self.base_offset));
+        }
+        let (end, damages) = self.end_and_damages();
+        let mut index = Index::default();
+        let mut walk = Walk::new(file, 0, self.base_offset, end, &damages);
+        while let Some(found) = walk.next()? {
+            match found {
+                Found::Batch(position, header) => index.note(header.base_offset, position),
+                Found::Damage(damage) => self.note(damage),
+            }
+        }
+        let found = index.before(offset, self.base_offset);
+        self.contents().index = Some(index);
+        Ok(found)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Walks over the headers of a segment: small batches through a window, large ones by jumping.
-struct Walk<'a> {
-    segment: &'a Segment,
-    position: u64,
-    end: u64,
-    window: Vec<u8>,
-    window_start: u64,
-}
-
-impl<'a> Walk<'a> {
-    fn new(segment: &'a Segment, position: u64, end: u64) -> Self {
-        Self { segment, position, end, window: Vec::new(), window_start: position }
-    }
-
-    fn next(&mut self) -> io::Result<Option<(u64, Header)>> {
-        if self.end - self.position < HEADER_BYTES as u64 {
-            return Ok(None);
-        }
-        if self.in_window().is_none_or(|bytes| bytes.len() < HEADER_BYTES) {
-            let bytes =
-                usize::try_from(self.end - self.position).map_or(WALK_BYTES, |left| left.min(WALK_BYTES));
-            self.window.resize(bytes, 0);
-            self.segment.file.read_exact_at(&mut self.window, self.position)?;
-            self.window_start = self.position;
-        }
-        let header = self
-            .in_window()
-            .and_then(Header::parse)
-            .filter(|header| header.bytes <= self.end - self.position);
-        Ok(header.map(|header| {
-            let position = self.position;
-            self.position += header.bytes;
-            (position, header)
-        }))
-    }
-
-    fn in_window(&self) -> Option<&[u8]> {
-        let skip = usize::try_from(self.position.checked_sub(self.window_start)?).ok()?;
-        self.window.get(skip..)
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.files.forget(self.id);
     }
 }
 
-/// Bytes of those batches at the start of `bytes` that are whole and end at or before `end_offset`.
-fn whole_batches(bytes: &[u8], end_offset: i64) -> usize {
+impl Index {
+    /// Takes in a batch, if the last one is far enough before it.
+    pub fn note(&mut self, offset: i64, position: u64) {
+        if self.0.last().is_none_or(|(_, last)| position - last >= INDEX_STEP) {
+            self.0.push((offset, position));
+        }
+    }
+
+    /// The last batch known that starts at or before `offset`; the start of the file if there is none.
+    fn before(&self, offset: i64, base_offset: i64) -> (i64, u64) {
+        let after = self.0.partition_point(|(start, _)| *start <= offset);
+        after.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or((base_offset, 0))
+    }
+}
+
+/// Bytes of those batches at the start of `bytes` that are whole and right, follow one another from `offset` on, and end at or
+/// before `end_offset`.
+fn whole_batches(bytes: &[u8], mut offset: i64, end_offset: i64) -> usize {
     let mut whole = 0;
     while let Some(header) = bytes.get(whole..).and_then(Header::parse) {
         let Some(end) = usize::try_from(header.bytes).ok().and_then(|batch| whole.checked_add(batch)) else {
             break;
         };
-        if end > bytes.len() || header.next_offset() > end_offset {
+        if header.base_offset != offset
+            || header.next_offset() > end_offset
+            || !bytes.get(whole..end).is_some_and(|batch| header.matches(batch))
+        {
             break;
         }
         whole = end;
+        offset = header.next_offset();
     }
     whole
 }
 
-fn note(index: &mut Vec<(i64, u64)>, offset: i64, position: u64) {
-    if index.last().is_none_or(|(_, last)| position - last >= INDEX_STEP) {
-        index.push((offset, position));
-    }
-}
-
 /// The file of a segment: its first offset in twenty digits, as Kafka names it.
-fn path(directory: &Path, base_offset: i64) -> PathBuf {
+pub(super) fn path(directory: &Path, base_offset: i64) -> PathBuf {
     directory.join(format!("{base_offset:020}.log"))
 }
 

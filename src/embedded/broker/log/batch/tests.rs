@@ -1,0 +1,273 @@
+//! Batches as producers send them, and as they must not.
+
+use std::io::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::embedded::broker::log::records::MAX_RECORDS_BYTES;
+
+const LIMIT: usize = 1 << 20;
+
+fn varint(value: i64) -> Vec<u8> {
+    let mut left = (value << 1 ^ value >> 63).cast_unsigned();
+    let mut bytes = Vec::new();
+    while left > 0x7f {
+        bytes.push((left & 0x7f) as u8 | 0x80);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    bytes
+}
+
+/// A record, its length in front.
+fn record(offset_delta: i64, timestamp_delta: i64, value: &[u8]) -> Vec<u8> {
+    let header = [varint(2), b"id".to_vec(), varint(-1)].concat();
+    let body = [
+        vec![0],
+        varint(timestamp_delta),
+        varint(offset_delta),
+        varint(-1),
+        varint(value.len() as i64),
+        value.to_vec(),
+        varint(1),
+        header,
+    ];
+    let body = body.concat();
+    [varint(body.len() as i64), body].concat()
+}
+
+fn records(count: i64) -> Vec<u8> {
+    (0..count).flat_map(|number| record(number, number * 10, b"value of the record")).collect()
+}
+
+/// A batch with a right checksum around these bytes; its first record is of 1970.
+fn batch(attributes: i16, count: i32, max_timestamp: i64, records: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes[16] = MAGIC;
+    bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
+    bytes[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+    bytes[MAX_TIMESTAMP].copy_from_slice(&max_timestamp.to_be_bytes());
+    bytes[43..57].fill(0xff);
+    bytes[57..61].copy_from_slice(&count.to_be_bytes());
+    bytes.extend(records);
+    let length = (bytes.len() - LENGTH_PREFIX) as u32;
+    bytes[8..12].copy_from_slice(&length.to_be_bytes());
+    sealed(bytes)
+}
+
+/// A batch of so many records that all have this value.
+pub(in crate::embedded::broker::log) fn batch_of(count: i32, value: &[u8]) -> Vec<u8> {
+    let records: Vec<u8> = (0..count).flat_map(|number| record(i64::from(number), 0, value)).collect();
+    batch(0, count, 0, &records)
+}
+
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let sum = checksum(&bytes[CHECKSUMMED_FROM..]);
+    bytes[CHECKSUM].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+fn accept(bytes: &[u8]) -> Result<Batch, ErrorCode> {
+    Batch::from_producer(Bytes::copy_from_slice(bytes), LIMIT).map_err(|error| error.code())
+}
+
+fn refusal(bytes: &[u8]) -> ErrorCode {
+    accept(bytes).map(drop).expect_err("a refusal")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).expect("write");
+    encoder.finish().expect("finish")
+}
+
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).expect("write");
+    encoder.finish().expect("finish")
+}
+
+fn snappy(bytes: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(bytes).expect("compress")
+}
+
+/// Snappy as Java's producers frame it.
+fn xerial(bytes: &[u8]) -> Vec<u8> {
+    let blocks = bytes.chunks(64).map(|block| {
+        let block = snappy(block);
+        [&(block.len() as u32).to_be_bytes()[..], &block].concat()
+    });
+    [&b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01"[..], &blocks.collect::<Vec<_>>().concat()].concat()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).expect("compress")
+}
+
+/// The attributes of a codec, and what compresses with it.
+type Compressor = (i16, fn(&[u8]) -> Vec<u8>);
+
+const COMPRESSORS: [Compressor; 6] =
+    [(0, <[u8]>::to_vec), (1, gzip), (2, snappy), (2, xerial), (3, lz4), (4, zstd)];
+
+#[test]
+fn a_batch_is_accepted_with_every_codec() {
+    for (codec, compress) in COMPRESSORS {
+        let bytes = batch(codec, 100, 990, &compress(&records(100)));
+        let accepted = accept(&bytes).unwrap_or_else(|code| panic!("codec {codec}: {code:?}"));
+        assert_eq!(accepted.bytes, bytes);
+    }
+}
+
+#[test]
+fn a_wrong_checksum_is_corrupt_and_wrong_contents_are_invalid() {
+    let mut damaged = batch(0, 100, 990, &records(100));
+    damaged[200] ^= 1;
+    assert_eq!(refusal(&damaged), ErrorCode::CorruptMessage);
+    let whole = batch(0, 100, 990, &records(100));
+    assert_eq!(refusal(&whole[..whole.len() - 1]), ErrorCode::CorruptMessage);
+    assert_eq!(refusal(&[&whole[..], &whole].concat()), ErrorCode::CorruptMessage, "two batches");
+    for (codec, compress) in COMPRESSORS {
+        let refused = |what, records: &[u8]| {
+            let code = refusal(&batch(codec, 100, 990, &compress(records)));
+            assert_eq!(code, ErrorCode::InvalidRecord, "{what}, codec {codec}");
+        };
+        refused("one record too few", &records(99));
+        refused("one record too many", &records(101));
+        refused("bytes after the records", &[records(100), vec![0; 3]].concat());
+        refused("an end that is missing", &records(100)[..1_000]);
+        refused("an offset twice", &[records(99), record(98, 0, b"again")].concat());
+        refused("a length of 2^31 - 1", &[records(99), varint(i64::from(i32::MAX)), vec![0; 9]].concat());
+        refused("a negative length", &[records(99), varint(-5), vec![0; 9]].concat());
+        refused("a length without end", &[records(99), vec![0xff; 40]].concat());
+        if codec != 0 {
+            let code = refusal(&batch(codec, 100, 990, &[0x55; 700]));
+            assert_eq!(code, ErrorCode::InvalidRecord, "not compressed at all, codec {codec}");
+            let code = refusal(&batch(codec, 100, 990, &[compress(&records(100)), vec![1; 9]].concat()));
+            assert_eq!(code, ErrorCode::InvalidRecord, "bytes after the compressed data, codec {codec}");
+        }
+    }
+}
+
+#[test]
+fn lengths_inside_a_record_stay_inside_it() {
+    for (place, name) in [(4, "key"), (5, "value")] {
+        let mut bytes = record(0, 0, b"value");
+        // One byte more than the record has.
+        bytes[place] = varint(bytes.len() as i64)[0];
+        assert_eq!(refusal(&batch(0, 1, 0, &bytes)), ErrorCode::InvalidRecord, "{name}");
+    }
+    let short = record(0, 0, b"value");
+    let longer = [&[short[0] + 2][..], &short[1..], &[0]].concat();
+    assert_eq!(
+        refusal(&batch(0, 1, 0, &longer)),
+        ErrorCode::InvalidRecord,
+        "a record longer than its fields"
+    );
+}
+
+#[test]
+fn what_the_header_must_not_say_is_refused() {
+    let good = |attributes| batch(attributes, 10, 90, &records(10));
+    for codec in 5..8 {
+        assert_eq!(refusal(&good(codec)), ErrorCode::UnsupportedCompressionType);
+    }
+    for attributes in [0x08, 0x10, 0x20, 0x40, 0x80] {
+        assert_eq!(refusal(&good(attributes)), ErrorCode::InvalidRecord, "attributes {attributes:#x}");
+    }
+    let changed = |at: usize, to: &[u8]| {
+        let mut bytes = good(0);
+        bytes[at..at + to.len()].copy_from_slice(to);
+        refusal(&sealed(bytes))
+    };
+    assert_eq!(changed(16, &[1]), ErrorCode::UnsupportedForMessageFormat);
+    assert_eq!(changed(57, &0_i32.to_be_bytes()), ErrorCode::InvalidRecord, "no records");
+    assert_eq!(changed(57, &i32::MAX.to_be_bytes()), ErrorCode::InvalidRecord, "more records than offsets");
+    assert_eq!(changed(43, &7_i64.to_be_bytes()), ErrorCode::InvalidRecord, "a producer without an epoch");
+    assert_eq!(changed(27, &i64::MAX.to_be_bytes()), ErrorCode::InvalidTimestamp);
+    assert_eq!(refusal(&batch(0, 1, 0, &record(0, 0, &[0; LIMIT]))), ErrorCode::MessageTooLarge);
+}
+
+#[test]
+fn what_decompresses_without_end_is_refused_before_it_takes_memory() {
+    let huge = record(0, 0, &vec![0; MAX_RECORDS_BYTES]);
+    let many: Vec<u8> = (0..40).flat_map(|number| record(number, 0, &[0; 1 << 20])).collect();
+    for (codec, compress) in COMPRESSORS.into_iter().skip(1) {
+        for (count, records) in [(1, &huge), (40, &many)] {
+            let bytes = batch(codec, count, 0, &compress(records));
+            let refused = Batch::from_producer(bytes.into(), usize::MAX).expect_err("a refusal").code();
+            let allowed = [ErrorCode::MessageTooLarge, ErrorCode::InvalidRecord];
+            assert!(allowed.contains(&refused), "codec {codec}: {refused:?}");
+        }
+    }
+}
+
+#[test]
+fn the_newest_timestamp_is_corrected() {
+    for (codec, compress) in COMPRESSORS {
+        let accepted = accept(&batch(codec, 10, 5, &compress(&records(10)))).expect("accepted");
+        assert_eq!(accepted.header.max_timestamp, 90);
+        let stored = Header::parse(&accepted.bytes).expect("a header");
+        assert_eq!(stored, accepted.header);
+        assert!(stored.matches(&accepted.bytes));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_check_panic(
+        codec in 0_usize..COMPRESSORS.len(),
+        place in 0_usize..2_000,
+        byte in any::<u8>(),
+        count in 1_i32..200,
+    ) {
+        let (attributes, compress) = COMPRESSORS[codec];
+        let mut records = records(100);
+        let place_in_records = place % records.len();
+        records[place_in_records] = byte;
+        let _ = accept(&batch(attributes, count, 0, &compress(&records)));
+        let mut bytes = batch(attributes, 100, 0, &compress(&records));
+        let place = CHECKSUMMED_FROM + place % (bytes.len() - CHECKSUMMED_FROM);
+        bytes[place] = byte;
+        let _ = accept(&sealed(bytes));
+    }
+}
+
+#[test]
+#[ignore]
+fn measure() {
+    fn cpu() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+        stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds")
+    }
+    let records: Vec<u8> = (0..7_500).flat_map(|number| record(number, 0, &[b'x'; 110])).collect();
+    let bytes = Bytes::from(batch(0, 7_500, 0, &records));
+    let mut copy = vec![0; bytes.len()];
+    for _ in 0..5 {
+        let started = cpu();
+        for _ in 0..200 {
+            copy.copy_from_slice(&bytes);
+            std::hint::black_box(&copy);
+        }
+        let copied = cpu() - started;
+        let started = cpu();
+        for _ in 0..200 {
+            let header = Header::parse(&bytes).expect("header");
+            assert!(std::hint::black_box(header.matches(&bytes)));
+        }
+        let crc = cpu() - started;
+        let started = cpu();
+        for _ in 0..200 {
+            std::hint::black_box(Batch::from_producer(bytes.clone(), LIMIT).expect("batch"));
+        }
+        let all = cpu() - started;
+        println!(
+            "{} bytes: copy {}, checksum {}, all {} us",
+            bytes.len(),
+            copied / 200_000,
+            crc / 200_000,
+            all / 200_000
+        );
+    }
+}

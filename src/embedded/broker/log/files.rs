@@ -1,0 +1,273 @@
+//! The open files of the log: those that were used last, never more than a given number.
+//!
+//! A log of thousands of partitions has more files than a process may open. A file is opened when it is used, lent to one user
+//! or several, and closed when another needs its place or nobody has used it for a while. Who needs a place waits while all
+//! are lent; nobody holds two at a time, so that someone always returns one.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+/// Names a file, also before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FileId(u64);
+
+#[derive(Debug)]
+pub(in super::super) struct OpenFiles {
+    capacity: usize,
+    state: Mutex<State>,
+    returned: Condvar,
+    ids: AtomicU64,
+    /// Cancelled when the disk failed a sync.
+    failure: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: HashMap<FileId, Entry>,
+    /// Files that are just being opened or closed.
+    pending: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    file: Arc<OpenFile>,
+    lent: usize,
+    last_use: Instant,
+}
+
+/// An open file, and whether it may have bytes that are not on the disk.
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    unsynced: AtomicBool,
+}
+
+/// A file that stays open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Lent<'a> {
+    files: &'a OpenFiles,
+    id: FileId,
+    file: Arc<OpenFile>,
+}
+
+impl OpenFiles {
+    /// `failure` is cancelled when the disk fails a sync.
+    pub fn new(capacity: usize, failure: CancellationToken) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            state: Mutex::default(),
+            returned: Condvar::new(),
+            ids: AtomicU64::new(0),
+            failure,
+        }
+    }
+
+    /// Returns a new name for a file.
+    pub(super) fn new_id(&self) -> FileId {
+        FileId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lends a file for reading and writing, opening it if need be. Blocks while all places are lent.
+    pub(super) fn lend(&self, id: FileId, path: &Path) -> io::Result<Lent<'_>> {
+        self.lend_with(id, || OpenOptions::new().read(true).write(true).open(path))
+    }
+
+    /// Creates a file, which must not exist, and lends it.
+    pub(super) fn create(&self, id: FileId, path: &Path) -> io::Result<Lent<'_>> {
+        self.lend_with(id, || OpenOptions::new().read(true).write(true).create_new(true).open(path))
+    }
+
+    /// Closes a file that is not used any more.
+    pub(super) fn forget(&self, id: FileId) {
+        self.state().open.remove(&id);
+        self.returned.notify_all();
+    }
+
+    /// Closes the files that nobody has used for so long.
+    pub fn close_idle(&self, unused_for: Duration) {
+        self.state().open.retain(|_, entry| {
+            entry.lent > 0
+                || entry.file.unsynced.load(Ordering::Acquire)
+                || entry.last_use.elapsed() < unused_for
+        });
+        self.returned.notify_all();
+    }
+
+    fn lend_with(&self, id: FileId, open: impl FnOnce() -> io::Result<File>) -> io::Result<Lent<'_>> {
+        let mut state = self.state();
+        loop {
+            if let Some(entry) = state.open.get_mut(&id) {
+                entry.lent += 1;
+                entry.last_use = Instant::now();
+                return Ok(Lent { files: self, id, file: Arc::clone(&entry.file) });
+            }
+            if state.open.len() + state.pending < self.capacity {
+                break;
+            }
+            state = self.make_room(state)?;
+        }
+        state.pending += 1;
+        drop(state);
+        let opened = open();
+        let mut state = self.state();
+        state.pending -= 1;
+        let opened = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                self.returned.notify_all();
+                return Err(error);
+            }
+        };
+        // Another user may have opened it meanwhile: then ours is closed again.
+        let entry = state.open.entry(id).or_insert_with(|| Entry {
+            file: Arc::new(OpenFile { file: opened, unsynced: AtomicBool::new(false) }),
+            lent: 0,
+            last_use: Instant::now(),
+        });
+        entry.lent += 1;
+        Ok(Lent { files: self, id, file: Arc::clone(&entry.file) })
+    }
+
+    /// Closes the file that was used the longest time ago, or waits until one is returned.
+    fn make_room<'a>(&'a self, mut state: MutexGuard<'a, State>) -> io::Result<MutexGuard<'a, State>> {
+        let unused = state.open.iter().filter(|(_, entry)| entry.lent == 0);
+        let Some(id) = unused.min_by_key(|(_, entry)| entry.last_use).map(|(id, _)| *id) else {
+            return Ok(self.returned.wait(state).unwrap_or_else(PoisonError::into_inner));
+        };
+        let Some(Entry { file, .. }) = state.open.remove(&id) else { return Ok(state) };
+        state.pending += 1;
+        drop(state);
+        // A failed write is reported to those who had the file open when it failed: not to who opens it later.
+        let synced = if file.unsynced.load(Ordering::Acquire) { file.file.sync_data() } else { Ok(()) };
+        drop(file);
+        let mut state = self.state();
+        state.pending -= 1;
+        self.returned.notify_all();
+        if let Err(error) = &synced {
+            tracing::error!(%error, "cannot sync the log");
+            self.failure.cancel();
+        }
+        synced.map(|()| state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lent<'_> {
+    /// Runs a write, after which the file has bytes that are not on the disk.
+    pub fn write(&self, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        let written = write(&self.file.file);
+        self.file.unsynced.store(true, Ordering::Release);
+        written
+    }
+
+    /// Waits until all that was written before is on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        if self.files.failure.is_cancelled() {
+            return Err(io::Error::other("the disk failed an earlier sync"));
+        }
+        self.file.unsynced.store(false, Ordering::Release);
+        self.file.file.sync_data()
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file.file
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut state = self.files.state();
+        if let Some(entry) = state.open.get_mut(&self.id) {
+            entry.lent -= 1;
+            entry.last_use = Instant::now();
+        }
+        drop(state);
+        self.files.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn files(capacity: usize) -> (OpenFiles, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        (OpenFiles::new(capacity, CancellationToken::new()), directory)
+    }
+
+    fn created(files: &OpenFiles, directory: &Path, count: usize) -> Vec<(FileId, PathBuf)> {
+        let create = |number: usize| {
+            let (id, path) = (files.new_id(), directory.join(number.to_string()));
+            let file = files.create(id, &path).expect("created");
+            file.write(|file| file.write_all_at(&[number as u8], 0)).expect("written");
+            drop(file);
+            (id, path)
+        };
+        (0..count).map(create).collect()
+    }
+
+    #[test]
+    fn never_more_files_are_open_than_there_are_places() {
+        let (files, directory) = files(3);
+        let all = created(&files, directory.path(), 10);
+        for (number, (id, path)) in all.iter().enumerate() {
+            let file = files.lend(*id, path).expect("opened");
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, 0).expect("read");
+            assert_eq!(usize::from(byte[0]), number);
+            assert!(files.state().open.len() <= 3);
+        }
+        assert!(files.state().open.contains_key(&all[9].0), "the last one is still open");
+        assert!(!files.state().open.contains_key(&all[0].0), "the first one is closed");
+        files.close_idle(Duration::ZERO);
+        assert_eq!(files.state().open.len(), 0);
+    }
+
+    #[test]
+    fn many_users_share_one_place() {
+        let (files, directory) = files(1);
+        let all = created(&files, directory.path(), 4);
+        std::thread::scope(|scope| {
+            for (number, (id, path)) in all.iter().enumerate() {
+                let files = &files;
+                scope.spawn(move || {
+                    for step in 0..200_u64 {
+                        let file = files.lend(*id, path).expect("opened");
+                        file.write(|file| file.write_all_at(&[number as u8], step)).expect("written");
+                    }
+                });
+            }
+        });
+        for (number, (_, path)) in all.iter().enumerate() {
+            assert_eq!(std::fs::read(path).expect("read"), vec![number as u8; 200]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_takes_no_place() {
+        let (files, directory) = files(1);
+        for _ in 0..3 {
+            let failed = files.lend(files.new_id(), &directory.path().join("missing"));
+            assert_eq!(failed.map(drop).expect_err("missing").kind(), io::ErrorKind::NotFound);
+        }
+        created(&files, directory.path(), 2);
+    }
+}

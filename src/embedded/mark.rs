@@ -1,0 +1,199 @@
+//! How far a log is known to be on the disk, in a second file beside it.
+//!
+//! Without it, a log whose end is missing looks like one that a crash cut in the middle of a write, and what was lost goes
+//! unnoticed. A mark names the log that it belongs to, so that a mark of another one is not believed.
+//!
+//! The file has two slots, written in turn: one that a crash tears leaves the other, which is a little older and never
+//! wrong. Each fits into a sector.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crc_fast::CrcAlgorithm;
+use uuid::Uuid;
+
+const MAGIC: &[u8; 8] = b"RHMARK\x00\x01";
+
+/// Where the second slot starts: in a sector of its own.
+const SLOT_STEP: u64 = 512;
+
+/// Magic, owner, number of the mark, end, checksum.
+const SLOT_BYTES: usize = 8 + 16 + 8 + 8 + 4;
+
+/// The mark of one log.
+#[derive(Debug)]
+pub struct Mark {
+    path: PathBuf,
+    owner: Uuid,
+    /// Marks that were written before, which says whose turn it is.
+    number: u64,
+    end: u64,
+}
+
+/// What is known of a log's end.
+#[derive(Debug)]
+pub enum Known {
+    /// There is no mark.
+    Nothing,
+    /// There is a file, and no mark in it that can be believed.
+    Damaged,
+    Marked(Mark),
+}
+
+impl Known {
+    /// Returns the mark of a log that ends at `end`, on the disk. One that is there is written in place: a full disk allows it.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn reaching(self, path: &Path, owner: Uuid, end: u64) -> io::Result<Mark> {
+        let Self::Marked(mut mark) = self else { return Mark::create(path, owner, end) };
+        if mark.end != end {
+            mark.set(end, true)?;
+        }
+        Ok(mark)
+    }
+}
+
+impl Mark {
+    /// Reads the mark of a log with this id, which its own files state too; without an id, that of any log.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load(path: &Path, owner: Option<Uuid>) -> io::Result<Known> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::Nothing),
+            Err(error) => return Err(error),
+        };
+        let second = bytes.get(SLOT_STEP as usize..).unwrap_or_default();
+        let slots = [bytes.as_slice(), second].into_iter().filter_map(|slot| read_slot(slot, owner));
+        Ok(match slots.max() {
+            Some((number, end, owner)) => Known::Marked(Self { path: path.to_owned(), owner, number, end }),
+            None => Known::Damaged,
+        })
+    }
+
+    /// Creates the mark of a log, on the disk on return, in place of any other.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn create(path: &Path, owner: Uuid, end: u64) -> io::Result<Self> {
+        let draft = path.with_extension("draft");
+        let mark = Self { path: path.to_owned(), owner, number: 0, end };
+        let mut file = File::create(&draft)?;
+        file.write_all(&mark.slot())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(mark)
+    }
+
+    /// The log that it belongs to.
+    pub fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// Up to where the log is on the disk.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Notes that the log is on the disk up to `end`. Without `sync`, that survives the end of this process and not a power
+    /// cut.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set(&mut self, end: u64, sync: bool) -> io::Result<()> {
+        (self.number, self.end) = (self.number + 1, end);
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all_at(&self.slot(), self.number % 2 * SLOT_STEP)?;
+        if sync { file.sync_data() } else { Ok(()) }
+    }
+
+    fn slot(&self) -> Vec<u8> {
+        let mut slot = Vec::with_capacity(SLOT_BYTES);
+        slot.extend(MAGIC);
+        slot.extend(self.owner.as_bytes());
+        slot.extend(self.number.to_be_bytes());
+        slot.extend(self.end.to_be_bytes());
+        slot.extend(checksum(&slot));
+        slot
+    }
+}
+
+/// Reads number, end and owner of the mark in a slot, if it is one of this owner.
+fn read_slot(slot: &[u8], wanted: Option<Uuid>) -> Option<(u64, u64, Uuid)> {
+    let (slot, sum) = slot.get(..SLOT_BYTES)?.split_at_checked(SLOT_BYTES - 4)?;
+    let (owner, rest) = slot.strip_prefix(MAGIC)?.split_at_checked(16)?;
+    let (number, end) = rest.split_at_checked(8)?;
+    let owner = Uuid::from_slice(owner).ok()?;
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    let end = u64::from_be_bytes(end.try_into().ok()?);
+    let is_valid = sum == checksum(slot) && wanted.is_none_or(|wanted| wanted == owner);
+    is_valid.then_some((number, end, owner))
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    (crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: Uuid = Uuid::from_u128(7);
+
+    fn written(sets: u64) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("mark");
+        let mut mark = Mark::create(&path, OWNER, 0).expect("created");
+        for end in 1..=sets {
+            mark.set(end * 100, end % 2 == 0).expect("set");
+        }
+        (directory, path)
+    }
+
+    fn end(path: &Path) -> Option<u64> {
+        match Mark::load(path, Some(OWNER)).expect("read") {
+            Known::Marked(mark) => Some(mark.end()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_last_mark_is_read_and_goes_on() {
+        for sets in 0..5 {
+            let (_directory, path) = written(sets);
+            assert_eq!(end(&path), Some(sets * 100));
+            let Known::Marked(mut mark) = Mark::load(&path, Some(OWNER)).expect("read") else {
+                panic!("no mark")
+            };
+            mark.set(7_000, true).expect("set");
+            assert_eq!(end(&path), Some(7_000));
+        }
+    }
+
+    #[test]
+    fn damage_never_makes_a_mark_that_was_not_written() {
+        let (_directory, path) = written(5);
+        let whole = fs::read(&path).expect("read");
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            fs::write(&path, &damaged).expect("write");
+            assert!([Some(400), Some(500)].contains(&end(&path)), "byte {place}");
+            fs::write(&path, &whole[..place]).expect("write");
+            assert!([None, Some(400), Some(500)].contains(&end(&path)), "cut at {place}");
+        }
+        fs::write(&path, vec![0; whole.len()]).expect("write");
+        assert!(matches!(Mark::load(&path, Some(OWNER)), Ok(Known::Damaged)));
+        fs::write(&path, &whole).expect("write");
+        assert!(matches!(Mark::load(&path, Some(Uuid::from_u128(8))), Ok(Known::Damaged)), "of another log");
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(Mark::load(&path, Some(OWNER)), Ok(Known::Nothing)));
+    }
+}
