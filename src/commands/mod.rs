@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
+use crate::embedded::private;
 use crate::settings::{Cli, Command, without_password};
 use crate::telemetry;
 
@@ -34,10 +35,20 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
+    // `upload` and the like write files for the person at the terminal, as every command does.
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Embedded(_)) {
+        private::set_umask();
+    }
     if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
         return fail(&error, EXIT_USAGE);
     }
     let log = log_arguments(&cli);
+    // The runtime has threads: they are to be born in the sandbox.
+    if let Command::Embedded(command) = &cli.command
+        && let Err(error) = embedded::enter_sandbox(command)
+    {
+        return end(error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}"), 1),
@@ -56,10 +67,13 @@ pub fn main() -> ExitCode {
     });
     // Blocking work that is still under way (an engine query, a file read) must not hold up the exit.
     runtime.shutdown_background();
-    match outcome {
-        Ok(code) => code,
-        Err(CommandError { message: Some(message), exit_code }) => fail(&message, exit_code),
-        Err(CommandError { message: None, exit_code }) => ExitCode::from(exit_code),
+    outcome.unwrap_or_else(end)
+}
+
+fn end(error: CommandError) -> ExitCode {
+    match error {
+        CommandError { message: Some(message), exit_code } => fail(&message, exit_code),
+        CommandError { message: None, exit_code } => ExitCode::from(exit_code),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The embedded parts of a server: one for each service that has no URL.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use super::services::Services;
 use crate::embedded::EmbeddedError;
 use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
 use crate::http::health::{LocalParts, PartHealth};
-use crate::settings::{EngineOptions, HostOptions, ServeOptions};
+use crate::settings::{EngineOptions, HostOptions, LoaderKind, ServeOptions};
 
 pub const BROKER: &str = "broker";
 pub const REGISTRY: &str = "registry";
@@ -22,32 +23,49 @@ pub async fn start(
         part: "server",
         reason: format!("it does not know its own binary: {error}"),
     })?;
+    let program = Program::new(executable, log.to_vec());
     let listen = &options.embedded;
-    let specs = [
-        (services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new()),
-        (
-            services.schema_registry_url.is_none(),
-            REGISTRY,
-            listen.embedded_registry_listen,
-            host_arguments(&options.hosts),
-        ),
-        (
-            services.clickhouse_url.is_none(),
-            CLICKHOUSE,
-            listen.embedded_clickhouse_listen,
-            [engine_arguments(&options.engine), host_arguments(&options.hosts)].concat(),
-        ),
-    ];
-    let needed = specs.into_iter().filter(|(needed, ..)| *needed);
-    let specs = needed
-        .map(|(_, name, listen, arguments)| PartSpec {
-            name,
-            arguments,
-            listen,
-            data_dir: options.data_dir.join(name),
-        })
-        .collect();
-    Supervisor::start(Program::new(executable, log.to_vec()), specs).await
+    let spec = |needed: bool, name, listen: SocketAddr, arguments| {
+        needed.then(|| PartSpec { name, arguments, listen, data_dir: options.data_dir.join(name) })
+    };
+    let broker = spec(services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new());
+    let registry = spec(
+        services.schema_registry_url.is_none(),
+        REGISTRY,
+        listen.embedded_registry_listen,
+        host_arguments(&options.hosts),
+    );
+    let clickhouse = spec(
+        services.clickhouse_url.is_none(),
+        CLICKHOUSE,
+        listen.embedded_clickhouse_listen,
+        [engine_arguments(&options.engine), host_arguments(&options.hosts)].concat(),
+    );
+    let others = broker.into_iter().chain(registry);
+    match clickhouse {
+        Some(mut clickhouse) if options.services.loader == LoaderKind::ClickHouse => {
+            let supervisor = Supervisor::start(program.clone(), others.collect()).await?;
+            clickhouse.arguments.extend(["--connect".into(), peers(services, &supervisor).into()]);
+            supervisor.and(program, vec![clickhouse]).await
+        }
+        clickhouse => Supervisor::start(program, others.chain(clickhouse).collect()).await,
+    }
+}
+
+/// What ClickHouse connects to when it reads the topic itself. The brokers of a cluster are those that it names, on any port.
+fn peers(services: &Services, supervisor: &Supervisor) -> String {
+    let embedded = |name: &str| supervisor.address(name).map(|address| address.to_string());
+    let registry = match &services.schema_registry_url {
+        Some(url) => {
+            url.host_str().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"))
+        }
+        None => embedded(REGISTRY),
+    };
+    let brokers = match &services.kafka_brokers {
+        Some(_) => Some("any".to_owned()),
+        None => embedded(BROKER),
+    };
+    brokers.into_iter().chain(registry).collect::<Vec<_>>().join(",")
 }
 
 /// What tells how the parts are, for `/readyz`.

@@ -21,6 +21,7 @@ use super::services::Services;
 use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
+use crate::embedded::private;
 use crate::embedded::supervisor::Supervisor;
 use crate::guard::Guard;
 use crate::http::freshness::Freshness;
@@ -124,6 +125,8 @@ impl Server {
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
         let schema = RowSchema::read(options.schema.as_deref())?;
+        private::close_directory(&options.data_dir)
+            .map_err(|error| failed(EmbeddedError::directory(&options.data_dir, error)))?;
         let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
         // Not before: it may be that of a server which runs on this directory.
         if let Some(path) = &options.ready_file {

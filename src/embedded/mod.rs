@@ -7,7 +7,9 @@ pub mod broker;
 pub mod clickhouse;
 mod mark;
 pub mod part;
+pub mod private;
 pub mod registry;
+pub mod sandbox;
 pub mod supervisor;
 
 use std::io;

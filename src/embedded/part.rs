@@ -1,6 +1,6 @@
 //! What every embedded part does alike: take its directory, announce itself, stop in time.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::EmbeddedError;
+use super::private::{self, LOCK_FILE};
 
 /// How long a part that is told to stop may take before it ends itself.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,13 +135,13 @@ impl DirectoryLock {
     /// As there.
     pub async fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
         let failed = |error| EmbeddedError::directory(directory, error);
-        fs::create_dir_all(directory).map_err(failed)?;
+        private::create_directory(directory).map_err(failed)?;
         // The file stays when the lock goes: one that is removed could be locked by two, under one name.
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(directory.join("lock"))
+            .open(directory.join(LOCK_FILE))
             .map_err(failed)?;
         let deadline = Instant::now() + patience;
         let mut waiting = false;

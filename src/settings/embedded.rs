@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
@@ -61,12 +62,42 @@ pub struct ClickHouseOptions {
     /// Directory of the databases
     #[arg(long, default_value = ".roundhouse/clickhouse")]
     pub data_dir: PathBuf,
+    /// Addresses (HOST:PORT) that ClickHouse may connect to, separated by commas: the Kafka brokers and the registry of
+    /// its table engine Kafka. `any`: every port as well, for brokers that advertise others. None: it connects to nothing
+    #[arg(long, value_delimiter = ',')]
+    pub connect: Vec<Peer>,
     #[command(flatten)]
     pub hosts: HostOptions,
     #[command(flatten)]
     pub engine: EngineOptions,
     #[command(flatten)]
     pub supervised: SupervisedOption,
+}
+
+/// Where the embedded ClickHouse may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Address {
+        host: String,
+        port: u16,
+    },
+    /// Every port of every host.
+    Any,
+}
+
+impl FromStr for Peer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "any" {
+            return Ok(Self::Any);
+        }
+        let address = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match address {
+            Some((host, port)) if !host.is_empty() => Ok(Self::Address { host: host.to_owned(), port }),
+            _ => Err("not HOST:PORT, and not `any`"),
+        }
+    }
 }
 
 /// What the embedded ClickHouse needs besides an address and a directory.

@@ -18,7 +18,7 @@ pub use self::client::{
     ServerOptions, UploadOptions, WaitFor,
 };
 pub use self::embedded::{
-    BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
+    BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, Peer, RegistryOptions, SupervisedOption,
 };
 pub use self::hosts::HostOptions;
 pub use self::secret::{ApiKey, Secret, without_password};

@@ -5,6 +5,8 @@ mod clients;
 mod durability;
 mod interface;
 mod limits;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod state;
 
 use std::path::Path;
@@ -60,7 +62,10 @@ impl ClickHouse {
     }
 
     fn start_with(arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
+        Self::start_in(tempfile::tempdir().expect("temporary directory"), arguments)
+    }
+
+    fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         let part = Part::start("clickhouse", directory.path(), arguments);
         // A kept connection would be one to a process that a test has killed.
         let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("client");

@@ -22,10 +22,13 @@ mod harness;
 mod heads;
 mod kafka_engine;
 mod loader_rules;
+mod private_files;
 mod readme;
 mod reconcile;
 mod reconcile_command;
 mod repair;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod supervision;
 mod topic_settings;
 mod topics;

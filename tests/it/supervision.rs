@@ -242,6 +242,20 @@ async fn a_part_that_talks_without_end_is_not_blocked() {
 }
 
 #[tokio::test]
+async fn the_environment_of_the_server_with_its_passwords_does_not_reach_a_part() {
+    // Cargo has set it, and the shell does not.
+    assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok(), "run by cargo");
+    let directory = TempDir::new().unwrap();
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let path = script(directory.path(), &listener, "env > variables; ready; cat > /dev/null");
+    let specs = vec![scripted(directory.path(), "script")];
+    let supervisor = Supervisor::start(Program::new(path, Vec::new()), specs).await.unwrap();
+    let variables = fs::read_to_string(directory.path().join("variables")).unwrap();
+    supervisor.stop().await;
+    assert!(variables.contains("PATH=") && !variables.contains("CARGO_"), "{variables}");
+}
+
+#[tokio::test]
 async fn a_part_that_does_not_stop_is_killed() {
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();

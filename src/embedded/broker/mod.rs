@@ -56,6 +56,7 @@ use self::durable_files::DurableFiles;
 use self::log::Log;
 use super::EmbeddedError;
 use super::part::{Announcer, DirectoryLock};
+use super::sandbox::Needs;
 use crate::settings::BrokerOptions;
 
 /// The part's name, and that of the option that gives its address.
@@ -76,6 +77,14 @@ const IDLE_FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stop waits for answers that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Makes the part's directory, and says what else the part needs.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn needs(options: &BrokerOptions) -> Result<Needs, EmbeddedError> {
+    Needs::of_directory(PART, &options.data_dir, options.listen)
+}
 
 /// Runs the broker until `stop`.
 ///

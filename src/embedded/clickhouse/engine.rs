@@ -1,16 +1,12 @@
 //! The running engine: where connections come from, and how queries of others are stopped.
 
 use std::ffi::CString;
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::configuration::Layout;
 use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
 use crate::embedded::EmbeddedError;
-
-/// Server settings, and what the one user may do.
-const CONFIGURATION: &str = include_str!("engine.xml");
 
 /// The setting that carries our query id, so that a query can be found in `system.processes`: the library gives its
 /// queries ids of its own. Nothing else reads it, since the library has no query result cache.
@@ -48,20 +44,16 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine on `directory`.
+    /// Starts the engine on a directory.
     ///
     /// # Errors
-    /// The directory cannot be written, or the engine does not start on it.
-    pub(super) fn open(api: Arc<Api>, directory: &Path) -> Result<Self, EmbeddedError> {
-        let directory =
-            std::path::absolute(directory).map_err(|error| EmbeddedError::directory(directory, error))?;
-        let configuration = directory.join("config.xml");
-        fs::write(&configuration, CONFIGURATION)
-            .map_err(|error| EmbeddedError::directory(&directory, error))?;
-        let arguments = arguments(&directory.join("data"), &configuration)?;
+    /// The engine does not start on it.
+    pub(super) fn open(api: Arc<Api>, layout: &Layout) -> Result<Self, EmbeddedError> {
+        let arguments = arguments(layout)?;
         api.leave_signals_alone();
-        let mut control = Connection::open(&api, &arguments)
-            .ok_or_else(|| failed(format!("the engine does not start on {}", directory.display())))?;
+        let mut control = Connection::open(&api, &arguments).ok_or_else(|| {
+            failed(format!("the engine does not start on {}", layout.directory().display()))
+        })?;
         let [version, timezone, host_name] = about(&mut control).map_err(failed)?;
         Ok(Self {
             api,
@@ -183,8 +175,12 @@ pub(super) fn use_database(database: &str) -> String {
     format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
-fn arguments(data: &Path, configuration: &Path) -> Result<Vec<CString>, EmbeddedError> {
-    let options = [("path", data), ("config-file", configuration), ("users_config", configuration)];
+fn arguments(layout: &Layout) -> Result<Vec<CString>, EmbeddedError> {
+    let options = [
+        ("path", layout.data()),
+        ("config-file", layout.configuration()),
+        ("users_config", layout.configuration()),
+    ];
     let program = CString::new("clickhouse").map_err(|error| failed(error.to_string()));
     let options = options.into_iter().map(|(name, path)| {
         let option = [b"--", name.as_bytes(), b"=", path.as_os_str().as_encoded_bytes()].concat();

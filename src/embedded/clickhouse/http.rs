@@ -1,5 +1,6 @@
 //! ClickHouse's HTTP interface: which path and method does what.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub(super) struct Service {
     pub(super) sessions: Arc<Sessions>,
     pub(super) admission: Admission,
     pub(super) guard: Guard,
+    /// The directory of answers that are held back.
+    pub(super) answers: PathBuf,
     /// The statements that run.
     pub(super) statements: TaskTracker,
 }
@@ -147,6 +150,7 @@ impl Service {
             blocks: request.compress,
             wait_for_end: request.wait_end_of_query,
             buffer_size: request.buffer_size,
+            directory: self.answers.clone(),
             tag: random_tag(),
             version: self.engine.version().to_owned(),
         }

@@ -23,7 +23,11 @@ const PACKAGE: &str = "lib-darwin-x64";
 /// # Errors
 /// There is none, or it is not a libchdb of the version we know.
 pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
-    let path = find(option)?;
+    let path = find(option).ok_or_else(|| {
+        let looked_at: Vec<String> =
+            candidates(option).iter().map(|path| path.display().to_string()).collect();
+        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
+    })?;
     let wrong = |reason: String| EmbeddedError::LibraryWrong { path: path.clone(), reason };
     let api = Api::load(&path).map_err(|error| wrong(one_line(&error.to_string())))?;
     let version = api.version();
@@ -34,15 +38,13 @@ pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
     }
 }
 
-fn find(option: Option<&Path>) -> Result<PathBuf, EmbeddedError> {
-    let candidates = match option {
-        Some(path) => vec![path.to_owned()],
-        None => default_places(),
-    };
-    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let looked_at: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
-        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
-    })
+/// Returns where the library is.
+pub(super) fn find(option: Option<&Path>) -> Option<PathBuf> {
+    candidates(option).into_iter().find(|path| path.is_file())
+}
+
+fn candidates(option: Option<&Path>) -> Vec<PathBuf> {
+    option.map_or_else(default_places, |path| vec![path.to_owned()])
 }
 
 fn default_places() -> Vec<PathBuf> {

@@ -5,14 +5,18 @@
 //! [`output`], [`codec`] and [`response`]. A new connection per request rules out that a setting of one request reaches the
 //! next; it takes a millisecond, so that one is opened ahead ([`engine`]). [`sessions`] are connections kept on demand.
 //!
-//! Where it differs from the real server: one user, `default`, without a password; no files of the machine (`file()`,
-//! the File engine, SQLite); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
+//! What it can do to the machine is restricted from outside ([`needs`]). What is read of a statement's text
+//! ([`statement`]) serves the interface, not its safety.
+//!
+//! Where it differs from the real server: one user, `default`, without a password and without grants for anything outside
+//! of its tables (files, URLs, other databases, dictionaries: `engine.xml`); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
 //! `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
 
 mod admission;
 mod blocks;
 mod body;
 mod codec;
+mod configuration;
 mod cors;
 mod credentials;
 mod engine;
@@ -32,6 +36,8 @@ mod text;
 mod tokens;
 mod used;
 
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,14 +48,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
+use self::configuration::Layout;
 use self::engine::Engine;
 use self::http::Service;
 use self::sessions::Sessions;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{Announcer, DirectoryLock};
+use crate::embedded::private::LOCK_FILE;
+use crate::embedded::sandbox::{Connect, Needs};
 use crate::guard::Guard;
-use crate::settings::ClickHouseOptions;
+use crate::settings::{ClickHouseOptions, Peer};
 
+const PART: &str = "clickhouse";
 const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
 
 /// The steps of a stop, in order: inserts may end, what still runs is stopped, the engine closes.
@@ -57,7 +67,79 @@ const INSERTS_END: Duration = Duration::from_secs(4);
 const STATEMENTS_END: Duration = Duration::from_secs(1);
 const ENGINE_CLOSES: Duration = Duration::from_millis(2500);
 
-/// Serves until `stop`.
+/// What dynamic libraries, the engine and the resolver of names read, where it is. The last ones are read by the resolver only.
+const LIBRARIES: [&str; 7] =
+    ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/sys/kernel/mm"];
+const RESOLVER: [&str; 8] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/ssl",
+    "/usr/share/ca-certificates",
+];
+
+/// Makes the part's directory, and says what else the part needs.
+///
+/// The engine writes in `data` only: the configuration and `config.d` beside it are not the engine's to change.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn needs(options: &ClickHouseOptions) -> Result<Needs, EmbeddedError> {
+    let failed = |error| EmbeddedError::directory(&options.data_dir, error);
+    let layout = Layout::new(&options.data_dir).map_err(failed)?;
+    layout.create(&options.connect).map_err(failed)?;
+    let lock = layout.directory().join(LOCK_FILE);
+    OpenOptions::new().create(true).append(true).open(&lock).map_err(failed)?;
+    let connect = connect(&options.connect);
+    let mut read: Vec<PathBuf> = LIBRARIES.map(PathBuf::from).into();
+    read.extend(directories_of_libraries());
+    if connect.names {
+        read.extend(RESOLVER.map(PathBuf::from));
+    }
+    read.push(layout.directory().to_owned());
+    read.extend(library::find(options.engine.clickhouse_library.as_deref()));
+    Ok(Needs {
+        part: PART,
+        read,
+        own: vec![layout.data(), layout.answers()],
+        write: vec![lock],
+        listen: options.listen.port(),
+        connect,
+    })
+}
+
+/// Where this process has its libraries from, which is elsewhere on some systems: those of the engine are beside them.
+fn directories_of_libraries() -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let files = maps
+        .lines()
+        .filter_map(|line| line.split_once('/').map(|(_, path)| PathBuf::from(format!("/{path}"))));
+    let libraries = files.filter(|file| file.to_string_lossy().contains(".so"));
+    let mut directories: Vec<PathBuf> =
+        libraries.filter_map(|file| file.parent().map(std::path::Path::to_owned)).collect();
+    directories.dedup();
+    directories
+}
+
+fn connect(peers: &[Peer]) -> Connect {
+    let mut connect = Connect::default();
+    for peer in peers {
+        match peer {
+            Peer::Any => (connect.any_port, connect.names) = (true, true),
+            Peer::Address { host, port } => {
+                connect.ports.insert(*port);
+                let literal = host.trim_start_matches('[').trim_end_matches(']');
+                connect.names |= literal.parse::<std::net::IpAddr>().is_err();
+            }
+        }
+    }
+    connect
+}
+
+/// Serves until `stop`. [`needs`] has made the directory.
 ///
 /// # Errors
 /// The directory, the address or the library cannot be used.
@@ -71,16 +153,19 @@ pub async fn run(
         .map_err(|error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error))?;
     let address =
         listener.local_addr().map_err(|error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error))?;
-    let (engine, lock) = open(options).await?;
+    let layout =
+        Layout::new(&options.data_dir).map_err(|error| EmbeddedError::directory(&options.data_dir, error))?;
+    let (engine, lock) = open(options, &layout).await?;
     let service = Arc::new(Service {
         engine: Arc::new(engine),
         sessions: Arc::new(Sessions::default()),
         admission: Admission::new(options.engine.clickhouse_connections),
+        answers: layout.answers(),
         guard: Guard::new(address.ip(), &options.hosts.allowed_hosts)
             .reads_only_from(&options.engine.clickhouse_cors_origins),
         statements: TaskTracker::new(),
     });
-    announcer.ready("clickhouse", address);
+    announcer.ready(PART, address);
     server::accept(listener, Arc::clone(&service), stop).await;
     close(&service).await;
     drop(lock);
@@ -88,13 +173,16 @@ pub async fn run(
 }
 
 /// Takes the directory and starts the engine on it; the engine has answered a query when this returns.
-async fn open(options: &ClickHouseOptions) -> Result<(Engine, DirectoryLock), EmbeddedError> {
+async fn open(
+    options: &ClickHouseOptions,
+    layout: &Layout,
+) -> Result<(Engine, DirectoryLock), EmbeddedError> {
     // First, so that a library that is not there is said at once.
     let named = options.engine.clickhouse_library.clone();
     let api = blocking(move || library::load(named.as_deref())).await?;
     let lock = DirectoryLock::take(&options.data_dir).await?;
-    let directory = options.data_dir.clone();
-    let engine = blocking(move || Engine::open(api, &directory)).await?;
+    let layout = layout.clone();
+    let engine = blocking(move || Engine::open(api, &layout)).await?;
     Ok((engine, lock))
 }
 

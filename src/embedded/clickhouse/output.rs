@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use axum::http::StatusCode;
@@ -50,6 +51,8 @@ pub(super) struct Form {
     pub(super) blocks: bool,
     pub(super) wait_for_end: bool,
     pub(super) buffer_size: usize,
+    /// Where the file is made in which a large answer waits for its end.
+    pub(super) directory: PathBuf,
     /// Ends an exception in the middle of the body.
     pub(super) tag: String,
     pub(super) version: String,
@@ -241,7 +244,7 @@ impl Output {
             let encoded = std::mem::take(self.encoder.encoded());
             let spool = match &mut self.spool {
                 Some(spool) => spool,
-                empty => empty.insert(tempfile::tempfile()?),
+                empty => empty.insert(tempfile::tempfile_in(&self.form.directory)?),
             };
             spool.write_all(&encoded)?;
         }

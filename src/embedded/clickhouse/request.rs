@@ -16,6 +16,10 @@ const MAX_SESSION_TIMEOUT: u64 = 3600;
 
 const MAX_QUERY_ID: usize = 256;
 
+/// The setting that forbids changes, and its value for a GET or HEAD: other settings may be changed.
+pub(super) const READ_ONLY: &str = "readonly";
+pub(super) const METHOD_LEVEL: &str = "2";
+
 /// Parameters that are neither settings nor of use here. `client_protocol_version` only tunes the Native format.
 const IGNORED: [&str; 4] = ["quota_key", "stacktrace", "client_protocol_version", ""];
 
@@ -72,6 +76,10 @@ impl Request {
             reading.parameter(name, value)?;
         }
         std::mem::take(&mut reading.credentials).check()?;
+        let read_only = *method != Method::POST;
+        if read_only {
+            reading.forbid_changes()?;
+        }
         Ok(Self {
             session: reading.session()?,
             query_id: query_id(reading.query_id)?,
@@ -86,7 +94,7 @@ impl Request {
             compress: reading.compress,
             wait_end_of_query: reading.wait_end_of_query,
             buffer_size: reading.buffer_size,
-            read_only: *method != Method::POST,
+            read_only,
         })
     }
 }
@@ -94,7 +102,7 @@ impl Request {
 impl Request {
     /// Whether method, sender or setting forbid changes.
     pub(super) fn is_read_only(&self) -> bool {
-        let set = self.settings.iter().rfind(|(name, _)| name == "readonly");
+        let set = self.settings.iter().rfind(|(name, _)| name == READ_ONLY);
         self.read_only || set.is_some_and(|(_, value)| value != "0")
     }
 }
@@ -168,6 +176,15 @@ impl Reading {
             _ => {}
         }
         self.settings.push((name, value));
+        Ok(())
+    }
+
+    /// Has a GET or HEAD stay read-only, as a server does: its level is 2, and naming another is an error.
+    fn forbid_changes(&mut self) -> Result<(), Exception> {
+        if self.settings.iter().any(|(name, value)| name == READ_ONLY && value != METHOD_LEVEL) {
+            return Err(Exception::new(Code::Readonly, "Cannot modify 'readonly' setting in readonly mode"));
+        }
+        self.settings.retain(|(name, _)| name != READ_ONLY);
         Ok(())
     }
 

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::engine::{self, Engine, QUERY_ID_SETTING, use_database};
 use super::exception::{Code, Exception};
 use super::ffi::Connection;
-use super::request::Request;
+use super::request::{METHOD_LEVEL, READ_ONLY, Request};
 use super::sessions::{Lease, Sessions};
 use super::statement;
-
-const READ_ONLY: &str = "readonly";
 
 /// The connection that a request uses: a new one, or that of its session.
 pub(super) enum Used {
@@ -99,8 +97,8 @@ fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Resul
     settings.extend(request.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !enforce {
         settings.retain(|(name, _)| *name != READ_ONLY);
-    } else if request.read_only && !settings.iter().any(|(name, _)| *name == READ_ONLY) {
-        settings.push((READ_ONLY, "2"));
+    } else if request.read_only {
+        settings.push((READ_ONLY, METHOD_LEVEL));
     }
     // One statement for all settings: `readonly` forbids to change more from the next one on.
     let set = engine::run(connection, &set(&settings));

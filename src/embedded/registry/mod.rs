@@ -29,8 +29,12 @@ use self::error::RegistryError;
 use self::store::Store;
 use super::EmbeddedError;
 use super::part::{Announcer, DirectoryLock};
+use super::sandbox::Needs;
 use crate::guard::Guard;
 use crate::settings::RegistryOptions;
+
+/// The part's name.
+const PART: &str = "registry";
 
 /// Bytes of a request's body, and so of a schema.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -49,6 +53,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What requests that are under way may still take when the registry is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes the part's directory, and says what else the part needs.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn needs(options: &RegistryOptions) -> Result<Needs, EmbeddedError> {
+    Needs::of_directory(PART, &options.data_dir, options.listen)
+}
 
 /// Serves the registry until `stop`.
 ///
@@ -71,7 +83,7 @@ pub async fn run(
     let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
     let server = axum::serve(listener, http::router(store, guard))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    announcer.ready("registry", address);
+    announcer.ready(PART, address);
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_TIMEOUT).await;

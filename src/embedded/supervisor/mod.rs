@@ -51,7 +51,7 @@ impl Program {
 #[derive(Clone, Debug)]
 pub struct PartSpec {
     pub name: &'static str,
-    /// What the part needs besides its address and directory. Environment variables do not reach it.
+    /// What the part needs besides its address and directory. Environment variables of ours do not reach it.
     pub arguments: Vec<OsString>,
     /// Port 0 takes a free one, which the part then keeps.
     pub listen: SocketAddr,
@@ -113,8 +113,15 @@ impl Supervisor {
     /// # Errors
     /// A part cannot start: its reason. The others have been stopped then.
     pub async fn start(program: Program, specs: Vec<PartSpec>) -> Result<Self, EmbeddedError> {
-        let mut waiting = Vec::new();
-        let mut supervisor = Self { parts: Vec::new() };
+        Self { parts: Vec::new() }.and(program, specs).await
+    }
+
+    /// Starts further parts, which need the addresses of the first.
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`].
+    pub async fn and(mut self, program: Program, specs: Vec<PartSpec>) -> Result<Self, EmbeddedError> {
+        let (mut waiting, running) = (Vec::new(), self.parts.len());
         for spec in specs {
             let (started, first_start) = oneshot::channel();
             let (publish, status) = watch::channel(PartStatus::Starting);
@@ -122,7 +129,7 @@ impl Supervisor {
             let name = spec.name;
             let task = part::Task::new(program.clone(), spec, publish, stop.clone());
             let task = tokio::spawn(task.run(started));
-            supervisor.parts.push(Part { name, address: None, status, stop, task });
+            self.parts.push(Part { name, address: None, status, stop, task });
             waiting.push(async move {
                 first_start.await.unwrap_or_else(|_| {
                     Err(EmbeddedError::Failed { part: name, reason: "its supervision broke off".to_owned() })
@@ -131,15 +138,15 @@ impl Supervisor {
         }
         match try_join_all(waiting).await {
             Ok(addresses) => {
-                for (part, address) in supervisor.parts.iter_mut().zip(addresses) {
+                for (part, address) in self.parts.iter_mut().skip(running).zip(addresses) {
                     part.address = Some(address);
                 }
-                Ok(supervisor)
+                Ok(self)
             }
             Err(error) => {
                 // No part was in use yet, so there is no order to keep.
-                supervisor.parts.iter().for_each(|part| part.stop.cancel());
-                supervisor.stop().await;
+                self.parts.iter().for_each(|part| part.stop.cancel());
+                self.stop().await;
                 Err(error)
             }
         }

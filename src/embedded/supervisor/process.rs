@@ -20,6 +20,23 @@ const MAX_ANNOUNCEMENT: u64 = 64 * 1024;
 /// How long a process that closed its standard output without a word may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The variables that a part gets: of the system's libraries, and for looking into a failure.
+const INHERITED: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_INSERT_LIBRARIES",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_BACKTRACE",
+];
+
 /// A process that was spawned and has not announced itself.
 #[derive(Debug)]
 pub(super) struct Starting {
@@ -63,9 +80,9 @@ impl Process {
             // Ctrl-C in a terminal goes to us alone; we end the parts in order.
             .process_group(0)
             .kill_on_drop(true);
-        // Variables are for the process that a person starts. A part gets what we decided.
+        // Variables are for the process that a person starts, passwords among them. A part gets what we decided.
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"ROUNDHOUSE_") {
+            if !INHERITED.iter().any(|inherited| name == *inherited) {
                 command.env_remove(name);
             }
         }

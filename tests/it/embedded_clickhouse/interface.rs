@@ -95,10 +95,22 @@ async fn a_get_may_not_modify() {
         clickhouse.get(&[("query", query)]).await.exception(164, 500);
         clickhouse.get(&[("query", query), ("session_id", "s"), ("readonly", "0")]).await.exception(164, 500);
     }
-    assert_eq!(
-        clickhouse.get(&[("query", "SELECT count() FROM t"), ("max_threads", "1")]).await.text(),
-        "0\n"
-    );
+    let count = ("query", "SELECT count() FROM t");
+    assert_eq!(clickhouse.get(&[count, ("max_threads", "1")]).await.text(), "0\n");
+    // A server's level for these methods is 2, and no request changes it.
+    assert_eq!(clickhouse.get(&[count, ("readonly", "2")]).await.text(), "0\n");
+    for level in ["0", "1", "", "3", "-1", "false"] {
+        for method in [Method::GET, Method::HEAD] {
+            let lifted = [("query", "DROP TABLE t"), ("readonly", "2"), ("readonly", level)];
+            let reply = read(clickhouse.request(method, &lifted)).await;
+            assert_eq!(reply.header("x-clickhouse-exception-code"), "164", "readonly={level}");
+            assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR, "readonly={level}");
+        }
+    }
+    let set_in_text = "SELECT count() FROM t SETTINGS readonly = 0";
+    clickhouse.get(&[("query", set_in_text)]).await.exception(164, 500);
+    clickhouse.post(&[("readonly", "1")], "DROP TABLE t").await.exception(164, 500);
+    assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "0");
 }
 
 #[tokio::test]

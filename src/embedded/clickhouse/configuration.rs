@@ -1,0 +1,92 @@
+//! Where the engine keeps its files, and the configuration that it is started with.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::embedded::private;
+use crate::settings::Peer;
+
+/// Server settings, and what the one user may do. `@…@` is filled in.
+const TEMPLATE: &str = include_str!("engine.xml");
+
+/// What the user needs in addition where ClickHouse may connect to brokers.
+const KAFKA_GRANTS: &str = "<query>GRANT READ ON KAFKA</query><query>GRANT TABLE ENGINE ON Kafka</query>";
+
+/// The part's directory.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    /// # Errors
+    /// The current directory is not known.
+    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+        std::path::absolute(directory).map(|directory| Self { directory })
+    }
+
+    /// Makes the directories, and writes the configuration.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn create(&self, peers: &[Peer]) -> io::Result<()> {
+        private::close_directory(&self.directory)?;
+        private::create_directory(&self.data())?;
+        private::create_directory(&self.answers())?;
+        self.write(&configuration(&self.data(), peers))
+    }
+
+    /// Databases, and all else that the engine writes.
+    pub(super) fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// Answers that are held back on the disk.
+    pub(super) fn answers(&self) -> PathBuf {
+        self.directory.join("answers")
+    }
+
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.directory.join("config.xml")
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Leaves a file alone that is right: another process may be using it.
+    fn write(&self, text: &str) -> io::Result<()> {
+        let path = self.configuration();
+        if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
+            return Ok(());
+        }
+        let partial = path.with_extension("partial");
+        fs::write(&partial, text)?;
+        fs::rename(partial, path)
+    }
+}
+
+fn configuration(data: &Path, peers: &[Peer]) -> String {
+    let grants = if peers.is_empty() { "" } else { KAFKA_GRANTS };
+    let hosts: String =
+        peers.iter().filter_map(host).map(|host| format!("<host>{}</host>", escape(&host))).collect();
+    TEMPLATE
+        .replace("@DATA@", &escape(&data.to_string_lossy()))
+        .replace("@HOSTS@", &hosts)
+        .replace("@KAFKA_GRANTS@", grants)
+}
+
+/// As the engine writes it when it looks a URL up: without the brackets of IPv6.
+fn host(peer: &Peer) -> Option<String> {
+    match peer {
+        Peer::Address { host, port } => {
+            Some(format!("{}:{port}", host.trim_start_matches('[').trim_end_matches(']')))
+        }
+        Peer::Any => None,
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
