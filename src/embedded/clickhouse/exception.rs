@@ -111,6 +111,12 @@ impl Exception {
     }
 }
 
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// Drops ` (version …)` at the end, which some paths of the engine add and others do not.
 fn without_version(message: &str) -> &str {
     match message.rfind(" (version ") {

@@ -66,26 +66,13 @@ impl Service {
         // The one user has no password, so that no request carries a key.
         let sender = match self.guard.check(&request, false) {
             Ok(sender) => sender,
-            Err(refusal) => return Ok(self.refuse(&refusal)),
+            Err(refusal) => return Ok(refused(&refusal)),
         };
         let mut response = self.route(request, &sender).await;
         if let Sender::Page(Some(origin)) = sender {
             cors::add_cors(response.headers_mut(), origin);
         }
         Ok(response)
-    }
-
-    /// Answers what the guard turns away, as ClickHouse answers those to whom it gives no access.
-    fn refuse(self: Arc<Self>, refusal: &Refusal) -> Response<Body> {
-        let remedy = match refusal {
-            Refusal::Page => "; its pages may read if --clickhouse-cors-origins names the origin",
-            Refusal::Host(_) | Refusal::NoHost => "",
-        };
-        let exception = Exception::new(Code::AccessDenied, format_args!("{refusal}{remedy}"));
-        let context = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
-        let mut response = context.exception(&exception);
-        *response.status_mut() = refusal.status();
-        response
     }
 
     async fn route(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
@@ -182,6 +169,16 @@ impl Service {
             }
         }
     }
+}
+
+/// Answers what the guard turns away, as ClickHouse answers those to whom it gives no access.
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let remedy = match refusal {
+        Refusal::Page => "; its pages may read if --clickhouse-cors-origins names the origin",
+        Refusal::Host(_) | Refusal::NoHost => "",
+    };
+    let exception = Exception::new(Code::AccessDenied, format_args!("{refusal}{remedy}"));
+    response::refused(refusal.status(), &exception)
 }
 
 fn preflight(request: &HeaderMap) -> Response<Body> {

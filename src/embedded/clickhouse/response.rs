@@ -87,6 +87,15 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     finish(builder, Body::from(text))
 }
 
+/// The response to an exception for someone who may not know the name of this machine, nor the version of the engine.
+pub(super) fn refused(status: StatusCode, exception: &Exception) -> Response<Body> {
+    let builder = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "text/plain; charset=UTF-8")
+        .header("X-ClickHouse-Exception-Code", exception.code());
+    finish(builder, Body::from(format!("{exception}\n")))
+}
+
 fn finish(builder: Builder, body: Body) -> Response<Body> {
     builder.body(body).unwrap_or_else(|_| {
         let mut response = Response::new(Body::empty());
