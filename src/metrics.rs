@@ -27,6 +27,11 @@ struct State {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Loader {
+    loader: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
     route: String,
@@ -42,6 +47,7 @@ pub struct Metrics {
     bytes: Counter,
     acknowledged: Counter,
     rejects: Family<Code, Counter>,
+    lost_messages: Family<Code, Counter>,
     uploads: Family<State, Counter>,
     requests: Seconds<RequestLabels>,
     reconciliations: Seconds<State>,
@@ -55,6 +61,7 @@ impl Default for Metrics {
             bytes: Counter::default(),
             acknowledged: Counter::default(),
             rejects: Family::default(),
+            lost_messages: Family::default(),
             uploads: Family::default(),
             requests: Family::new_with_constructor(histogram),
             reconciliations: Family::new_with_constructor(histogram),
@@ -63,9 +70,11 @@ impl Default for Metrics {
 }
 
 /// What is looked up when Prometheus asks.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Now {
     pub uploads_under_way: usize,
+    /// Whether each loader of this process loads.
+    pub loading: Vec<(&'static str, bool)>,
     /// None where ClickHouse does not answer.
     pub lag: Option<Lag>,
     pub lost_parts: usize,
@@ -94,6 +103,11 @@ impl Metrics {
         if now.state != LedgerState::Receiving {
             self.see_state(now.state.name());
         }
+    }
+
+    /// Counts messages of a topic that were not loaded and never will be.
+    pub fn see_lost_messages(&self, code: &str, messages: u64) {
+        self.lost_messages.get_or_create(&Code { code: code.to_owned() }).inc_by(messages);
     }
 
     /// Counts an upload of a file that was here before.
@@ -126,6 +140,8 @@ impl Metrics {
         all.register("upload_bytes", "Bytes taken of uploads, decompressed", self.bytes.clone());
         all.register("acknowledged_rows", "Accepted rows that the broker has", self.acknowledged.clone());
         all.register("rejected_rows", "Rows that were not accepted, by code", self.rejects.clone());
+        let help = "Offsets of the topics that were passed over without being loaded, by reason";
+        all.register("lost_messages", help, self.lost_messages.clone());
         all.register("uploads", "Uploads that have ended, by how", self.uploads.clone());
         all.register("request_seconds", "Requests, by route", self.requests.clone());
         let reconciliations = self.reconciliations.clone();
@@ -141,6 +157,11 @@ impl Metrics {
         lost_parts.set(i64::try_from(now.lost_parts).unwrap_or(i64::MAX));
         let help = "Parts of tables that ClickHouse cannot read, and whose rows are not there again";
         all.register("lost_parts", help, lost_parts);
+        let loading: Family<Loader, Gauge> = Family::default();
+        for (loader, loads) in &now.loading {
+            loading.get_or_create(&Loader { loader }).set(i64::from(*loads));
+        }
+        all.register("loading", "1: this server loads the topic; 0: it waits, or another one does", loading);
         if let Some(lag) = now.lag {
             let offsets: Gauge = Gauge::default();
             offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));

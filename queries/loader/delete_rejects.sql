@@ -1,4 +1,5 @@
--- Takes back what came from a chunk, so that it can be inserted whole.
+-- Takes back what came from a chunk, so that it can be inserted whole; nothing, if the lease was taken over.
 ALTER TABLE rejects DELETE
 WHERE kafka_topic = {topic:String} AND kafka_epoch = {epoch:UInt32} AND kafka_partition = {partition:UInt16}
     AND kafka_offset BETWEEN {first:UInt64} AND {last:UInt64}
+    AND {generation:UInt32} IN (SELECT max(generation) FROM loader_leases GROUP BY topic)

@@ -1,3 +1,4 @@
--- Ids of rounds that came from a partition of this topic before an offset, as a bitmap.
+-- Ids of rounds that are known before what is loaded next, as a bitmap: those of other topics, and of this one those from before the
+-- next offset of their partition.
 SELECT groupBitmapState(game_instance_id) FROM game_rounds
-WHERE kafka_epoch = {epoch:UInt32} AND kafka_partition = {partition:UInt16} AND kafka_offset < {before:UInt64}
+WHERE kafka_epoch != {epoch:UInt32} OR kafka_offset < arrayElement({next:Array(UInt64)}, kafka_partition + 1)

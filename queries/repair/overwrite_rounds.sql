@@ -10,3 +10,4 @@ ALTER TABLE game_rounds UPDATE
     game_name = joinGet({qualified_values:String}, 'game_name', game_instance_id),
     provider = joinGet({qualified_values:String}, 'provider', game_instance_id)
 WHERE game_instance_id IN (SELECT game_instance_id FROM {values:Identifier})
+    AND {generation:UInt32} IN (SELECT max(generation) FROM loader_leases GROUP BY topic)

@@ -1,11 +1,18 @@
--- How far each partition of a topic is in the tables, in each of its epochs: since when there is that epoch, and the offset
--- that comes next. An epoch of which nothing is loaded yet has one row, of offset 0.
+-- How far each partition of a topic is in the tables, in each of its epochs: since when there is that epoch, whether it goes on
+-- where the one before ended, and the offset that comes next. An epoch of which nothing is loaded yet has one row, of offset 0.
 SELECT
     topics.epoch AS epoch,
     toUnixTimestamp64Milli(topics.since) AS started_at,
+    topics.goes_on AS continues,
     chunks.partition AS partition,
     chunks.next_offset AS next_offset
-FROM (SELECT epoch, min(started_at) AS since FROM loader_topics WHERE topic = {topic:String} GROUP BY epoch) AS topics
+FROM
+(
+    SELECT epoch, min(started_at) AS since, max(continues) AS goes_on
+    FROM loader_topics
+    WHERE topic = {topic:String}
+    GROUP BY epoch
+) AS topics
 LEFT JOIN
 (
     SELECT epoch, partition, max(last_offset) + 1 AS next_offset

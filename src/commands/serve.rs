@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use uuid::Uuid;
 
 use super::CommandError;
 use super::parts;
@@ -35,12 +36,13 @@ use crate::ingest::upload::{Destination, Uploader};
 use crate::kafka::Kafka;
 use crate::loader::gate::Gate;
 use crate::loader::kafka_engine::Consumption;
+use crate::loader::lease::{Candidate, Tenure};
 use crate::loader::run::{Loader, LoaderState, TopicKind};
 use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
-use crate::reconcile::repair::{Repairer, Watch};
+use crate::reconcile::repair::{Loads, Repairer, Watch};
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::aggregates::QueryLimits;
@@ -166,18 +168,30 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
-        let (uploads, gate) = (UnderWay::default(), Gate::default());
+        let owner_file = options.data_dir.join("owner");
+        let owner =
+            owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
+        let tenure = match options.services.loader {
+            LoaderKind::Roundhouse | LoaderKind::ClickHouse => Tenure::default(),
+            LoaderKind::None => Tenure::none(),
+        };
+        let kind = options.services.loader;
+        let loads = Loads {
+            topic: services.topic.clone(),
+            tenure,
+            gate: Gate::default(),
+            is_gated: kind == LoaderKind::Roundhouse,
+        };
+        let shared = Shared { owner, uploads: UnderWay::default(), loads, metrics: Metrics::default() };
         let (mut workers, states) = match options.services.loader {
             kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
-                start_loaders(kind, &clients, &destination, &uploads, &gate, &stop)
+                start_loaders(kind, &clients, &destination, &shared, &stop)
             }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
         until_begun(&states).await;
-        let kind = options.services.loader;
         let loader = states.first().map(|(_, state)| state.clone());
-        let is_alone = kind == LoaderKind::Roundhouse;
-        let watch = Watch::new(clients.warehouse.clone(), gate.clone(), &services.topic, is_alone, loader);
+        let watch = Watch::new(clients.warehouse.clone(), shared.loads.clone(), loader);
         let lost_parts = watch.lost();
         workers.push(watch.start(stop.clone()).await);
         let local_parts = parts::local_parts(supervisor);
@@ -187,7 +201,7 @@ impl Server {
             destination,
             (states, lost_parts),
             local_parts,
-            (uploads, gate, stop.clone()),
+            (shared, stop.clone()),
             schema.built_in,
         )?;
         workers.push(state.reconciler.clone().run(stop.clone()));
@@ -311,31 +325,54 @@ async fn until_begun(states: &LoaderStates) {
     }
 }
 
+/// What the loaders share with uploads and repairs.
+struct Shared {
+    /// This server, from one start to the next.
+    owner: Uuid,
+    uploads: UnderWay,
+    /// How the topic of rounds is loaded.
+    loads: Loads,
+    metrics: Metrics,
+}
+
 type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
 
 fn start_loaders(
     kind: LoaderKind,
     clients: &Clients,
     destination: &Destination,
-    uploads: &UnderWay,
-    gate: &Gate,
+    shared: &Shared,
     stop: &CancellationToken,
 ) -> (Vec<JoinHandle<()>>, LoaderStates) {
+    let process = Uuid::now_v7();
     let topics = [
-        ("loader", &destination.topic, TopicKind::Rounds(destination.columns.clone())),
-        ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects),
+        (
+            "loader",
+            &destination.topic,
+            TopicKind::Rounds(destination.columns.clone()),
+            shared.loads.tenure.clone(),
+        ),
+        ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects, Tenure::default()),
     ];
     topics
         .into_iter()
-        .map(|(name, topic, topic_kind)| {
+        .map(|(name, topic, topic_kind, tenure)| {
             let loader = Loader {
                 kafka: clients.kafka.clone(),
                 registry: clients.registry.clone(),
                 warehouse: clients.warehouse.clone(),
                 topic: topic.clone(),
                 kind: topic_kind,
-                uploads: uploads.clone(),
-                gate: gate.clone(),
+                uploads: shared.uploads.clone(),
+                gate: shared.loads.gate.clone(),
+                candidate: Candidate {
+                    warehouse: clients.warehouse.clone(),
+                    topic: topic.clone(),
+                    owner: shared.owner,
+                    process,
+                    tenure,
+                },
+                metrics: shared.metrics.clone(),
             };
             let (sender, state) = watch::channel(LoaderState::Starting);
             let running = if kind == LoaderKind::ClickHouse {
@@ -355,7 +392,7 @@ fn app_state(
     destination: Destination,
     (loaders, lost_parts): (LoaderStates, watch::Receiver<LostParts>),
     local_parts: LocalParts,
-    (uploads, gate, stopping): (UnderWay, Gate, CancellationToken),
+    (shared, stopping): (Shared, CancellationToken),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
@@ -373,31 +410,22 @@ fn app_state(
     };
     let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
     let jobs = options.data_dir.join("reconcile");
-    let metrics = Metrics::default();
+    let metrics = shared.metrics;
     // Queries compare the built-in columns.
     let reconciler =
         Reconciler::new(clients.warehouse.clone(), arrivals, Arc::new(built_in), &options.limits, &jobs)
             .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let owner_file = options.data_dir.join("owner");
-    let owner = owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
-    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), owner, metrics.clone()));
+    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), shared.owner, metrics.clone()));
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
     let registry = clients.registry.clone();
     let uploader =
-        Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, uploads, spool);
+        Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, shared.uploads, spool);
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::spawn(async move { first.warm_up().await });
     let reconciler = Arc::new(reconciler.counted_in(metrics));
-    let is_loader = options.services.loader == LoaderKind::Roundhouse;
-    let repairer = Repairer::new(
-        clients.warehouse.clone(),
-        reconciler.clone(),
-        uploader.clone(),
-        &topic,
-        gate,
-        is_loader,
-    );
+    let repairer =
+        Repairer::new(clients.warehouse.clone(), reconciler.clone(), uploader.clone(), shared.loads);
     let query_limits = QueryLimits {
         timeout: Duration::from_secs(options.limits.query_timeout_seconds),
         rows: options.limits.max_query_rows,

@@ -28,7 +28,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartHealth {
     pub ready: bool,
-    /// Why it is not.
+    /// Why it is not, or why it has nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -36,6 +36,11 @@ pub struct PartHealth {
 impl PartHealth {
     pub fn ready() -> Self {
         Self { ready: true, reason: None }
+    }
+
+    /// It is ready, with something to know about it.
+    pub fn ready_since(reason: impl Into<String>) -> Self {
+        Self { ready: true, reason: Some(reason.into()) }
     }
 
     pub fn not_ready(reason: impl Into<String>) -> Self {
@@ -88,6 +93,12 @@ impl Readiness {
         }
         parts
     }
+
+    /// Whether each loader loads.
+    pub fn loading(&self) -> Vec<(&'static str, bool)> {
+        let loads = |state: &watch::Receiver<LoaderState>| *state.borrow() == LoaderState::Running;
+        self.loaders.iter().map(|(name, state)| (*name, loads(state))).collect()
+    }
 }
 
 async fn probe<T, E: fmt::Display>(failure: &str, answer: impl Future<Output = Result<T, E>>) -> PartHealth {
@@ -129,12 +140,14 @@ fn tables_health(lost: &LostParts) -> PartHealth {
 fn loader_health(state: &LoaderState) -> PartHealth {
     match state {
         LoaderState::Running => PartHealth::ready(),
+        LoaderState::Standby { owner } => PartHealth::ready_since(format!(
+            "standby: server {owner} loads the topic; this one takes over if it fails"
+        )),
         LoaderState::Starting => PartHealth::not_ready("starting"),
         LoaderState::Waiting(reason) => {
             tracing::debug!(reason, "the loader waits");
             PartHealth::not_ready("interrupted; it tries again by itself")
         }
-        LoaderState::Stopped(reason) => PartHealth::not_ready(reason.clone()),
     }
 }
 

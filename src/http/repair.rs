@@ -89,6 +89,10 @@ impl From<RequestError> for Problem {
                 Self::new(StatusCode::CONFLICT, "not_done", detail).with("state", state.name())
             }
             RequestError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
+            RequestError::NotLoading { owner } => {
+                let problem = Self::new(StatusCode::CONFLICT, "not_loading", detail);
+                owner.iter().fold(problem, |problem, owner| problem.with("owner", owner.to_string()))
+            }
             RequestError::UnderWay => Self::new(StatusCode::CONFLICT, "repair_under_way", detail),
             RequestError::QueueFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)

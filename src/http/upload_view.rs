@@ -10,7 +10,7 @@ use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::upload_counts::{self, UploadCounts};
+use crate::warehouse::upload_counts::{self, Lost, UploadCounts, lost_rows};
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
 
 /// How far an upload has come.
@@ -198,12 +198,12 @@ impl UploadView {
     }
 
     /// Shows what became of its rows, if all of them are in the tables.
-    pub fn seen(mut self, counts: Option<Seen>) -> Self {
-        if let Some(seen) = counts {
-            self.counts = seen.counts;
-            if self.state == UploadState::Acknowledged {
-                self.state = UploadState::Visible;
-            }
+    pub fn seen(mut self, seen: Option<Seen>) -> Self {
+        let Some(seen) = seen else { return self };
+        self.counts = seen.counts;
+        if self.state == UploadState::Acknowledged {
+            self.state = if seen.lost.is_some() { UploadState::Failed } else { UploadState::Visible };
+            self.failure = seen.lost.map(failure);
         }
         self
     }
@@ -244,10 +244,25 @@ pub fn names(header: &str, delimiter: u8) -> Vec<String> {
 }
 
 /// What became of the rows of an upload that are all in the tables.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// None where nothing counts them: another loader does not.
     counts: Option<UploadCounts>,
+    /// Not all of them: some were not loaded, and never will be.
+    lost: Option<Lost>,
+}
+
+impl Seen {
+    /// A list of uploads does not show the counts.
+    pub fn without_counts(self) -> Self {
+        Self { counts: None, ..self }
+    }
+}
+
+fn failure(lost: Lost) -> Failure {
+    let Lost { rows, reason } = lost;
+    let reason = format!("{rows} acknowledged rows are not stored: {reason}; send the file again");
+    Failure { code: "rows_lost".to_owned(), reason }
 }
 
 /// Looks whether all acknowledged rows of an upload are in the tables, and what became of them.
@@ -263,9 +278,11 @@ pub async fn look(
         return Ok(None);
     }
     let counts = upload_counts::of_upload(warehouse, row.upload_id).await?;
-    match counts.new + counts.duplicate + counts.conflict {
-        sum if sum == row.accepted => Ok(Some(Seen { counts: Some(counts) })),
-        0 => Ok(Some(Seen { counts: None })),
+    let lost = lost_rows(row, loaded, &counts);
+    match counts.sum() {
+        _ if lost.is_some() => Ok(Some(Seen { counts: Some(counts), lost })),
+        sum if sum == row.accepted => Ok(Some(Seen { counts: Some(counts), lost: None })),
+        0 => Ok(Some(Seen { counts: None, lost: None })),
         // A batch that the broker had long before it said so has no offset in the receipt.
         _ => Ok(None),
     }

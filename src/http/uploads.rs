@@ -52,9 +52,14 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
         if !loaded.contains_key(&row.topic) {
             loaded.insert(row.topic.clone(), Loaded::of_topic(&state.warehouse, &row.topic).await?);
         }
-        let is_visible =
-            loaded.get(&row.topic).is_some_and(|loaded| loaded.has(&row.offsets, row.updated_at));
-        items.push(view.seen(is_visible.then_some(Seen::default())));
+        let seen = match loaded.get(&row.topic) {
+            Some(loaded) if loaded.gap(&row.offsets, row.updated_at).is_some() => {
+                look(&state.warehouse, row, loaded).await?.map(Seen::without_counts)
+            }
+            Some(loaded) if loaded.has(&row.offsets, row.updated_at) => Some(Seen::default()),
+            _ => None,
+        };
+        items.push(view.seen(seen));
     }
     Ok(Json(Page { items, page, links }))
 }

@@ -17,7 +17,7 @@ use crate::ingest::upload::REPAIR_HEADER;
 use crate::warehouse::row_binary::{write_text, write_value};
 use crate::warehouse::upload_counts::UploadCounts;
 
-/// Rows of a topic's chunk, for each table that takes some, in RowBinary.
+/// Rows of a topic's chunk, for each table that takes some, in RowBinary, with the generation at the end of each.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     pub partition: u16,
@@ -54,15 +54,17 @@ impl Chunk {
         self.repeats.iter().map(|repeat| repeat.id).filter(|id| !self.new_ids.contains(*id))
     }
 
-    /// Makes new rounds of the repeats whose ids are in `gone`: of several with one id, of the first. Returns how many.
-    pub fn bring_back(&mut self, gone: &RoaringTreemap, stored: &Stored, origin: &Origin<'_>) -> u64 {
+    /// Makes new rounds of the repeats whose ids are in `gone`, and takes these ids out of it: of several with one id, the first
+    /// comes back. Returns how many did.
+    pub fn bring_back(&mut self, gone: &mut RoaringTreemap, stored: &Stored, origin: &Origin<'_>) -> u64 {
         let mut rounds = Vec::from(std::mem::take(&mut self.rounds));
         let (repeats, before) = (std::mem::take(&mut self.repeats), self.new);
         for repeat in repeats {
-            if !gone.contains(repeat.id) || !self.new_ids.insert(repeat.id) {
+            if !gone.remove(repeat.id) {
                 self.repeats.push(repeat);
                 continue;
             }
+            self.new_ids.insert(repeat.id);
             rounds.extend_from_slice(self.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
             for column in stored.columns.iter().filter(|column| !column.is_field()) {
                 write_value(column, repeat.value(column.source), &[], &mut rounds);
@@ -188,6 +190,16 @@ pub struct Origin<'a> {
     pub topic: &'a str,
     pub epoch: u32,
     pub partition: u16,
+    /// Of the lease under which the rows are sent: see [`super::inbox`].
+    pub generation: u32,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    Added,
+    /// Its round is new in another chunk of the batch.
+    IsNewElsewhere,
 }
 
 /// Gathers a chunk, message by message.
@@ -227,27 +239,33 @@ impl ChunkBuilder {
         self.chunk.messages
     }
 
-    /// Adds the next message: a new round, a duplicate of one in `known` or in this chunk, or a reject.
+    /// Adds the next message: a new round, a duplicate of one in `known` or in this chunk, or a reject. `batch`: the ids that are new in
+    /// the chunks of this batch. A message whose id is new in another one of them is not added ([`Pushed::IsNewElsewhere`]): else
+    /// one block would depend on another.
     pub fn push(
         &mut self,
         message: &impl Message,
         content: &Content,
         origin: &Origin<'_>,
-        known: [&RoaringTreemap; 2],
-    ) {
+        known: &RoaringTreemap,
+        batch: &mut RoaringTreemap,
+    ) -> Pushed {
+        match content {
+            Content::Rejects => self.push_reject(message, origin),
+            Content::Rounds { stored, projections } => {
+                match self.push_round(message, stored, projections, origin, known, batch) {
+                    Ok(Pushed::IsNewElsewhere) => return Pushed::IsNewElsewhere,
+                    Ok(Pushed::Added) => {}
+                    Err(reason) => self.push_undecodable(message, &reason, origin),
+                }
+            }
+        }
         if self.is_empty() {
             self.chunk.first_offset = message.offset();
         }
         self.chunk.last_offset = message.offset();
         self.chunk.messages += 1;
-        match content {
-            Content::Rejects => self.push_reject(message, origin),
-            Content::Rounds { stored, projections } => {
-                if let Err(reason) = self.push_round(message, stored, projections, origin, known) {
-                    self.push_undecodable(message, &reason, origin);
-                }
-            }
-        }
+        Pushed::Added
     }
 
     /// Adds a message that ClickHouse's own consumer has stored nowhere, as a reject.
@@ -283,15 +301,21 @@ impl ChunkBuilder {
         stored: &Stored,
         projections: &HashMap<u32, Result<Projection, String>>,
         origin: &Origin<'_>,
-        known: [&RoaringTreemap; 2],
-    ) -> Result<(), String> {
+        known: &RoaringTreemap,
+        batch: &mut RoaringTreemap,
+    ) -> Result<Pushed, String> {
         let (payload, id) = self.read_round(message, stored, projections)?;
-        let is_new = !known.iter().any(|known| known.contains(id)) && self.chunk.new_ids.insert(id);
+        let is_known = known.contains(id) || self.chunk.new_ids.contains(id);
+        if !is_known && batch.contains(id) {
+            return Ok(Pushed::IsNewElsewhere);
+        }
         let upload_id = match stored.upload_id.and_then(|at| self.values.get(at)) {
             Some(Value::Uuid(upload_id)) => Some(*upload_id),
             _ => None,
         };
-        if is_new {
+        if !is_known {
+            self.chunk.new_ids.insert(id);
+            batch.insert(id);
             self.chunk.new += 1;
             if let Some(upload_id) = upload_id {
                 self.chunk.uploads.entry(upload_id).or_default().new += 1;
@@ -307,7 +331,7 @@ impl ChunkBuilder {
                 Repeat { id, offset: message.offset(), upload_id, line: None, row: 0..0, is_conflict: false },
             );
         }
-        Ok(())
+        Ok(Pushed::Added)
     }
 
     /// Reads a message's values; returns its payload and the id of the round, or why it is none.
@@ -411,6 +435,7 @@ impl ChunkBuilder {
         self.rejects.extend(origin.epoch.to_le_bytes());
         self.rejects.extend(origin.partition.to_le_bytes());
         self.rejects.extend(message.offset().to_le_bytes());
+        self.rejects.extend(origin.generation.to_le_bytes());
     }
 }
 
@@ -423,6 +448,7 @@ fn write_origin(origin: &Origin<'_>, offset: i64, is_recounted: bool, rounds: &m
     rounds.extend(origin.partition.to_le_bytes());
     rounds.extend(offset.to_le_bytes());
     rounds.push(u8::from(is_recounted));
+    rounds.extend(origin.generation.to_le_bytes());
 }
 
 /// Returns a hash of a message's time, key and value: a topic made anew does not have the same at the same offset.

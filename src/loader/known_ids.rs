@@ -1,5 +1,6 @@
 //! The ids of all rounds that are stored, as roaring bitmaps: a few hundred bytes for a million consecutive ids.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use base64::Engine as _;
@@ -15,16 +16,6 @@ use crate::warehouse::row_binary::write_text;
 const SMALL_SET: u8 = 0;
 const LARGE_SET: u8 = 1;
 
-/// Returns the ids that did not come from this epoch's topic.
-///
-/// # Errors
-/// ClickHouse does not answer.
-pub async fn elsewhere(warehouse: &Warehouse, epoch: u32) -> Result<RoaringTreemap, LoaderError> {
-    let query =
-        warehouse.query(include_str!("../../queries/loader/known_ids_elsewhere.sql")).param("epoch", epoch);
-    fetch(query).await
-}
-
 /// Returns the ids of all rounds that are stored.
 ///
 /// # Errors
@@ -33,21 +24,24 @@ pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
     fetch(warehouse.query(include_str!("../../queries/loader/all_ids.sql"))).await
 }
 
-/// Returns the ids that came from a partition before an offset.
+/// Returns the ids that are known before what is loaded next: those of other epochs, and of this one those from before the offset in
+/// `next` of their partition.
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn of_partition(
+pub async fn before(
     warehouse: &Warehouse,
     epoch: u32,
-    partition: u16,
-    before: i64,
+    next: &BTreeMap<u16, i64>,
 ) -> Result<RoaringTreemap, LoaderError> {
+    let partitions = next.keys().last().map_or(0, |last| u32::from(*last) + 1);
+    let offset = |partition| u16::try_from(partition).ok().and_then(|partition| next.get(&partition));
+    let offsets: Vec<i64> =
+        (0..partitions).map(|partition| offset(partition).copied().unwrap_or(0)).collect();
     let query = warehouse
         .query(include_str!("../../queries/loader/known_ids.sql"))
         .param("epoch", epoch)
-        .param("partition", partition)
-        .param("before", before);
+        .param("next", offsets);
     fetch(query).await
 }
 

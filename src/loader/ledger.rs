@@ -8,11 +8,14 @@ use serde::Deserialize;
 
 use super::LoaderError;
 use super::chunks::Chunk;
+use super::inbox::Inbox;
+use super::lease::Lease;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT_CHUNKS: &str = "INSERT INTO loader_chunks (topic, epoch, partition, first_offset, last_offset, state, \
-     messages, new, duplicate, conflict, undecodable, fingerprint) FORMAT RowBinary";
+/// The columns of a note.
+const COLUMNS: &str = "topic, epoch, partition, first_offset, last_offset, state, messages, new, duplicate, conflict, \
+     undecodable, fingerprint";
 
 /// A topic as it was loaded last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -42,7 +45,7 @@ pub struct LastChunk {
     pub first_offset: u64,
     pub last_offset: u64,
     pub is_done: bool,
-    /// Of the last message, where the chunk is done.
+    /// Of the last message, where the chunk is done. 0: it is not known, since the messages could not be read.
     pub fingerprint: u64,
 }
 
@@ -53,16 +56,25 @@ pub enum ChunkState {
     Done = 2,
 }
 
-/// The ledger of one topic.
+/// The ledger of one topic, in the hands of who loads it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    warehouse: Warehouse,
-    topic: String,
+    lease: Lease,
+    inbox: Inbox,
 }
 
 impl Ledger {
-    pub fn new(warehouse: Warehouse, topic: &str) -> Self {
-        Self { warehouse, topic: topic.to_owned() }
+    pub(super) fn new(lease: &Lease) -> Self {
+        Self { lease: lease.clone(), inbox: Self::inbox() }
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// What notes go through.
+    pub(super) fn inbox() -> Inbox {
+        Inbox::new("loader_chunks", COLUMNS)
     }
 
     /// Returns the topic's last epoch, if it was ever loaded.
@@ -70,19 +82,19 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn topic(&self) -> Result<Option<TopicEpoch>, LoaderError> {
-        let query =
-            self.warehouse.query(include_str!("../../queries/loader/topic.sql")).param("topic", &self.topic);
+        let query = self.lease.warehouse().query(include_str!("../../queries/loader/topic.sql"));
+        let query = query.param("topic", self.lease.topic());
         Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
     }
 
     /// Begins a new epoch, and returns it.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not answer, or the lease was taken over.
     pub async fn begin_epoch(&self, partitions: u16) -> Result<TopicEpoch, LoaderError> {
-        self.warehouse
-            .query(include_str!("../../queries/loader/add_topic.sql"))
-            .param("topic", &self.topic)
+        self.lease
+            .change(include_str!("../../queries/loader/add_topic.sql"))
+            .param("topic", self.lease.topic())
             .param("partitions", partitions)
             .execute()
             .await
@@ -91,14 +103,36 @@ impl Ledger {
         begun.ok_or(LoaderError::Warehouse(WarehouseError::Query(clickhouse::error::Error::RowNotFound)))
     }
 
+    /// Notes that the topic has more partitions, and returns its epoch, which goes on.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or the lease was taken over.
+    pub async fn add_partitions(
+        &self,
+        known: TopicEpoch,
+        partitions: u16,
+    ) -> Result<TopicEpoch, LoaderError> {
+        self.lease
+            .change(include_str!("../../queries/loader/add_partitions.sql"))
+            .param("topic", self.lease.topic())
+            .param("epoch", known.epoch)
+            .param("partitions", partitions)
+            .param("loader", if known.by_clickhouse { "clickhouse" } else { "roundhouse" })
+            .execute()
+            .await
+            .map_err(WarehouseError::from)?;
+        Ok(TopicEpoch { partitions, ..known })
+    }
+
     /// Begins a new epoch for another loader where an earlier one ended, and returns it. The chunks come first: an epoch
     /// without them would begin anew.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not answer, or the lease was taken over.
     pub async fn hand_over(&self, earlier: TopicEpoch, to: TopicLoader) -> Result<TopicEpoch, LoaderError> {
         let next_epoch: u32 = self
-            .warehouse
+            .lease
+            .warehouse()
             .query(include_str!("../../queries/loader/next_epoch.sql"))
             .fetch_one()
             .await
@@ -111,9 +145,9 @@ impl Ledger {
             include_str!("../../queries/loader/hand_over.sql"),
             include_str!("../../queries/loader/add_handed_over_topic.sql"),
         ] {
-            self.warehouse
-                .query(statement)
-                .param("topic", &self.topic)
+            self.lease
+                .change(statement)
+                .param("topic", self.lease.topic())
                 .param("epoch", earlier.epoch)
                 .param("next_epoch", next_epoch)
                 .param("partitions", earlier.partitions)
@@ -131,9 +165,10 @@ impl Ledger {
     /// ClickHouse does not answer.
     pub async fn last_chunks(&self, epoch: u32) -> Result<Vec<LastChunk>, LoaderError> {
         let query = self
-            .warehouse
+            .lease
+            .warehouse()
             .query(include_str!("../../queries/loader/last_chunks.sql"))
-            .param("topic", &self.topic)
+            .param("topic", self.lease.topic())
             .param("epoch", epoch);
         Ok(query.fetch_all().await.map_err(WarehouseError::from)?)
     }
@@ -141,7 +176,7 @@ impl Ledger {
     /// Writes the state of chunks down.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not answer, or the lease was taken over.
     pub async fn write<'a>(
         &self,
         epoch: u32,
@@ -154,7 +189,7 @@ impl Ledger {
     /// Writes several states of chunks down at once.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not answer, or the lease was taken over.
     pub async fn write_all<'a>(
         &self,
         epoch: u32,
@@ -163,7 +198,7 @@ impl Ledger {
     ) -> Result<(), LoaderError> {
         let mut rows = Vec::new();
         for (chunk, state) in chunks.flat_map(|chunk| states.iter().map(move |state| (chunk, *state))) {
-            write_text(self.topic.as_bytes(), &mut rows);
+            write_text(self.lease.topic().as_bytes(), &mut rows);
             rows.extend(epoch.to_le_bytes());
             rows.extend(chunk.partition.to_le_bytes());
             rows.extend(chunk.first_offset.to_le_bytes());
@@ -173,8 +208,12 @@ impl Ledger {
             for count in [messages, new, duplicate, conflict, undecodable, fingerprint] {
                 rows.extend(count.to_le_bytes());
             }
+            rows.extend(self.lease.generation.to_le_bytes());
         }
-        Ok(self.warehouse.insert_rows(INSERT_CHUNKS, Bytes::from(rows)).await?)
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.lease.insert_rows(&self.inbox.insert(), std::iter::once(Bytes::from(rows))).await
     }
 }
 

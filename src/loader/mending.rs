@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 use super::LoaderError;
 use super::chunks::{Chunk, Origin};
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use super::lease::Lease;
+use crate::warehouse::client::WarehouseError;
 
 /// How long one query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,6 +27,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often hours are looked at before the whole is tried again.
 const MAX_LOOKS: u8 = 6;
+
+/// Part of a statement that only the holder of the lease may run.
+pub(crate) const FENCE: &str = include_str!("../../queries/loader/fence.sql");
 
 const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
 
@@ -55,9 +59,16 @@ impl Table {
 /// A chunk that was sent again, and where it came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Repeated<'a> {
-    pub(super) warehouse: &'a Warehouse,
+    pub(super) lease: &'a Lease,
     pub(super) origin: Origin<'a>,
     pub(super) chunk: &'a Chunk,
+}
+
+/// What a table has of a chunk.
+#[derive(Debug, Row, Deserialize)]
+struct RowsOfChunk {
+    rows: u64,
+    offsets: u64,
 }
 
 /// How many hours differ, and by what.
@@ -68,26 +79,37 @@ struct Differences {
 }
 
 impl Repeated<'_> {
-    /// Whether a table has as many rows of the chunk as its block; more, where the topic has dropped some of the messages.
+    /// Whether a table has each row of the chunk once; more than its block, where the topic has dropped some of the messages.
     pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
-        let found: u64 = in_time(self.query(table.count()).fetch_one()).await?;
-        if found < rows {
-            let Origin { topic, partition, .. } = self.origin;
-            let first = self.chunk.first_offset;
-            tracing::warn!(
-                topic,
-                partition,
-                first,
-                ?table,
-                rows,
-                found,
-                "a block was lost in a crash; inserting it anew"
-            );
-        }
-        Ok(found >= rows)
+        let found: RowsOfChunk = in_time(self.query(table.count()).fetch_one()).await?;
+        Ok(found.offsets >= rows && found.rows == found.offsets)
     }
 
-    /// Takes the chunk's rows out of a table.
+    /// Whether no table has anything of the chunk.
+    pub(super) async fn is_missing(&self) -> Result<bool, LoaderError> {
+        for table in [Table::Rounds, Table::Rejects] {
+            let found: RowsOfChunk = in_time(self.query(table.count()).fetch_one()).await?;
+            if found.rows > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn say_lost(&self, table: Table, rows: u64) {
+        let Origin { topic, partition, .. } = self.origin;
+        let first = self.chunk.first_offset;
+        tracing::warn!(
+            topic,
+            partition,
+            first,
+            ?table,
+            rows,
+            "a block is not there once after a crash; inserting it again"
+        );
+    }
+
+    /// Takes the chunk's rows out of a table, unless the lease was taken over.
     pub(super) async fn delete(&self, table: Table) -> Result<(), LoaderError> {
         in_time(self.query(table.delete()).with_setting("mutations_sync", "1").execute()).await
     }
@@ -128,13 +150,13 @@ impl Repeated<'_> {
     }
 
     async fn add_differences(&self) -> Result<(), LoaderError> {
-        let sql = format!("INSERT INTO hourly_aggregates {HOUR_DIFFERENCES}");
+        let sql = format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE {FENCE}");
         in_time(one_part(self.query(&sql)).execute()).await
     }
 
     fn query(&self, sql: &str) -> Query {
-        self.warehouse
-            .query(sql)
+        self.lease
+            .change(sql)
             .param("topic", self.origin.topic)
             .param("epoch", self.origin.epoch)
             .param("partition", self.origin.partition)

@@ -6,25 +6,33 @@
 //! ([`known_ids`]), so that each block is the same as it was, and inserts it with the same token: each table behind
 //! the views takes it once and only once, whichever of them had it already; [`mending`] sees to the blocks whose token
 //! survived a crash and whose rows did not. A round that comes again is compared with the one that is stored ([`repeats`]):
-//! it is a duplicate or a conflict, and changes nothing. Since the key of a message is the round's
-//! id, one round is always in one partition, and its loader alone decides whether it is new.
+//! it is a duplicate or a conflict, and changes nothing. The key of a message is the round's id, so that one round is in one
+//! partition, unless partitions were added. Therefore what is known is one set for the whole topic, and no two chunks that are inserted
+//! together have a new round in common.
+//!
+//! The topic is looked at every few seconds ([`layout`]): partitions that were added are loaded under the same epoch, a topic that was
+//! recreated begins a new one. What was deleted before it was loaded, or cannot be read ([`unreadable`]), is noted as a gap ([`gaps`]).
 //!
 //! Instead of all this, ClickHouse may consume the topic itself ([`kafka_engine`]), at-least-once.
 //!
-//! At most one loader per topic may run: the data directory's lock sees to it for the embedded parts; elsewhere it is
-//! the operator's part (`--loader none` on all servers but one).
+//! One server at a time loads a topic: [`lease`] says which, and ClickHouse refuses what any other one sends.
 
 pub mod chunks;
 mod content;
+mod gaps;
 pub mod gate;
+mod inbox;
 pub mod kafka_engine;
 pub mod known_ids;
+mod layout;
+pub mod lease;
 pub mod ledger;
 pub(crate) mod mending;
-pub mod recovery;
+mod recovery;
 pub mod repeats;
 mod restore;
 pub mod run;
+mod unreadable;
 pub mod visibility;
 
 use thiserror::Error;
@@ -33,13 +41,16 @@ use crate::kafka::BrokerError;
 use crate::registry::RegistryError;
 use crate::warehouse::client::WarehouseError;
 
-/// Why loading stopped. All but one pass by themselves, and loading goes on.
+/// Part of ClickHouse's error where a statement was sent under an earlier lease: see the fences in `queries/loader`.
+const FENCED: &str = "roundhouse: the lease was taken over";
+
+/// Why loading stopped. It is tried again.
 #[derive(Debug, Error)]
 pub enum LoaderError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error(transparent)]
-    Warehouse(#[from] WarehouseError),
+    Warehouse(WarehouseError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// A panic, or a runtime that is being shut down.
@@ -57,18 +68,18 @@ pub enum LoaderError {
     RoundGone { id: u64 },
     #[error("ClickHouse's answer breaks off within a round")]
     BrokenRow,
-    #[error(
-        "topic {topic} has {found} partitions and had {known}: rounds have moved between partitions, so that what is \
-         new can no longer be told; delete the topic and make it anew, or give another with --kafka-topic"
-    )]
-    PartitionsChanged { topic: String, known: u16, found: u16 },
-    #[error("another server has taken topic {topic} over: let all but one run with --loader none")]
-    TakenOver { topic: String },
+    /// ClickHouse refuses what is sent under an earlier lease.
+    #[error("another server loads the topic now")]
+    TakenOver,
 }
 
-impl LoaderError {
-    /// Whether trying again is no use until someone has done something.
-    pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::PartitionsChanged { .. } | Self::TakenOver { .. })
+impl From<WarehouseError> for LoaderError {
+    fn from(error: WarehouseError) -> Self {
+        if is_fenced(&error) { Self::TakenOver } else { Self::Warehouse(error) }
     }
+}
+
+/// Whether ClickHouse refused a statement because its lease is not the last one.
+pub(crate) fn is_fenced(error: &WarehouseError) -> bool {
+    matches!(error, WarehouseError::Query(clickhouse::error::Error::BadResponse(text)) if text.contains(FENCED))
 }

@@ -9,56 +9,103 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::LoaderError;
-use super::chunks;
-use super::ledger::{LastChunk, Ledger, TopicEpoch};
+use super::chunks::{self, Chunk};
+use super::ledger::{ChunkState, LastChunk, Ledger};
 use crate::kafka::{BrokerError, Kafka};
 
 /// How long the broker may take to send messages that are there.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Returns the epoch of the topic and the last chunk of each partition, or begins a new epoch where the topic was never
-/// loaded, or is not the one that was. `watermarks`: first and next offset, by partition.
+/// First and next offset, by partition.
+pub(super) type Watermarks = BTreeMap<u16, (i64, i64)>;
+
+/// A topic as the loader finds it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) epoch: u32,
+    /// The last chunk of each partition that has any in this epoch.
+    pub(super) chunks: Vec<LastChunk>,
+    /// The epoch before, of which nothing more can be loaded: the topic was recreated just now.
+    pub(super) ended: Option<u32>,
+}
+
+/// Finds out which epoch of a topic this is. Begins a new one where the topic was never loaded, or is not the one that was.
 ///
 /// Without ids of topics, which not every broker gives, a topic is known by the last message that was loaded: it
 /// must still be at its offset. Where it is gone because it was kept long enough, everything before it is gone too, and
-/// no offset that comes was used before: the epoch may go on.
+/// no offset that comes was used before: the epoch may go on. So it may where partitions were added. A topic never has fewer.
 ///
 /// # Errors
-/// A service does not answer, or the number of partitions has changed.
-pub async fn identify(
+/// A service does not answer.
+pub(super) async fn identify(
     kafka: &Kafka,
     ledger: &Ledger,
     topic: &str,
-    watermarks: &BTreeMap<u16, (i64, i64)>,
-) -> Result<(TopicEpoch, Vec<LastChunk>), LoaderError> {
+    watermarks: &Watermarks,
+) -> Result<Found, LoaderError> {
     let partitions = u16::try_from(watermarks.len()).unwrap_or(u16::MAX);
     let Some(known) = ledger.topic().await? else {
-        return Ok((ledger.begin_epoch(partitions).await?, Vec::new()));
+        return begin_epoch(ledger, watermarks, None).await;
     };
     let chunks = ledger.last_chunks(known.epoch).await?;
+    let mut is_same = partitions >= known.partitions;
     for chunk in &chunks {
-        let (low, high) = watermarks.get(&chunk.partition).copied().unwrap_or_default();
-        let is_same = match chunk.last_offset.cast_signed() {
-            last if last >= high => false,
-            last if last < low || !chunk.is_done => true,
-            last => {
-                let message = read_one(kafka, topic, chunk.partition, last).await?;
-                chunks::fingerprint(&message) == chunk.fingerprint && message.offset() == last
-            }
-        };
-        if !is_same {
-            tracing::warn!(topic, partition = chunk.partition, "the topic was made anew: a new epoch begins");
-            return Ok((ledger.begin_epoch(partitions).await?, Vec::new()));
-        }
+        is_same = is_same && is_there(kafka, topic, watermarks, chunk).await?;
     }
-    if partitions != known.partitions {
-        return Err(LoaderError::PartitionsChanged {
-            topic: topic.to_owned(),
-            known: known.partitions,
-            found: partitions,
-        });
+    if !is_same {
+        tracing::warn!(topic, "the topic was deleted and created again: a new epoch begins");
+        return begin_epoch(ledger, watermarks, Some(known.epoch)).await;
     }
-    Ok((known, chunks))
+    if partitions > known.partitions {
+        tracing::info!(topic, from = known.partitions, to = partitions, "partitions were added to the topic");
+        ledger.add_partitions(known, partitions).await?;
+    }
+    Ok(Found { epoch: known.epoch, chunks, ended: None })
+}
+
+/// Begins an epoch. What the topic has deleted before that is none of the loader's business.
+async fn begin_epoch(
+    ledger: &Ledger,
+    watermarks: &Watermarks,
+    ended: Option<u32>,
+) -> Result<Found, LoaderError> {
+    let partitions = u16::try_from(watermarks.len()).unwrap_or(u16::MAX);
+    let epoch = ledger.begin_epoch(partitions).await?.epoch;
+    let begun: Vec<Chunk> = watermarks
+        .iter()
+        .filter(|(_, (low, _))| *low > 0)
+        .map(|(partition, (low, _))| Chunk {
+            partition: *partition,
+            first_offset: low - 1,
+            last_offset: low - 1,
+            ..Chunk::default()
+        })
+        .collect();
+    ledger.write_all(epoch, begun.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
+    Ok(Found { epoch, chunks: ledger.last_chunks(epoch).await?, ended })
+}
+
+/// Whether the end of a chunk is still in the topic, or was there and is deleted by now.
+async fn is_there(
+    kafka: &Kafka,
+    topic: &str,
+    watermarks: &Watermarks,
+    chunk: &LastChunk,
+) -> Result<bool, LoaderError> {
+    let Some(&(low, high)) = watermarks.get(&chunk.partition) else { return Ok(false) };
+    let last = chunk.last_offset.cast_signed();
+    if last >= high {
+        return Ok(false);
+    }
+    if last < low || !chunk.is_done || chunk.fingerprint == 0 {
+        return Ok(true);
+    }
+    match read_one(kafka, topic, chunk.partition, last).await {
+        Ok(message) => Ok(chunks::fingerprint(&message) == chunk.fingerprint && message.offset() == last),
+        // Damaged since it was loaded: another topic would have another message there, or none.
+        Err(LoaderError::Broker(BrokerError::Unavailable(error))) if is_unreadable(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the messages of one partition from offset `first` to `last`, as many as are still there. Blocks.
@@ -108,6 +155,23 @@ pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve)
+    )
+}
+
+/// Whether a consumer reports that messages are there and cannot be read.
+pub(super) fn is_unreadable(error: &rdkafka::error::KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BadMessage
+                | Code::BadCompression
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::InvalidRecord
+                | Code::NotImplemented
+                | Code::UnsupportedCompressionType
+        )
     )
 }
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use roaring::RoaringTreemap;
 
 use super::chunks::{Chunk, Origin, Repeat, Stored};
+use super::inbox::Inbox;
+use super::lease::Lease;
 use super::{LoaderError, known_ids};
 use crate::domain::columns::{Column, Columns};
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -18,8 +20,8 @@ use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
 
 const STORED_ROUNDS: &str = include_str!("../../queries/loader/stored_rounds.sql");
 
-const INSERT_COUNTS: &str = "INSERT INTO upload_counts (upload_id, topic, epoch, partition, first_offset, last_offset, new, \
-     duplicate, conflict) FORMAT RowBinary";
+const COUNT_COLUMNS: &str =
+    "upload_id, topic, epoch, partition, first_offset, last_offset, new, duplicate, conflict";
 
 /// Bytes of a query's text: far more than the bitmap of a round's ids takes, wherever they are.
 const MAX_QUERY_BYTES: u32 = 16 << 20;
@@ -54,9 +56,8 @@ struct Comparison<'a> {
 /// # Errors
 /// ClickHouse does not answer.
 pub(super) async fn bring_back(
-    warehouse: &Warehouse,
+    lease: &Lease,
     stored: &Stored,
-    topic: &str,
     epoch: u32,
     chunks: &mut [Chunk],
 ) -> Result<(), LoaderError> {
@@ -64,15 +65,16 @@ pub(super) async fn bring_back(
     if known.is_empty() {
         return Ok(());
     }
-    let found = known_ids::stored(warehouse, &known, MAX_QUERY_BYTES);
+    let found = known_ids::stored(lease.warehouse(), &known, MAX_QUERY_BYTES);
     let found = tokio::time::timeout(TIMEOUT, found).await.map_err(|_| WarehouseError::TimedOut)??;
-    let gone = known - found;
+    let mut gone = known - found;
     if gone.is_empty() {
         return Ok(());
     }
     for chunk in chunks {
-        let origin = Origin { topic, epoch, partition: chunk.partition };
-        let rounds = chunk.bring_back(&gone, stored, &origin);
+        let topic = lease.topic();
+        let origin = Origin { topic, epoch, partition: chunk.partition, generation: lease.generation };
+        let rounds = chunk.bring_back(&mut gone, stored, &origin);
         if rounds > 0 {
             tracing::info!(topic, partition = chunk.partition, rounds, "rounds were deleted, and come again");
         }
@@ -108,19 +110,18 @@ pub(super) async fn judge(
 /// # Errors
 /// ClickHouse does not answer.
 pub(super) async fn write(
-    warehouse: &Warehouse,
+    lease: &Lease,
     stored: &Stored,
-    topic: &str,
     epoch: u32,
     chunks: &[Chunk],
 ) -> Result<(), LoaderError> {
     if chunks.iter().any(|chunk| chunk.conflict > 0) {
-        let rows = conflict_rows(topic, epoch, chunks);
-        warehouse.insert_pieces(&insert_conflicts(&stored.columns), rows).await?;
+        let rows = conflict_rows(lease, epoch, chunks);
+        lease.insert_rows(&conflicts_inbox(&stored.columns).insert(), rows).await?;
     }
-    let counts = count_rows(topic, epoch, chunks);
+    let counts = count_rows(lease, epoch, chunks);
     if !counts.is_empty() {
-        warehouse.insert_rows(INSERT_COUNTS, Bytes::from(counts)).await?;
+        lease.insert_rows(&counts_inbox().insert(), std::iter::once(Bytes::from(counts))).await?;
     }
     Ok(())
 }
@@ -229,7 +230,7 @@ fn settle(chunk: &mut Chunk, repeat: usize, verdict: Verdict) {
 }
 
 /// The rows of the conflicts, in pieces: all of them at once would take as much memory again as the chunks do.
-fn conflict_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> impl Iterator<Item = Bytes> {
+fn conflict_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> impl Iterator<Item = Bytes> {
     let mut conflicts = chunks.iter().flat_map(|chunk| {
         chunk.repeats.iter().filter(|repeat| repeat.is_conflict).map(move |repeat| (chunk, repeat))
     });
@@ -238,29 +239,30 @@ fn conflict_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> impl Iterator<Ite
         while piece.len() < PIECE_BYTES
             && let Some((chunk, repeat)) = conflicts.next()
         {
-            write_conflict(topic, epoch, chunk, repeat, &mut piece);
+            write_conflict(lease, epoch, chunk, repeat, &mut piece);
         }
         (!piece.is_empty()).then(|| Bytes::from(piece))
     })
 }
 
-fn write_conflict(topic: &str, epoch: u32, chunk: &Chunk, repeat: &Repeat, out: &mut Vec<u8>) {
+fn write_conflict(lease: &Lease, epoch: u32, chunk: &Chunk, repeat: &Repeat, out: &mut Vec<u8>) {
     out.extend_from_slice(chunk.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
     write_uuid(repeat.upload_id.unwrap_or_default(), out);
     out.push(u8::from(repeat.line.is_none()));
     out.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));
-    write_text(topic.as_bytes(), out);
+    write_text(lease.topic().as_bytes(), out);
     out.extend(epoch.to_le_bytes());
     out.extend(chunk.partition.to_le_bytes());
     out.extend(repeat.offset.to_le_bytes());
+    out.extend(lease.generation.to_le_bytes());
 }
 
-fn count_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
+fn count_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
     let mut rows = Vec::new();
     for chunk in chunks {
         for (upload_id, counts) in &chunk.uploads {
             write_uuid(*upload_id, &mut rows);
-            write_text(topic.as_bytes(), &mut rows);
+            write_text(lease.topic().as_bytes(), &mut rows);
             rows.extend(epoch.to_le_bytes());
             rows.extend(chunk.partition.to_le_bytes());
             rows.extend(chunk.first_offset.to_le_bytes());
@@ -268,17 +270,23 @@ fn count_rows(topic: &str, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
             for count in [counts.new, counts.duplicate, counts.conflict] {
                 rows.extend(count.to_le_bytes());
             }
+            rows.extend(lease.generation.to_le_bytes());
         }
     }
     rows
 }
 
-fn insert_conflicts(columns: &Columns) -> String {
-    format!(
-        "INSERT INTO conflicts ({}, upload_id, line, kafka_topic, kafka_epoch, kafka_partition, kafka_offset) \
-         FORMAT RowBinary",
-        names(columns.fields())
-    )
+/// What conflicts go through.
+pub(super) fn conflicts_inbox(columns: &Columns) -> Inbox {
+    let names = names(columns.fields());
+    let columns =
+        format!("{names}, upload_id, line, kafka_topic, kafka_epoch, kafka_partition, kafka_offset");
+    Inbox::new("conflicts", columns)
+}
+
+/// What the counts of uploads go through.
+pub(super) fn counts_inbox() -> Inbox {
+    Inbox::new("upload_counts", COUNT_COLUMNS)
 }
 
 fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {

@@ -15,8 +15,9 @@ use rdkafka::message::OwnedMessage;
 use roaring::RoaringTreemap;
 
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
+use super::lease::Lease;
 use super::mending::Repeated;
-use super::run::{Loader, TopicKind, insert_statement};
+use super::run::{Loader, TopicKind, rounds_inbox};
 use super::{LoaderError, known_ids, recovery};
 use crate::kafka::BrokerError;
 use crate::warehouse::client::WarehouseError;
@@ -29,7 +30,7 @@ const CONFLICTS: &str = include_str!("../../queries/lost_parts/conflicts.sql");
 ///
 /// # Errors
 /// A service does not answer.
-pub(super) async fn restore(loader: &Loader) -> Result<u64, LoaderError> {
+pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, LoaderError> {
     let TopicKind::Rounds(columns) = &loader.kind else { return Ok(0) };
     let lost = lost_parts::lost_parts(&loader.warehouse).await?;
     if lost.iter().all(|part| part.table != ROUNDS) {
@@ -47,7 +48,8 @@ pub(super) async fn restore(loader: &Loader) -> Result<u64, LoaderError> {
     }
     let mut restoring = Restoring {
         loader,
-        insert: insert_statement(columns),
+        lease,
+        insert: rounds_inbox(columns).insert(),
         content: Content::of(&loader.kind)?,
         stored: known_ids::all(&loader.warehouse).await?,
     };
@@ -63,6 +65,7 @@ pub(super) async fn restore(loader: &Loader) -> Result<u64, LoaderError> {
 
 struct Restoring<'a> {
     loader: &'a Loader,
+    lease: &'a Lease,
     insert: String,
     content: Content,
     stored: RoaringTreemap,
@@ -78,12 +81,13 @@ impl Restoring<'_> {
             return Ok(0);
         }
         let conflicts = self.conflicts(short).await?;
-        let Loader { registry, topic, warehouse, .. } = self.loader;
-        let origin = Origin { topic, epoch: short.epoch, partition: short.partition };
+        let Loader { registry, topic, .. } = self.loader;
+        let &ShortChunk { epoch, partition, .. } = short;
+        let origin = Origin { topic, epoch, partition, generation: self.lease.generation };
         let mut builder = ChunkBuilder::new(short.partition).recounting();
         for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
             self.content.learn(registry, message.payload()).await?;
-            builder.push(message, &self.content, &origin, [&self.stored, &RoaringTreemap::new()]);
+            builder.push(message, &self.content, &origin, &self.stored, &mut RoaringTreemap::new());
         }
         let mut chunk = builder.finish(short.fingerprint);
         if chunk.new == 0 {
@@ -92,8 +96,8 @@ impl Restoring<'_> {
         (chunk.first_offset, chunk.last_offset) =
             (short.first_offset.cast_signed(), short.last_offset.cast_signed());
         let token = format!("restored:{}", uuid::Uuid::now_v7());
-        warehouse.insert_block(&self.insert, &token, chunk.rounds.clone()).await?;
-        Repeated { warehouse, origin, chunk: &chunk }.recount_hours().await?;
+        self.lease.insert_block(&self.insert, &token, chunk.rounds.clone()).await?;
+        Repeated { lease: self.lease, origin, chunk: &chunk }.recount_hours().await?;
         let Chunk { new, new_ids, .. } = chunk;
         self.stored |= new_ids;
         Ok(new)

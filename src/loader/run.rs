@@ -7,23 +7,32 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
+use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Pushed, fingerprint};
+use super::gaps::{self, Cause, Gap};
 use super::gate::Gate;
+use super::inbox::Inbox;
+use super::layout::{Change, Looks};
+use super::lease::{Candidate, Lease};
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
+use super::recovery::Watermarks;
+use super::unreadable::Probe;
 use super::{LoaderError, kafka_engine, known_ids, recovery, repeats, restore};
 use crate::domain::columns::Columns;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::kafka::{BrokerError, Kafka};
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::warehouse::client::Warehouse;
+use crate::warehouse::uploads::{self, Loaded};
 
 /// How long a first message waits for others before its chunk is inserted.
 const LINGER: Duration = Duration::from_millis(200);
@@ -40,11 +49,11 @@ const GIVE_WAY: Duration = Duration::from_secs(8);
 const RETRY_PAUSE: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
+/// Acknowledged uploads that are looked at when the topic was recreated.
+const MAX_UPLOADS: u64 = 10_000;
+
 /// The consumer group under which offsets are committed, for those who watch lag; the ledger is what counts.
 const GROUP: &str = "roundhouse-loader";
-
-pub(super) const INSERT_REJECTS: &str = "INSERT INTO rejects (upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, \
-     kafka_epoch, kafka_partition, kafka_offset) FORMAT RowBinary";
 
 /// Which messages a topic has.
 #[derive(Clone, Debug)]
@@ -63,6 +72,8 @@ pub struct Loader {
     pub kind: TopicKind,
     pub uploads: UnderWay,
     pub gate: Gate,
+    pub candidate: Candidate,
+    pub metrics: Metrics,
 }
 
 /// How a loader is doing, for `/readyz`.
@@ -70,57 +81,60 @@ pub struct Loader {
 pub enum LoaderState {
     Starting,
     Running,
+    /// Another server loads the topic. This one takes over if that one dies.
+    Standby {
+        owner: Uuid,
+    },
     /// It tries again by itself.
     Waiting(String),
-    /// It needs someone to do something.
-    Stopped(String),
 }
 
 impl Loader {
-    /// Loads until `stop`. What fails is tried again; only a topic that can no longer be told right ends it before.
+    /// Loads until `stop`, while this server holds the lease of the topic. What fails is tried again.
     pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let started = Instant::now();
-            match self.load(&state, &stop).await {
-                Ok(()) => return,
-                Err(error) if error.is_permanent() => {
-                    tracing::error!(topic = self.topic, %error, "loading stopped");
-                    state.send_replace(LoaderState::Stopped(error.to_string()));
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(topic = self.topic, %error, "loading is interrupted");
-                    state.send_replace(LoaderState::Waiting(error.to_string()));
-                }
-            }
-            failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { failures + 1 };
-            pause(failures, &stop).await;
-        }
+        let load = |lease, end| self.load(lease, &state, end);
+        self.candidate.run(&state, &stop, load).await;
     }
 
     /// Finishes what was begun, for another loader to go on: returns the offsets that come next.
     ///
     /// # Errors
-    /// A service does not answer, or the topic can no longer be told right.
-    pub(super) async fn settle(&self) -> Result<BTreeMap<u16, i64>, LoaderError> {
-        let session = Session::begin(self).await?;
-        Ok(session.partitions.iter().map(|(number, partition)| (*number, partition.next_offset)).collect())
+    /// A service does not answer.
+    pub(super) async fn settle(&self, lease: &Lease) -> Result<BTreeMap<u16, i64>, LoaderError> {
+        let session = Session::begin(self, lease).await?;
+        Ok(session.next)
     }
 
     async fn load(
         &self,
+        lease: Lease,
         state: &watch::Sender<LoaderState>,
-        stop: &CancellationToken,
+        end: CancellationToken,
     ) -> Result<(), LoaderError> {
-        kafka_engine::hand_back(self).await?;
+        self.create_inboxes().await?;
+        kafka_engine::hand_back(self, &lease).await?;
         let beginning = self.gate.beginnings();
-        restore::restore(self).await?;
-        let mut session = Session::begin(self).await?;
+        restore::restore(self, &lease).await?;
+        let mut session = Session::begin(self, &lease).await?;
         state.send_replace(LoaderState::Running);
-        tracing::info!(topic = self.topic, epoch = session.epoch, "loading");
-        let stop = stop.clone();
-        tokio::task::spawn_blocking(move || session.work(beginning, &stop)).await?
+        tracing::info!(topic = self.topic, epoch = session.epoch, generation = lease.generation, "loading");
+        tokio::task::spawn_blocking(move || session.work(beginning, &end)).await?
+    }
+
+    /// Makes what rows go through on their way into the tables.
+    pub(super) async fn create_inboxes(&self) -> Result<(), LoaderError> {
+        let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
+        if let TopicKind::Rounds(columns) = &self.kind {
+            inboxes.extend([
+                rounds_inbox(columns),
+                repeats::conflicts_inbox(columns),
+                repeats::counts_inbox(),
+            ]);
+        }
+        for inbox in inboxes {
+            inbox.create(&self.warehouse).await?;
+        }
+        Ok(())
     }
 }
 
@@ -133,86 +147,132 @@ pub(super) async fn pause(failures: usize, stop: &CancellationToken) {
     }
 }
 
-/// One partition while it is loaded.
-#[derive(Debug)]
-struct Partition {
-    next_offset: i64,
-    /// Ids that came from this partition.
-    known: RoaringTreemap,
-}
-
 /// Loading from one start to the next failure.
 struct Session {
     loader: Loader,
+    lease: Lease,
     ledger: Ledger,
     epoch: u32,
     content: Content,
-    /// Ids that came from elsewhere: an earlier topic.
-    known_elsewhere: RoaringTreemap,
-    partitions: BTreeMap<u16, Partition>,
+    /// Ids of the rounds that are stored, wherever they came from: a round may be in any partition, if some were added.
+    known: RoaringTreemap,
+    /// The offset that comes next in each partition.
+    next: BTreeMap<u16, i64>,
+    /// The message that ended the last batch: it was read, and comes first in the next one.
+    held: Option<OwnedMessage>,
+    /// What ended the last batch.
+    failure: Option<BrokerError>,
     insert_rounds: String,
+    insert_rejects: String,
     /// The last round took all that was there: the next may give way to uploads.
     is_up_to_date: bool,
 }
 
 impl Session {
     /// Finds out what is loaded, and loads the chunks that were noted and not done.
-    async fn begin(loader: &Loader) -> Result<Self, LoaderError> {
-        let ledger = Ledger::new(loader.warehouse.clone(), &loader.topic);
+    async fn begin(loader: &Loader, lease: &Lease) -> Result<Self, LoaderError> {
+        let ledger = Ledger::new(lease);
         let watermarks = loader.kafka.watermarks(&loader.topic).await?;
-        let (topic, last_chunks) =
-            recovery::identify(&loader.kafka, &ledger, &loader.topic, &watermarks).await?;
+        let found = recovery::identify(&loader.kafka, &ledger, &loader.topic, &watermarks).await?;
+        let content = Content::of(&loader.kind)?;
         let insert_rounds = match &loader.kind {
             TopicKind::Rejects => String::new(),
-            TopicKind::Rounds(columns) => insert_statement(columns),
+            TopicKind::Rounds(columns) => rounds_inbox(columns).insert(),
+        };
+        let next = next_offsets(&watermarks, &found.chunks);
+        let known = match content {
+            Content::Rejects => RoaringTreemap::new(),
+            Content::Rounds { .. } => known_ids::before(&loader.warehouse, found.epoch, &next).await?,
         };
         let mut session = Self {
             loader: loader.clone(),
+            lease: lease.clone(),
             ledger,
-            epoch: topic.epoch,
-            content: Content::of(&loader.kind)?,
-            known_elsewhere: known_ids::elsewhere(&loader.warehouse, topic.epoch).await?,
-            partitions: BTreeMap::new(),
+            epoch: found.epoch,
+            content,
+            known,
+            next,
+            held: None,
+            failure: None,
             insert_rounds,
+            insert_rejects: gaps::rejects_inbox().insert(),
             is_up_to_date: true,
         };
         let _loading = loader.gate.load().await;
-        let mut repeated = Vec::new();
-        for (partition, (low, _)) in watermarks {
-            let last = last_chunks.iter().find(|chunk| chunk.partition == partition);
-            repeated.extend(session.begin_partition(partition, low, last).await?);
+        if let Some(ended) = found.ended {
+            session.note_ended(ended).await?;
         }
-        session.finish(repeated).await?;
+        session.finish(&found.chunks, &watermarks).await?;
+        session.pass_over_deleted(&watermarks).await?;
         Ok(session)
     }
 
-    /// Finds out where loading a partition begins, and repeats the chunk that was noted and not done, if there is one.
-    async fn begin_partition(
-        &mut self,
-        number: u16,
-        low: i64,
-        last: Option<&LastChunk>,
-    ) -> Result<Option<Chunk>, LoaderError> {
-        let next_offset = match last {
-            None => low,
-            Some(chunk) if chunk.is_done => low.max(chunk.last_offset.cast_signed() + 1),
-            Some(chunk) => chunk.first_offset.cast_signed(),
-        };
-        let known = match self.content {
-            Content::Rejects => RoaringTreemap::new(),
-            Content::Rounds { .. } => {
-                known_ids::of_partition(&self.loader.warehouse, self.epoch, number, next_offset).await?
+    /// Notes what was acknowledged in an epoch that has ended, and was not loaded.
+    async fn note_ended(&self, ended: u32) -> Result<(), LoaderError> {
+        let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
+        let loaded = Loaded::of_topic(warehouse, topic).await?;
+        let uploads = uploads::last_acknowledged(warehouse, MAX_UPLOADS).await?;
+        let mut gaps: BTreeMap<u16, Gap> = BTreeMap::new();
+        for upload in uploads.iter().filter(|upload| upload.topic == topic) {
+            for (partition, missing) in loaded.missing(&upload.offsets, upload.updated_at) {
+                let Some((_, last)) = upload.offsets.get(&partition).copied() else { continue };
+                let first = (last + 1).saturating_sub_unsigned(missing);
+                let gap = Gap { partition, first, last, cause: Cause::Recreated };
+                let noted = gaps.entry(partition).or_insert(gap);
+                (noted.first, noted.last) = (noted.first.min(first), noted.last.max(last));
             }
-        };
-        self.partitions.insert(number, Partition { next_offset, known });
-        match last {
-            Some(chunk) if !chunk.is_done => self.repeat(number, *chunk).await.map(Some),
-            _ => Ok(None),
         }
+        let gaps: Vec<Gap> = gaps.into_values().collect();
+        gaps::note(&self.lease, &self.ledger, &self.loader.metrics, ended, &gaps).await
     }
 
-    /// Inserts a chunk that was noted and not done: the same messages, the same block, the same token.
-    async fn repeat(&mut self, number: u16, noted: LastChunk) -> Result<Chunk, LoaderError> {
+    /// Loads the chunks that were noted and not done.
+    async fn finish(
+        &mut self,
+        last_chunks: &[LastChunk],
+        watermarks: &Watermarks,
+    ) -> Result<(), LoaderError> {
+        let mut repeated = Vec::new();
+        for noted in last_chunks.iter().filter(|chunk| !chunk.is_done) {
+            repeated.push(self.repeat(*noted).await?);
+        }
+        self.note_deleted_parts(&repeated, watermarks).await?;
+        self.insert_again(repeated).await
+    }
+
+    /// Notes the messages of noted chunks that were deleted before they were inserted. A block is inserted whole or not at all.
+    async fn note_deleted_parts(
+        &self,
+        repeated: &[Chunk],
+        watermarks: &Watermarks,
+    ) -> Result<(), LoaderError> {
+        let mut gaps = Vec::new();
+        for chunk in repeated {
+            let low = watermarks.get(&chunk.partition).map_or(0, |(low, _)| *low);
+            let last = chunk.last_offset.min(low - 1);
+            if last >= chunk.first_offset && self.repeated(chunk).is_missing().await? {
+                let (partition, first) = (chunk.partition, chunk.first_offset);
+                gaps.push(Gap { partition, first, last, cause: Cause::Deleted });
+            }
+        }
+        gaps::record(&self.lease, &self.loader.metrics, self.epoch, &gaps).await
+    }
+
+    /// Goes on after messages that were deleted before they were loaded.
+    async fn pass_over_deleted(&mut self, watermarks: &Watermarks) -> Result<(), LoaderError> {
+        let mut gaps = Vec::new();
+        for (partition, (low, _)) in watermarks {
+            let Some(next) = self.next.get_mut(partition).filter(|next| **next < *low) else { continue };
+            gaps.push(Gap { partition: *partition, first: *next, last: low - 1, cause: Cause::Deleted });
+            *next = *low;
+        }
+        gaps::note(&self.lease, &self.ledger, &self.loader.metrics, self.epoch, &gaps).await
+    }
+
+    /// Reads a chunk that was noted and not done: the same messages, the same block. Chunks of one batch have no new round in common;
+    /// where a deleted round came back in several, the first partition has it.
+    async fn repeat(&mut self, noted: LastChunk) -> Result<Chunk, LoaderError> {
+        let number = noted.partition;
         let (first, last) = (noted.first_offset.cast_signed(), noted.last_offset.cast_signed());
         tracing::info!(
             topic = self.loader.topic,
@@ -234,21 +294,22 @@ impl Session {
         let mut builder = ChunkBuilder::new(number);
         for message in &messages {
             self.content.learn(&self.loader.registry, message.payload()).await?;
-            self.push(&mut builder, message);
+            self.push(&mut builder, message, &mut RoaringTreemap::new());
         }
         let mut chunk = builder.finish(messages.last().map_or(0, fingerprint));
         // The token names the offsets that were noted, also where some of their messages are gone by now.
         (chunk.first_offset, chunk.last_offset) = (first, last);
-        self.insert(&chunk).await?;
+        self.known |= &chunk.new_ids;
         Ok(chunk)
     }
 
-    /// Makes sure that chunks that were inserted again are there, and notes them done.
-    async fn finish(&mut self, mut repeated: Vec<Chunk>) -> Result<(), LoaderError> {
+    /// Makes sure that chunks that were noted are there, and notes them done.
+    async fn insert_again(&mut self, mut repeated: Vec<Chunk>) -> Result<(), LoaderError> {
         if repeated.is_empty() {
             return Ok(());
         }
         for chunk in &repeated {
+            self.insert(chunk).await?;
             self.complete(chunk).await?;
         }
         if matches!(self.content, Content::Rounds { .. }) {
@@ -265,33 +326,61 @@ impl Session {
         Ok(())
     }
 
-    /// Inserts blocks of a chunk anew, under another token, that the tables do not have though they have the token.
+    /// Inserts blocks of a chunk again, under another token, that the tables do not have though they have the token, or that they have
+    /// twice: a token of an earlier release is another one.
     async fn complete(&self, chunk: &Chunk) -> Result<(), LoaderError> {
         for (table, statement, block, rows) in self.blocks(chunk) {
             let repeated = self.repeated(chunk);
             if !repeated.is_whole(table, rows).await? {
+                repeated.say_lost(table, rows);
                 repeated.delete(table).await?;
                 let token = format!("{}:{}", self.token(chunk), uuid::Uuid::now_v7());
-                self.loader.warehouse.insert_block(statement, &token, block.clone()).await?;
+                self.lease.insert_block(statement, &token, block.clone()).await?;
             }
         }
         Ok(())
     }
 
     fn repeated<'a>(&'a self, chunk: &'a Chunk) -> Repeated<'a> {
-        let origin = Origin { topic: &self.loader.topic, epoch: self.epoch, partition: chunk.partition };
-        Repeated { warehouse: &self.loader.warehouse, origin, chunk }
+        Repeated { lease: &self.lease, origin: self.origin(chunk.partition), chunk }
     }
 
-    /// Loads round after round. Blocks.
+    fn origin(&self, partition: u16) -> Origin<'_> {
+        let (topic, generation) = (self.loader.topic.as_str(), self.lease.generation);
+        Origin { topic, epoch: self.epoch, partition, generation }
+    }
+
+    /// Loads batch after batch, until `stop` or until the topic is not as it was. Blocks.
     fn work(&mut self, beginning: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
         let runtime = Handle::current();
         let consumer = self.assign().map_err(BrokerError::from)?;
+        let mut looks = Looks::new(&self.loader.kafka, &self.loader.topic)?;
         while !stop.is_cancelled() {
             if self.loader.gate.beginnings() != beginning {
                 return Err(LoaderError::RoundsLost);
             }
-            let mut chunks = self.gather(&consumer, &runtime, stop)?;
+            match looks.changed(&self.next, self.is_up_to_date, &runtime)? {
+                None => {}
+                Some(Change::Stalled) => {
+                    tracing::warn!(topic = self.loader.topic, "messages are there and do not arrive");
+                    if runtime.block_on(self.pass_over_unreadable())? {
+                        return Ok(());
+                    }
+                }
+                Some(Change::Partitions | Change::Recreated) => return Ok(()),
+            }
+            let mut chunks = match self.gather(&consumer, &runtime, stop) {
+                Err(LoaderError::Broker(BrokerError::Unavailable(error)))
+                    if recovery::is_unreadable(&error) =>
+                {
+                    tracing::warn!(topic = self.loader.topic, %error, "messages cannot be read");
+                    return match runtime.block_on(self.pass_over_unreadable())? {
+                        true => Ok(()),
+                        false => Err(BrokerError::from(error).into()),
+                    };
+                }
+                chunks => chunks?,
+            };
             if chunks.is_empty() {
                 continue;
             }
@@ -318,38 +407,57 @@ impl Session {
 
     fn offsets(&self) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
         let mut offsets = TopicPartitionList::new();
-        for (number, partition) in &self.partitions {
-            let offset = Offset::Offset(partition.next_offset);
-            offsets.add_partition_offset(&self.loader.topic, i32::from(*number), offset)?;
+        for (number, next) in &self.next {
+            offsets.add_partition_offset(&self.loader.topic, i32::from(*number), Offset::Offset(*next))?;
         }
         Ok(offsets)
     }
 
-    /// Gathers the messages that arrive within the linger time, up to the limits, into a chunk per partition.
+    /// Looks in each partition whether the next messages can be read, and notes those that cannot. Returns whether there were any.
+    async fn pass_over_unreadable(&self) -> Result<bool, LoaderError> {
+        let watermarks = self.loader.kafka.watermarks(&self.loader.topic).await?;
+        let mut gaps = Vec::new();
+        for (partition, first) in &self.next {
+            let high = watermarks.get(partition).map_or(0, |(_, high)| *high);
+            if high <= *first {
+                continue;
+            }
+            let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
+            let (partition, first) = (*partition, *first);
+            let probing = tokio::task::spawn_blocking(move || {
+                Probe::new(&kafka, &topic, partition)?.unreadable(first, high)
+            });
+            if let Some((last, reason)) = probing.await?? {
+                gaps.push(Gap { partition, first, last, cause: Cause::Unreadable(reason) });
+            }
+        }
+        gaps::note(&self.lease, &self.ledger, &self.loader.metrics, self.epoch, &gaps).await?;
+        Ok(!gaps.is_empty())
+    }
+
+    /// Gathers the messages that arrive within the linger time, up to the limits, into a chunk per partition. A message whose round is
+    /// new in the chunk of another partition is kept for the next batch.
     fn gather(
         &mut self,
         consumer: &BaseConsumer,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<Vec<Chunk>, LoaderError> {
-        let mut gathered: BTreeMap<u16, (ChunkBuilder, BorrowedMessage<'_>)> = BTreeMap::new();
+        let mut gathered: BTreeMap<u16, (ChunkBuilder, Taken<'_>)> = BTreeMap::new();
+        let mut new_ids = RoaringTreemap::new();
         let mut first_at: Option<Instant> = None;
         let was_up_to_date = std::mem::replace(&mut self.is_up_to_date, false);
         let (mut messages, mut bytes) = (0, 0);
         while messages < MAX_ROUND_MESSAGES && bytes < MAX_ROUND_BYTES && !stop.is_cancelled() {
-            let wait = match first_at {
-                None => LINGER,
-                // What is there already is taken along: a few large blocks cost the engine less than many small ones.
-                Some(first_at) => LINGER.saturating_sub(first_at.elapsed()),
-            };
-            let message = match consumer.poll(wait) {
-                Some(Ok(message)) => message,
-                Some(Err(error)) if recovery::is_transient(&error) => continue,
-                Some(Err(error)) => return Err(BrokerError::from(error).into()),
-                None => {
-                    self.is_up_to_date = true;
+            let message = match self.take(consumer, first_at) {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                // What came before is loaded first: the offset that fails is then the one that comes next.
+                Err(error) if !gathered.is_empty() => {
+                    self.failure = Some(error);
                     break;
                 }
+                Err(error) => return Err(error.into()),
             };
             if first_at.is_none() {
                 if was_up_to_date {
@@ -359,15 +467,59 @@ impl Session {
             }
             runtime.block_on(self.content.learn(&self.loader.registry, message.payload()))?;
             let number = u16::try_from(message.partition()).unwrap_or(u16::MAX);
-            let mut builder =
-                gathered.remove(&number).map_or_else(|| ChunkBuilder::new(number), |(builder, _)| builder);
+            let earlier = gathered.remove(&number);
+            let (mut builder, last) = match earlier {
+                Some((builder, last)) => (builder, Some(last)),
+                None => (ChunkBuilder::new(number), None),
+            };
             let before = builder.bytes();
-            self.push(&mut builder, &message);
+            let pushed = match &message {
+                Taken::Polled(message) => self.push(&mut builder, message, &mut new_ids),
+                Taken::Held(message) => self.push(&mut builder, message, &mut new_ids),
+            };
+            if pushed == Pushed::IsNewElsewhere {
+                gathered.extend(last.map(|last| (number, (builder, last))));
+                self.held = Some(message.detach());
+                break;
+            }
             messages += 1;
             bytes += builder.bytes() - before;
             gathered.insert(number, (builder, message));
         }
-        Ok(gathered.into_values().map(|(builder, last)| builder.finish(fingerprint(&last))).collect())
+        let gathered = gathered.into_values().filter(|(builder, _)| !builder.is_empty());
+        Ok(gathered.map(|(builder, last)| builder.finish(last.fingerprint())).collect())
+    }
+
+    /// Takes the next message: the one that was kept, or one that arrives. None if none does in time.
+    fn take<'a>(
+        &mut self,
+        consumer: &'a BaseConsumer,
+        first_at: Option<Instant>,
+    ) -> Result<Option<Taken<'a>>, BrokerError> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        if let Some(held) = self.held.take() {
+            return Ok(Some(Taken::Held(held)));
+        }
+        loop {
+            let wait = match first_at {
+                None => LINGER,
+                // What is there already is taken along: a few large blocks cost the engine less than many small ones.
+                Some(first_at) => LINGER.saturating_sub(first_at.elapsed()),
+            };
+            match consumer.poll(wait) {
+                Some(Ok(message)) => return Ok(Some(Taken::Polled(message))),
+                // Not without end: the topic is looked at between batches.
+                Some(Err(error)) if recovery::is_transient(&error) && first_at.is_some() => {}
+                Some(Err(error)) if recovery::is_transient(&error) => return Ok(None),
+                Some(Err(error)) => return Err(error.into()),
+                None => {
+                    self.is_up_to_date = true;
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     fn give_way(&self, runtime: &Handle, stop: &CancellationToken) {
@@ -379,18 +531,15 @@ impl Session {
         });
     }
 
-    fn push(&self, builder: &mut ChunkBuilder, message: &impl Message) {
-        let Ok(number) = u16::try_from(message.partition()) else { return };
-        let Some(partition) = self.partitions.get(&number) else { return };
-        let origin = Origin { topic: &self.loader.topic, epoch: self.epoch, partition: number };
-        builder.push(message, &self.content, &origin, [&partition.known, &self.known_elsewhere]);
+    fn push(&self, builder: &mut ChunkBuilder, message: &impl Message, batch: &mut RoaringTreemap) -> Pushed {
+        let number = u16::try_from(message.partition()).unwrap_or(u16::MAX);
+        builder.push(message, &self.content, &self.origin(number), &self.known, batch)
     }
 
     async fn load_round(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         let _loading = self.loader.gate.load().await;
         if let Content::Rounds { stored, .. } = &self.content {
-            let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
-            repeats::bring_back(warehouse, stored, topic, self.epoch, chunks).await?;
+            repeats::bring_back(&self.lease, stored, self.epoch, chunks).await?;
         }
         self.ledger.write(self.epoch, chunks.iter(), ChunkState::Noted).await?;
         futures_util::future::try_join_all(chunks.iter().map(|chunk| self.insert(chunk))).await?;
@@ -407,14 +556,13 @@ impl Session {
     /// Tells the duplicates of chunks that are inserted from conflicts, and writes down what became of each upload's rows.
     async fn judge(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         let Content::Rounds { stored, .. } = &self.content else { return Ok(()) };
-        let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
-        repeats::judge(warehouse, stored, chunks).await?;
-        repeats::write(warehouse, stored, topic, self.epoch, chunks).await
+        repeats::judge(self.lease.warehouse(), stored, chunks).await?;
+        repeats::write(&self.lease, stored, self.epoch, chunks).await
     }
 
     async fn insert(&self, chunk: &Chunk) -> Result<(), LoaderError> {
         for (_, statement, block, _) in self.blocks(chunk) {
-            self.loader.warehouse.insert_block(statement, &self.token(chunk), block.clone()).await?;
+            self.lease.insert_block(statement, &self.token(chunk), block.clone()).await?;
         }
         Ok(())
     }
@@ -427,7 +575,7 @@ impl Session {
         };
         let blocks = [
             (Table::Rounds, self.insert_rounds.as_str(), &chunk.rounds, rounds),
-            (Table::Rejects, INSERT_REJECTS, &chunk.rejects, rejects),
+            (Table::Rejects, self.insert_rejects.as_str(), &chunk.rejects, rejects),
         ];
         blocks.into_iter().filter(|(_, _, block, _)| !block.is_empty())
     }
@@ -438,18 +586,64 @@ impl Session {
     }
 
     fn advance(&mut self, chunk: Chunk) {
-        if let Some(partition) = self.partitions.get_mut(&chunk.partition) {
-            partition.next_offset = chunk.last_offset + 1;
-            partition.known |= chunk.new_ids;
+        self.next.insert(chunk.partition, chunk.last_offset + 1);
+        self.known |= chunk.new_ids;
+    }
+}
+
+/// A message that was read.
+enum Taken<'a> {
+    Polled(BorrowedMessage<'a>),
+    Held(OwnedMessage),
+}
+
+impl Taken<'_> {
+    fn partition(&self) -> i32 {
+        match self {
+            Self::Polled(message) => message.partition(),
+            Self::Held(message) => message.partition(),
+        }
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        match self {
+            Self::Polled(message) => message.payload(),
+            Self::Held(message) => message.payload(),
+        }
+    }
+
+    fn fingerprint(&self) -> u64 {
+        match self {
+            Self::Polled(message) => fingerprint(message),
+            Self::Held(message) => fingerprint(message),
+        }
+    }
+
+    fn detach(self) -> OwnedMessage {
+        match self {
+            Self::Polled(message) => message.detach(),
+            Self::Held(message) => message,
         }
     }
 }
 
-pub(super) fn insert_statement(columns: &Columns) -> String {
+/// Where loading each partition begins: after the last chunk, or at it, if it was noted and not done. A partition without one begins at
+/// 0: where the first messages are gone, they were deleted before they were loaded (see [`recovery::identify`]).
+fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<u16, i64> {
+    let next = |partition: &u16| {
+        let last = last_chunks.iter().find(|chunk| chunk.partition == *partition);
+        last.map_or(0, |chunk| match chunk.is_done {
+            true => chunk.last_offset.cast_signed() + 1,
+            false => chunk.first_offset.cast_signed(),
+        })
+    };
+    watermarks.keys().map(|partition| (*partition, next(partition))).collect()
+}
+
+/// What rounds go through.
+pub(super) fn rounds_inbox(columns: &Columns) -> Inbox {
     let others = columns.iter().filter(|column| !column.is_field());
     let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
-    format!(
-        "INSERT INTO game_rounds ({}, kafka_epoch, kafka_partition, kafka_offset, recounted) FORMAT RowBinary",
-        names.join(", ")
-    )
+    let columns = format!("{}, kafka_epoch, kafka_partition, kafka_offset, recounted", names.join(", "));
+    Inbox::new("game_rounds", columns)
 }

@@ -13,7 +13,7 @@ use super::exception::Exception;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 26] = [
+const SCHEMA: [&str; 30] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -40,6 +40,10 @@ const SCHEMA: [&str; 26] = [
     include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
     include_str!("../../queries/schema/034_consumed_blocks.sql"),
     include_str!("../../queries/schema/035_settled_parts.sql"),
+    include_str!("../../queries/schema/040_loader_leases.sql"),
+    include_str!("../../queries/schema/041_loader_beats.sql"),
+    include_str!("../../queries/schema/042_loader_gaps.sql"),
+    include_str!("../../queries/schema/043_loader_topics_continues.sql"),
 ];
 
 /// Made in the database `default`, before all others.
@@ -206,17 +210,25 @@ impl Warehouse {
     }
 
     /// Inserts a block of rows in RowBinary under a token: however often the same block is sent, the table and each
-    /// one behind its views take it once (`queries/schema/002_game_rounds.sql` says how).
+    /// one behind its views take it once (`queries/schema/002_game_rounds.sql` says how). `tag`: what the insert is known by in
+    /// `system.processes`.
     ///
     /// # Errors
     /// ClickHouse does not answer, or refuses. Whether the block was taken is then unknown: send it again.
-    pub async fn insert_block(&self, sql: &str, token: &str, block: Bytes) -> Result<(), WarehouseError> {
+    pub async fn insert_block(
+        &self,
+        sql: &str,
+        token: &str,
+        tag: &str,
+        block: Bytes,
+    ) -> Result<(), WarehouseError> {
         let mut insert = self
             .client
             .insert_formatted_with(sql)
             .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("insert_deduplicate", "1")
             .with_setting("insert_deduplication_token", token)
+            .with_setting("log_comment", tag)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with_setting("async_insert", "0")
             // One block, whatever the server's own limits for splitting and gathering blocks are.
@@ -246,23 +258,25 @@ impl Warehouse {
     /// # Errors
     /// As above.
     pub async fn insert_rows(&self, sql: &str, rows: Bytes) -> Result<(), WarehouseError> {
-        self.insert_pieces(sql, std::iter::once(rows)).await
+        self.insert_tagged(sql, "", std::iter::once(rows)).await
     }
 
-    /// Inserts rows in RowBinary that need no token, piece by piece.
+    /// Inserts rows in RowBinary that need no token, piece by piece. `tag`: what the insert is known by in `system.processes`.
     ///
     /// # Errors
     /// As above.
-    pub async fn insert_pieces(
+    pub async fn insert_tagged(
         &self,
         sql: &str,
+        tag: &str,
         pieces: impl Iterator<Item = Bytes>,
     ) -> Result<(), WarehouseError> {
         let mut insert = self
             .client
             .insert_formatted_with(sql)
             .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
-            .with_setting("async_insert", "0");
+            .with_setting("async_insert", "0")
+            .with_setting("log_comment", tag);
         for piece in pieces {
             insert.send(piece).await?;
         }

@@ -282,38 +282,54 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
 struct LoadedPartition {
     epoch: u32,
     started_at: i64,
+    /// The epoch goes on where the one before ended.
+    continues: bool,
     partition: u16,
     next_offset: u64,
 }
 
+/// Offsets of a topic that were not loaded and never will be, the first and the last included.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct Gap {
+    epoch: u32,
+    partition: u16,
+    first_offset: u64,
+    last_offset: u64,
+    pub code: String,
+    pub reason: String,
+}
+
 /// How far a topic is in the tables, in each of its epochs.
 #[derive(Debug)]
-pub struct Loaded(Vec<LoadedPartition>);
+pub struct Loaded {
+    partitions: Vec<LoadedPartition>,
+    gaps: Vec<Gap>,
+}
 
 impl Loaded {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn of_topic(warehouse: &Warehouse, topic: &str) -> Result<Self, WarehouseError> {
-        let query = warehouse.query(include_str!("../../queries/uploads/loaded_offsets.sql"));
-        Ok(Self(query.param("topic", topic).fetch_all().await?))
+        let query = |sql| warehouse.query(sql).param("topic", topic);
+        // In this order: what is passed over is a gap before its offsets count as loaded.
+        let partitions = query(include_str!("../../queries/uploads/loaded_offsets.sql")).fetch_all().await?;
+        let gaps = query(include_str!("../../queries/uploads/gaps.sql")).fetch_all().await?;
+        Ok(Self { partitions, gaps })
     }
 
-    /// Whether everything up to these offsets is in the tables, which were written at `written_at` (milliseconds since 1970):
-    /// a topic that was made anew begins at offset 0 again, so that it matters which of the two they are of.
+    /// Whether everything up to these offsets is in the tables, or passed over, which were written at `written_at` (milliseconds since
+    /// 1970): a topic that was recreated begins at offset 0 again, so that it matters which of the two they are of.
     pub fn has(&self, offsets: &Offsets, written_at: i64) -> bool {
         self.missing(offsets, written_at).is_empty()
     }
 
     /// Returns, for each partition that is not loaded up to these offsets, by how many it is behind.
     pub fn missing(&self, offsets: &Offsets, written_at: i64) -> BTreeMap<u16, u64> {
-        let epochs = self.0.iter().map(|found| (found.epoch, found.started_at));
-        // The first epoch begins when the loader meets the topic, which may have been long there.
-        let first = epochs.clone().map(|(epoch, _)| epoch).min();
-        let epoch =
-            epochs.filter(|(_, started)| *started <= written_at).map(|(epoch, _)| epoch).max().or(first);
+        let epochs = self.epochs(written_at);
         let next = |partition| {
-            let here = |found: &&LoadedPartition| Some(found.epoch) == epoch && found.partition == partition;
-            self.0.iter().find(here).map_or(0, |found| found.next_offset)
+            let here =
+                |found: &&LoadedPartition| epochs.contains(&found.epoch) && found.partition == partition;
+            self.partitions.iter().filter(here).map(|found| found.next_offset).max().unwrap_or(0)
         };
         offsets
             .iter()
@@ -322,6 +338,30 @@ impl Loaded {
             })
             .filter(|(_, missing)| *missing > 0)
             .collect()
+    }
+
+    /// Returns the first gap among these offsets, which were written at `written_at`. Whose rows are missing is for their counts to say:
+    /// between the first and the last offset of an upload are messages of others, too.
+    pub fn gap(&self, offsets: &Offsets, written_at: i64) -> Option<&Gap> {
+        let epochs = self.epochs(written_at);
+        self.gaps.iter().find(|gap| {
+            let overlaps = |(first, last): &(i64, i64)| {
+                gap.first_offset <= last.cast_unsigned() && first.cast_unsigned() <= gap.last_offset
+            };
+            epochs.contains(&gap.epoch) && offsets.get(&gap.partition).is_some_and(overlaps)
+        })
+    }
+
+    /// The epoch in which something was written, and those that go on where it ended.
+    fn epochs(&self, written_at: i64) -> Vec<u32> {
+        let mut starts: Vec<(u32, i64, bool)> =
+            self.partitions.iter().map(|found| (found.epoch, found.started_at, found.continues)).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        // The first epoch begins when the loader meets the topic, which may have been long there.
+        let written_in = starts.iter().rposition(|(_, started, _)| *started <= written_at).unwrap_or(0);
+        let after = starts.iter().skip(written_in + 1).take_while(|(_, _, continues)| *continues);
+        starts.iter().skip(written_in).take(1).chain(after).map(|(epoch, ..)| *epoch).collect()
     }
 }
 
@@ -333,10 +373,31 @@ mod tests {
         let of = |&(epoch, started_at, partition, next_offset): &_| LoadedPartition {
             epoch,
             started_at,
+            continues: false,
             partition,
             next_offset,
         };
-        Loaded(partitions.iter().map(of).collect())
+        Loaded { partitions: partitions.iter().map(of).collect(), gaps: Vec::new() }
+    }
+
+    #[test]
+    fn what_was_written_before_another_loader_took_over_is_loaded_by_that_one() {
+        let mut loaded = loaded(&[(1, 100, 0, 50), (2, 200, 0, 80), (3, 300, 0, 5)]);
+        let offsets = Offsets::from([(0, (40, 79))]);
+        assert_eq!(loaded.missing(&offsets, 150), BTreeMap::from([(0, 30)]));
+        loaded.partitions[1].continues = true;
+        assert!(loaded.has(&offsets, 150) && loaded.has(&offsets, 250));
+        assert!(!loaded.has(&offsets, 350));
+    }
+
+    #[test]
+    fn a_gap_is_found_in_the_epoch_in_which_it_was_written() {
+        let mut loaded = loaded(&[(1, 100, 0, 50), (2, 200, 0, 5)]);
+        let (reason, code) = (String::new(), "deleted_before_load".to_owned());
+        loaded.gaps.push(Gap { epoch: 1, partition: 0, first_offset: 10, last_offset: 19, code, reason });
+        let gap = |first, last, at| loaded.gap(&Offsets::from([(0, (first, last))]), at).is_some();
+        assert!(gap(0, 10, 150) && gap(19, 30, 150) && gap(0, 30, 150));
+        assert!(!gap(0, 9, 150) && !gap(20, 30, 150) && !gap(0, 30, 250));
     }
 
     #[test]

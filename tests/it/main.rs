@@ -29,6 +29,7 @@ mod reconcile_command;
 mod repair;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod several_servers;
 mod supervision;
 mod topic_settings;
 mod topics;

@@ -1,21 +1,27 @@
-//! A topic that is not what it was when the server last ran: deleted and made anew, or with other partitions.
+//! A topic that is not what it was: recreated, with more partitions, or with messages that are gone or cannot be read.
 
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use serde_json::Value;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::OwnedMessage;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message, Offset, Timestamp, TopicPartitionList};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::conflicts::{earlier_schema, message, register};
 use crate::harness::aggregates::{assert_same, by_hour};
 use crate::harness::expected::Expected;
-use crate::harness::files::{csv, generate};
+use crate::harness::files::generate;
 use crate::harness::part::Part;
-use crate::harness::process::until;
+use crate::harness::process::{PATIENCE, signal, until};
 use crate::harness::server::Server;
+use crate::harness::services::Services;
 
 const TOPIC: &str = "staging-bets";
 
@@ -86,26 +92,258 @@ async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
     assert_stored(&server, &[&first, &second, &third], 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_number_of_partitions_is_refused_with_the_reason() {
-    let mut server = Server::start(&[]).await;
-    server.upload(csv(0..1000), "wait=visible").await.ok();
-    // The embedded broker adds no partitions; that there were others before comes to the same.
-    let had_three = format!("ALTER TABLE loader_topics UPDATE partitions = 3 WHERE topic = '{TOPIC}'");
-    server.clickhouse(format!("{had_three} SETTINGS mutations_sync = 1")).await;
-    assert!(server.stop().await.success());
-    server.restart().await;
-    let reason = until("/readyz tells why nothing is loaded", async || {
-        let answer = server.get("/readyz").await;
-        let reason =
-            answer.body["parts"]["loader"]["reason"].as_str().filter(|reason| *reason != "starting")?;
-        let reason = reason.to_owned();
-        answer.problem(503, "not_ready");
-        Some(reason)
+/// A client that changes topics.
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
+fn patient() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(Duration::from_secs(30)))
+}
+
+/// Deletes the topic and creates it with so many partitions.
+async fn recreate(brokers: &str, partitions: i32) {
+    let admin = admin(brokers);
+    assert_eq!(admin.delete_topics(&[TOPIC], &patient()).await.unwrap(), [Ok(TOPIC.to_owned())]);
+    let new = NewTopic::new(TOPIC, partitions, TopicReplication::Fixed(1));
+    assert_eq!(admin.create_topics([&new], &patient()).await.unwrap(), [Ok(TOPIC.to_owned())]);
+}
+
+/// Deletes the messages before these offsets.
+async fn delete_messages(brokers: &str, before: &[(i32, i64)]) {
+    let mut offsets = TopicPartitionList::new();
+    for (partition, offset) in before {
+        offsets.add_partition_offset(TOPIC, *partition, Offset::Offset(*offset)).unwrap();
+    }
+    admin(brokers).delete_records(&offsets, &patient()).await.unwrap();
+}
+
+/// Reads all messages of some partitions, in the order of their offsets. Blocks.
+fn messages(brokers: &str, partitions: i32) -> Vec<OwnedMessage> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "nobody")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut found = Vec::new();
+    for partition in 0..partitions {
+        let (low, high) = consumer.fetch_watermarks(TOPIC, partition, PATIENCE).unwrap();
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(TOPIC, partition, Offset::Offset(low)).unwrap();
+        consumer.assign(&assignment).unwrap();
+        for _ in low..high {
+            found.push(consumer.poll(PATIENCE).expect("a message in time").unwrap().detach());
+        }
+    }
+    found
+}
+
+/// Produces messages as they were, each to the partition that `to` says.
+async fn produce(brokers: &str, messages: &[OwnedMessage], to: impl Fn(usize, &OwnedMessage) -> i32) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .create()
+        .unwrap();
+    let deliveries = messages.iter().enumerate().map(|(at, message)| {
+        let record = FutureRecord::to(TOPIC)
+            .partition(to(at, message))
+            .timestamp(message.timestamp().to_millis().unwrap())
+            .key(message.key().unwrap())
+            .payload(message.payload().unwrap());
+        producer.send_result(record).map_err(|(error, _)| error).unwrap()
+    });
+    for delivery in deliveries.collect::<Vec<_>>() {
+        delivery.await.unwrap().unwrap();
+    }
+}
+
+/// Waits until so many messages are loaded.
+async fn until_loaded(server: &Server, messages: usize) {
+    let loaded =
+        format!("SELECT sum(messages) FROM loader_chunks WHERE topic = '{TOPIC}' AND state = 'done'");
+    until(&format!("{messages} messages are loaded"), async || {
+        (server.clickhouse(&loaded).await == messages.to_string()).then_some(())
     })
     .await;
-    assert!(reason.contains("has 4 partitions and had 3") && reason.contains("--kafka-topic"), "{reason}");
-    // Uploads are taken all the same, and wait in the topic.
-    server.upload(csv(1000..1100), "").await.ok();
-    assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "1000");
+}
+
+/// Uploads a file until it is answered 200, and returns the answer.
+async fn upload_at_last(server: &Server, file: &Path, query: &str) -> Value {
+    until("the file is acknowledged", async || {
+        let answer = server.upload(std::fs::read(file).unwrap(), query).await;
+        (answer.status == 200).then_some(answer.body)
+    })
+    .await
+}
+
+/// Waits until an upload has failed because rows were lost, and returns why.
+async fn until_lost(server: &Server, upload: &Value) -> String {
+    let path = format!("/uploads/{}", upload["upload_id"].as_str().unwrap());
+    until("the upload has lost rows", async || {
+        let upload = server.get(&path).await.ok();
+        let failure = &upload["failure"];
+        assert!(upload["state"] != "visible", "{upload:#}");
+        (upload["state"] == "failed" && failure["code"] == "rows_lost")
+            .then(|| failure["reason"].as_str().unwrap().to_owned())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_to_a_live_topic_are_loaded_and_each_round_counts_once() {
+    let directory = TempDir::new().unwrap();
+    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "8000", "--encoding", "utf-8"]);
+    let [first, second] = [0..5000, 5000..8000].map(|lines| cut(&whole, lines));
+    let services = Services::start().await;
+    let server = services.server(&[]).await;
+    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
+
+    // The embedded broker adds no partitions. A topic with more of them, and with the same messages at the same offsets, is the same
+    // to the server, which does not see how it comes about.
+    let brokers = server.addresses.kafka_brokers.clone();
+    assert!(signal(server.pid(), "STOP"));
+    let asked = brokers.clone();
+    let before = tokio::task::spawn_blocking(move || messages(&asked, 4)).await.unwrap();
+    assert_eq!(before.len(), 5000);
+    recreate(&brokers, 8).await;
+    produce(&brokers, &before, |_, message| message.partition()).await;
+    assert!(signal(server.pid(), "CONT"));
+
+    // Rounds that are known from other partitions, and rounds that are new in two of them at the same time.
+    produce(&brokers, &before[..1000], |at, _| 4 + (at % 4) as i32).await;
+    let schema = earlier_schema();
+    let schema_id = register(&server, &schema).await;
+    let schema = apache_avro::Schema::parse(&schema).unwrap();
+    let made: Vec<OwnedMessage> = (0..600_i64)
+        .map(|at| {
+            let id = 900_000 + at / 2;
+            let (key, value) = (id.to_string().into_bytes(), message(schema_id, &schema, id, 25_000_000));
+            OwnedMessage::new(Some(value), Some(key), TOPIC.to_owned(), Timestamp::now(), 0, 0, None)
+        })
+        .collect();
+    produce(&brokers, &made, |at, _| 4 + (at % 2) as i32).await;
+    assert_eq!(upload_at_last(&server, &second, "wait=visible").await["state"], "visible");
+    until_loaded(&server, 5000 + 1000 + 600 + 3000).await;
+    let counts = "SELECT (SELECT uniqExact(epoch) FROM loader_topics WHERE topic = 'staging-bets'), \
+                  (SELECT max(partitions) FROM loader_topics WHERE topic = 'staging-bets'), count(), \
+                  uniqExact(game_instance_id) FROM game_rounds";
+    assert_eq!(server.clickhouse(counts).await, format!("1\t8\t{0}\t{0}", 8000 + 300));
+    let mut stored = by_hour(&server).await;
+    stored
+        .retain(|(hour, player, _), _| !(hour.starts_with("2020-02-03T04") && player.starts_with("player-")));
+    assert_same(&stored, &Expected::of(&[&first, &second]).by_hour);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_deleted_before_they_were_loaded_fail_their_upload_which_can_be_sent_again() {
+    let directory = TempDir::new().unwrap();
+    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
+    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let mut server = Server::start(&[]).await;
+    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
+    server.restart_with(&["--loader", "none"]).await;
+    let lost = upload(&server, &second, "").await;
+    let kept = upload(&server, &third, "").await;
+    let offsets = lost["offsets"].as_object().unwrap().iter();
+    let before: Vec<(i32, i64)> = offsets
+        .map(|(partition, range)| (partition.parse().unwrap(), range[0].as_i64().unwrap() + 50))
+        .collect();
+    delete_messages(&server.addresses.kafka_brokers, &before).await;
+    server.restart_with(&[]).await;
+    let reason = until_lost(&server, &lost).await;
+    assert!(
+        reason.contains("200 acknowledged rows") && reason.contains("retention deleted them"),
+        "{reason}"
+    );
+    let rejects =
+        "SELECT count(), uniqExact(kafka_partition) FROM rejects WHERE code = 'deleted_before_load'";
+    assert_eq!(server.clickhouse(rejects).await, "4\t4");
+    let metric = "roundhouse_lost_messages_total{code=\"deleted_before_load\"}";
+    assert_eq!(server.metric(metric).await, 200.0);
+    let list = server.get("/uploads").await.ok();
+    let state = |upload: &Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        items.clone().find(|item| item["upload_id"] == upload["upload_id"]).unwrap()["state"].clone()
+    };
+    assert_eq!((state(&lost), state(&kept)), (json!("failed"), json!("visible")));
+
+    // The same file again is not called a duplicate.
+    assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
+    assert_stored(&server, &[&first, &second, &third], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_recreated_with_other_partitions_is_loaded_and_what_it_lost_is_reported() {
+    let directory = TempDir::new().unwrap();
+    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
+    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let mut server = Server::start(&[]).await;
+    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
+    server.restart_with(&["--loader", "none"]).await;
+    let lost = upload(&server, &second, "").await;
+    recreate(&server.addresses.kafka_brokers, 3).await;
+    server.restart_with(&[]).await;
+    let reason = until_lost(&server, &lost).await;
+    assert!(reason.contains("2000 acknowledged rows") && reason.contains("created again"), "{reason}");
+    assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
+    assert_stored(&server, &[&first, &second], 2).await;
+
+    // While the server runs.
+    recreate(&server.addresses.kafka_brokers, 2).await;
+    let epochs = "SELECT max(epoch) - min(epoch), argMax(partitions, epoch) FROM loader_topics WHERE topic = 'staging-bets'";
+    let is_found = async || server.clickhouse(epochs).await.ends_with("\t2").then_some(());
+    until("the loader has found the other topic", is_found).await;
+    assert_eq!(upload_at_last(&server, &third, "wait=visible").await["state"], "visible");
+    assert_stored(&server, &[&first, &second, &third], 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_cannot_be_read_are_passed_over_and_reported_and_loading_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
+    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let services = Services::start().await;
+    let mut server = services.server(&[]).await;
+    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
+    let restart = async |server: &mut Server, more: &[&str]| {
+        let options = services.options(more);
+        server.restart_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    };
+    restart(&mut server, &["--loader", "none"]).await;
+    let damaged = upload(&server, &second, "").await;
+    damage_last_batch(&services.data_dir("broker"));
+    let kept = upload(&server, &third, "").await;
+    restart(&mut server, &[]).await;
+    let reason = until_lost(&server, &damaged).await;
+    assert!(reason.contains("cannot be read"), "{reason}");
+    let path = format!("/uploads/{}", kept["upload_id"].as_str().unwrap());
+    until("the file after it is visible", async || {
+        (server.get(&path).await.ok()["state"] == "visible").then_some(())
+    })
+    .await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let rejects = "SELECT count(), uniqExact(kafka_partition) FROM rejects WHERE code = 'unreadable_message'";
+    assert_eq!(server.clickhouse(rejects).await, "1\t1");
+    let lost = server.metric("roundhouse_lost_messages_total{code=\"unreadable_message\"}").await as u64;
+    let stored = server.clickhouse("SELECT count() FROM game_rounds").await.parse::<u64>().unwrap();
+    assert!(lost > 0 && stored + lost == 6000, "{lost} lost, {stored} stored");
+    assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
+    assert_stored(&server, &[&first, &second, &third], 1).await;
+}
+
+/// Changes a byte of the last batch of a partition of the topic, which has more bytes than any other topic.
+fn damage_last_batch(broker: &Path) {
+    let files = |path: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let topics = files(&broker.join("log")).into_iter().filter(|topic| topic.join("0").is_dir());
+    let logs = topics.flat_map(|topic| files(&topic.join("0")));
+    let size = |path: &PathBuf| std::fs::metadata(path).unwrap().len();
+    let log = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max_by_key(size).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(&log).unwrap();
+    let (mut byte, at) = ([0], size(&log) - 5);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }

@@ -33,6 +33,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("upload_under_way", 409, "The upload has not ended"),
     ("job_ended", 409, "The reconciliation has ended already"),
     ("job_elsewhere", 409, "Another server works on it"),
+    ("not_loading", 409, "Another server loads the topic; only that one can repair"),
     ("repair_under_way", 409, "A repair of this reconciliation waits or runs"),
     ("not_done", 409, "The reconciliation is under way, failed or was cancelled: there are no differences"),
     ("differences_expired", 410, "The list of differences is no longer kept"),
@@ -156,7 +157,7 @@ problems!(
 problems!(
     /// Of a repair.
     Repair:
-    "invalid_parameter", "no_such_job", "not_done", "job_elsewhere", "repair_under_way", "queue_full",
+    "invalid_parameter", "no_such_job", "not_done", "job_elsewhere", "not_loading", "repair_under_way", "queue_full",
     "clickhouse_unavailable", "stopping",
 );
 

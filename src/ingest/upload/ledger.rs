@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{self, Acknowledged, LedgerRow, LedgerState, Selection};
 
 /// Between attempts to tell ClickHouse.
@@ -168,6 +169,17 @@ impl Ledger {
         let stored = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
         let found = merged(kept, stored).into_values();
         Ok(found.filter(|row| row.replay_of.is_none()).collect())
+    }
+
+    /// Whether an acknowledged upload has lost rows, as far as ClickHouse says so in time.
+    pub async fn has_lost_rows(&self, row: &LedgerRow, patience: Duration) -> bool {
+        match tokio::time::timeout(patience, upload_counts::has_lost_rows(&self.warehouse, row)).await {
+            Ok(Ok(has_lost)) => has_lost,
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(upload = %row.upload_id, "cannot find out whether an earlier upload has lost rows");
+                false
+            }
+        }
     }
 
     /// What is kept of uploads, to be taken before ClickHouse is asked: what it is told meanwhile is forgotten here, and may not be in

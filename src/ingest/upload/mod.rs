@@ -315,6 +315,12 @@ impl Uploader {
         }
         source.spool(&self.spool).await?;
         let digest = source.sha256();
-        Ok(candidates.into_iter().find(|upload| upload.sha256 == digest))
+        for upload in candidates.into_iter().filter(|upload| upload.sha256 == digest) {
+            // What was lost is sent again: whatever is stored of it counts once.
+            if !self.ledger.has_lost_rows(&upload, DUPLICATE_PATIENCE).await {
+                return Ok(Some(upload));
+            }
+        }
+        Ok(None)
     }
 }

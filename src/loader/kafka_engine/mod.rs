@@ -14,7 +14,7 @@ mod passed_over;
 mod reading;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::query::Query;
 use rdkafka::Message;
@@ -26,6 +26,7 @@ use self::group::Group;
 use self::passed_over::Search;
 use super::LoaderError;
 use super::chunks::{Chunk, fingerprint};
+use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::restore::restore;
 use super::run::{Loader, LoaderState, TopicKind, pause};
@@ -33,6 +34,9 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How often the group's offsets are asked for.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the number of partitions is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a table's consumer may take to end with its block.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -105,40 +109,35 @@ struct Following {
 }
 
 impl Consumption {
-    /// Puts the consumer up, and follows it until `stop`. It goes on without us.
+    /// Puts the consumer up, and follows it until `stop`, while this server holds the lease of the topic. It goes on without us.
     pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let error = match self.put_up().await {
-                Ok(following) => match self.follow(following, &state, &stop).await {
-                    Ok(()) => return,
-                    Err(error) => error,
-                },
-                Err(error) => error,
-            };
-            tracing::warn!(topic = self.loader.topic, %error, "ClickHouse's consumer is not put up");
-            if error.is_permanent() {
-                state.send_replace(LoaderState::Stopped(error.to_string()));
-                return;
-            }
-            state.send_replace(LoaderState::Waiting(error.to_string()));
-            failures += 1;
-            pause(failures, &stop).await;
-        }
+        let consume = |lease, end| self.consume(lease, &state, end);
+        self.loader.candidate.run(&state, &stop, consume).await;
+    }
+
+    async fn consume(
+        &self,
+        lease: Lease,
+        state: &watch::Sender<LoaderState>,
+        end: CancellationToken,
+    ) -> Result<(), LoaderError> {
+        let following = self.put_up(&lease).await?;
+        self.follow(following, state, &end).await
     }
 
     /// Makes the tables, with the consumer group where whoever loaded the topic last has ended.
-    async fn put_up(&self) -> Result<Following, LoaderError> {
+    async fn put_up(&self, lease: &Lease) -> Result<Following, LoaderError> {
         let Loader { kafka, warehouse, topic, .. } = &self.loader;
+        self.loader.create_inboxes().await?;
         take_down(&self.loader).await?;
-        let ledger = Ledger::new(warehouse.clone(), topic);
+        let ledger = Ledger::new(lease);
         catch_up(&self.loader, &ledger).await?;
-        restore(&self.loader).await?;
-        let next = self.loader.settle().await?;
+        restore(&self.loader, lease).await?;
+        let next = self.loader.settle(lease).await?;
         let epoch = match ledger.topic().await? {
             Some(known) if known.loader() == TopicLoader::ClickHouse => known,
             Some(known) => ledger.hand_over(known, TopicLoader::ClickHouse).await?,
-            None => return Err(LoaderError::TakenOver { topic: topic.clone() }),
+            None => return Err(LoaderError::TakenOver),
         };
         let group = Group::new(kafka, &group_name(warehouse, topic, epoch), topic)?;
         group.begin_at(&next).await?;
@@ -172,7 +171,15 @@ impl Consumption {
         stop: &CancellationToken,
     ) -> Result<(), LoaderError> {
         let mut failures = 0;
+        let mut looked_at = Instant::now();
         while !stop.is_cancelled() {
+            if looked_at.elapsed() >= LOOK_INTERVAL {
+                looked_at = Instant::now();
+                if self.has_other_partitions(&following).await {
+                    // The consumer is put up again, and the new ones are followed too.
+                    return Ok(());
+                }
+            }
             match self.step(&mut following).await {
                 Ok(()) => {
                     failures = 0;
@@ -186,7 +193,7 @@ impl Consumption {
                         () = stop.cancelled() => {}
                     }
                 }
-                Err(error) if error.is_permanent() => return Err(error),
+                Err(error @ LoaderError::TakenOver) => return Err(error),
                 Err(error) => {
                     tracing::warn!(topic = self.loader.topic, %error, "it is not known how far ClickHouse is");
                     state.send_replace(LoaderState::Waiting(error.to_string()));
@@ -198,6 +205,16 @@ impl Consumption {
         Ok(())
     }
 
+    async fn has_other_partitions(&self, following: &Following) -> bool {
+        match self.loader.kafka.watermarks(&self.loader.topic).await {
+            Ok(watermarks) => watermarks.len() != following.next.len(),
+            Err(error) => {
+                tracing::debug!(topic = self.loader.topic, %error, "cannot look at the topic");
+                false
+            }
+        }
+    }
+
     async fn step(&self, following: &mut Following) -> Result<(), LoaderError> {
         let Following { ledger, epoch, group, next } = following;
         let committed = group.committed(next.keys().copied()).await?;
@@ -206,7 +223,7 @@ impl Consumption {
             return Ok(());
         }
         if ledger.topic().await? != Some(*epoch) {
-            return Err(LoaderError::TakenOver { topic: self.loader.topic.clone() });
+            return Err(LoaderError::TakenOver);
         }
         advance(&self.loader, ledger, *epoch, group, next, &committed).await
     }
@@ -216,9 +233,9 @@ impl Consumption {
 ///
 /// # Errors
 /// A service does not answer.
-pub(super) async fn hand_back(loader: &Loader) -> Result<(), LoaderError> {
+pub(super) async fn hand_back(loader: &Loader, lease: &Lease) -> Result<(), LoaderError> {
     take_down(loader).await?;
-    let ledger = Ledger::new(loader.warehouse.clone(), &loader.topic);
+    let ledger = Ledger::new(lease);
     if let Some(epoch) = catch_up(loader, &ledger).await? {
         ledger.hand_over(epoch, TopicLoader::Roundhouse).await?;
     }
@@ -276,7 +293,7 @@ async fn advance(
         return Ok(());
     }
     let last_messages = group.messages_at(last_offsets).await?;
-    let mut search = Search::new(loader, epoch.epoch)?;
+    let mut search = Search::new(loader, ledger.lease(), epoch.epoch)?;
     let mut chunks = Vec::with_capacity(last_messages.len());
     for (partition, last) in &last_messages {
         let (first_offset, last_offset) = (first(partition), last.offset());

@@ -17,7 +17,9 @@ use serde::Deserialize;
 use super::reading::read;
 use crate::loader::LoaderError;
 use crate::loader::chunks::{ChunkBuilder, Content, Origin};
-use crate::loader::run::{INSERT_REJECTS, Loader};
+use crate::loader::gaps::rejects_inbox;
+use crate::loader::lease::Lease;
+use crate::loader::run::Loader;
 use crate::warehouse::client::WarehouseError;
 
 const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks.sql");
@@ -37,6 +39,7 @@ struct Block {
 /// Looks for what was passed over in an epoch of a topic.
 pub(super) struct Search<'a> {
     loader: &'a Loader,
+    lease: &'a Lease,
     epoch: u32,
     content: Content,
 }
@@ -44,8 +47,8 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// # Errors
     /// The schema does not say what identifies a round.
-    pub(super) fn new(loader: &'a Loader, epoch: u32) -> Result<Self, LoaderError> {
-        Ok(Self { loader, epoch, content: Content::of(&loader.kind)? })
+    pub(super) fn new(loader: &'a Loader, lease: &'a Lease, epoch: u32) -> Result<Self, LoaderError> {
+        Ok(Self { loader, lease, epoch, content: Content::of(&loader.kind)? })
     }
 
     /// Makes rejects of all that was passed over in a range of offsets. Returns how many of its messages are rejects of the topic.
@@ -74,7 +77,8 @@ impl<'a> Search<'a> {
             return Ok(0);
         }
         let query = self.query(COUNT_REJECTS, partition, first, last).param("topic", &self.loader.topic);
-        Ok(query.fetch_one().await.map_err(WarehouseError::from)?)
+        let (rejects, _offsets): (u64, u64) = query.fetch_one().await.map_err(WarehouseError::from)?;
+        Ok(rejects)
     }
 
     fn query(&self, sql: &str, partition: u16, first: u64, last: u64) -> Query {
@@ -97,7 +101,8 @@ impl<'a> Search<'a> {
         for message in messages {
             self.content.learn(&self.loader.registry, message.payload()).await?;
         }
-        let origin = Origin { topic: &self.loader.topic, epoch: self.epoch, partition };
+        let (topic, generation) = (self.loader.topic.as_str(), self.lease.generation);
+        let origin = Origin { topic, epoch: self.epoch, partition, generation };
         let mut builder = ChunkBuilder::new(partition);
         for message in messages {
             builder.push_passed_over(message, &self.content, &origin);
@@ -106,7 +111,7 @@ impl<'a> Search<'a> {
         if rejects.is_empty() {
             return Ok(());
         }
-        Ok(self.loader.warehouse.insert_rows(INSERT_REJECTS, rejects).await?)
+        self.lease.insert_rows(&rejects_inbox().insert(), std::iter::once(rejects)).await
     }
 }
 

@@ -11,10 +11,10 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::Deserialize;
 
-use super::RepairError;
 use super::tables::{Tables, in_time};
-use crate::loader::gate::{Gate, Held};
-use crate::loader::mending::one_part;
+use super::{Loads, RepairError};
+use crate::loader::gate::Held;
+use crate::loader::mending::{FENCE, one_part};
 use crate::warehouse::client::WarehouseError;
 
 const HOUR_DIFFERENCES: &str = include_str!("../../../queries/repair/hour_differences.sql");
@@ -61,8 +61,7 @@ struct Differences {
 /// What is loading meanwhile.
 #[derive(Clone, Debug)]
 pub(super) struct Loading {
-    pub(super) gate: Gate,
-    pub(super) topic: String,
+    pub(super) loads: Loads,
     /// Nobody else loads this topic, and nothing that was broken off may still be going on.
     pub(super) is_alone: bool,
 }
@@ -100,14 +99,14 @@ pub(super) async fn rebuild(tables: &Tables, loading: &Loading) -> Result<(), Re
 async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Result<(), RepairError> {
     let mut before = Differences::default();
     for _ in 0..MAX_LOOKS {
-        let nothing_is_loaded = loading.gate.hold().await;
+        let nothing_is_loaded = loading.loads.gate.hold().await;
         if loading.is_quiet(tables).await? {
             let differences = look(tables, range).await?;
             if differences.hours == 0 {
                 return Ok(());
             }
             if loading.is_alone || differences == before {
-                add(tables, range).await?;
+                add(tables, loading, range).await?;
                 continue;
             }
             before = differences;
@@ -120,22 +119,23 @@ async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Resu
 
 /// Gives the noted hours the names of their rounds where they have others. Between the parts of the table a reader sees the earlier
 /// name.
-pub(super) async fn rename(tables: &Tables) -> Result<(), WarehouseError> {
+pub(super) async fn rename(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for range in ranges(tables).await? {
         tables.drop().await?;
         tables.execute(tables.query(include_str!("../../../queries/repair/create_names.sql"))).await?;
         let query = range.of(tables.query(include_str!("../../../queries/repair/add_names.sql")));
         tables.execute(bounded(query)).await?;
         if tables.number(include_str!("../../../queries/repair/count_names.sql")).await? > 0 {
-            tables.mutate(include_str!("../../../queries/repair/rename_hours.sql")).await?;
+            let sql = include_str!("../../../queries/repair/rename_hours.sql");
+            tables.mutate(sql, loading.generation()?).await?;
         }
     }
-    tables.drop().await
+    Ok(tables.drop().await?)
 }
 
 /// Removes the noted hours that have no rounds any more: sums of zero, once all parts of such an hour are merged. Until then, and where
 /// that does not come about, pages of hours leave them out.
-pub(super) async fn remove_empty(tables: &Tables) -> Result<(), WarehouseError> {
+pub(super) async fn remove_empty(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for _ in 0..MAX_MERGES {
         let mut empty = 0_u64;
         for range in ranges(tables).await? {
@@ -146,30 +146,39 @@ pub(super) async fn remove_empty(tables: &Tables) -> Result<(), WarehouseError> 
             return Ok(());
         }
         tables.execute(tables.query(include_str!("../../../queries/repair/merge_hours.sql"))).await?;
-        tables.mutate(include_str!("../../../queries/repair/remove_empty_hours.sql")).await?;
+        let sql = include_str!("../../../queries/repair/remove_empty_hours.sql");
+        tables.mutate(sql, loading.generation()?).await?;
     }
     tracing::warn!(job = %tables.job, "hours without rounds stay in their table, as zeros");
     Ok(())
 }
 
 impl Loading {
+    /// The generation with which this server may change what is stored.
+    ///
+    /// # Errors
+    /// Another server loads the topic.
+    pub(super) fn generation(&self) -> Result<u32, RepairError> {
+        self.loads.tenure.generation().ok_or(RepairError::NotLoading)
+    }
+
     /// Waits, within bounds, until no chunk is half done. Returns what keeps the loader of this process waiting, and whether it is so.
     pub(super) async fn hold(&self, tables: &Tables) -> Result<(Held, bool), WarehouseError> {
         for _ in 0..MAX_LOOKS {
-            let held = self.gate.hold().await;
+            let held = self.loads.gate.hold().await;
             if self.is_quiet(tables).await? {
                 return Ok((held, true));
             }
             drop(held);
             tokio::time::sleep(PAUSE).await;
         }
-        Ok((self.gate.hold().await, false))
+        Ok((self.loads.gate.hold().await, false))
     }
 
     /// Whether no chunk of the topic is half done.
     pub(super) async fn is_quiet(&self, tables: &Tables) -> Result<bool, WarehouseError> {
         let query = tables.query(include_str!("../../../queries/repair/loader_state.sql"));
-        let unfinished: u64 = in_time(query.param("topic", &self.topic).fetch_one()).await?;
+        let unfinished: u64 = in_time(query.param("topic", &self.loads.topic).fetch_one()).await?;
         Ok(unfinished == 0)
     }
 }
@@ -180,9 +189,10 @@ async fn look(tables: &Tables, range: Hours) -> Result<Differences, WarehouseErr
     in_time(bounded(range.of(tables.query(&sql))).fetch_one()).await
 }
 
-async fn add(tables: &Tables, range: Hours) -> Result<(), WarehouseError> {
-    let sql = format!("INSERT INTO hourly_aggregates {HOUR_DIFFERENCES}");
-    tables.execute(one_part(bounded(range.of(tables.query(&sql))))).await
+async fn add(tables: &Tables, loading: &Loading, range: Hours) -> Result<(), RepairError> {
+    let sql = format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE {FENCE}");
+    let query = tables.query(&sql).param("generation", loading.generation()?);
+    Ok(tables.execute(one_part(bounded(range.of(query)))).await?)
 }
 
 /// What a look may take of ClickHouse while loading waits for it.

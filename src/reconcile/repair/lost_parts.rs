@@ -13,10 +13,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::RepairError;
 use super::hours::{self, Loading};
 use super::tables::Tables;
-use crate::loader::gate::Gate;
+use super::{Loads, RepairError};
 use crate::loader::run::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::lost_parts::{HOURS, LostParts, ROUNDS, lost_parts, short_chunks};
@@ -48,15 +47,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `is_alone`: nobody but the loader of this process loads the topic.
-    pub fn new(
-        warehouse: Warehouse,
-        gate: Gate,
-        topic: &str,
-        is_alone: bool,
-        loader: Option<watch::Receiver<LoaderState>>,
-    ) -> Self {
-        let loading = Loading { gate, topic: topic.to_owned(), is_alone };
+    pub fn new(warehouse: Warehouse, loads: Loads, loader: Option<watch::Receiver<LoaderState>>) -> Self {
+        // Hours are made right under the lease, by the loader's own server.
+        let is_alone = loads.is_gated;
+        let loading = Loading { loads, is_alone };
         let (lost, _) = watch::channel(LostParts::default());
         Self { warehouse, loading, loader, lost, restored: BTreeSet::new(), rebuilt: BTreeSet::new() }
     }
@@ -133,7 +127,7 @@ impl Watch {
         if !rounds.is_subset(&self.restored) {
             self.restored.extend(rounds);
             // The loader restores what it can before it goes on.
-            self.loading.gate.begin_again();
+            self.loading.loads.gate.begin_again();
             return Ok(true);
         }
         if !lost.has_all_rounds() && all.is_subset(&self.rebuilt) {

@@ -34,6 +34,8 @@ use super::attempts::Failure;
 use super::report::{JobState, JobView, Report};
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
+use crate::loader::is_fenced;
+use crate::loader::lease::{Holder, Tenure};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// Repairs that may wait; one more is refused.
@@ -51,6 +53,8 @@ pub enum RequestError {
     NotDone { state: JobState },
     #[error("this reconciliation is one of another server, which alone can repair what it has found")]
     Elsewhere,
+    #[error("this server does not load the topic; send the file to the server that does, and repair there")]
+    NotLoading { owner: Option<Uuid> },
     #[error("a repair of this reconciliation is under way: wait until it has ended")]
     UnderWay,
     #[error("{limit} repairs are waiting: try again when one has ended")]
@@ -65,7 +69,9 @@ pub enum RequestError {
 #[derive(Debug, Error)]
 enum RepairError {
     #[error("{}; repair again once ClickHouse is well", .0.summary())]
-    Warehouse(#[from] WarehouseError),
+    Warehouse(WarehouseError),
+    #[error("another server loads the topic now; send the file to that one, and repair there")]
+    NotLoading,
     #[error("what is missing cannot be produced: {0}")]
     Upload(#[from] UploadError),
     #[error("{rows} of the rows that are missing are rejected by now: see /uploads/{upload_id}/rejects")]
@@ -84,6 +90,12 @@ enum RepairError {
     DoesNotAddUp,
 }
 
+impl From<WarehouseError> for RepairError {
+    fn from(error: WarehouseError) -> Self {
+        if is_fenced(&error) { Self::NotLoading } else { Self::Warehouse(error) }
+    }
+}
+
 impl Failure for RepairError {
     fn may_pass(&self) -> bool {
         match self {
@@ -97,7 +109,34 @@ impl Failure for RepairError {
                     | UploadError::Warehouse(_)
                     | UploadError::BrokenOff { .. }
             ),
-            Self::Rejected { .. } | Self::NotVisible | Self::JobGone | Self::DifferencesGone => false,
+            Self::NotLoading
+            | Self::Rejected { .. }
+            | Self::NotVisible
+            | Self::JobGone
+            | Self::DifferencesGone => false,
+        }
+    }
+}
+
+/// How the topic is loaded, as far as repairs go.
+#[derive(Clone, Debug)]
+pub struct Loads {
+    pub topic: String,
+    /// Who loads it. Only the server that does may repair.
+    pub tenure: Tenure,
+    /// Where the loader of this process waits.
+    pub gate: Gate,
+    /// It does wait there: ClickHouse's own consumer does not.
+    pub is_gated: bool,
+}
+
+impl Loads {
+    /// Returns the other server that loads the topic, or none if nobody is known to.
+    fn elsewhere(&self) -> Option<Option<Uuid>> {
+        match self.tenure.holder() {
+            Holder::Us(_) | Holder::Unknown => None,
+            Holder::Other(owner) => Some(Some(owner)),
+            Holder::Nobody => Some(None),
         }
     }
 }
@@ -149,10 +188,7 @@ pub struct Repairer {
     reconciler: Arc<Reconciler>,
     uploader: Arc<Uploader>,
     store: Store,
-    gate: Gate,
-    topic: String,
-    /// This process has the loader of the topic.
-    is_loader: bool,
+    loads: Loads,
     active: Mutex<HashMap<Uuid, Arc<Active>>>,
     /// Held while a repair is looked for and stored, so that a job has one at a time.
     asking: tokio::sync::Mutex<()>,
@@ -164,23 +200,18 @@ pub struct Repairer {
 }
 
 impl Repairer {
-    /// `gate`: where the loader of this process waits, if it has one (`is_loader`).
     pub fn new(
         warehouse: Warehouse,
         reconciler: Arc<Reconciler>,
         uploader: Arc<Uploader>,
-        topic: &str,
-        gate: Gate,
-        is_loader: bool,
+        loads: Loads,
     ) -> Self {
         let (queue, queued) = mpsc::channel(MAX_WAITING);
         Self {
             store: Store::new(warehouse, reconciler.spool.owner()),
             reconciler,
             uploader,
-            gate,
-            topic: topic.to_owned(),
-            is_loader,
+            loads,
             active: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             queue,
@@ -213,6 +244,9 @@ impl Repairer {
         };
         if !self.store.has_job(id).await? {
             return Err(RequestError::Elsewhere);
+        }
+        if let Some(owner) = self.loads.elsewhere() {
+            return Err(RequestError::NotLoading { owner });
         }
         let earlier = self.store.get(id).await?;
         // One that was stored though ClickHouse did not say so is under way only by its record.

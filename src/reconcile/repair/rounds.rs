@@ -4,7 +4,7 @@
 //! anew from what is stored then. The hours are another matter, and come after.
 
 use super::RepairError;
-use super::hours::{self, Hours};
+use super::hours::{self, Hours, Loading};
 use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
@@ -15,7 +15,7 @@ const BATCH: u64 = 100_000;
 const MAX_ATTEMPTS: u8 = 20;
 
 /// Gives the rounds that differ the values of the file.
-pub(super) async fn overwrite(tables: &Tables) -> Result<(), WarehouseError> {
+pub(super) async fn overwrite(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     let mut after = 0;
     loop {
         let query = tables.query(include_str!("../../../queries/repair/next_lines.sql"));
@@ -27,7 +27,8 @@ pub(super) async fn overwrite(tables: &Tables) -> Result<(), WarehouseError> {
         tables.execute(tables.query(include_str!("../../../queries/repair/create_values.sql"))).await?;
         let query = tables.query(include_str!("../../../queries/repair/add_values.sql"));
         tables.execute(query.param("after", after).param("last", last)).await?;
-        tables.mutate(include_str!("../../../queries/repair/overwrite_rounds.sql")).await?;
+        let sql = include_str!("../../../queries/repair/overwrite_rounds.sql");
+        tables.mutate(sql, loading.generation()?).await?;
         tables.drop().await?;
         after = last;
     }
@@ -35,7 +36,11 @@ pub(super) async fn overwrite(tables: &Tables) -> Result<(), WarehouseError> {
 
 /// Removes copies of rounds from the noted hours, and if so wished what the file does not have. Notes the hours that
 /// these were in. Returns how many there were: what fails is tried again, and counted once.
-pub(super) async fn remove(tables: &Tables, removes_unexpected: bool) -> Result<u64, RepairError> {
+pub(super) async fn remove(
+    tables: &Tables,
+    loading: &Loading,
+    removes_unexpected: bool,
+) -> Result<u64, RepairError> {
     let mut removed = 0;
     for _ in 0..MAX_ATTEMPTS {
         let found = choose(tables, removes_unexpected).await?;
@@ -44,7 +49,8 @@ pub(super) async fn remove(tables: &Tables, removes_unexpected: bool) -> Result<
             return Ok(removed);
         }
         tables.execute(tables.query(include_str!("../../../queries/repair/note_removal_hours.sql"))).await?;
-        tables.mutate(include_str!("../../../queries/repair/remove_rounds.sql")).await?;
+        let sql = include_str!("../../../queries/repair/remove_rounds.sql");
+        tables.mutate(sql, loading.generation()?).await?;
         removed = removed.max(found);
     }
     Err(RepairError::RoundsStay)

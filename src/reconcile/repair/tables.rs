@@ -6,6 +6,7 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::loader::lease::REPAIR_TAG;
 pub(super) use crate::reconcile::tables::in_time;
 use crate::reconcile::tables::{DROP_TABLE, stop_queries};
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -38,7 +39,7 @@ impl Tables {
 
     /// What the repair's queries are known by in ClickHouse.
     fn tag(&self) -> String {
-        format!("roundhouse repair {}", self.job)
+        format!("{REPAIR_TAG}{}", self.job)
     }
 
     /// A query that may name the job, its attempt and the tables, and that [`Tables::clear`] stops.
@@ -65,17 +66,18 @@ impl Tables {
         in_time(self.query(sql).fetch_one()).await
     }
 
-    /// Changes rounds or hours, and waits until it is done.
+    /// Changes rounds or hours, if `generation` is still the one that may, and waits until it is done.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
-    pub(super) async fn mutate(&self, sql: &str) -> Result<(), WarehouseError> {
+    pub(super) async fn mutate(&self, sql: &str, generation: u32) -> Result<(), WarehouseError> {
         // What joinGet is to look into needs its database, and cannot be an identifier.
         let qualified = |table| format!("{}.{table}", self.warehouse.database());
         let query = self
             .query(sql)
             .param("qualified_values", qualified(&self.values))
-            .param("qualified_names", qualified(&self.names));
+            .param("qualified_names", qualified(&self.names))
+            .param("generation", generation);
         self.execute(query.with_setting("mutations_sync", "1")).await
     }
 

@@ -1,16 +1,20 @@
 //! One repair, from what was found to what is found then.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::hours::{self, Loading};
 use super::produce::{missing, until_visible};
 use super::record::{Prefer, RepairState};
 use super::tables::{Found, Tables};
 use super::{Active, RepairError, Repairer, check, rounds};
+use crate::loader::lease::Holder;
 use crate::reconcile::attempts;
 use crate::reconcile::report::Report;
 use crate::reconcile::store;
 use crate::warehouse::client::WarehouseError;
+
+/// How long it may take, after the start, until it is known who loads the topic.
+const LEASE_PATIENCE: Duration = Duration::from_secs(90);
 
 impl Repairer {
     /// Repairs until it is done or fails for good. `is_resumed`: an earlier process had begun it.
@@ -18,7 +22,7 @@ impl Repairer {
         let started = Instant::now();
         self.note(&repair.change(|record| record.view.state = RepairState::Running)).await;
         // What was broken off may still be going on.
-        let is_alone = self.is_loader && !is_resumed;
+        let is_alone = self.loads.is_gated && !is_resumed;
         let warehouse = &self.reconciler.context.warehouse;
         let attempt = |before| self.attempt(repair, is_alone && before == 0);
         let outcome = attempts::repeat(warehouse, repair.job, attempt).await;
@@ -41,6 +45,9 @@ impl Repairer {
 
     /// From the beginning, whatever an earlier attempt has done.
     async fn attempt(&self, repair: &Active, is_alone: bool) -> Result<(), RepairError> {
+        if self.loads.tenure.wait_until_known(LEASE_PATIENCE).await == Holder::Unknown {
+            return Err(RepairError::NotLoading);
+        }
         let (context, record) = (&self.reconciler.context, repair.record());
         let job = self.reconciler.store.get(repair.job).await?.ok_or(RepairError::JobGone)?;
         let store::Record { attempt: Some(attempt), report: Some(before), .. } = &job else {
@@ -57,11 +64,11 @@ impl Repairer {
         }
         let so_far = context.arrivals.so_far().await;
         let is_caught_up = context.arrivals.wait(&context.warehouse, so_far.as_ref()).await?;
-        self.change(&tables, repair, &job.file_name).await?;
         let loading = self.loading(is_alone);
+        self.change(&tables, &loading, repair, &job.file_name).await?;
         hours::rebuild(&tables, &loading).await?;
-        hours::rename(&tables).await?;
-        if let Err(error) = hours::remove_empty(&tables).await {
+        hours::rename(&tables, &loading).await?;
+        if let Err(error) = hours::remove_empty(&tables, &loading).await {
             tracing::warn!(job = %tables.job, %error, "hours without rounds stay in their table, as zeros");
             tables.clear().await?;
         }
@@ -83,7 +90,13 @@ impl Repairer {
     }
 
     /// Makes the rounds what they should be.
-    async fn change(&self, tables: &Tables, repair: &Active, file_name: &str) -> Result<(), RepairError> {
+    async fn change(
+        &self,
+        tables: &Tables,
+        loading: &Loading,
+        repair: &Active,
+        file_name: &str,
+    ) -> Result<(), RepairError> {
         let view = repair.record().view;
         let query = tables.query(include_str!("../../../queries/repair/note_hours.sql"));
         let query = query.param("prefers_file", view.prefer == Prefer::File);
@@ -93,9 +106,9 @@ impl Repairer {
             until_visible(tables, &upload).await?;
         }
         if view.prefer == Prefer::File {
-            rounds::overwrite(tables).await?;
+            rounds::overwrite(tables, loading).await?;
         }
-        let removed = rounds::remove(tables, view.removes_unexpected).await?;
+        let removed = rounds::remove(tables, loading, view.removes_unexpected).await?;
         if removed > 0 {
             self.note(&repair.change(|record| record.view.removed += removed)).await;
         }
@@ -103,7 +116,7 @@ impl Repairer {
     }
 
     fn loading(&self, is_alone: bool) -> Loading {
-        Loading { gate: self.gate.clone(), topic: self.topic.clone(), is_alone }
+        Loading { loads: self.loads.clone(), is_alone }
     }
 
     /// Gives the job what the second check found.

@@ -9,6 +9,7 @@ pub mod part;
 pub mod process;
 pub mod proxy;
 pub mod server;
+pub mod services;
 pub mod topic;
 
 use std::path::PathBuf;

@@ -1,0 +1,3 @@
+-- How many deletions of loaders are not done.
+SELECT count() FROM system.mutations
+WHERE database = currentDatabase() AND NOT is_done AND position(command, 'loader_leases') > 0

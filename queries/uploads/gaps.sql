@@ -1,0 +1,5 @@
+-- The offsets of a topic that were passed over.
+SELECT epoch, partition, first_offset, last_offset, toString(code) AS code, reason
+FROM loader_gaps FINAL
+WHERE topic = {topic:String}
+ORDER BY epoch, partition, first_offset

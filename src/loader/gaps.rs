@@ -1,0 +1,158 @@
+//! Offsets whose messages were not loaded and never will be: noted, counted and passed over.
+//!
+//! A gap is a row of `loader_gaps`, by which an upload is found to have lost rows, and one of `rejects`. It advances its partition
+//! like a chunk without messages. All of it can be noted again after a crash.
+
+use bytes::Bytes;
+
+use super::LoaderError;
+use super::chunks::Chunk;
+use super::inbox::Inbox;
+use super::lease::Lease;
+use super::ledger::{ChunkState, Ledger};
+use crate::metrics::Metrics;
+use crate::warehouse::row_binary::write_text;
+
+const COLUMNS: &str = "topic, epoch, partition, first_offset, last_offset, code, reason";
+
+/// The columns of a reject.
+const REJECT_COLUMNS: &str = "upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, kafka_epoch, \
+     kafka_partition, kafka_offset";
+
+/// Why messages are not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The topic's retention deleted them.
+    Deleted,
+    /// The topic was deleted and created again.
+    Recreated,
+    /// They are there, and cannot be read.
+    Unreadable(String),
+}
+
+impl Cause {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted_before_load",
+            Self::Recreated => "topic_recreated",
+            Self::Unreadable(_) => "unreadable_message",
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Deleted => "the topic's retention deleted them before they were loaded".to_owned(),
+            Self::Recreated => "the topic was deleted and created again before they were loaded".to_owned(),
+            Self::Unreadable(reason) => format!("they cannot be read: {reason}"),
+        }
+    }
+}
+
+/// Offsets of one partition, the first and the last included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) partition: u16,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) cause: Cause,
+}
+
+/// What gaps go through.
+pub(super) fn inbox() -> Inbox {
+    Inbox::new("loader_gaps", COLUMNS)
+}
+
+/// What rejects go through.
+pub(super) fn rejects_inbox() -> Inbox {
+    Inbox::new("rejects", REJECT_COLUMNS)
+}
+
+impl Gap {
+    fn messages(&self) -> u64 {
+        (self.last + 1 - self.first).max(0).cast_unsigned()
+    }
+
+    fn reason(&self) -> String {
+        format!("offsets {} to {} were not loaded: {}", self.first, self.last, self.cause.text())
+    }
+
+    /// Its row of `loader_gaps`.
+    fn row(&self, lease: &Lease, epoch: u32) -> Vec<u8> {
+        let mut row = Vec::new();
+        write_text(lease.topic().as_bytes(), &mut row);
+        row.extend(epoch.to_le_bytes());
+        row.extend(self.partition.to_le_bytes());
+        row.extend(self.first.to_le_bytes());
+        row.extend(self.last.to_le_bytes());
+        write_text(self.cause.code().as_bytes(), &mut row);
+        write_text(self.reason().as_bytes(), &mut row);
+        row.extend(lease.generation.to_le_bytes());
+        row
+    }
+
+    /// Its row of `rejects`: neither an upload, nor a line, nor a value.
+    fn reject(&self, lease: &Lease, epoch: u32) -> Vec<u8> {
+        let mut row = Vec::new();
+        write_text(b"", &mut row);
+        row.extend([0; 16]);
+        write_text(b"", &mut row);
+        write_text(self.cause.code().as_bytes(), &mut row);
+        write_text(self.reason().as_bytes(), &mut row);
+        write_text(b"", &mut row);
+        write_text(lease.topic().as_bytes(), &mut row);
+        row.extend(epoch.to_le_bytes());
+        row.extend(self.partition.to_le_bytes());
+        row.extend(self.first.to_le_bytes());
+        row.extend(lease.generation.to_le_bytes());
+        row
+    }
+
+    /// A chunk without messages that ends where the gap ends.
+    fn chunk(&self) -> Chunk {
+        let Self { partition, first, last, .. } = *self;
+        Chunk { partition, first_offset: first, last_offset: last, ..Chunk::default() }
+    }
+}
+
+/// Notes gaps of an epoch, and that their partitions are loaded up to their ends.
+///
+/// # Errors
+/// ClickHouse does not answer, or the lease was taken over.
+pub(super) async fn note(
+    lease: &Lease,
+    ledger: &Ledger,
+    metrics: &Metrics,
+    epoch: u32,
+    gaps: &[Gap],
+) -> Result<(), LoaderError> {
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    record(lease, metrics, epoch, gaps).await?;
+    let chunks: Vec<Chunk> = gaps.iter().map(Gap::chunk).collect();
+    ledger.write_all(epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await
+}
+
+/// Notes gaps, of chunks that are in the ledger already.
+///
+/// # Errors
+/// See [`note`].
+pub(super) async fn record(
+    lease: &Lease,
+    metrics: &Metrics,
+    epoch: u32,
+    gaps: &[Gap],
+) -> Result<(), LoaderError> {
+    for gap in gaps {
+        let (topic, partition, code) = (lease.topic(), gap.partition, gap.cause.code());
+        tracing::error!(topic, partition, code, messages = gap.messages(), "{}", gap.reason());
+        metrics.see_lost_messages(code, gap.messages());
+        // The token keeps the reject from being there twice after a crash.
+        let token = format!("gap:{topic}:{epoch}:{partition}:{}-{}", gap.first, gap.last);
+        let reject = Bytes::from(gap.reject(lease, epoch));
+        lease.insert_block(&rejects_inbox().insert(), &token, reject).await?;
+        let row = Bytes::from(gap.row(lease, epoch));
+        lease.insert_rows(&inbox().insert(), std::iter::once(row)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Whether a topic is still as it was when its loading began: looked at every few seconds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::recovery::Watermarks;
+use crate::kafka::{BrokerError, Kafka};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long one request of a look may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long messages may be there and none of them arrive before they are examined.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// What is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// There are more partitions, or fewer.
+    Partitions,
+    /// It ends before the offset that comes next.
+    Recreated,
+    /// Messages are there, and do not arrive.
+    Stalled,
+}
+
+type Look = JoinHandle<Result<Watermarks, BrokerError>>;
+
+/// Looks at a topic, in the background.
+pub(super) struct Looks {
+    client: Arc<BaseConsumer>,
+    topic: String,
+    looked_at: Instant,
+    /// A look that is under way, and the offsets that came next when it began.
+    under_way: Option<(Look, BTreeMap<u16, i64>)>,
+    /// Since when partitions have messages of which none arrived.
+    behind: BTreeMap<u16, Instant>,
+}
+
+impl Looks {
+    /// # Errors
+    /// librdkafka cannot make a client.
+    pub(super) fn new(kafka: &Kafka, topic: &str) -> Result<Self, BrokerError> {
+        Ok(Self {
+            client: Arc::new(kafka.client().create()?),
+            topic: topic.to_owned(),
+            looked_at: Instant::now(),
+            under_way: None,
+            behind: BTreeMap::new(),
+        })
+    }
+
+    /// Returns what has changed, if a look has found something. `next`: the offsets that come next. `is_idle`: nothing arrived just now.
+    ///
+    /// # Errors
+    /// The topic does not exist any more.
+    pub(super) fn changed(
+        &mut self,
+        next: &BTreeMap<u16, i64>,
+        is_idle: bool,
+        runtime: &Handle,
+    ) -> Result<Option<Change>, BrokerError> {
+        match self.under_way.take() {
+            Some((look, before)) if look.is_finished() => match runtime.block_on(look) {
+                Ok(Ok(marks)) => return Ok(self.compare(&marks, &before, next, is_idle, Instant::now())),
+                Ok(Err(error @ BrokerError::NoTopic(_))) => return Err(error),
+                Ok(Err(error)) => tracing::debug!(topic = self.topic, %error, "cannot look at the topic"),
+                Err(error) => tracing::debug!(topic = self.topic, %error, "cannot look at the topic"),
+            },
+            Some(under_way) => self.under_way = Some(under_way),
+            None if self.looked_at.elapsed() >= INTERVAL => {
+                self.looked_at = Instant::now();
+                let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
+                let look = runtime.spawn_blocking(move || watermarks(&client, &topic));
+                self.under_way = Some((look, next.clone()));
+            }
+            None => {}
+        }
+        Ok(None)
+    }
+
+    /// `before`: the offsets that came next when the look began.
+    fn compare(
+        &mut self,
+        marks: &Watermarks,
+        before: &BTreeMap<u16, i64>,
+        next: &BTreeMap<u16, i64>,
+        is_idle: bool,
+        now: Instant,
+    ) -> Option<Change> {
+        if marks.len() != before.len() {
+            return Some(Change::Partitions);
+        }
+        for (partition, offset) in before {
+            let Some((_, high)) = marks.get(partition) else { return Some(Change::Partitions) };
+            if high < offset {
+                return Some(Change::Recreated);
+            }
+            if is_idle && high > offset && next.get(partition) == Some(offset) {
+                let since = *self.behind.entry(*partition).or_insert(now);
+                if now.duration_since(since) >= STALLED_AFTER {
+                    self.behind.clear();
+                    return Some(Change::Stalled);
+                }
+            } else {
+                self.behind.remove(partition);
+            }
+        }
+        None
+    }
+}
+
+fn watermarks(client: &BaseConsumer, topic: &str) -> Result<Watermarks, BrokerError> {
+    let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    let partitions = found.map_or(0, |found| found.partitions().len());
+    if partitions == 0 {
+        return Err(BrokerError::NoTopic(topic.to_owned()));
+    }
+    (0..u16::try_from(partitions).unwrap_or(u16::MAX))
+        .map(|partition| Ok((partition, client.fetch_watermarks(topic, i32::from(partition), TIMEOUT)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks() -> Looks {
+        Looks::new(&Kafka::new("127.0.0.1:1"), "topic").unwrap()
+    }
+
+    #[test]
+    fn partitions_that_come_and_go_and_offsets_that_go_back_are_seen() {
+        let (mut looks, now) = (looks(), Instant::now());
+        let next = BTreeMap::from([(0, 5), (1, 7)]);
+        let mut see = |marks: &[(u16, (i64, i64))]| {
+            looks.compare(&marks.iter().copied().collect(), &next, &next, false, now)
+        };
+        assert_eq!(see(&[(0, (0, 5)), (1, (0, 9))]), None);
+        assert_eq!(see(&[(0, (0, 5)), (1, (0, 7)), (2, (0, 0))]), Some(Change::Partitions));
+        assert_eq!(see(&[(0, (0, 5))]), Some(Change::Partitions));
+        assert_eq!(see(&[(0, (0, 5)), (1, (0, 6))]), Some(Change::Recreated));
+    }
+
+    #[test]
+    fn messages_that_are_there_and_do_not_arrive_are_a_stall_after_a_while() {
+        let (mut looks, start) = (looks(), Instant::now());
+        let marks = Watermarks::from([(0, (0, 9))]);
+        let next = BTreeMap::from([(0, 5)]);
+        let mut see = |seconds, next: &BTreeMap<u16, i64>, is_idle| {
+            let before = BTreeMap::from([(0, 5)]);
+            looks.compare(&marks, &before, next, is_idle, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(see(0, &next, true), None);
+        assert_eq!(see(9, &next, true), None);
+        // Something has arrived meanwhile, or is being loaded.
+        assert_eq!(see(10, &BTreeMap::from([(0, 6)]), true), None);
+        assert_eq!(see(11, &next, true), None);
+        assert_eq!(see(20, &next, false), None);
+        assert_eq!(see(21, &next, true), None);
+        assert_eq!(see(31, &next, true), Some(Change::Stalled));
+    }
+}
