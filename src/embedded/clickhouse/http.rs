@@ -95,11 +95,11 @@ impl Service {
 
     async fn query(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
         let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
-        let (mut request, body) = match read(request).await {
+        let read_only = *request.method() != Method::POST || *sender != Sender::Trusted;
+        let (request, body) = match read(request, read_only).await {
             Ok(request) => request,
             Err(exception) => return unnamed.exception(&exception),
         };
-        request.read_only |= *sender != Sender::Trusted;
         let context = Context { query_id: request.query_id.clone(), ..unnamed };
         match self.run(request, body).await {
             Ok((answer, gone)) => context.answer(answer, gone),
@@ -200,15 +200,17 @@ fn url_parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)>
 }
 
 /// Sorts a request's parameters, those of a form included.
-async fn read(request: hyper::Request<Incoming>) -> Result<(Request, BodyReader), Exception> {
-    let method = request.method().clone();
+async fn read(
+    request: hyper::Request<Incoming>,
+    read_only: bool,
+) -> Result<(Request, BodyReader), Exception> {
     let headers = request.headers().clone();
     let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
     if form::is_form(&headers) {
         parameters.extend(form::fields(request).await?);
-        return Ok((Request::parse(&method, &headers, parameters)?, BodyReader::empty()));
+        return Ok((Request::parse(read_only, &headers, parameters)?, BodyReader::empty()));
     }
-    let parsed = Request::parse(&method, &headers, parameters)?;
+    let parsed = Request::parse(read_only, &headers, parameters)?;
     Ok((parsed, BodyReader::new(request.into_body())))
 }
 

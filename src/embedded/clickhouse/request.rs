@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::HeaderMap;
 use uuid::Uuid;
 
 use super::codec::Coding;
@@ -49,12 +49,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Reads a request's head, and the fields of its form if it has one.
+    /// Reads a request's head, and the fields of its form if it has one. `read_only`: its method or its sender allows no changes.
     ///
     /// # Errors
     /// A parameter has a value that it cannot have, or the credentials are wrong.
     pub(super) fn parse(
-        method: &Method,
+        read_only: bool,
         headers: &HeaderMap,
         parameters: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Exception> {
@@ -76,7 +76,6 @@ impl Request {
             reading.parameter(name, value)?;
         }
         std::mem::take(&mut reading.credentials).check()?;
-        let read_only = *method != Method::POST;
         if read_only {
             reading.forbid_changes()?;
         }
@@ -179,7 +178,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Has a GET or HEAD stay read-only, as a server does: its level is 2, and naming another is an error.
+    /// Has a request stay read-only, as a server does with a GET or HEAD: its level is 2, and naming another is an error.
     fn forbid_changes(&mut self) -> Result<(), Exception> {
         if self.settings.iter().any(|(name, value)| name == READ_ONLY && value != METHOD_LEVEL) {
             return Err(Exception::new(Code::Readonly, "Cannot modify 'readonly' setting in readonly mode"));

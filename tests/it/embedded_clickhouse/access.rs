@@ -44,8 +44,10 @@ async fn pages_of_named_origins_may_read_and_others_may_not() {
         assert!(reply.header("access-control-allow-methods").contains("POST"));
     }
     clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
-    let insert = clickhouse.request(Method::POST, &[]).header("Origin", "https://tabix.example");
-    read(insert.body("INSERT INTO t VALUES (1)")).await.exception(164, 500);
+    for parameters in [&[][..], &[("readonly", "0")], &[("readonly", "2")]] {
+        let insert = clickhouse.request(Method::POST, parameters).header("Origin", "https://tabix.example");
+        read(insert.body("INSERT INTO t VALUES (1)")).await.exception(164, 500);
+    }
     for origin in ["http://evil.example", "null", "http://localhost:80881"] {
         for method in [Method::POST, Method::OPTIONS] {
             let request =
