@@ -1,14 +1,17 @@
 //! The broker behind its bootstrap list: topics, and the settings of producers and consumers.
 
+pub mod health;
+
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
@@ -29,11 +32,75 @@ pub struct Kafka {
 pub enum BrokerError {
     #[error("the broker does not answer: {0}")]
     Unavailable(#[from] KafkaError),
-    #[error("topic {topic} cannot be made: {reason}")]
+    /// The same, with what the connection failed of.
+    #[error("the broker does not answer: {0}")]
+    Unreachable(String),
+    #[error("cannot create topic {topic}: {reason}")]
     Topic { topic: String, reason: RDKafkaErrorCode },
-    #[error("topic {0} is not there")]
+    #[error("cannot create topic {topic}: {reason}; create it, or let this client create it")]
+    MayNotCreate { topic: String, reason: RDKafkaErrorCode },
+    #[error("cannot read topic {topic}: {reason}; let this client read and write it")]
+    MayNotRead { topic: String, reason: RDKafkaErrorCode },
+    #[error("topic {0} does not exist")]
     NoTopic(String),
 }
+
+impl BrokerError {
+    /// Whether trying again is of no use until someone has changed something.
+    pub fn is_permanent(&self) -> bool {
+        use RDKafkaErrorCode::{
+            InvalidConfig, InvalidPartitions, InvalidRequest, InvalidTopic, PolicyViolation,
+            UnsupportedVersion,
+        };
+        match self {
+            Self::MayNotCreate { .. } | Self::MayNotRead { .. } => true,
+            Self::Topic { reason, .. } => matches!(
+                reason,
+                InvalidConfig
+                    | InvalidPartitions
+                    | InvalidRequest
+                    | InvalidTopic
+                    | PolicyViolation
+                    | UnsupportedVersion
+            ),
+            Self::Unavailable(_) | Self::Unreachable(_) | Self::NoTopic(_) => false,
+        }
+    }
+}
+
+/// Whether a broker refuses for lack of a permission.
+fn is_denied(reason: RDKafkaErrorCode) -> bool {
+    matches!(
+        reason,
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed
+    )
+}
+
+/// Keeps why a connection failed: librdkafka logs that, and reports a timeout.
+#[derive(Debug, Default)]
+struct Diagnosis(Mutex<Option<String>>);
+
+impl Diagnosis {
+    /// Says why a request failed, as exactly as it is known.
+    fn of(&self, error: KafkaError) -> BrokerError {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(reason) => BrokerError::Unreachable(reason),
+            None => BrokerError::Unavailable(error),
+        }
+    }
+}
+
+impl ClientContext for Diagnosis {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            // `[thrd:…]: kafka:9092/bootstrap: Failed to resolve 'kafka:9092': Name or service not known`
+            let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Diagnosis {}
 
 impl Kafka {
     /// `brokers`: HOST:PORT,…
@@ -77,11 +144,22 @@ impl Kafka {
         config
     }
 
-    /// Makes a topic unless it is there, and returns how many partitions it has.
+    /// Returns how many partitions a topic has, and creates it if it does not exist.
     ///
     /// # Errors
     /// The broker does not answer, or refuses.
     pub async fn ensure_topic(&self, topic: &str, partitions: u16) -> Result<u16, BrokerError> {
+        let (kafka, name) = (self.clone(), topic.to_owned());
+        let found = blocking(move || kafka.partitions(&name)).await;
+        if !matches!(found, Err(BrokerError::NoTopic(_))) {
+            return found;
+        }
+        self.create_topic(topic, partitions).await?;
+        let (kafka, name) = (self.clone(), topic.to_owned());
+        blocking(move || kafka.partitions(&name)).await
+    }
+
+    async fn create_topic(&self, topic: &str, partitions: u16) -> Result<(), BrokerError> {
         let admin = self.admin()?;
         let retention = [("retention.ms", "-1"), ("cleanup.policy", "delete")];
         let new = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1));
@@ -90,12 +168,13 @@ impl Kafka {
         for result in admin.create_topics([&new], &options).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, reason)) if is_denied(reason) => {
+                    return Err(BrokerError::MayNotCreate { topic, reason });
+                }
                 Err((topic, reason)) => return Err(BrokerError::Topic { topic, reason }),
             }
         }
-        let kafka = self.clone();
-        let topic = topic.to_owned();
-        blocking(move || kafka.partitions(&topic)).await
+        Ok(())
     }
 
     /// Returns how many partitions a topic has. Blocks.
@@ -103,15 +182,20 @@ impl Kafka {
     /// # Errors
     /// The broker does not answer, or has no such topic.
     pub fn partitions(&self, topic: &str) -> Result<u16, BrokerError> {
-        let consumer: BaseConsumer = self.client().create()?;
-        let metadata = consumer.fetch_metadata(Some(topic), ADMIN_TIMEOUT)?;
-        metadata
-            .topics()
-            .iter()
-            .find(|found| found.name() == topic && found.error().is_none())
-            .and_then(|found| u16::try_from(found.partitions().len()).ok())
-            .filter(|partitions| *partitions > 0)
-            .ok_or_else(|| BrokerError::NoTopic(topic.to_owned()))
+        let consumer: BaseConsumer<Diagnosis> = self.client().create_with_context(Diagnosis::default())?;
+        let metadata = consumer.fetch_metadata(Some(topic), ADMIN_TIMEOUT);
+        let metadata = metadata.map_err(|error| consumer.context().of(error))?;
+        let no_topic = || BrokerError::NoTopic(topic.to_owned());
+        let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(no_topic)?;
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(reason) if is_denied(reason) => {
+                return Err(BrokerError::MayNotRead { topic: topic.to_owned(), reason });
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(no_topic()),
+            Some(reason) => return Err(BrokerError::Unavailable(KafkaError::MetadataFetch(reason))),
+        }
+        u16::try_from(found.partitions().len()).ok().filter(|count| *count > 0).ok_or_else(no_topic)
     }
 
     /// Makes a client for [`max_message_bytes`].
@@ -168,5 +252,25 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         // Only when the runtime is being shut down.
         Err(_) => Err(BrokerError::Unavailable(KafkaError::Canceled)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaRespErr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_topic_that_exists_needs_no_permission_to_create_it() {
+        // The mock cluster has no CreateTopics at all.
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("there", 3, 1).unwrap();
+        let kafka = Kafka::new(cluster.bootstrap_servers());
+        assert_eq!(kafka.ensure_topic("there", 4).await.unwrap(), 3);
+        cluster.topic_error("there", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
+        let error = kafka.ensure_topic("there", 4).await.unwrap_err();
+        assert!(error.is_permanent() && error.to_string().contains("cannot read topic there"), "{error}");
     }
 }

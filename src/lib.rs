@@ -6,16 +6,19 @@
 //! - [`ingest`]: bytes of CSV to Avro to Kafka. Uses `registry` and `kafka`.
 //! - [`loader`]: the topic to ClickHouse, exactly once. Uses `kafka`, `registry` and `warehouse`.
 //! - [`reconcile`]: is every row of a file there? Uses `ingest` and `warehouse`.
-//! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us.
+//! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us. [`connection`]: why one cannot be reached.
 //! - [`http`]: the API. Thin: extract, call one room, shape the reply.
 //! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
 //! - [`guard`]: who may send requests, the same for all HTTP listeners. Uses nothing of ours.
 //! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, what is counted.
+//! - [`disk`]: free space, and the part of it that is kept in reserve.
 //! - [`owner`], [`memory`]: who a server is from one start to the next, and its allocator's settings.
 
 pub mod commands;
+pub mod connection;
+pub mod disk;
 pub mod domain;
 pub mod embedded;
 pub mod generate;

@@ -78,6 +78,9 @@ pub struct Now {
     /// None where ClickHouse does not answer.
     pub lag: Option<Lag>,
     pub lost_parts: usize,
+    /// Bytes that are free on the data directory's disk; none where it cannot be asked.
+    pub disk_free: Option<u64>,
+    pub disk_reserve: u64,
 }
 
 /// How far the tables are behind what was acknowledged.
@@ -162,6 +165,11 @@ impl Metrics {
             loading.get_or_create(&Loader { loader }).set(i64::from(*loads));
         }
         all.register("loading", "1: this server loads the topic; 0: it waits, or another one does", loading);
+        if let Some(free) = now.disk_free {
+            all.register("disk_free_bytes", "Bytes free on the data directory's disk", bytes_gauge(free));
+        }
+        let help = "Bytes of it that are kept free, --disk-reserve-bytes";
+        all.register("disk_reserve_bytes", help, bytes_gauge(now.disk_reserve));
         if let Some(lag) = now.lag {
             let offsets: Gauge = Gauge::default();
             offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));
@@ -176,4 +184,10 @@ impl Metrics {
         text::encode(&mut out, &all)?;
         Ok(out)
     }
+}
+
+fn bytes_gauge(bytes: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    gauge
 }

@@ -1,75 +1,155 @@
-//! The Schema Registry behind its URL: registers the schema of the topic, and fetches writers' schemas by id.
+//! The Schema Registry behind its URL: finds or registers the schema of the topic, and fetches writers' schemas by id.
+//!
+//! What a server needs at its start are reads, unless the schema is new: [`Registry::ensure`] looks it up and registers it
+//! only if it is missing, so that a registry that refuses writes is enough once the schema is there.
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_all_subjects, get_schema_by_id, post_schema,
-};
-use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use thiserror::Error;
-use url::Url;
 
+use crate::connection::{cause, is_tls_failure, one_line};
 use crate::domain::columns::{Columns, ColumnsError};
+use crate::settings::{Secret, ServiceUrl};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The registry's code for an id that it does not know.
+/// Bytes of the largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// The registry's codes for a subject, a version and a schema that it does not know.
+const SUBJECT_NOT_FOUND: u32 = 40401;
+const VERSION_NOT_FOUND: u32 = 40402;
 const SCHEMA_NOT_FOUND: u32 = 40403;
+
+/// Its code for a schema that it cannot parse.
+const INVALID_SCHEMA: u32 = 42201;
+
+/// Its code for a subject in the mode READONLY.
+const OPERATION_NOT_PERMITTED: u32 = 42205;
 
 /// A client of one registry. Clones share the cache of fetched schemas.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    settings: SrSettings,
+    client: Client,
+    url: ServiceUrl,
     by_id: Arc<Mutex<HashMap<u32, Arc<Columns>>>>,
 }
 
-/// Why the registry does not give what is asked of it.
+/// Why the registry does not do what is asked of it.
 #[derive(Debug, Error)]
 pub enum RegistryError {
-    #[error("the schema registry cannot be used: {0}")]
+    #[error("cannot create an HTTP client for the schema registry: {0}")]
     Client(String),
     #[error("the schema registry does not answer: {0}")]
     Unavailable(String),
+    #[error("no TLS connection to the schema registry: {0}; check the URL's scheme and the certificate")]
+    Tls(String),
+    #[error(
+        "the schema registry refuses the request (HTTP {status}); check the user and password in its URL"
+    )]
+    Denied { status: u16 },
+    #[error("the answer is not one of a schema registry ({reason}); check its URL")]
+    NotARegistry { reason: String },
+    #[error("the schema registry refuses the request ({reason}); check its URL and its log")]
+    Rejected { reason: String },
+    #[error(
+        "the schema of {subject} is not registered, and the schema registry refuses to register it ({reason}); \
+         register it there, or give a user that may"
+    )]
+    ReadOnly { subject: String, reason: String },
     #[error("the schema registry refuses the schema of {subject}: {reason}")]
     Refused { subject: String, reason: String },
-    #[error("the schema registry knows no schema with id {0}")]
+    #[error("the schema registry has no schema with id {0}")]
     UnknownId(u32),
     #[error("the schema with id {id} does not describe rows: {source}")]
     NotRows { id: u32, source: ColumnsError },
 }
 
-impl Registry {
-    /// # Errors
-    /// The URL cannot be used by an HTTP client.
-    pub fn new(url: &Url) -> Result<Self, RegistryError> {
-        let url = url.as_str().trim_end_matches('/').to_owned();
-        let settings = SrSettings::new_builder(url)
-            .set_timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .build()
-            .map_err(|error| RegistryError::Client(describe(&error)))?;
-        Ok(Self { settings, by_id: Arc::default() })
+impl RegistryError {
+    /// Whether trying again is of no use until someone has changed something.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// An answer that says no.
+#[derive(Debug)]
+struct Rejection {
+    status: u16,
+    /// The registry's own code: 0 where the answer is not one of a registry.
+    code: u32,
+    message: String,
+}
+
+impl Rejection {
+    fn reason(&self) -> String {
+        match self.message.is_empty() {
+            true => format!("HTTP {}", self.status),
+            false => format!("HTTP {}: {}", self.status, self.message),
+        }
     }
 
-    /// Registers a schema under a subject, and returns its id: the one it has, or a new one.
+    fn into_error(self) -> RegistryError {
+        match (self.status, self.code) {
+            (403, _) => RegistryError::Denied { status: self.status },
+            // A registry says 404 of a path that it does not have, such as one under the wrong prefix.
+            (_, 0 | 404) => RegistryError::NotARegistry { reason: self.reason() },
+            _ => RegistryError::Rejected { reason: self.reason() },
+        }
+    }
+}
+
+/// The outcome of a request that the registry has answered.
+type Answer<T> = Result<T, Rejection>;
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error_code: u32,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    id: u32,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    id: u32,
+    schema: String,
+}
+
+#[derive(Deserialize)]
+struct ById {
+    schema: String,
+}
+
+impl Registry {
+    /// # Errors
+    /// The HTTP client cannot be created.
+    pub fn new(url: &ServiceUrl) -> Result<Self, RegistryError> {
+        let client = Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();
+        let client = client.map_err(|error| RegistryError::Client(cause(&error)))?;
+        Ok(Self { client, url: url.clone(), by_id: Arc::default() })
+    }
+
+    /// Returns the id of a schema under a subject. It is registered only if it is not there yet.
     ///
     /// # Errors
-    /// The registry does not answer, or the schema is not compatible with the subject's earlier versions.
-    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
-        match post_schema(&self.settings, subject.to_owned(), supplied).await {
-            Ok(registered) => Ok(registered.id),
-            Err(error) => Err(match error_code(&error) {
-                Some(409 | 42200..=42299) => {
-                    RegistryError::Refused { subject: subject.to_owned(), reason: describe(&error) }
-                }
-                _ => RegistryError::Unavailable(describe(&error)),
-            }),
+    /// The registry does not answer, or the schema is neither there nor accepted.
+    pub async fn ensure(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        match self.find(subject, schema).await? {
+            Some(id) => Ok(id),
+            None => self.register(subject, schema).await,
         }
     }
 
@@ -81,25 +161,113 @@ impl Registry {
         if let Some(columns) = self.cache().get(&id) {
             return Ok(columns.clone());
         }
-        let registered =
-            get_schema_by_id(id, &self.settings).await.map_err(|error| match error_code(&error) {
-                Some(SCHEMA_NOT_FOUND) => RegistryError::UnknownId(id),
-                _ => RegistryError::Unavailable(describe(&error)),
-            })?;
+        // Also of a subject that was deleted: its messages are still there.
+        let answer = self.get::<ById>(&format!("/schemas/ids/{id}?deleted=true")).await?;
+        let found = answer.map_err(|rejection| match rejection.code {
+            SCHEMA_NOT_FOUND => RegistryError::UnknownId(id),
+            _ => rejection.into_error(),
+        })?;
         let columns =
-            Columns::parse(&registered.schema).map_err(|source| RegistryError::NotRows { id, source })?;
+            Columns::parse(&found.schema).map_err(|source| RegistryError::NotRows { id, source })?;
         let columns = Arc::new(columns);
         self.cache().insert(id, columns.clone());
         Ok(columns)
     }
 
-    /// Whether the registry answers.
+    /// Whether the registry answers. That this user may not list subjects is an answer too.
     ///
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), RegistryError> {
-        let subjects = get_all_subjects(&self.settings).await;
-        subjects.map(drop).map_err(|error| RegistryError::Unavailable(describe(&error)))
+        self.get::<Value>("/subjects").await.map(drop)
+    }
+
+    /// Looks a schema up. Where that is refused, as by a proxy that only lets GET through, the subject's versions are read.
+    async fn find(&self, subject: &str, schema: &str) -> Result<Option<u32>, RegistryError> {
+        match self.post::<Registered>(&format!("/subjects/{subject}"), schema).await? {
+            Ok(found) => Ok(Some(found.id)),
+            Err(Rejection { code: SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND, .. }) => Ok(None),
+            // Registering it says what is wrong with it.
+            Err(Rejection { code: INVALID_SCHEMA, .. }) => Ok(None),
+            Err(_) => self.find_in_versions(subject, schema).await,
+        }
+    }
+
+    async fn find_in_versions(&self, subject: &str, schema: &str) -> Result<Option<u32>, RegistryError> {
+        let wanted: Option<Value> = serde_json::from_str(schema).ok();
+        let path = format!("/subjects/{subject}/versions");
+        let versions = match self.get::<Vec<u32>>(&path).await? {
+            Ok(versions) => versions,
+            Err(Rejection { code: SUBJECT_NOT_FOUND, .. }) => return Ok(None),
+            Err(rejection) => return Err(rejection.into_error()),
+        };
+        for version in versions.iter().rev() {
+            let found = self.get::<Version>(&format!("{path}/{version}")).await?;
+            let found = found.map_err(Rejection::into_error)?;
+            if serde_json::from_str(&found.schema).ok() == wanted {
+                return Ok(Some(found.id));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        let path = format!("/subjects/{subject}/versions");
+        let rejection = match self.post::<Registered>(&path, schema).await? {
+            Ok(registered) => return Ok(registered.id),
+            Err(rejection) => rejection,
+        };
+        let (subject, reason) = (subject.to_owned(), rejection.reason());
+        Err(match (rejection.status, rejection.code) {
+            (403 | 405 | 501, _) | (_, OPERATION_NOT_PERMITTED) => {
+                RegistryError::ReadOnly { subject, reason }
+            }
+            (_, 0 | 404) => rejection.into_error(),
+            _ => RegistryError::Refused { subject, reason: rejection.message },
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, RegistryError> {
+        self.send(self.client.get(format!("{}{path}", self.url))).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, schema: &str) -> Result<Answer<T>, RegistryError> {
+        let body = json!({ "schema": schema, "schemaType": "AVRO" }).to_string();
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header(header::CONTENT_TYPE, MEDIA_TYPE);
+        self.send(request.body(body)).await
+    }
+
+    /// Sends a request. What passes by itself, or is the same for every request, is an error; the rest is up to the caller.
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answer<T>, RegistryError> {
+        let request = request.header(header::ACCEPT, format!("{MEDIA_TYPE}, application/json"));
+        let request = match self.url.user() {
+            Some(user) => request.basic_auth(user, self.url.password().map(Secret::expose)),
+            None => request,
+        };
+        let response = request.send().await.map_err(|error| transport(&error))?;
+        let status = response.status();
+        let body = read(response).await?;
+        if status.is_success() {
+            let answer = serde_json::from_slice(&body).map(Ok);
+            return answer.map_err(|_| RegistryError::NotARegistry {
+                reason: format!("{status}: {}", one_line(&String::from_utf8_lossy(&body))),
+            });
+        }
+        let (code, message) = match serde_json::from_slice(&body) {
+            Ok(ErrorBody { error_code, message }) => (error_code, message),
+            Err(_) => (0, String::from_utf8_lossy(&body).into_owned()),
+        };
+        let rejection = Rejection { status: status.as_u16(), code, message: one_line(&message) };
+        match status {
+            StatusCode::UNAUTHORIZED => Err(RegistryError::Denied { status: status.as_u16() }),
+            StatusCode::NOT_IMPLEMENTED => Ok(Err(rejection)),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Err(RegistryError::Unavailable(rejection.reason()))
+            }
+            _ if status.is_server_error() => Err(RegistryError::Unavailable(rejection.reason())),
+            _ => Ok(Err(rejection)),
+        }
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Columns>>> {
@@ -107,15 +275,42 @@ impl Registry {
     }
 }
 
-/// The registry's own code, where it answered at all: what is not an answer must not be taken for "no".
-fn error_code(error: &SRCError) -> Option<u32> {
-    let raw = error.source()?.downcast_ref::<RawError>()?;
-    Some(raw.error_code)
+/// Reads an answer, which may not be larger than any of a registry.
+async fn read(mut response: Response) -> Result<Vec<u8>, RegistryError> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| transport(&error))? {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_ANSWER_BYTES {
+            let reason = format!("more than {MAX_ANSWER_BYTES} bytes");
+            return Err(RegistryError::NotARegistry { reason });
+        }
+    }
+    Ok(body)
 }
 
-fn describe(error: &SRCError) -> String {
-    match &error.cause {
-        Some(cause) => format!("{}: {cause}", error.error),
-        None => error.error.clone(),
+fn transport(error: &reqwest::Error) -> RegistryError {
+    if is_tls_failure(error) {
+        RegistryError::Tls(cause(error))
+    } else {
+        RegistryError::Unavailable(cause(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_registry_that_is_not_up_may_come_up_and_is_named_with_the_cause() {
+        // Free a moment ago: nobody listens there.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = ServiceUrl::parse(&format!("http://ann:secret@{address}")).unwrap();
+        let error = Registry::new(&url).unwrap().ensure("t-value", "{}").await.unwrap_err();
+        assert!(!error.is_permanent(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("Connection refused") && !text.contains("secret"), "{text}");
+        let url = ServiceUrl::parse("http://registry.invalid:8081").unwrap();
+        let error = Registry::new(&url).unwrap().ensure("t-value", "{}").await.unwrap_err();
+        assert!(!error.is_permanent() && error.to_string().contains("lookup"), "{error}");
     }
 }

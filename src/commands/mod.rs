@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod client;
+mod connect;
 mod demo;
 mod dlq;
 mod embedded;

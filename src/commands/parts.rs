@@ -57,6 +57,7 @@ fn peers(services: &Services, supervisor: &Supervisor) -> String {
     let embedded = |name: &str| supervisor.address(name).map(|address| address.to_string());
     let registry = match &services.schema_registry_url {
         Some(url) => {
+            let url = url.url();
             url.host_str().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"))
         }
         None => embedded(REGISTRY),

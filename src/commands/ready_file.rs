@@ -28,11 +28,11 @@ impl ReadyFile {
 
     /// Writes the addresses at once: whoever waits for the file never reads half of it.
     pub fn write(path: PathBuf, addresses: &Addresses) -> Result<Self, CommandError> {
-        let json: BTreeMap<&str, &str> = BTreeMap::from([
-            ("api", addresses.api.as_str()),
-            ("kafka_brokers", &addresses.kafka_brokers),
-            ("schema_registry_url", &addresses.schema_registry_url),
-            ("clickhouse_url", &addresses.clickhouse_url),
+        let json: BTreeMap<&str, String> = BTreeMap::from([
+            ("api", addresses.api.clone()),
+            ("kafka_brokers", addresses.kafka_brokers.clone()),
+            ("schema_registry_url", addresses.schema_registry_url.to_string()),
+            ("clickhouse_url", addresses.clickhouse_url.to_string()),
         ]);
         let partial = path.with_extension("partial");
         let text = serde_json::to_string_pretty(&json).unwrap_or_default();

@@ -3,22 +3,22 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 use uuid::Uuid;
 
 use super::CommandError;
+use super::connect::Clients;
 use super::parts;
 use super::ready_file::ReadyFile;
 use super::schema::RowSchema;
 use super::services::Services;
+use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::{DirectoryLock, stop_on_signals};
@@ -32,8 +32,8 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
 use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
-use crate::ingest::upload::{Destination, Uploader};
-use crate::kafka::Kafka;
+use crate::ingest::upload::{Destination, Storage, Uploader};
+use crate::kafka::health::TopicsHealth;
 use crate::loader::gate::Gate;
 use crate::loader::kafka_engine::Consumption;
 use crate::loader::lease::{Candidate, Tenure};
@@ -43,17 +43,9 @@ use crate::owner::owner;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
 use crate::reconcile::repair::{Loads, Repairer, Watch};
-use crate::registry::{Registry, RegistryError};
-use crate::settings::{LoaderKind, ServeOptions};
+use crate::settings::{LoaderKind, ServeOptions, ServiceUrl};
 use crate::warehouse::aggregates::QueryLimits;
-use crate::warehouse::client::Warehouse;
 use crate::warehouse::lost_parts::LostParts;
-
-/// How long services that were given by URL may take to answer when the server starts.
-const SERVICES_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pause between two attempts.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long loaders may take to finish what a crash has left half done, or to take the topic over (ClickHouse drops a consumer within
 /// a minute), before the API is served all the same.
@@ -71,13 +63,13 @@ const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long another server that is just stopping may hold the data directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where everything answers, as the ready file has it.
-#[derive(Clone, Debug, Serialize)]
+/// Where everything answers.
+#[derive(Clone, Debug)]
 pub struct Addresses {
     pub api: String,
     pub kafka_brokers: String,
-    pub schema_registry_url: String,
-    pub clickhouse_url: String,
+    pub schema_registry_url: ServiceUrl,
+    pub clickhouse_url: ServiceUrl,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -240,77 +232,6 @@ impl Server {
     }
 }
 
-/// The three services as clients see them.
-struct Clients {
-    kafka: Kafka,
-    registry: Registry,
-    registry_url: Url,
-    warehouse: Warehouse,
-}
-
-impl Clients {
-    /// Waits until the services answer, makes topics and tables, and registers the schema.
-    async fn connect(
-        addresses: &Addresses,
-        services: &Services,
-        schema: &RowSchema,
-        partitions: u16,
-    ) -> Result<(Self, u32), CommandError> {
-        let url = |text: &str| Url::parse(text).map_err(failed);
-        let registry_url = url(&addresses.schema_registry_url)?;
-        let clients = Self {
-            kafka: Kafka::new(&addresses.kafka_brokers),
-            registry: Registry::new(&registry_url).map_err(failed)?,
-            registry_url,
-            warehouse: Warehouse::new(
-                &url(&addresses.clickhouse_url)?,
-                services.clickhouse_user.as_deref(),
-                services.clickhouse_password.as_ref(),
-                &services.database,
-            ),
-        };
-        for topic in [&services.topic, &services.dead_letter_topic] {
-            let made = || clients.kafka.ensure_topic(topic, partitions);
-            patiently(&format!("Kafka at {}", addresses.kafka_brokers), |_| true, made).await?;
-        }
-        let what = format!("ClickHouse at {}", addresses.clickhouse_url);
-        patiently(&what, |_| true, || clients.warehouse.create_schema()).await?;
-        let missing = || schema.missing_in_tables(&clients.warehouse, &services.database);
-        if let Some(missing) = patiently(&what, |_| true, missing).await? {
-            return Err(CommandError::failed(missing));
-        }
-        let subject = format!("{}-value", services.topic);
-        let may_pass = |error: &RegistryError| !matches!(error, RegistryError::Refused { .. });
-        let what = format!("the registry at {}", clients.registry_url);
-        let register = || clients.registry.register(&subject, &schema.text);
-        let schema_id = patiently(&what, may_pass, register).await?;
-        Ok((clients, schema_id))
-    }
-}
-
-/// Tries until it works, or the patience is over, or the error is one that does not pass.
-async fn patiently<T, E, F>(
-    what: &str,
-    may_pass: impl Fn(&E) -> bool,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, CommandError>
-where
-    E: std::fmt::Display,
-    F: Future<Output = Result<T, E>>,
-{
-    let started = Instant::now();
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if started.elapsed() < SERVICES_PATIENCE && may_pass(&error) => {
-                tracing::warn!(%error, "waiting for {what}");
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-            Err(error) => return Err(CommandError::failed(format!("{what} cannot be used: {error}"))),
-        }
-    }
-}
-
 /// Waits until loading has begun, or has failed to. Which epoch of the topic an upload's offsets are of is told by time: none may
 /// come before the loader has found out that the topic was made anew, or is handed over to it.
 async fn until_begun(states: &LoaderStates) {
@@ -397,12 +318,20 @@ fn app_state(
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
+    let disk = Disk::new(&options.data_dir, options.limits.disk_reserve_bytes);
+    // What is uploaded needs no room here if neither broker nor ClickHouse is.
+    let is_kept_here =
+        local_parts().iter().any(|(name, _)| [parts::BROKER, parts::CLICKHOUSE].contains(&name.as_str()));
+    let upload_disk = if is_kept_here { disk.clone() } else { Disk::new(&options.data_dir, 0) };
     let topic = destination.topic.clone();
     let readiness = Readiness {
-        kafka: clients.kafka.clone(),
-        topic: topic.clone(),
+        topics: TopicsHealth::new(
+            clients.kafka.clone(),
+            [topic.clone(), destination.dead_letter_topic.clone()],
+        ),
         registry: clients.registry.clone(),
         warehouse: clients.warehouse.clone(),
+        disk: upload_disk.clone(),
         loader: options.services.loader,
         loaders,
         lost_parts,
@@ -412,14 +341,28 @@ fn app_state(
     let jobs = options.data_dir.join("reconcile");
     let metrics = shared.metrics;
     // Queries compare the built-in columns.
-    let reconciler =
-        Reconciler::new(clients.warehouse.clone(), arrivals, Arc::new(built_in), &options.limits, &jobs)
-            .map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
+    let reconciler = Reconciler::new(
+        clients.warehouse.clone(),
+        arrivals,
+        Arc::new(built_in),
+        &options.limits,
+        &jobs,
+        upload_disk.clone(),
+    );
+    let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
     let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), shared.owner, metrics.clone()));
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
     let registry = clients.registry.clone();
-    let uploader =
-        Uploader::new(&clients.kafka, registry, ledger, destination, &options.limits, shared.uploads, spool);
+    let storage = Storage { spool, disk: upload_disk };
+    let uploader = Uploader::new(
+        &clients.kafka,
+        registry,
+        ledger,
+        destination,
+        &options.limits,
+        shared.uploads,
+        storage,
+    );
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::spawn(async move { first.warm_up().await });
@@ -436,6 +379,7 @@ fn app_state(
         reconciler,
         repairer: Arc::new(repairer),
         warehouse: clients.warehouse.clone(),
+        disk,
         dead_letter_topic,
         readiness: Arc::new(readiness),
         freshness: Arc::new(freshness),
@@ -459,9 +403,9 @@ fn addresses(
             .address(name)
             .ok_or_else(|| CommandError::failed(format!("the embedded {name} has no address")))
     };
-    let url = |given: &Option<Url>, name: &str| match given {
-        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
-        None => embedded(name).map(|address| format!("http://{address}")),
+    let url = |given: &Option<ServiceUrl>, name: &str| match given {
+        Some(url) => Ok(url.clone()),
+        None => ServiceUrl::parse(&format!("http://{}", embedded(name)?)).map_err(CommandError::failed),
     };
     Ok(Addresses {
         api: format!("http://{api}"),

@@ -1,8 +1,6 @@
 //! Which services a server uses: those given by option or by a variable that people have set anyway, the others embedded.
 
-use url::Url;
-
-use crate::settings::{Secret, ServiceOptions};
+use crate::settings::{Secret, ServiceOptions, ServiceUrl};
 
 /// The topic of the accepted rounds, unless told otherwise.
 const DEFAULT_TOPIC: &str = "staging-bets";
@@ -18,8 +16,8 @@ const CLICKHOUSE_PORT: &str = "8123";
 pub struct Services {
     /// None: embedded. So for the other two.
     pub kafka_brokers: Option<String>,
-    pub schema_registry_url: Option<Url>,
-    pub clickhouse_url: Option<Url>,
+    pub schema_registry_url: Option<ServiceUrl>,
+    pub clickhouse_url: Option<ServiceUrl>,
     pub topic: String,
     pub dead_letter_topic: String,
     pub clickhouse_user: Option<String>,
@@ -41,32 +39,34 @@ impl Services {
         };
         let topic = given(&options.kafka_topic, "KAFKA_TOPIC").unwrap_or_else(|| DEFAULT_TOPIC.to_owned());
         check_topic(&topic)?;
-        let schema_registry_url = match &options.schema_registry_url {
-            Some(url) => Some(url.clone()),
-            None => variable("SCHEMA_REGISTRY_URL")
-                .map(|url| parse_url("SCHEMA_REGISTRY_URL", &url))
-                .transpose()?,
+        let kafka_brokers = given(&options.kafka_brokers, "KAFKA_BROKER");
+        if kafka_brokers.as_ref().is_some_and(|brokers| brokers.contains('@')) {
+            return Err(
+                "--kafka-brokers has an '@' in it; give HOST:PORT,… without user and password".to_owned()
+            );
+        }
+        let schema_registry_url = match url("--schema-registry-url", options.schema_registry_url.as_ref())? {
+            Some(url) => Some(url),
+            None => url("SCHEMA_REGISTRY_URL", variable("SCHEMA_REGISTRY_URL").map(Secret::from).as_ref())?,
         };
-        let clickhouse_url = match &options.clickhouse_url {
-            Some(url) => Some(url.clone()),
+        let clickhouse_url = match url("--clickhouse-url", options.clickhouse_url.as_ref())? {
+            Some(url) => Some(url),
             None => clickhouse_url(&variable)?,
         };
-        for (name, url) in
-            [("--schema-registry-url", &schema_registry_url), ("--clickhouse-url", &clickhouse_url)]
-        {
-            if let Some(url) = url.as_ref().filter(|url| !matches!(url.scheme(), "http" | "https")) {
-                return Err(format!("{name} {url} is not an http:// or https:// URL"));
-            }
-        }
-        let password = variable("CLICKHOUSE_PASSWORD").filter(|text| !text.is_empty()).map(Secret::from);
+        let of_url = clickhouse_url.as_ref();
+        let user = options.clickhouse_user.clone().filter(|user| !user.is_empty());
+        let user = user.or_else(|| of_url?.user().map(str::to_owned));
+        let password = options.clickhouse_password.clone().or_else(|| of_url?.password().cloned());
+        let is_text = |text: &String| !text.is_empty();
         Ok(Self {
-            kafka_brokers: given(&options.kafka_brokers, "KAFKA_BROKER"),
+            kafka_brokers,
             schema_registry_url,
             clickhouse_url,
             dead_letter_topic: format!("{topic}-dlq"),
             topic,
-            clickhouse_user: given(&options.clickhouse_user, "CLICKHOUSE_USER"),
-            clickhouse_password: options.clickhouse_password.clone().or(password),
+            clickhouse_user: user.or_else(|| variable("CLICKHOUSE_USER").filter(is_text)),
+            clickhouse_password: password
+                .or_else(|| variable("CLICKHOUSE_PASSWORD").filter(is_text).map(Secret::from)),
             database: given(&options.clickhouse_database, "CLICKHOUSE_DB")
                 .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
         })
@@ -82,10 +82,10 @@ fn check_topic(topic: &str) -> Result<(), String> {
     Err(format!("--kafka-topic {topic:?} is not a topic name: 1 to 240 letters, digits, '.', '_' and '-'"))
 }
 
-fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Url>, String> {
+fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<ServiceUrl>, String> {
     let Some(host) = variable("CLICKHOUSE_HOST").filter(|host| !host.is_empty()) else { return Ok(None) };
     if host.contains("://") {
-        return parse_url("CLICKHOUSE_HOST", &host).map(Some);
+        return url("CLICKHOUSE_HOST", Some(&Secret::from(host)));
     }
     let port = variable("CLICKHOUSE_PORT").unwrap_or_else(|| CLICKHOUSE_PORT.to_owned());
     if port == "9000" {
@@ -93,11 +93,14 @@ fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<U
             "CLICKHOUSE_PORT 9000 is ClickHouse's native protocol: give its HTTP port (8123)".to_owned()
         );
     }
-    parse_url("CLICKHOUSE_HOST with CLICKHOUSE_PORT", &format!("http://{host}:{port}")).map(Some)
+    let text = Secret::from(format!("http://{host}:{port}"));
+    url("CLICKHOUSE_HOST with CLICKHOUSE_PORT", Some(&text))
 }
 
-fn parse_url(name: &str, text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| format!("{name} {text:?} is not a URL: {error}"))
+/// Parses what was given by this option or variable; text that is empty counts as not given.
+fn url(name: &str, text: Option<&Secret>) -> Result<Option<ServiceUrl>, String> {
+    let text = text.map(Secret::expose).filter(|text| !text.is_empty());
+    text.map(ServiceUrl::parse).transpose().map_err(|reason| format!("{name} cannot be used: {reason}"))
 }
 
 #[cfg(test)]
@@ -130,7 +133,7 @@ mod tests {
             [("KAFKA_BROKER", "kafka:9092"), ("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_DB", "rounds")];
         let services = decide(&["--kafka-brokers", "other:1"], &variables).unwrap();
         assert_eq!(services.kafka_brokers.as_deref(), Some("other:1"));
-        assert_eq!(services.clickhouse_url.unwrap().as_str(), "http://warehouse:8123/");
+        assert_eq!(services.clickhouse_url.unwrap().to_string(), "http://warehouse:8123");
         assert_eq!(services.database, "rounds");
     }
 
@@ -140,5 +143,23 @@ mod tests {
         assert!(decide(&[], &native).unwrap_err().contains("CLICKHOUSE_PORT"));
         assert!(decide(&["--kafka-topic", "a b"], &[]).unwrap_err().contains("--kafka-topic"));
         assert!(decide(&["--clickhouse-url", "tcp://x:9000"], &[]).unwrap_err().contains("--clickhouse-url"));
+    }
+
+    #[test]
+    fn a_url_may_have_user_and_password_and_no_error_repeats_them() {
+        let url = ["--clickhouse-url", "http://ann:secret@warehouse:8123"];
+        let services = decide(&url, &[("CLICKHOUSE_USER", "bob"), ("CLICKHOUSE_PASSWORD", "other")]).unwrap();
+        assert_eq!(services.clickhouse_user.as_deref(), Some("ann"));
+        assert_eq!(services.clickhouse_password.as_ref().map(Secret::expose), Some("secret"));
+        let services = decide(&[&url[..], &["--clickhouse-user", "eve"]].concat(), &[]).unwrap();
+        assert_eq!(services.clickhouse_user.as_deref(), Some("eve"));
+        for arguments in [
+            ["--clickhouse-url", "tcp://ann:secret@warehouse:9000"],
+            ["--schema-registry-url", "http://ann:secret@a b"],
+            ["--kafka-brokers", "ann:secret@kafka:9092"],
+        ] {
+            let error = decide(&arguments, &[]).unwrap_err();
+            assert!(error.contains(arguments[0]) && !error.contains("secret"), "{error}");
+        }
     }
 }

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 use super::openapi::problems;
 use super::problem::Problem;
 use super::state::AppState;
-use crate::kafka::Kafka;
+use crate::disk::Disk;
+use crate::kafka::health::TopicsHealth;
 use crate::loader::run::LoaderState;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
@@ -24,6 +25,9 @@ use crate::warehouse::lost_parts::LostParts;
 /// How long a part may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long all questions about topics may take: they bound themselves, this bounds one that waits behind another.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How one part is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartHealth {
@@ -31,20 +35,26 @@ pub struct PartHealth {
     /// Why it is not, or why it has nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of the disk: bytes that are free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// Of the disk: bytes that are kept in reserve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_bytes: Option<u64>,
 }
 
 impl PartHealth {
     pub fn ready() -> Self {
-        Self { ready: true, reason: None }
+        Self { ready: true, reason: None, free_bytes: None, reserve_bytes: None }
     }
 
     /// It is ready, with something to know about it.
     pub fn ready_since(reason: impl Into<String>) -> Self {
-        Self { ready: true, reason: Some(reason.into()) }
+        Self { reason: Some(reason.into()), ..Self::ready() }
     }
 
     pub fn not_ready(reason: impl Into<String>) -> Self {
-        Self { ready: false, reason: Some(reason.into()) }
+        Self { ready: false, reason: Some(reason.into()), ..Self::ready() }
     }
 }
 
@@ -53,10 +63,11 @@ pub type LocalParts = Box<dyn Fn() -> Vec<(String, PartHealth)> + Send + Sync>;
 
 /// What readiness is made of.
 pub struct Readiness {
-    pub kafka: Kafka,
-    pub topic: String,
+    pub topics: TopicsHealth,
     pub registry: Registry,
     pub warehouse: Warehouse,
+    /// Where the embedded parts keep everything.
+    pub disk: Disk,
     /// Who moves the topic into ClickHouse.
     pub loader: LoaderKind,
     pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
@@ -67,7 +78,7 @@ pub struct Readiness {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readiness").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("Readiness").field("topics", &self.topics).finish_non_exhaustive()
     }
 }
 
@@ -75,7 +86,7 @@ impl Readiness {
     /// Asks each part.
     pub async fn check(&self) -> BTreeMap<String, PartHealth> {
         let (broker, registry, clickhouse) = tokio::join!(
-            probe("the broker does not answer", self.kafka.watermarks(&self.topic)),
+            topics_health(&self.topics),
             probe("the registry does not answer", self.registry.ping()),
             clickhouse_health(&self.warehouse),
         );
@@ -84,6 +95,9 @@ impl Readiness {
             parts.insert((*name).to_owned(), loader_health(&state.borrow()));
         }
         parts.insert("tables".to_owned(), tables_health(&self.lost_parts.borrow()));
+        if let Some(health) = disk_health(&self.disk) {
+            parts.insert("disk".to_owned(), health);
+        }
         for (name, health) in [("broker", broker), ("registry", registry), ("clickhouse", clickhouse)] {
             // That it does not answer says more than that its process runs; that its process is gone says why.
             match parts.get(name) {
@@ -98,6 +112,14 @@ impl Readiness {
     pub fn loading(&self) -> Vec<(&'static str, bool)> {
         let loads = |state: &watch::Receiver<LoaderState>| *state.borrow() == LoaderState::Running;
         self.loaders.iter().map(|(name, state)| (*name, loads(state))).collect()
+    }
+}
+
+async fn topics_health(topics: &TopicsHealth) -> PartHealth {
+    match tokio::time::timeout(TOPICS_TIMEOUT, topics.check()).await {
+        Ok(Ok(())) => PartHealth::ready(),
+        Ok(Err(reason)) => PartHealth::not_ready(reason),
+        Err(_) => PartHealth::not_ready("the broker does not answer"),
     }
 }
 
@@ -135,6 +157,14 @@ fn tables_health(lost: &LostParts) -> PartHealth {
         (false, _) => PartHealth::not_ready("ClickHouse has not been asked for broken parts yet"),
         _ => PartHealth::not_ready(lost.reason()),
     }
+}
+
+/// None where nothing that uploads need is kept on this disk.
+fn disk_health(disk: &Disk) -> Option<PartHealth> {
+    let free = disk.free().ok().filter(|_| disk.reserve() > 0)?;
+    let health =
+        disk.check().map_or_else(|full| PartHealth::not_ready(full.to_string()), |()| PartHealth::ready());
+    Some(PartHealth { free_bytes: Some(free), reserve_bytes: Some(disk.reserve()), ..health })
 }
 
 fn loader_health(state: &LoaderState) -> PartHealth {

@@ -37,9 +37,14 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
         }
         Err(_) => None,
     };
-    let lost_parts = state.readiness.lost_parts.borrow().parts.len();
-    let uploads_under_way = state.uploader.under_way();
-    let now = Now { uploads_under_way, loading: state.readiness.loading(), lag, lost_parts };
+    let now = Now {
+        uploads_under_way: state.uploader.under_way(),
+        loading: state.readiness.loading(),
+        lag,
+        lost_parts: state.readiness.lost_parts.borrow().parts.len(),
+        disk_free: state.disk.free().ok(),
+        disk_reserve: state.disk.reserve(),
+    };
     let text = state.metrics().text(&now).map_err(|error| {
         Problem::unavailable("internal", "the metrics could not be written: try again", error)
     })?;

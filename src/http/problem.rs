@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::upload_view::Links;
+use crate::disk::{self, DiskFull};
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
 use crate::ingest::upload::{Progress, UploadError, UploadFailure};
@@ -98,6 +99,18 @@ impl Problem {
         let mut problem = Self::new(status, code, detail);
         problem.cause = Some(cause.to_string());
         problem
+    }
+
+    /// There is no room for more: 507 (<https://www.rfc-editor.org/rfc/rfc4918#section-11.5>). No Retry-After: it takes someone to free
+    /// some space.
+    fn disk_full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+    }
+
+    /// Says it in other words.
+    fn saying(mut self, detail: String) -> Self {
+        self.detail = detail;
+        self
     }
 
     /// Says that this is an answer like another, though its status is that of a failure.
@@ -221,6 +234,10 @@ impl From<&WarehouseError> for Problem {
             WarehouseError::TimedOut | WarehouseError::Unreachable(_) => {
                 Self::unavailable(code, &format!("{what}; try again soon"), error)
             }
+            WarehouseError::Exception(exception) if exception.is_disk_full() => Self {
+                cause: Some(error.to_string()),
+                ..Self::disk_full(format!("{what}; free some space there, then try again"))
+            },
             WarehouseError::Exception(exception) if exception.is_overload() => {
                 Self::unavailable(code, &format!("{what}; try again soon"), error)
             }
@@ -277,6 +294,12 @@ impl From<UploadFailure> for Problem {
                 "the schema registry does not answer: send the file again when it is back, nothing counts twice",
                 reason,
             ),
+            UploadError::DiskFull(full) => {
+                Self::from(*full).saying(format!("{full}, then send the file again; nothing counts twice"))
+            }
+            UploadError::ServiceDiskFull { .. } => {
+                Self::disk_full(format!("{detail}, then send the file again; nothing counts twice"))
+            }
             UploadError::Warehouse(error) => error.into(),
             UploadError::Internal(cause) => {
                 Self::unavailable(code, "the upload could not be worked on: try again", cause)
@@ -287,6 +310,12 @@ impl From<UploadFailure> for Problem {
             Some(id) => problem.with("upload_id", id.to_string()).with("links", json!(Links::of(id, None))),
             None => problem,
         }
+    }
+}
+
+impl From<DiskFull> for Problem {
+    fn from(full: DiskFull) -> Self {
+        Self::disk_full(full.to_string()).with("free_bytes", full.free).with("reserve_bytes", full.reserve)
     }
 }
 
@@ -318,6 +347,10 @@ impl From<SubmitError> for Problem {
             SubmitError::QueueFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)
             }
+            SubmitError::DiskFull(full) => full.into(),
+            SubmitError::Spool(cause) if disk::is_full(&cause) => Self::disk_full(
+                "the disk of the server is full; free some space there, then send the file again",
+            ),
             SubmitError::Spool(cause) => {
                 Self::unavailable("internal", "the file could not be kept: try again", cause)
             }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::freshness::Freshness;
 use super::health::Readiness;
+use crate::disk::Disk;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
@@ -22,6 +23,8 @@ pub struct AppState {
     pub reconciler: Arc<Reconciler>,
     pub repairer: Arc<Repairer>,
     pub warehouse: Warehouse,
+    /// That of the data directory.
+    pub disk: Disk,
     pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,
     pub freshness: Arc<Freshness>,

@@ -53,6 +53,9 @@ pub enum LoaderError {
     Warehouse(WarehouseError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// ClickHouse's own consumer, without what is secret.
+    #[error("cannot start ClickHouse's consumer: {0}")]
+    Consumer(String),
     /// A panic, or a runtime that is being shut down.
     #[error("the loader's thread broke off: {0}")]
     Thread(#[from] tokio::task::JoinError),

@@ -15,6 +15,7 @@ use super::load;
 use super::queue::Job;
 use super::report::{Phase, Report, Verdict};
 use super::tables::{Tables, in_time};
+use crate::disk::{Disk, DiskFull};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -29,6 +30,8 @@ pub(super) struct Context {
     pub(super) arrivals: Arrivals,
     pub(super) columns: Arc<Columns>,
     pub(super) max_line_bytes: usize,
+    /// Where ClickHouse, if it is embedded, keeps the job's tables.
+    pub(super) disk: Disk,
 }
 
 /// Why a job failed, as its sender is told; causes are for the log.
@@ -40,12 +43,22 @@ pub(super) enum JobError {
     Gone,
     #[error("the file cannot be read from the disk: send it again")]
     Read(#[source] io::Error),
+    #[error("{0}, then send the file again")]
+    DiskFull(#[from] DiskFull),
+    #[error("the disk of ClickHouse is full; free some space there, then send the file again")]
+    ClickHouseDiskFull,
     #[error("{}; send the file again once ClickHouse is well", .0.summary())]
-    Warehouse(#[from] WarehouseError),
+    Warehouse(#[source] WarehouseError),
     #[error("what was compared is not all of the file: send it again")]
     DoesNotAddUp,
     #[error("the reading was given up")]
     Abandoned,
+}
+
+impl From<WarehouseError> for JobError {
+    fn from(error: WarehouseError) -> Self {
+        if error.is_disk_full() { Self::ClickHouseDiskFull } else { Self::Warehouse(error) }
+    }
 }
 
 impl JobError {

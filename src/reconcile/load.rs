@@ -63,6 +63,7 @@ pub(super) async fn load(
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || reading.run(&path));
     while let Some(block) = blocks.recv().await {
+        context.disk.check()?;
         insert.send(block).await.map_err(WarehouseError::from)?;
     }
     let loaded = reading.await.unwrap_or_else(|error| Err(JobError::Read(io::Error::other(error))))?;

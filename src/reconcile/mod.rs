@@ -45,6 +45,7 @@ use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
 use self::tables::Tables;
+use crate::disk::{Disk, DiskFull};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::body::{Body, BodyError, BodyLimits};
@@ -69,6 +70,8 @@ pub enum SubmitError {
     SpoolFull { limit: u64 },
     #[error("{limit} reconciliations are waiting: try again when one has ended")]
     QueueFull { limit: usize },
+    #[error(transparent)]
+    DiskFull(#[from] DiskFull),
     #[error("the data directory cannot be used: {0}")]
     Spool(#[source] io::Error),
     #[error(transparent)]
@@ -124,7 +127,8 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Opens `spool_directory`, in which nothing else may be kept. Nothing runs until [`Reconciler::run`].
+    /// Opens `spool_directory`, in which nothing else may be kept. Nothing runs until [`Reconciler::run`]. `disk`: where ClickHouse, if
+    /// it is embedded, keeps its tables.
     ///
     /// # Errors
     /// The directory cannot be used.
@@ -134,11 +138,13 @@ impl Reconciler {
         columns: Arc<Columns>,
         limits: &Limits,
         spool_directory: &Path,
+        disk: Disk,
     ) -> io::Result<Self> {
-        let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes)?;
+        let spool_disk = Disk::new(spool_directory, limits.disk_reserve_bytes);
+        let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes, spool_disk)?;
         Ok(Self {
             store: Store::new(warehouse.clone(), spool.owner()),
-            context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes },
+            context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes, disk },
             spool,
             queue: Queue::new(limits.max_waiting_reconciliations),
             limits: limits.clone(),

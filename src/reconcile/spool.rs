@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::SubmitError;
+use crate::disk::Disk;
 use crate::ingest::FileError;
 use crate::ingest::body::Body;
 use crate::owner::owner;
@@ -27,17 +28,18 @@ pub(super) struct Spool {
     directory: PathBuf,
     owner: Uuid,
     limit: u64,
+    disk: Disk,
     used: Arc<AtomicU64>,
     /// Files that were there when it was opened.
     found: Vec<(Uuid, u64)>,
 }
 
 impl Spool {
-    /// Opens the directory, making it if it is not there; `limit`: bytes of all files.
+    /// Opens the directory, making it if it is not there; `limit`: bytes of all files; `disk`: the file system that it is on.
     ///
     /// # Errors
     /// It cannot be read or written.
-    pub(super) fn open(directory: &Path, limit: u64) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, limit: u64, disk: Disk) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let owner = owner(&directory.join(OWNER_FILE))?;
         let mut found = Vec::new();
@@ -53,7 +55,7 @@ impl Spool {
             }
         }
         let used = Arc::new(AtomicU64::new(found.iter().map(|(_, bytes)| bytes).sum()));
-        Ok(Self { directory: directory.to_owned(), owner, limit, used, found })
+        Ok(Self { directory: directory.to_owned(), owner, limit, disk, used, found })
     }
 
     pub(super) fn owner(&self) -> Uuid {
@@ -84,6 +86,7 @@ impl Spool {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
+        self.disk.check()?;
         let path = self.directory.join(format!("{}.part", id.simple()));
         let used = Arc::clone(&self.used);
         let mut spooled = SpooledFile { path, bytes: 0, sha256: String::new(), used, is_kept: false };
@@ -95,6 +98,7 @@ impl Spool {
             if used > self.limit {
                 return Err(SubmitError::SpoolFull { limit: self.limit });
             }
+            self.disk.check()?;
             see(&piece, false)?;
             hash.update(&piece);
             file.write_all(&piece).await.map_err(SubmitError::Spool)?;
@@ -171,6 +175,10 @@ mod tests {
         Body::new(futures_util::stream::iter(pieces), limits)
     }
 
+    fn open(directory: &Path, limit: u64) -> io::Result<Spool> {
+        Spool::open(directory, limit, Disk::new(directory, 0))
+    }
+
     async fn take(spool: &Spool, id: Uuid, pieces: &[&'static [u8]]) -> Result<SpooledFile, SubmitError> {
         spool.take(id, &mut body(pieces), |_, _| Ok(())).await
     }
@@ -178,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn the_quota_is_over_all_files_and_free_again_when_they_go() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path(), 10).unwrap();
+        let spool = open(directory.path(), 10).unwrap();
         let first = Uuid::now_v7();
         take(&spool, first, &[b"12345", b"6"]).await.unwrap().keep();
         let full = take(&spool, Uuid::now_v7(), &[b"12345"]).await;
@@ -191,12 +199,12 @@ mod tests {
     #[tokio::test]
     async fn what_was_taken_is_found_again_and_what_was_arriving_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path(), 100).unwrap();
+        let spool = open(directory.path(), 100).unwrap();
         let id = Uuid::now_v7();
         take(&spool, id, &[b"a,b\n"]).await.unwrap().keep();
         let part = directory.path().join(format!("{}.part", Uuid::now_v7().simple()));
         fs::write(&part, "a").unwrap();
-        let again = Spool::open(directory.path(), 100).unwrap();
+        let again = open(directory.path(), 100).unwrap();
         assert_eq!(again.found(), [(id, 4)]);
         assert_eq!(again.owner(), spool.owner());
         assert!(!part.exists());
@@ -205,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_read_is_refused_at_once_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::open(directory.path(), 100).unwrap();
+        let spool = open(directory.path(), 100).unwrap();
         let mut seen = Vec::new();
         let mut refuse_second = |bytes: &[u8], last| {
             seen.push((bytes.to_vec(), last));
@@ -218,5 +226,15 @@ mod tests {
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [OWNER_FILE]);
         take(&spool, Uuid::now_v7(), &[&[0; 100]]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_while_the_disk_is_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let full = Disk::new(directory.path(), u64::MAX);
+        let spool = Spool::open(directory.path(), 100, full).unwrap();
+        let refused = take(&spool, Uuid::now_v7(), &[b"12345"]).await;
+        assert!(matches!(refused, Err(SubmitError::DiskFull(_))), "{refused:?}");
+        assert!(!directory.path().read_dir().unwrap().any(|entry| entry.unwrap().path().ends_with("part")));
     }
 }

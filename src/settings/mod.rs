@@ -8,6 +8,7 @@ mod embedded;
 mod hosts;
 mod secret;
 mod serve;
+mod service_url;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use self::embedded::{
 pub use self::hosts::HostOptions;
 pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
+pub use self::service_url::ServiceUrl;
 
 /// Takes CSV exports of game rounds over HTTP, brings them through Kafka into ClickHouse exactly once, and
 /// proves that every row is there.

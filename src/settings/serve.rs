@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use url::Url;
 
 use super::{ApiKey, EngineOptions, HostOptions, Secret};
 
@@ -59,19 +58,19 @@ pub struct ServiceOptions {
     /// Partitions of a topic that the server creates
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256), env = "ROUNDHOUSE_KAFKA_PARTITIONS")]
     pub kafka_partitions: u16,
-    /// Schema Registry URL [also: SCHEMA_REGISTRY_URL]
-    #[arg(long, env = "ROUNDHOUSE_SCHEMA_REGISTRY_URL")]
-    pub schema_registry_url: Option<Url>,
+    /// Schema Registry URL, with user and password if it needs them: http://USER:PASSWORD@HOST:PORT [also: SCHEMA_REGISTRY_URL]
+    #[arg(long, value_name = "URL", env = "ROUNDHOUSE_SCHEMA_REGISTRY_URL", hide_env_values = true)]
+    pub schema_registry_url: Option<Secret>,
     /// ClickHouse HTTP URL [also: CLICKHOUSE_HOST with CLICKHOUSE_PORT]
-    #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_URL")]
-    pub clickhouse_url: Option<Url>,
-    /// ClickHouse user [also: CLICKHOUSE_USER]
+    #[arg(long, value_name = "URL", env = "ROUNDHOUSE_CLICKHOUSE_URL", hide_env_values = true)]
+    pub clickhouse_url: Option<Secret>,
+    /// ClickHouse user [default: that of the URL] [also: CLICKHOUSE_USER]
     #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_USER")]
     pub clickhouse_user: Option<String>,
-    /// ClickHouse password [also: CLICKHOUSE_PASSWORD]
+    /// ClickHouse password [default: that of the URL] [also: CLICKHOUSE_PASSWORD]
     #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_PASSWORD", hide_env_values = true)]
     pub clickhouse_password: Option<Secret>,
-    /// ClickHouse database, made if missing [default: game_data] [also: CLICKHOUSE_DB]
+    /// ClickHouse database, created if it does not exist [default: game_data] [also: CLICKHOUSE_DB]
     #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_DATABASE")]
     pub clickhouse_database: Option<String>,
     /// Who moves the topic into ClickHouse
@@ -147,8 +146,9 @@ pub struct Limits {
     /// Seconds of waiting for a sender before its speed counts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600), env = "ROUNDHOUSE_UPLOAD_GRACE_SECONDS")]
     pub upload_grace_seconds: u64,
-    /// Seconds a record may wait for its acknowledgement before the upload fails with 503
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600), env = "ROUNDHOUSE_DELIVERY_TIMEOUT_SECONDS")]
+    /// Seconds a record may wait for its acknowledgement before the upload fails with 503. A Kafka cluster may need minutes to
+    /// recover from a failure of several brokers; meanwhile the upload is read no further than --producer-queue-mib
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=3600), env = "ROUNDHOUSE_DELIVERY_TIMEOUT_SECONDS")]
     pub delivery_timeout_seconds: u64,
     /// Mebibytes of encoded records that wait for the broker before an upload is read slower
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), env = "ROUNDHOUSE_PRODUCER_QUEUE_MIB")]
@@ -171,4 +171,24 @@ pub struct Limits {
     /// Bytes of files that wait in the data directory for their reconciliation
     #[arg(long, default_value_t = 16 << 30, env = "ROUNDHOUSE_RECONCILE_SPOOL_BYTES")]
     pub reconcile_spool_bytes: u64,
+    /// Bytes of the data directory's file system that are kept free: with less, uploads (if the broker or ClickHouse is embedded)
+    /// and reconciliations are answered 507. What is acknowledged is still loaded. At least 16 MiB
+    #[arg(long, default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(16 << 20..), env = "ROUNDHOUSE_DISK_RESERVE_BYTES")]
+    pub disk_reserve_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::settings::{Cli, Command};
+
+    #[test]
+    fn a_record_waits_as_long_as_a_cluster_may_need_to_recover() {
+        let Command::Serve(options) = Cli::try_parse_from(["roundhouse", "serve"]).unwrap().command else {
+            panic!("not serve")
+        };
+        // A cluster of three that had lost two brokers for 53 seconds took records again 154 seconds after the failure.
+        assert_eq!(options.limits.delivery_timeout_seconds, 300);
+    }
 }

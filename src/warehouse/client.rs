@@ -10,10 +10,12 @@ use thiserror::Error;
 use url::Url;
 
 use super::exception::Exception;
+use super::schema;
+use super::start::SchemaError;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-const SCHEMA: [&str; 30] = [
+pub(super) const SCHEMA: [&str; 30] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -122,6 +124,7 @@ impl WarehouseError {
         match self {
             Self::TimedOut | Self::Unreachable(_) => "clickhouse_unavailable",
             Self::TooMuch { .. } => "query_too_large",
+            Self::Exception(exception) if exception.is_disk_full() => "disk_full",
             Self::Exception(exception) if exception.is_overload() => "clickhouse_overloaded",
             Self::Exception(exception) if exception.is_access_denied() => "clickhouse_access_denied",
             Self::Exception(_) | Self::Query(_) => "clickhouse_failed",
@@ -133,6 +136,9 @@ impl WarehouseError {
         match self {
             Self::TimedOut | Self::TooMuch { .. } => self.to_string(),
             Self::Unreachable(_) => "ClickHouse does not answer".to_owned(),
+            Self::Exception(exception) if exception.is_disk_full() => {
+                "the disk of ClickHouse is full".to_owned()
+            }
             Self::Exception(exception) if exception.is_overload() => "ClickHouse is overloaded".to_owned(),
             Self::Exception(exception) if exception.is_access_denied() => {
                 "ClickHouse refused the user of this server".to_owned()
@@ -166,11 +172,19 @@ impl Warehouse {
         Self { client, database: database.to_owned() }
     }
 
-    /// Makes the database, its tables and views, where they are not there yet.
+    /// Creates the database, its tables and views, where they do not exist. A user that may not create them can start all the same,
+    /// once they exist and are those of this release.
     ///
     /// # Errors
     /// ClickHouse does not answer, or refuses.
-    pub async fn create_schema(&self) -> Result<(), WarehouseError> {
+    pub async fn create_schema(&self) -> Result<(), SchemaError> {
+        match self.run_schema().await {
+            Err(error) if error.is_not_allowed() => self.check_schema(&error).await,
+            created => Ok(created?),
+        }
+    }
+
+    async fn run_schema(&self) -> Result<(), WarehouseError> {
         self.client
             .clone()
             .with_database("default")
@@ -182,12 +196,23 @@ impl Warehouse {
             self.client.query_raw(statement).execute().await?;
         }
         if self.client.query_raw(PARTS_WITHOUT_ORDERS).fetch_one::<u64>().await? > 0 {
-            tracing::info!("hourly aggregates of an earlier release are sorted by player and by game");
+            tracing::info!("sorting the hourly aggregates of an earlier release by player and by game");
             for statement in MATERIALIZE_ORDERS {
                 self.client.query_raw(statement).execute().await?;
             }
         }
         Ok(())
+    }
+
+    /// Looks whether all is there that this user may not create.
+    async fn check_schema(&self, refused: &WarehouseError) -> Result<(), SchemaError> {
+        let missing = schema::missing(&self.client, &SCHEMA).await?;
+        if missing.is_empty() {
+            tracing::info!("this ClickHouse user may not create tables; all that are needed are there");
+            return Ok(());
+        }
+        let (reason, database) = (refused.at_start(), self.database.clone());
+        Err(SchemaError::Missing { reason, database, missing: missing.join(", ") })
     }
 
     pub fn database(&self) -> &str {

@@ -45,6 +45,12 @@ impl Exception {
         matches!(self.code, 202 | 252) || self.code == 241
     }
 
+    /// Whether a disk of ClickHouse is full.
+    pub fn is_disk_full(&self) -> bool {
+        // NOT_ENOUGH_SPACE; others have the words of the operating system.
+        self.code == 243 || self.text.contains("No space left on device")
+    }
+
     /// Whether ClickHouse refused the user, the password, or what this user asks for.
     pub fn is_access_denied(&self) -> bool {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, ACCESS_DENIED, AUTHENTICATION_FAILED

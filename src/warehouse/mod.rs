@@ -6,6 +6,10 @@ pub mod exception;
 pub mod lost_parts;
 pub mod rejects;
 pub mod row_binary;
+mod schema;
+mod start;
 pub mod text;
 pub mod upload_counts;
 pub mod uploads;
+
+pub use self::start::SchemaError;

@@ -30,6 +30,7 @@ mod repair;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod several_servers;
+mod start;
 mod supervision;
 mod topic_settings;
 mod topics;

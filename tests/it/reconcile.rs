@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use roundhouse::disk::Disk;
 use roundhouse::domain::columns::Columns;
 use roundhouse::reconcile::arrivals::Arrivals;
 use roundhouse::reconcile::differences::Kinds;
@@ -96,6 +97,7 @@ impl Bench {
             max_running_reconciliations: 1,
             max_waiting_reconciliations: 10,
             reconcile_spool_bytes: 1 << 30,
+            disk_reserve_bytes: 0,
         };
         let nothing = Arrivals::new(TOPIC, Duration::ZERO, || Box::pin(async { Ok(BTreeMap::new()) }));
         Self { warehouse, spool: TempDir::new().unwrap(), limits, arrivals: nothing }
@@ -108,7 +110,8 @@ impl Bench {
     fn reconciler_in(&self, spool: &Path) -> Arc<Reconciler> {
         let columns = Arc::new(Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap());
         let (warehouse, arrivals) = (self.warehouse.clone(), self.arrivals.clone());
-        let reconciler = Reconciler::new(warehouse, arrivals, columns, &self.limits, spool);
+        let reconciler =
+            Reconciler::new(warehouse, arrivals, columns, &self.limits, spool, Disk::new(spool, 0));
         Arc::new(reconciler.unwrap())
     }
 

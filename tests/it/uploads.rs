@@ -1,5 +1,6 @@
 //! Uploads as the API sees them: the ledger, rejects and what becomes of them, limits, a broker that goes away.
 
+mod disk;
 mod errors;
 mod ledger;
 mod limits;
@@ -13,6 +14,7 @@ use reqwest::Body;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::harness::process::until;
 use crate::harness::server::{Answer, Server};
 
 /// An upload that is sent in pieces, as a test has them.
@@ -44,6 +46,15 @@ impl Sending {
         drop(self.pieces);
         self.answer.await.expect("the task that sends")
     }
+}
+
+/// Waits until more than so many rows of the newest upload are counted in a member such as `rows` or `acknowledged`.
+async fn until_newest_has(server: &Server, member: &str, rows: u64) {
+    until(&format!("more than {rows} {member} of the newest upload"), async || {
+        let page = server.get("/uploads?limit=1").await.ok();
+        (number(page["items"].get(0)?, member) > rows).then_some(())
+    })
+    .await;
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {

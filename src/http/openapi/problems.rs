@@ -67,11 +67,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("not_ready", 503, "A part is not ready"),
     ("stopping", 503, "The server is stopping"),
     ("internal", 503, "Something failed that should not"),
+    ("disk_full", 507, "Less space is free than is kept in reserve, or a service's disk is full"),
 ];
 
 /// Wherever ClickHouse may not answer, it may also answer with one of these: `clickhouse_unavailable` stands for all of them.
-const CLICKHOUSE_ERRORS: [&str; 3] =
-    ["clickhouse_access_denied", "clickhouse_failed", "clickhouse_overloaded"];
+const CLICKHOUSE_ERRORS: [&str; 4] =
+    ["clickhouse_access_denied", "clickhouse_failed", "clickhouse_overloaded", "disk_full"];
 
 /// The errors of an operation, by their codes.
 macro_rules! problems {
@@ -119,7 +120,7 @@ problems!(
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
     "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_rejected", "row_too_large",
-    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "internal",
+    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "internal", "disk_full",
 );
 
 problems!(
@@ -128,7 +129,7 @@ problems!(
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "no_such_upload",
     "too_slow", "upload_under_way", "file_too_large", "too_many_rows", "not_text", "unsupported_content_encoding",
     "compressed_form", "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_too_large",
-    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal",
+    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal", "disk_full",
 );
 
 problems!(
@@ -142,6 +143,7 @@ problems!(
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "not_text", "unsupported_content_encoding", "compressed_form", "empty_file", "too_many_columns",
     "missing_columns", "duplicate_column", "spool_full", "queue_full", "clickhouse_unavailable", "internal", "stopping",
+    "disk_full",
 );
 
 problems!(

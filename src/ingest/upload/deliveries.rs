@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -39,6 +39,7 @@ impl From<KafkaError> for UploadError {
         match error.rdkafka_error_code() {
             // Rows that are too large are found before they are sent.
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::LimitLowered,
+            Some(RDKafkaErrorCode::KafkaStorageError) => Self::ServiceDiskFull { service: "the broker" },
             _ => Self::Broker { reason: error.to_string() },
         }
     }
@@ -72,12 +73,17 @@ impl Deliveries {
         drop(self.sleep(state, enough));
     }
 
-    /// Waits until `sent` records were reported on. The producer's `message.timeout.ms` sees to it that all are.
-    pub fn wait_for(&self, sent: u64) {
+    /// Waits until `sent` records were reported on, or until the deadline. The producer's `message.timeout.ms` sees to it that all
+    /// are. Returns whether they were.
+    pub fn wait_for(&self, sent: u64, deadline: Option<Instant>) -> bool {
         let mut state = self.lock();
         while state.reports() < sent {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
             state = self.sleep(state, sent);
         }
+        true
     }
 
     /// Sleeps until so many reports are there, or one of a failure, or a moment.

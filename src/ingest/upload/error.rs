@@ -6,6 +6,7 @@ use std::fmt;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::disk::DiskFull;
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
 use crate::ingest::rows::Reject;
@@ -41,6 +42,11 @@ pub enum UploadError {
         "the topic accepts smaller batches than when the upload began (max.message.bytes); send the file again, nothing is counted twice"
     )]
     LimitLowered,
+    #[error(transparent)]
+    DiskFull(#[from] DiskFull),
+    /// As the service says itself.
+    #[error("the disk of {service} is full, or has failed; free some space there")]
+    ServiceDiskFull { service: &'static str },
     #[error("the schema registry does not answer")]
     Registry { reason: String },
     #[error("{}", .0.summary())]
@@ -65,6 +71,7 @@ impl UploadError {
             Self::RowTooLarge { .. } => "row_too_large",
             Self::LimitLowered => "limit_lowered",
             Self::Registry { .. } => "registry_unavailable",
+            Self::DiskFull(_) | Self::ServiceDiskFull { .. } => "disk_full",
             Self::Warehouse(error) => error.code(),
             Self::Internal(_) => "internal",
         }

@@ -1,7 +1,5 @@
 //! The body of an upload: counted, hashed, timed, and, where it must be known whole, spooled to disk.
 
-use std::path::Path;
-
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
@@ -9,7 +7,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::UploadError;
+use super::{Storage, UploadError};
+use crate::disk;
 use crate::ingest::body::{Body, BodyLimits};
 
 /// Bytes by which a file is recognized before it is known whole.
@@ -92,10 +91,11 @@ where
     }
 
     /// Takes all the rest into a file that has no name and goes with this.
-    pub async fn spool(&mut self, directory: &Path) -> Result<(), UploadError> {
-        let mut file = File::from_std(tempfile::tempfile_in(directory).map_err(spool_error)?);
+    pub async fn spool(&mut self, storage: &Storage) -> Result<(), UploadError> {
+        let mut file = File::from_std(tempfile::tempfile_in(&storage.spool).map_err(spool_error)?);
         file.write_all(&std::mem::take(&mut self.held)).await.map_err(spool_error)?;
         while let Some(piece) = self.take().await? {
+            storage.disk.check()?;
             file.write_all(&piece).await.map_err(spool_error)?;
         }
         file.flush().await.map_err(spool_error)?;
@@ -124,6 +124,9 @@ where
 }
 
 fn spool_error(error: std::io::Error) -> UploadError {
+    if disk::is_full(&error) {
+        return UploadError::ServiceDiskFull { service: "the server" };
+    }
     UploadError::Internal(format!("the data directory cannot be used: {error}"))
 }
 

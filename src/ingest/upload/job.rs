@@ -1,5 +1,7 @@
 //! The thread that reads a file's rows and produces them.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::error::{Progress, UploadError, UploadFailure};
@@ -10,6 +12,14 @@ use super::record::Record;
 use super::tally::Tally;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
 use crate::warehouse::uploads::LedgerRow;
+
+/// How long the records of an upload that is stopped by a full disk may take: a broker that cannot write answers nothing.
+const FULL_DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the records of an upload that ends so may take; none: as long as a record may.
+pub(super) fn patience(ended: Option<&UploadError>) -> Option<Duration> {
+    matches!(ended, Some(UploadError::DiskFull(_))).then_some(FULL_DISK_PATIENCE)
+}
 
 /// A file whose every row is with the broker, or was only looked at.
 #[derive(Debug)]
@@ -42,9 +52,10 @@ impl Job {
         let read = self.read(&mut pieces);
         drop(pieces);
         let Sink { tally, output } = self.sink;
-        let takes_rows = !matches!(read, Err(UploadError::Broker { .. }));
+        let takes_rows =
+            !matches!(read, Err(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }));
         let delivered = match &output {
-            Some(output) if takes_rows => output.finish(),
+            Some(output) if takes_rows => output.finish(patience(read.as_ref().err())),
             _ => Ok(()),
         };
         let is_empty = takes_rows && delivered.is_ok();
@@ -68,6 +79,9 @@ impl Job {
             match piece {
                 Piece::Bytes(bytes) => {
                     self.bytes += bytes.len() as u64;
+                    if let Some(output) = &self.sink.output {
+                        output.check_disk()?;
+                    }
                     self.push(&bytes, false)?;
                 }
                 Piece::End { sha256 } => {

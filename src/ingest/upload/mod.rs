@@ -47,6 +47,7 @@ use self::tally::{RowLimits, Tally};
 use self::under_way::UnderWay;
 use super::body::BodyLimits;
 use super::rows::RowReader;
+use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::kafka::Kafka;
 use crate::registry::Registry;
@@ -84,8 +85,16 @@ pub struct Uploader {
     under_way: UnderWay,
     places: Arc<Semaphore>,
     limits: Limits,
-    /// Directory for files that may have been here before.
-    spool: std::path::PathBuf,
+    storage: Storage,
+}
+
+/// What uploads use of the data directory.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// A directory for files that are kept while they are looked for among earlier ones.
+    pub spool: std::path::PathBuf,
+    /// Where the embedded parts keep what is produced: checked before and during uploads.
+    pub disk: Disk,
 }
 
 /// What the sender says about a file.
@@ -117,7 +126,7 @@ pub enum Outcome {
 }
 
 impl Uploader {
-    /// `spool`: a directory for files that are kept while they are looked for.
+    /// Nothing is taken before [`Uploader::run`].
     pub fn new(
         kafka: &Kafka,
         registry: Registry,
@@ -125,7 +134,7 @@ impl Uploader {
         destination: Destination,
         limits: &Limits,
         under_way: UnderWay,
-        spool: std::path::PathBuf,
+        storage: Storage,
     ) -> Self {
         let producers = Arc::new(Producers::new(kafka, &destination, limits));
         Self {
@@ -136,7 +145,7 @@ impl Uploader {
             under_way,
             places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
             limits: limits.clone(),
-            spool,
+            storage,
         }
     }
 
@@ -168,6 +177,7 @@ impl Uploader {
     {
         let place = self.place()?;
         if !options.validate_only {
+            self.storage.disk.check().map_err(|full| UploadFailure::early(full, 0))?;
             self.probe.check().await.map_err(|error| UploadFailure::early(error, 0))?;
         }
         let started = Instant::now();
@@ -274,7 +284,13 @@ impl Uploader {
     fn producing(&self, upload_id: Uuid, is_repair: bool) -> Result<Producing, UploadError> {
         let producer = self.producers.take();
         let producer = producer.map_err(|error| UploadError::Broker { reason: error.to_string() })?;
-        Ok(Producing::new(self.destination.clone(), upload_id, is_repair, producer))
+        Ok(Producing::new(
+            self.destination.clone(),
+            upload_id,
+            is_repair,
+            producer,
+            self.storage.disk.clone(),
+        ))
     }
 
     fn row_limits(&self, options: &UploadOptions) -> RowLimits {
@@ -313,7 +329,7 @@ impl Uploader {
         if candidates.is_empty() {
             return Ok(None);
         }
-        source.spool(&self.spool).await?;
+        source.spool(&self.storage).await?;
         let digest = source.sha256();
         for upload in candidates.into_iter().filter(|upload| upload.sha256 == digest) {
             // What was lost is sent again: whatever is stored of it counts once.

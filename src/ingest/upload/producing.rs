@@ -1,6 +1,7 @@
 //! Rows to the broker: valid ones to the topic, the others to the dead-letter topic.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::deliveries::Deliveries;
 use super::producers::Producer;
 use super::{Destination, UploadError};
+use crate::disk::Disk;
 use crate::domain::value::Value;
 use crate::ingest::avro;
 use crate::ingest::rows::{Reject, Row};
@@ -31,6 +33,8 @@ pub struct Producing {
     upload_id: String,
     is_repair: bool,
     producer: Producer,
+    /// Where the embedded parts keep what is produced.
+    disk: Disk,
     rounds: Arc<Deliveries>,
     dead_letters: Arc<Deliveries>,
     /// Records given to librdkafka.
@@ -42,12 +46,19 @@ pub struct Producing {
 
 impl Producing {
     /// `producer`: one with an empty queue.
-    pub fn new(destination: Destination, upload_id: Uuid, is_repair: bool, producer: Producer) -> Self {
+    pub fn new(
+        destination: Destination,
+        upload_id: Uuid,
+        is_repair: bool,
+        producer: Producer,
+        disk: Disk,
+    ) -> Self {
         Self {
             destination,
             upload_id: upload_id.to_string(),
             is_repair,
             producer,
+            disk,
             rounds: Arc::default(),
             dead_letters: Arc::default(),
             sent: (0, 0),
@@ -94,7 +105,7 @@ impl Producing {
             let header = Header { key: REPAIR_HEADER, value: Some("1") };
             record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
-        send(&self.producer, record, &self.rounds)?;
+        self.send(record, &self.rounds)?;
         self.sent.0 += 1;
         Ok(())
     }
@@ -125,19 +136,70 @@ impl Producing {
             .key(&self.upload_id)
             .payload(raw)
             .headers(headers);
-        send(&self.producer, record, &self.dead_letters)?;
+        self.send(record, &self.dead_letters)?;
         self.sent.1 += 1;
         Ok(())
     }
 
-    /// Waits until the broker has every record, or has not taken one in time.
+    /// Checks that there is room for more rows.
+    ///
+    /// # Errors
+    /// Less is free on the disk than is kept in reserve.
+    pub fn check_disk(&self) -> Result<(), UploadError> {
+        Ok(self.disk.check()?)
+    }
+
+    /// Waits until the broker has every record, or has not taken one in time. `patience`: waits no longer than this; none waits as
+    /// long as a record may take.
     ///
     /// # Errors
     /// It has not taken one.
-    pub fn finish(&self) -> Result<(), UploadError> {
-        self.rounds.wait_for(self.sent.0);
-        self.dead_letters.wait_for(self.sent.1);
-        self.rounds.error().or_else(|| self.dead_letters.error()).map_or(Ok(()), Err)
+    pub fn finish(&self, patience: Option<Duration>) -> Result<(), UploadError> {
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        let all = self.rounds.wait_for(self.sent.0, deadline);
+        let all = self.dead_letters.wait_for(self.sent.1, deadline) && all;
+        match self.rounds.error().or_else(|| self.dead_letters.error()) {
+            Some(error) => Err(self.not_taken(error)),
+            None if !all => {
+                Err(UploadError::Broker { reason: "it has not taken all rows in time".to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
+    fn send<K, P>(
+        &self,
+        mut record: BaseRecord<'_, K, P, Arc<Deliveries>>,
+        deliveries: &Deliveries,
+    ) -> Result<(), UploadError>
+    where
+        K: rdkafka::message::ToBytes + ?Sized,
+        P: rdkafka::message::ToBytes + ?Sized,
+    {
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                    if let Some(error) = deliveries.error() {
+                        return Err(self.not_taken(error));
+                    }
+                    self.check_disk()?;
+                    deliveries.wait_for_room();
+                    record = refused;
+                }
+                Err((error, _)) => return Err(self.not_taken(error.into())),
+            }
+        }
+    }
+
+    /// Says why the broker has not taken a record. The embedded broker's disk is ours; librdkafka retries what a full disk fails
+    /// until the record is too old, and then reports that.
+    fn not_taken(&self, error: UploadError) -> UploadError {
+        match error {
+            UploadError::Broker { .. } => self.check_disk().err().unwrap_or(error),
+            error => error,
+        }
     }
 }
 
@@ -151,29 +213,4 @@ fn check_size(line: u64, topic: &str, bytes: usize, limit: usize) -> Result<(), 
         return Ok(());
     }
     Err(UploadError::RowTooLarge { line, topic: topic.to_owned(), bytes, limit })
-}
-
-/// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
-fn send<K, P>(
-    producer: &Producer,
-    mut record: BaseRecord<'_, K, P, Arc<Deliveries>>,
-    deliveries: &Deliveries,
-) -> Result<(), UploadError>
-where
-    K: rdkafka::message::ToBytes + ?Sized,
-    P: rdkafka::message::ToBytes + ?Sized,
-{
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                if let Some(error) = deliveries.error() {
-                    return Err(error);
-                }
-                deliveries.wait_for_room();
-                record = refused;
-            }
-            Err((error, _)) => return Err(error.into()),
-        }
-    }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::corrected::CorrectedReader;
 use super::error::{Progress, UploadError, UploadFailure};
 use super::feed::{self, Source};
-use super::job::Finished;
+use super::job::{Finished, patience};
 use super::one_line::{Checked, LineReader};
 use super::producers::Producer;
 use super::producing::Producing;
@@ -79,6 +79,7 @@ impl Uploader {
     {
         let early = |error: UploadError| UploadFailure::early(error, 0);
         let place = self.place()?;
+        self.storage.disk.check().map_err(|full| early(full.into()))?;
         self.probe.check().await.map_err(early)?;
         let open = match &body {
             Some(_) => rejects::open_lines(warehouse, upload.upload_id, code).await,
@@ -161,8 +162,10 @@ impl ReplayJob {
     fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Ended, Option<Producer>) {
         let read = self.read(&mut pieces);
         drop(pieces);
-        let takes_rows = !matches!(read, Err(UploadError::Broker { .. }));
-        let delivered = if takes_rows { self.output.finish() } else { Ok(()) };
+        let takes_rows =
+            !matches!(read, Err(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }));
+        let patience = patience(read.as_ref().err());
+        let delivered = if takes_rows { self.output.finish(patience) } else { Ok(()) };
         let is_empty = takes_rows && delivered.is_ok();
         let ended = read.and_then(|sha256| delivered.map(|()| sha256));
         self.record.end(ended.as_ref().map(Clone::clone), &self.tally, Some(&self.output));
@@ -204,6 +207,7 @@ impl ReplayJob {
             }
             lines += 1;
             if lines.is_multiple_of(LINES_OF_A_NOTE) {
+                self.output.check_disk()?;
                 self.record.see(self.bytes, &self.tally, Some(&self.output));
             }
         }

@@ -20,7 +20,6 @@ use clickhouse::query::Query;
 use rdkafka::Message;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use self::group::Group;
 use self::passed_over::Search;
@@ -30,6 +29,7 @@ use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::restore::restore;
 use super::run::{Loader, LoaderState, TopicKind, pause};
+use crate::settings::ServiceUrl;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How often the group's offsets are asked for.
@@ -96,7 +96,7 @@ impl Tables {
 pub struct Consumption {
     /// What the topic is, and what ClickHouse's consumer is put up with.
     pub loader: Loader,
-    pub registry_url: Url,
+    pub registry_url: ServiceUrl,
 }
 
 /// A consumer that is put up, and how far the ledger knows it to be.
@@ -121,7 +121,11 @@ impl Consumption {
         state: &watch::Sender<LoaderState>,
         end: CancellationToken,
     ) -> Result<(), LoaderError> {
-        let following = self.put_up(&lease).await?;
+        let following = self.put_up(&lease).await.map_err(|error| match error {
+            LoaderError::TakenOver => error,
+            // ClickHouse's errors may repeat the statement, which has the registry's password in it.
+            error => LoaderError::Consumer(self.registry_url.masked(&error.to_string())),
+        })?;
         self.follow(following, state, &end).await
     }
 
@@ -159,7 +163,7 @@ impl Consumption {
             .param("brokers", self.loader.kafka.brokers())
             .param("topic", &self.loader.topic)
             .param("group", group.name())
-            .param("registry", self.registry_url.as_str().trim_end_matches('/'))
+            .param("registry", self.registry_url.with_credentials().expose())
             .param("epoch", epoch.epoch)
     }
 

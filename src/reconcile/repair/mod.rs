@@ -68,8 +68,10 @@ pub enum RequestError {
 /// Why a repair failed, as its sender is told; causes are for the log.
 #[derive(Debug, Error)]
 enum RepairError {
+    #[error("the disk of ClickHouse is full; free some space there, then repair again")]
+    ClickHouseDiskFull,
     #[error("{}; repair again once ClickHouse is well", .0.summary())]
-    Warehouse(WarehouseError),
+    Warehouse(#[source] WarehouseError),
     #[error("another server loads the topic now; send the file to that one, and repair there")]
     NotLoading,
     #[error("what is missing cannot be produced: {0}")]
@@ -92,7 +94,11 @@ enum RepairError {
 
 impl From<WarehouseError> for RepairError {
     fn from(error: WarehouseError) -> Self {
-        if is_fenced(&error) { Self::NotLoading } else { Self::Warehouse(error) }
+        match error {
+            error if is_fenced(&error) => Self::NotLoading,
+            error if error.is_disk_full() => Self::ClickHouseDiskFull,
+            error => Self::Warehouse(error),
+        }
     }
 }
 
@@ -113,7 +119,8 @@ impl Failure for RepairError {
             | Self::Rejected { .. }
             | Self::NotVisible
             | Self::JobGone
-            | Self::DifferencesGone => false,
+            | Self::DifferencesGone
+            | Self::ClickHouseDiskFull => false,
         }
     }
 }

@@ -182,7 +182,7 @@ fn a_batch_that_no_consumer_could_read_is_refused_with_its_reason() {
     let plain = b"not compressed".to_vec();
     for (attributes, records, code, reason) in [
         (0, &endless, INVALID_RECORD, "record 0 is malformed: its length"),
-        (1, &plain, INVALID_RECORD, "cannot be decompressed (gzip)"),
+        (1, &plain, INVALID_RECORD, "record 0 is malformed"),
         (2, &plain, INVALID_RECORD, "cannot be decompressed (snappy)"),
         (3, &plain, INVALID_RECORD, "cannot be decompressed (lz4)"),
         (4, &plain, INVALID_RECORD, "cannot be decompressed (zstd)"),

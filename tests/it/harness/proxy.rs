@@ -1,10 +1,12 @@
-//! A proxy before ClickHouse's HTTP interface that keeps what passes: which statements a request needs, and what each reads.
+//! A proxy before the HTTP interface of ClickHouse or of a registry. It keeps what passes (which statements a request needs, and what
+//! each reads), and can answer some requests itself, as a service would that refuses them.
 
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::net::TcpListener;
 
@@ -23,22 +25,39 @@ impl Seen {
     }
 }
 
+/// A status and body in place of the service's answer; none lets a request pass.
+type Rule = Arc<dyn Fn(&Parts, &[u8]) -> Option<(u16, String)> + Send + Sync>;
+
+/// Headers that are not passed on: those of this connection, and credentials, which the service has no use for.
+const OWN_HEADERS: [&str; 5] =
+    ["host", "content-length", "authorization", "x-clickhouse-user", "x-clickhouse-key"];
+
 /// A running proxy. It ends with the test.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Proxy {
     target: String,
     pub url: String,
     client: reqwest::Client,
     seen: Arc<Mutex<Vec<Seen>>>,
+    rule: Rule,
 }
 
 impl Proxy {
     /// Starts one before `target`, on a free port.
     pub async fn start(target: &str) -> Self {
+        Self::with_rule(target, |_, _| None).await
+    }
+
+    /// Starts one that answers the requests itself for which the rule has an answer.
+    pub async fn with_rule(
+        target: &str,
+        rule: impl Fn(&Parts, &[u8]) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let proxy = Self { target: target.to_owned(), url, client, seen: Arc::default() };
+        let proxy =
+            Self { target: target.to_owned(), url, client, seen: Arc::default(), rule: Arc::new(rule) };
         let app = Router::new().fallback(forward).with_state(proxy.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         proxy
@@ -71,15 +90,17 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     let content_type =
         parts.headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body");
-    // What was read is known at the end, and told before the answer.
-    let separator = if path_and_query.contains('?') { '&' } else { '?' };
-    let url = format!("{}{path_and_query}{separator}wait_end_of_query=1", proxy.target);
+    if let Some((status, text)) = (proxy.rule)(&parts, &body) {
+        return Response::builder().status(status).body(Body::from(text)).expect("a response");
+    }
+    // What ClickHouse has read is known at the end, and told before the answer.
+    let wait = if path_and_query.starts_with("/?") { "&wait_end_of_query=1" } else { "" };
+    let url = format!("{}{path_and_query}{wait}", proxy.target);
     let mut request = proxy.client.request(parts.method, url).body(body.clone());
-    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host" && *name != "content-length")
-    {
+    for (name, value) in parts.headers.iter().filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str())) {
         request = request.header(name, value);
     }
-    let answer = request.send().await.expect("an answer of ClickHouse");
+    let answer = request.send().await.expect("an answer of the service");
     let summary = answer.headers().get("x-clickhouse-summary").and_then(|value| value.to_str().ok());
     let summary: serde_json::Value = serde_json::from_str(summary.unwrap_or("{}")).expect("JSON");
     let read_rows = summary["read_rows"].as_str().and_then(|rows| rows.parse().ok()).unwrap_or_default();

@@ -94,6 +94,8 @@ impl Http {
 pub struct Server {
     directory: TempDir,
     options: Vec<String>,
+    /// Size of a file system of its own, as `mount` takes it.
+    disk: Option<String>,
     child: Child,
     pub addresses: Addresses,
     http: Http,
@@ -102,11 +104,27 @@ pub struct Server {
 impl Server {
     /// Starts a server in a directory of its own, and waits until everything answers.
     pub async fn start(options: &[&str]) -> Self {
+        Self::start_with_disk(options, None).await
+    }
+
+    /// Starts a server whose data directory is a file system of its own, of this size, which ends with it; none where this user may not
+    /// mount one.
+    pub async fn start_on_disk(options: &[&str], size: &str) -> Option<Self> {
+        let may_mount =
+            Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+        if !may_mount.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        Some(Self::start_with_disk(options, Some(size)).await)
+    }
+
+    async fn start_with_disk(options: &[&str], disk: Option<&str>) -> Self {
         let directory = TempDir::new().expect("a directory");
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let child = spawn(directory.path(), &options);
+        let disk = disk.map(str::to_owned);
+        let child = spawn(directory.path(), &options, disk.as_deref());
         let mut server =
-            Self { directory, options, child, addresses: Addresses::default(), http: Http::new() };
+            Self { directory, options, disk, child, addresses: Addresses::default(), http: Http::new() };
         server.wait_for_ready_file().await;
         server
     }
@@ -114,7 +132,7 @@ impl Server {
     /// Ends it with SIGKILL, if it still runs, and starts it again on the same directory.
     pub async fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.directory.path(), &self.options);
+        self.child = spawn(self.directory.path(), &self.options, self.disk.as_deref());
         self.wait_for_ready_file().await;
     }
 
@@ -172,6 +190,13 @@ impl Server {
     /// Where it writes its addresses.
     pub fn ready_file(&self) -> PathBuf {
         ready_file(self.directory.path())
+    }
+
+    /// Its data directory as others reach it, where it is a file system of its own.
+    pub fn mounted_data_dir(&self) -> PathBuf {
+        let data_dir = self.data_dir();
+        let relative = data_dir.strip_prefix("/").expect("an absolute path");
+        Path::new(&format!("/proc/{}/root", self.child.id())).join(relative)
     }
 
     /// Waits until `/readyz` says that every part is ready.
@@ -265,6 +290,12 @@ impl Server {
         text.trim_end().to_owned()
     }
 
+    /// Everything that it has written outside its data directory: the ready file, standard output, and the log.
+    pub fn output(&self) -> String {
+        let files = ["ready.json", "stdout", "log"].map(|name| fs::read(self.directory.path().join(name)));
+        files.map(|text| String::from_utf8_lossy(&text.expect("a file")).into_owned()).join("\n")
+    }
+
     async fn wait_for_ready_file(&mut self) {
         let path = self.ready_file();
         let child = &mut self.child;
@@ -334,7 +365,7 @@ impl Refusal {
 pub async fn refusal(data_dir: &Path, options: &[&str]) -> Refusal {
     let options = options.iter().map(|&option| option.to_owned()).collect();
     let before = processes(data_dir).len();
-    let mut child = command(data_dir, &options).stderr(Stdio::piped()).spawn().expect("run the server");
+    let mut child = command(data_dir, &options, None).stderr(Stdio::piped()).spawn().expect("run the server");
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().expect("wait for the server").is_none() {
         if Instant::now() > deadline {
@@ -351,21 +382,25 @@ fn ready_file(directory: &Path) -> PathBuf {
     directory.join("ready.json")
 }
 
-fn spawn(directory: &Path, options: &Vec<String>) -> Child {
+fn spawn(directory: &Path, options: &Vec<String>, disk: Option<&str>) -> Child {
     let ready_file = ready_file(directory);
     // Not left to the server: until it does, a test would read the old one.
     let _ = fs::remove_file(&ready_file);
-    let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log file");
-    command(&directory.join("data"), options)
+    let open = |name| File::options().create(true).append(true).open(directory.join(name)).expect("a file");
+    command(&directory.join("data"), options, disk)
         .arg("--ready-file")
         .arg(ready_file)
-        .stderr(log)
+        .stdout(open("stdout"))
+        .stderr(open("log"))
         .spawn()
         .expect("run the server")
 }
 
-fn command(data_dir: &Path, options: &Vec<String>) -> Command {
-    let mut command = Command::new(ROUNDHOUSE);
+fn command(data_dir: &Path, options: &Vec<String>, disk: Option<&str>) -> Command {
+    let mut command = match disk {
+        None => Command::new(ROUNDHOUSE),
+        Some(size) => in_own_file_system(data_dir, size),
+    };
     command.args(["--log", "warn", "serve", "--data-dir"]).arg(data_dir);
     for option in FREE_PORTS.iter().filter(|option| !options.iter().any(|given| given == *option)) {
         command.args([option, "127.0.0.1:0"]);
@@ -381,5 +416,14 @@ fn command(data_dir: &Path, options: &Vec<String>) -> Command {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// A command that mounts a directory for itself, and then is the server.
+fn in_own_file_system(data_dir: &Path, size: &str) -> Command {
+    fs::create_dir_all(data_dir).expect("a directory");
+    let mut command = Command::new("unshare");
+    let script = r#"mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@""#;
+    command.args(["-rm", "sh", "-c", script, "sh", size]).arg(data_dir).arg(ROUNDHOUSE);
     command
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Sending, assert_sums, number, text};
+use super::{Sending, assert_sums, number, text, until_newest_has};
 use crate::harness::files::{csv, lines};
 use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
@@ -14,11 +14,7 @@ async fn an_upload_goes_on_when_the_broker_is_killed_and_comes_back() {
     let server = Server::start(&[]).await;
     let sending = Sending::start(&server, "wait=visible");
     sending.send(&csv(0..30_000));
-    until("rows are with the broker", async || {
-        let page = server.get("/uploads?limit=1").await.ok();
-        (number(page["items"].get(0)?, "rows") > 10_000).then_some(())
-    })
-    .await;
+    until_newest_has(&server, "rows", 10_000).await;
     server.kill_part("broker").await;
     sending.send(&lines(30_000..60_000));
     let receipt = sending.finish().await.ok();
@@ -35,11 +31,7 @@ async fn without_broker_or_registry_an_upload_fails_soon_and_a_retry_counts_noth
     let (first, rest) = file.split_at(file.len() / 2);
     let sending = Sending::start(&server, "");
     sending.send(first);
-    until("it is under way", async || {
-        let page = server.get("/uploads?limit=1").await.ok();
-        (number(page["items"].get(0)?, "rows") > 0).then_some(())
-    })
-    .await;
+    until_newest_has(&server, "rows", 0).await;
     let broker = server.part("broker").unwrap();
     signal(broker, "STOP");
     sending.send(rest);
@@ -72,4 +64,30 @@ async fn without_broker_or_registry_an_upload_fails_soon_and_a_retry_counts_noth
     assert_sums(&receipt);
     let stored = "SELECT count(), uniqExact(game_instance_id) FROM game_rounds";
     assert_eq!(server.clickhouse(stored).await, "40000\t40000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_in_which_the_server_reads_nothing_does_not_count_against_the_sender() {
+    let limits = ["--upload-idle-seconds", "1", "--upload-grace-seconds", "0", "--producer-queue-mib", "1"];
+    let server = Server::start(&limits).await;
+    let sending = Sending::start(&server, "wait=visible");
+    sending.send(&csv(0..1000));
+    until_newest_has(&server, "rows", 0).await;
+    let broker = server.part("broker").unwrap();
+    signal(broker, "STOP");
+    // Six megabytes, of which the queue takes one.
+    sending.send(&lines(1000..60_000));
+    let mut last = 0;
+    until("the upload is read no further", async || {
+        let rows = server.metric("roundhouse_upload_rows_total").await as u64;
+        let is_full = rows > 1000 && rows == std::mem::replace(&mut last, rows);
+        // Longer than the sender may be silent.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        is_full.then_some(())
+    })
+    .await;
+    assert!(last < 60_000, "the queue has taken everything");
+    signal(broker, "CONT");
+    let receipt = sending.finish().await.ok();
+    assert_eq!((number(&receipt, "accepted"), text(&receipt, "state")), (60_000, "visible"), "{receipt:#}");
 }

@@ -1,0 +1,158 @@
+//! The three services when a server starts: waits for one that is not up yet, and gives up at once on what no waiting mends.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::CommandError;
+use super::schema::RowSchema;
+use super::serve::Addresses;
+use super::services::Services;
+use crate::kafka::{BrokerError, Kafka};
+use crate::registry::{Registry, RegistryError};
+use crate::settings::ServiceUrl;
+use crate::warehouse::SchemaError;
+use crate::warehouse::client::{Warehouse, WarehouseError};
+
+/// How long a service may take to become usable.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a service that is still waited for is logged, unless the reason changes.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The three services as clients see them.
+pub(super) struct Clients {
+    pub(super) kafka: Kafka,
+    pub(super) registry: Registry,
+    pub(super) registry_url: ServiceUrl,
+    pub(super) warehouse: Warehouse,
+}
+
+/// Why a service cannot be used yet.
+trait StartError {
+    /// Whether no waiting helps.
+    fn is_permanent(&self) -> bool;
+
+    /// What is wrong and what to do, in one line.
+    fn line(&self) -> String;
+}
+
+impl StartError for BrokerError {
+    fn is_permanent(&self) -> bool {
+        self.is_permanent()
+    }
+
+    fn line(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl StartError for RegistryError {
+    fn is_permanent(&self) -> bool {
+        self.is_permanent()
+    }
+
+    fn line(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl StartError for WarehouseError {
+    fn is_permanent(&self) -> bool {
+        self.is_permanent()
+    }
+
+    fn line(&self) -> String {
+        self.at_start()
+    }
+}
+
+impl StartError for SchemaError {
+    fn is_permanent(&self) -> bool {
+        match self {
+            Self::Warehouse(error) => error.is_permanent(),
+            Self::Missing { .. } => true,
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Warehouse(error) => error.at_start(),
+            Self::Missing { .. } => self.to_string(),
+        }
+    }
+}
+
+impl Clients {
+    /// Waits until the services answer, creates topics and tables that do not exist, and finds or registers the schema. Returns
+    /// the schema's id too.
+    pub(super) async fn connect(
+        addresses: &Addresses,
+        services: &Services,
+        schema: &RowSchema,
+        partitions: u16,
+    ) -> Result<(Self, u32), CommandError> {
+        let clients = Self {
+            kafka: Kafka::new(&addresses.kafka_brokers),
+            registry: Registry::new(&addresses.schema_registry_url)
+                .map_err(|error| CommandError::failed(error.to_string()))?,
+            registry_url: addresses.schema_registry_url.clone(),
+            warehouse: Warehouse::new(
+                addresses.clickhouse_url.url(),
+                services.clickhouse_user.as_deref(),
+                services.clickhouse_password.as_ref(),
+                &services.database,
+            ),
+        };
+        for topic in [&services.topic, &services.dead_letter_topic] {
+            let ensure = || clients.kafka.ensure_topic(topic, partitions);
+            patiently(format_args!("Kafka at {}", addresses.kafka_brokers), ensure).await?;
+        }
+        let what = format!("ClickHouse at {}", addresses.clickhouse_url);
+        patiently(&what, || clients.warehouse.create_schema()).await?;
+        let missing = || schema.missing_in_tables(&clients.warehouse, &services.database);
+        if let Some(missing) = patiently(&what, missing).await? {
+            return Err(CommandError::failed(missing));
+        }
+        let subject = format!("{}-value", services.topic);
+        let what = format!("the schema registry at {}", addresses.schema_registry_url);
+        let schema_id = patiently(&what, || clients.registry.ensure(&subject, &schema.text)).await?;
+        Ok((clients, schema_id))
+    }
+}
+
+/// Tries until it works, or the error is one that does not pass, or the patience is over.
+async fn patiently<T, E, F>(
+    what: impl fmt::Display,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, CommandError>
+where
+    E: StartError,
+    F: Future<Output = Result<T, E>>,
+{
+    let started = Instant::now();
+    let mut logged: Option<(String, Instant)> = None;
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let reason = error.line();
+        if error.is_permanent() {
+            return Err(CommandError::failed(format!("{what} cannot be used: {reason}")));
+        }
+        if started.elapsed() >= PATIENCE {
+            let seconds = PATIENCE.as_secs();
+            return Err(CommandError::failed(format!(
+                "{what} cannot be used after {seconds} seconds: {reason}; start it, or correct its address"
+            )));
+        }
+        if logged.as_ref().is_none_or(|(last, at)| *last != reason || at.elapsed() >= LOG_INTERVAL) {
+            tracing::warn!(reason, "waiting for {what}");
+            logged = Some((reason, Instant::now()));
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,63 @@
+//! What a failed HTTP request says about the connection: the cause in one line, and whether TLS refused it.
+
+use std::error::Error;
+use std::io;
+
+/// Characters of a foreign text that an error of ours repeats.
+const MAX_TEXT: usize = 300;
+
+/// Returns the innermost cause, such as `Connection refused (os error 111)`.
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    one_line(&innermost.to_string())
+}
+
+/// Whether the other side does not speak TLS, or its certificate is not accepted. rustls reports both as invalid data.
+pub fn is_tls_failure(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(is_invalid_data) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An `io::Error` may be wrapped in others, which its `source` skips.
+fn is_invalid_data(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        || error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()).is_some_and(is_invalid_data)
+}
+
+/// Makes one line of a foreign text, and shortens it.
+pub fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_failure_of_tls_is_recognized() {
+        let inner = io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
+        let wrapped = io::Error::other(io::Error::other(inner));
+        assert!(is_tls_failure(&wrapped));
+        assert!(!is_tls_failure(&io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused))));
+    }
+
+    #[test]
+    fn a_long_text_becomes_one_short_line() {
+        assert_eq!(one_line("  <html>\n<head>  x"), "<html> <head> x");
+        assert_eq!(one_line(&"é".repeat(1000)).chars().count(), MAX_TEXT + 2);
+    }
+}

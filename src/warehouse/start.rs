@@ -1,0 +1,86 @@
+//! What an error of ClickHouse means while the server starts: whether no waiting mends it, and what to do.
+
+use thiserror::Error;
+
+use super::client::WarehouseError;
+use crate::connection::{cause, is_tls_failure, one_line};
+
+/// ClickHouse's codes for a user that it does not know, and for a password that is wrong or missing; the last one stands for all today.
+const WRONG_CREDENTIALS: [u32; 4] = [192, 193, 194, 516];
+
+/// Its codes for a statement that this user may not run: ACCESS_DENIED and READONLY.
+const NOT_ALLOWED: [u32; 2] = [497, 164];
+
+/// Its codes for what no second attempt changes: a statement, function, type or setting that it does not know, and a database
+/// that does not exist.
+const UNKNOWN: [u32; 8] = [36, 46, 48, 50, 62, 81, 115, 344];
+
+/// Why the tables cannot be used.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error(
+        "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
+         queries/schema/*.sql in the order of their numbers as a user that may"
+    )]
+    Missing { reason: String, database: String, missing: String },
+}
+
+impl WarehouseError {
+    /// The code of ClickHouse's exception, if there is one.
+    fn exception_code(&self) -> Option<u32> {
+        match self {
+            Self::Exception(exception) => Some(exception.code),
+            _ => None,
+        }
+    }
+
+    fn has_code(&self, codes: &[u32]) -> bool {
+        self.exception_code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether ClickHouse failed because its disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Exception(exception) if exception.is_disk_full())
+    }
+
+    /// Whether this user may not run the statement.
+    pub(super) fn is_not_allowed(&self) -> bool {
+        self.has_code(&NOT_ALLOWED)
+    }
+
+    /// Whether trying again is of no use until someone has changed something.
+    pub fn is_permanent(&self) -> bool {
+        let (Self::Unreachable(error) | Self::Query(error)) = self else {
+            return [&WRONG_CREDENTIALS[..], &NOT_ALLOWED, &UNKNOWN].iter().any(|codes| self.has_code(codes));
+        };
+        is_tls_failure(error) || matches!(self.http_status(), Some(401 | 403 | 404))
+    }
+
+    /// The status of an answer without an exception of ClickHouse: of a proxy, or of another server.
+    fn http_status(&self) -> Option<u16> {
+        let Self::Query(clickhouse::error::Error::BadResponse(text)) = self else { return None };
+        // `401 Unauthorized`, or a page with that for its title.
+        let text = text.split_once("<title>").map_or(text.as_str(), |(_, title)| title);
+        text.get(..3)?.parse().ok()
+    }
+
+    /// Says what is wrong and what to do, in one line.
+    pub fn at_start(&self) -> String {
+        if self.has_code(&WRONG_CREDENTIALS) || self.http_status() == Some(401) {
+            return "ClickHouse refuses the user name or password; check --clickhouse-user and --clickhouse-password"
+                .to_owned();
+        }
+        match self {
+            Self::Unreachable(error) | Self::Query(error) if is_tls_failure(error) => {
+                format!(
+                    "no TLS connection to ClickHouse: {}; check the URL's scheme and the certificate",
+                    cause(error)
+                )
+            }
+            Self::Unreachable(error) => format!("ClickHouse does not answer: {}", cause(error)),
+            _ => one_line(&self.to_string()),
+        }
+    }
+}
