@@ -251,7 +251,14 @@ impl Candidate {
                     if !is_free {
                         tracing::warn!(topic = self.topic, from = %last.owner, "the loader of this topic is silent: taking it over");
                     }
-                    lease.stop_earlier(last.process == self.process.to_string()).await?;
+                    let is_ours = last.process == self.process.to_string();
+                    if is_ours {
+                        // A repair of this process goes on, under the new generation.
+                        self.tenure.set(Holder::Us(lease.generation));
+                    }
+                    lease.stop_earlier(is_ours).await?;
+                    // Only now may a repair begin: it would be stopped with those of earlier processes.
+                    self.tenure.set(Holder::Us(lease.generation));
                     return Ok(Some(lease));
                 }
                 continue;
@@ -298,7 +305,6 @@ impl Candidate {
             let taken: Vec<Taken> = in_time(query.param("generation", generation).fetch_all()).await?;
             match taken.as_slice() {
                 [taken] if taken.topic == self.topic && taken.process == self.process.to_string() => {
-                    self.tenure.set(Holder::Us(generation));
                     return Ok(Some(Lease { candidate: self.clone(), generation }));
                 }
                 [_] => return Ok(None),

@@ -105,7 +105,12 @@ impl From<WarehouseError> for RepairError {
 impl Failure for RepairError {
     fn may_pass(&self) -> bool {
         match self {
-            Self::Warehouse(_) | Self::RoundsStay | Self::HoursDiffer | Self::DoesNotAddUp => true,
+            // The loader of this process may have got another generation just now.
+            Self::NotLoading
+            | Self::Warehouse(_)
+            | Self::RoundsStay
+            | Self::HoursDiffer
+            | Self::DoesNotAddUp => true,
             Self::Upload(error) => matches!(
                 error,
                 UploadError::TooMany { .. }
@@ -115,8 +120,7 @@ impl Failure for RepairError {
                     | UploadError::Warehouse(_)
                     | UploadError::BrokenOff { .. }
             ),
-            Self::NotLoading
-            | Self::Rejected { .. }
+            Self::Rejected { .. }
             | Self::NotVisible
             | Self::JobGone
             | Self::DifferencesGone
