@@ -1,7 +1,7 @@
 //! Parts of tables that ClickHouse cannot read when it starts: told, and their rows brought back.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -41,21 +41,26 @@ async fn part(server: &Server, table: &str) -> PathBuf {
     path.into()
 }
 
-/// Ends the server, and takes a file from each of some parts, as a disk may. What a mutation had made them of, which ClickHouse would
-/// read instead for some minutes, goes too.
+/// Ends the server, and takes a file from each of some parts, as a disk may. What they were made of, by a merge or a mutation, and what
+/// ClickHouse would read instead for some minutes, goes too.
 async fn damage(server: &mut Server, parts: &[PathBuf]) {
     assert!(server.stop().await.success());
     for part in parts {
         fs::remove_file(part.join("columns.txt")).unwrap();
-        let name = part.file_name().unwrap().to_str().unwrap();
-        for other in fs::read_dir(part.parent().unwrap()).unwrap() {
-            let other = other.unwrap();
-            let other_name = other.file_name().into_string().unwrap();
-            if name.strip_prefix(&other_name).is_some_and(|rest| rest.starts_with('_')) {
-                fs::remove_dir_all(other.path()).unwrap();
+        let (first, last) = blocks(part).unwrap();
+        for other in fs::read_dir(part.parent().unwrap()).unwrap().map(|other| other.unwrap().path()) {
+            let is_source = blocks(&other).is_some_and(|(from, to)| first <= from && to <= last);
+            if is_source && other.file_name() != part.file_name() {
+                fs::remove_dir_all(other).unwrap();
             }
         }
     }
+}
+
+/// The blocks of a part, `all_FIRST_LAST_LEVEL`.
+fn blocks(part: &Path) -> Option<(u64, u64)> {
+    let mut numbers = part.file_name()?.to_str()?.strip_prefix("all_")?.split('_');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 async fn hours_that_differ(server: &Server) -> String {
