@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use roundhouse::domain::columns::Columns;
 use roundhouse::domain::value::Value;
 use roundhouse::ingest::avro;
-use roundhouse::ingest::rows::{Reject, Row, RowReader, RowSink};
+use roundhouse::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink};
 use roundhouse::ingest::upload::producers;
 use roundhouse::kafka::Kafka;
 use roundhouse::settings::{Cli, Command};
@@ -85,7 +85,8 @@ impl Messages {
         let mut messages =
             Self { bytes: Vec::new(), ends: Vec::new(), provenance, columns: columns.clone(), key };
         let file = std::fs::read(path).expect("the file");
-        let mut reader = RowReader::new(Arc::new(columns), None, 1 << 20).for_upload(Uuid::now_v7());
+        let mut reader =
+            RowReader::new(Arc::new(columns), ReadOptions::default(), 1 << 20).for_upload(Uuid::now_v7());
         for piece in file.chunks(1 << 16) {
             reader.push(piece, false, &mut messages).expect("rows");
         }

@@ -1,12 +1,37 @@
--- The file's rows of a range of ids against what is stored: an outcome for each. Of the rows with one id the first by line is
--- compared; where a round is stored twice, both must be equal.
+-- Compares the file's rows of a range of ids with the stored rounds, and keeps an outcome for each row. Where several rows have one
+-- id and the same values, the first by line is compared. Where their values differ, nobody knows which row is right: all rows of
+-- that id are contradictory, and none is compared. Where a round is stored twice, both must be equal to the row.
 INSERT INTO {outcomes:Identifier} (game_instance_id, line, kind)
 WITH
+    repeated AS
+    (
+        SELECT game_instance_id
+        FROM {rows:Identifier}
+        WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
+        GROUP BY game_instance_id
+        HAVING count() > 1
+    ),
+    contradictory AS
+    (
+        SELECT game_instance_id
+        FROM {rows:Identifier}
+        WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
+            AND game_instance_id IN (SELECT game_instance_id FROM repeated)
+        GROUP BY game_instance_id
+        -- One tuple, and not several arguments: of those, uniqExact passes over rows that have a NULL.
+        HAVING uniqExact((
+            created_timestamp, user_id, game_id, real_amount_bet, bonus_amount_bet, real_amount_win, bonus_amount_win,
+            game_name, provider
+        )) > 1
+    ),
     file AS
     (
-        SELECT *, ifNull(lagInFrame(toNullable(game_instance_id)) OVER (
-            ORDER BY game_instance_id, line ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING
-        ) = game_instance_id, false) AS is_repeated
+        SELECT
+            *,
+            game_instance_id IN (SELECT game_instance_id FROM contradictory) AS is_contradictory,
+            ifNull(lagInFrame(toNullable(game_instance_id)) OVER (
+                ORDER BY game_instance_id, line ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING
+            ) = game_instance_id, false) AS is_repeated
         FROM {rows:Identifier}
         WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
     ),
@@ -24,6 +49,7 @@ SELECT
     any(file.game_instance_id),
     file.line AS line,
     max(multiIf(
+        is_contradictory, 6,
         is_repeated, 3,
         NOT is_stored, 2,
         file.created_timestamp = stored.created_timestamp

@@ -1,10 +1,11 @@
--- What one job knows of hours, players and games, while it runs. `check` counts how often they were looked at.
+-- The hours of one job, by player and game, while it runs. `check` counts how often they were looked at. 'contradictory': stored
+-- rounds of which the file has rows that contradict each other.
 CREATE TABLE {hours:Identifier}
 (
     created_hour      DateTime('UTC'),
     user_id           String,
     game_id           UInt64,
-    source            Enum8('file' = 1, 'others' = 2, 'aggregates' = 3),
+    source            Enum8('file' = 1, 'others' = 2, 'aggregates' = 3, 'contradictory' = 4),
     check             UInt8,
     rounds            Int64,
     real_amount_bet   Decimal(38, 8),

@@ -3,7 +3,7 @@ CREATE TABLE {outcomes:Identifier}
 (
     game_instance_id UInt64,
     line             UInt64,
-    kind             Enum8('matched' = 0, 'different' = 1, 'missing' = 2, 'duplicate_in_file' = 3)
+    kind             Enum8('matched' = 0, 'different' = 1, 'missing' = 2, 'duplicate_in_file' = 3, 'contradictory_in_file' = 6)
 )
 ENGINE = MergeTree
 ORDER BY (game_instance_id, line)

@@ -1,10 +1,16 @@
--- Adds up, by hour, player and game, the stored rounds of a range of ids that are not in the file and fall into its time.
+-- Adds up, by hour, player and game, the stored rounds of a range of ids that fall into the file's time and are not in the file, or
+-- that are in it with contradictory values: what the file says of those is not in its sums.
 INSERT INTO {hours:Identifier}
+WITH contradictory AS
+(
+    SELECT game_instance_id FROM {outcomes:Identifier}
+    WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64} AND kind = 'contradictory_in_file'
+)
 SELECT
     toStartOfHour(created_timestamp) AS created_hour,
     user_id,
     game_id,
-    'others' AS source,
+    if(game_instance_id IN (SELECT game_instance_id FROM contradictory), 'contradictory', 'others') AS source,
     {check:UInt8} AS check,
     count() AS rounds,
     sum(ifNull(real_amount_bet, 0)) AS real_amount_bet,
@@ -19,8 +25,9 @@ WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
     (
         SELECT game_instance_id FROM {rows:Identifier}
         WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
+            AND game_instance_id NOT IN (SELECT game_instance_id FROM contradictory)
     )
-GROUP BY created_hour, user_id, game_id
+GROUP BY created_hour, user_id, game_id, source
 SETTINGS
     max_bytes_before_external_group_by = 67108864,
     max_memory_usage = 1073741824,

@@ -1,5 +1,5 @@
--- Keeps the rows of a range of ids that do not match: with the values of the file and, of the different ones, those that are
--- stored. Of a round that is stored several times, one that differs.
+-- Keeps the rows of a range of ids that do not match: with the values of the file and, of different and contradictory ones, those
+-- that are stored. Of a round that is stored several times, one that differs.
 INSERT INTO reconcile_differences
 (
     job_id, attempt, kind, line, game_instance_id,
@@ -18,7 +18,7 @@ WITH
     ),
     file AS
     (
-        SELECT *, if(outcome_kind = 'different', game_instance_id, NULL) AS compared_id
+        SELECT *, if(outcome_kind IN ('different', 'contradictory_in_file'), game_instance_id, NULL) AS compared_id
         FROM {rows:Identifier} AS rows INNER JOIN outcome ON rows.line = outcome.line
         WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64} AND game_instance_id IN
         (
@@ -33,7 +33,7 @@ WITH
         WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64} AND game_instance_id IN
         (
             SELECT game_instance_id FROM {outcomes:Identifier}
-            WHERE kind = 'different' AND game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
+            WHERE kind IN ('different', 'contradictory_in_file') AND game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
         )
     )
 SELECT

@@ -1,5 +1,5 @@
--- Copies of rounds of the noted hours: all but the one that came from the topic first. Ids are in order, so that none need be kept in
--- memory.
+-- Copies of rounds of the noted hours: all but the one that came from the topic first. Rounds of which the file has contradictory
+-- rows are left alone. Ids are in order, so that none need be kept in memory.
 INSERT INTO {removals:Identifier}
 SELECT copy.3 AS part, copy.4 AS part_offset, copy.5 AS created_hour, copy.6 AS user_id, copy.7 AS game_id
 FROM
@@ -22,6 +22,11 @@ FROM
         (
             SELECT created_hour, user_id, game_id FROM reconcile_repair_hours WHERE job_id = {job:UUID}
         ))
+    )
+    AND game_instance_id NOT IN
+    (
+        SELECT game_instance_id FROM reconcile_differences
+        WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'contradictory_in_file'
     )
     GROUP BY game_instance_id
 )

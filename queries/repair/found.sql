@@ -3,6 +3,7 @@ SELECT
     countIf(kind = 'different') AS different,
     countIf(kind = 'missing') AS missing,
     countIf(kind = 'duplicate_in_file') AS duplicate_in_file,
+    countIf(kind = 'contradictory_in_file') AS contradictory_in_file,
     countIf(kind = 'unexpected') AS unexpected,
     countIf(kind = 'hour') AS hours
 FROM reconcile_differences

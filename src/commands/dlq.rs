@@ -46,6 +46,9 @@ fn address(api: &Api, options: &ReplayOptions) -> Url {
     if let Some(code) = &options.code {
         url.query_pairs_mut().append_pair("code", code);
     }
+    if let Some(decimal) = options.decimal {
+        url.query_pairs_mut().append_pair("decimal", decimal.parameter());
+    }
     url
 }
 

@@ -350,7 +350,10 @@ fn app_state(
         upload_disk.clone(),
     );
     let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let ledger = Arc::new(Ledger::new(clients.warehouse.clone(), shared.owner, metrics.clone()));
+    let journal = options.data_dir.join("uploads.journal");
+    let ledger = Ledger::open(clients.warehouse.clone(), shared.owner, metrics.clone(), &journal)
+        .map_err(|error| failed(EmbeddedError::directory(&journal, error)))?;
+    let ledger = Arc::new(ledger);
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
     let registry = clients.registry.clone();
     let storage = Storage { spool, disk: upload_disk };

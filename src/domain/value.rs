@@ -40,6 +40,10 @@ pub enum ValueError {
     IntegerOutOfRange,
     #[error("not a decimal number: write 12.5, without blanks or thousands separators")]
     NotADecimal,
+    #[error(
+        "not a decimal number with a comma: write 1234,5 or 1.234,5, with points only between groups of three digits"
+    )]
+    NotACommaDecimal,
     #[error("more fraction digits than the schema's scale keeps")]
     TooManyDigits,
     #[error("more digits before the point than the schema's precision keeps")]
@@ -65,7 +69,7 @@ impl ValueError {
             Self::Missing => "missing_value",
             Self::NotAnInteger => "not_an_integer",
             Self::IntegerOutOfRange => "integer_out_of_range",
-            Self::NotADecimal => "not_a_decimal",
+            Self::NotADecimal | Self::NotACommaDecimal => "not_a_decimal",
             Self::TooManyDigits => "too_many_digits",
             Self::DecimalOutOfRange => "decimal_out_of_range",
             Self::NotATimestamp => "not_a_timestamp",

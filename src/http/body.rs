@@ -15,7 +15,9 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::parameters::Parameters;
 use super::problem::Problem;
+use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::body::BodyError;
+use crate::ingest::rows::ReadOptions;
 
 /// How long the first piece of a form is waited for before its reader waits.
 const FIRST_PIECE_TIME: Duration = Duration::from_secs(5);
@@ -28,11 +30,23 @@ const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
 const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>).
-pub fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
+fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
     let Some(label) = parameters.one("encoding")? else { return Ok(None) };
     Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
         Problem::must_be("encoding", "a label of the WHATWG Encoding Standard, such as utf-16le")
     })
+}
+
+/// Takes the parameters that say how a file is to be read.
+pub fn read_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
+    let encoding = encoding_parameter(parameters)?;
+    Ok(ReadOptions { encoding, decimal: decimal_parameter(parameters)? })
+}
+
+/// Takes the parameter `decimal`: the decimal mark of the file's amounts.
+pub fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>, Problem> {
+    let Some(name) = parameters.one("decimal")? else { return Ok(None) };
+    DecimalMark::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("decimal", "comma or point"))
 }
 
 /// Whether the request is a form.

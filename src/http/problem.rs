@@ -301,6 +301,8 @@ impl From<UploadFailure> for Problem {
                 Self::disk_full(format!("{detail}, then send the file again; nothing counts twice"))
             }
             UploadError::Warehouse(error) => error.into(),
+            UploadError::LedgerFull { .. } => Self::unavailable(code, &detail, "the ledger is full"),
+            UploadError::NotSaved => Self::unavailable(code, &detail, "the journal cannot be written"),
             UploadError::Internal(cause) => {
                 Self::unavailable(code, "the upload could not be worked on: try again", cause)
             }
@@ -397,6 +399,13 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
         FileError::MissingColumns { missing, found } => {
             refused(unprocessable).with("missing", missing.clone()).with("found", found.clone())
         }
+        FileError::HeaderChanged { line, .. } => refused(unprocessable).with("line", *line),
+        FileError::DecimalComma(found) => refused(unprocessable)
+            .with("line", found.line)
+            .with("column", found.column.as_str())
+            .with("value", found.value.as_str())
+            .with("ambiguous_rows", found.ambiguous_rows)
+            .with("ambiguous_lines", found.ambiguous_lines.clone()),
         FileError::DuplicateColumn { name } => refused(unprocessable).with("column", name.clone()),
         FileError::LineTooLong { line, limit } => {
             refused(StatusCode::BAD_REQUEST).with("line", *line).with("limit_bytes", *limit)

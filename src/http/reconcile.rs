@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{broken_form, decompressed, encoding_parameter, is_form, no_file, read_form};
+use super::body::{broken_form, decompressed, is_form, no_file, read_form, read_parameters};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
@@ -50,11 +50,11 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let file_name = parameters.one("name")?.unwrap_or_default();
-    let encoding = encoding_parameter(&mut parameters)?;
+    let read = read_parameters(&mut parameters)?;
     let uploads = parameters.all("upload_id");
-    parameters.finish("name, encoding, upload_id")?;
+    parameters.finish("name, encoding, decimal, upload_id")?;
     let uploads = known_uploads(&state, &uploads).await?;
-    let mut submission = Submission { file_name, encoding, uploads };
+    let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;

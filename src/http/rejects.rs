@@ -1,5 +1,6 @@
 //! `GET /uploads/{id}/rejects`, `GET /uploads/{id}/conflicts` and `POST /uploads/{id}/replay`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use axum::response::{IntoResponse, Response};
 
-use super::body::{broken_form, decompressed, is_form, read_form};
+use super::body::{broken_form, decimal_parameter, decompressed, is_form, read_form};
 use super::download::{Format, Pieces, csv_record, escape_formula, pieces, respond};
 use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
 use super::openapi::problems;
@@ -22,6 +23,7 @@ use super::state::AppState;
 use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
+use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::records::RecordReader;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::rejects::{self, RejectRow, Rejected};
@@ -106,12 +108,22 @@ async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Prob
 struct FileColumns {
     names: Vec<String>,
     delimiter: u8,
+    /// Where the names are in lines after a header with other columns, by that header's line.
+    later: BTreeMap<u64, Vec<Option<usize>>>,
 }
 
 impl FileColumns {
     fn of(row: &LedgerRow) -> Self {
         let delimiter = row.delimiter.bytes().next().unwrap_or(b',');
-        Self { names: names(&row.header, delimiter), delimiter }
+        let own = names(&row.header, delimiter);
+        let plain = |name: &String| name.trim().to_lowercase();
+        let places = |header: &String| {
+            let later: Vec<String> = names(header, delimiter).iter().map(plain).collect();
+            own.iter().map(|name| later.iter().position(|other| *other == plain(name))).collect()
+        };
+        let changes = &row.later_headers.changes;
+        let later = changes.iter().map(|(line, header)| (*line, places(header))).collect();
+        Self { names: own, delimiter, later }
     }
 
     /// Whether a column was added to a file by an earlier download: it is not added to it once more.
@@ -121,7 +133,8 @@ impl FileColumns {
     }
 
     /// Takes a line apart, as far as it comes apart; what is more than the header has names for is only in `reject_raw`.
-    fn fields(&self, raw: &str) -> Vec<String> {
+    fn fields(&self, line: u64, raw: &str) -> Vec<String> {
+        let places = self.later.range(..line).next_back().map(|(_, places)| places);
         let mut reader = RecordReader::new(self.delimiter, usize::MAX);
         reader.buffer().extend_from_slice(raw.as_bytes());
         let record = reader.next(true).ok().flatten();
@@ -131,7 +144,8 @@ impl FileColumns {
             Some(String::from_utf8_lossy(record.buffer.get(start..end)?).into_owned())
         };
         let own = self.names.iter().enumerate().filter(|(_, name)| !Self::is_ours(name));
-        own.map(|(at, _)| field(at).unwrap_or_default()).collect()
+        let place = |at: usize| places.map_or(Some(at), |places| places.get(at).copied().flatten());
+        own.map(|(at, _)| place(at).and_then(field).unwrap_or_default()).collect()
     }
 }
 
@@ -159,7 +173,7 @@ impl Writer {
             let _ = serde_json::to_writer(&mut *out, &reject);
             return out.push(b'\n');
         }
-        let mut fields = self.file.fields(&reject.raw);
+        let mut fields = self.file.fields(reject.line, &reject.raw);
         if self.escape_formulas {
             fields = fields.into_iter().map(escape_formula).collect();
         }
@@ -218,9 +232,15 @@ pub async fn replay(
     request: Request,
 ) -> Result<Response, Problem> {
     let code = code_parameter(&mut parameters)?;
+    let decimal = decimal_parameter(&mut parameters)?;
     let wait_visible = wait_parameter(&mut parameters)?;
-    parameters.finish("code, wait")?;
+    parameters.finish("code, decimal, wait")?;
+    let query = Replay { code, decimal, wait_visible };
     let row = find(&state, &id).await?;
+    if row.failure_code == "decimal_comma" && query.decimal.is_none() {
+        let detail = "this upload was refused because its amounts have decimal commas; say which mark its rows have, comma or point";
+        return Err(Problem::parameter("decimal", detail));
+    }
     if row.state == LedgerState::Receiving {
         let detail = "this upload is under way: its rejects can be replayed when it has ended";
         return Err(Problem::new(StatusCode::CONFLICT, "upload_under_way", detail));
@@ -231,7 +251,7 @@ pub async fn replay(
         while let Some(field) = form.next_field().await.map_err(|error| broken_form(&error))? {
             if field.file_name().is_some() {
                 let body = field.map_err(std::io::Error::other).boxed();
-                return replay_body(&state, &row, code, wait_visible, Some(body)).await;
+                return replay_body(&state, &row, &query, Some(body)).await;
             }
         }
         return Err(super::body::no_file());
@@ -240,20 +260,29 @@ pub async fn replay(
     let mut body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
     let first = body.next().await;
     let body = first.map(|first| stream::once(std::future::ready(first)).chain(body).boxed());
-    replay_body(&state, &row, code, wait_visible, body).await
+    replay_body(&state, &row, &query, body).await
+}
+
+/// What the query of a replay says.
+struct Replay {
+    code: Option<String>,
+    decimal: Option<DecimalMark>,
+    wait_visible: bool,
 }
 
 async fn replay_body(
     state: &AppState,
     row: &LedgerRow,
-    code: Option<String>,
-    wait_visible: bool,
+    query: &Replay,
     mut body: Option<BoxStream<'_, std::io::Result<Bytes>>>,
 ) -> Result<Response, Problem> {
-    let replayed = state.uploader.replay(&state.warehouse, row, code.as_deref(), body.as_mut()).await?;
+    let replayed = state
+        .uploader
+        .replay(&state.warehouse, row, query.code.as_deref(), query.decimal, body.as_mut())
+        .await?;
     drop(body);
     let finished = replayed.finished;
-    let seen = if wait_visible { wait_until_visible(state, &finished.row).await? } else { None };
+    let seen = if query.wait_visible { wait_until_visible(state, &finished.row).await? } else { None };
     let mut view = UploadView::of(&finished.row, state.uploader.columns()).with_rejects(finished.rejects);
     view.replayed = Some(replayed.lines);
     view.still_rejected = Some(finished.row.rejected);

@@ -38,14 +38,20 @@ impl RepairedJob {
             Ok(id) => state.repairer.get(id).await?,
             Err(_) => None,
         };
-        Ok(Self { job: reconcile::find(state, id).await?, repair })
+        Ok(Self::new(reconcile::find(state, id).await?, repair))
+    }
+
+    fn new(job: JobView, repair: Option<RepairView>) -> Self {
+        let repair = repair.map(|repair| repair.leaving_alone(job.report.as_ref()));
+        Self { job, repair }
     }
 }
 
 /// Repairs what a reconciliation has found
 ///
 /// What is missing is produced, hours that differ are rebuilt from their rounds without a moment in which they are wrong, and then
-/// all is compared again. A round that is stored with other values is left as it is, unless `prefer=file`. `repair.state` of
+/// all is compared again. A round that is stored with other values is left as it is, unless `prefer=file`. Rounds of which the file
+/// has contradictory rows are never changed; `repair.left_alone` says how many rows these are. `repair.state` of
 /// `GET /reconcile/{id}` tells how far it is.
 #[utoipa::path(
     post, path = "/reconcile/{id}/repair", tag = "reconciliation", operation_id = "repair", params(Id, RepairQuery),
@@ -72,8 +78,7 @@ pub async fn repair(
     parameters.finish("prefer, remove")?;
     let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
     let (job, repair) = state.repairer.request(id, Wishes { prefer, removes_unexpected }).await?;
-    let mut response =
-        (StatusCode::ACCEPTED, Json(RepairedJob { job, repair: Some(repair) })).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair)))).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }

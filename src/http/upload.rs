@@ -10,7 +10,7 @@ use futures_util::{Stream, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{broken_form, decompressed, encoding_parameter, is_form, no_file, read_form};
+use super::body::{broken_form, decompressed, is_form, no_file, read_form, read_parameters};
 use super::openapi::parameters::UploadQuery;
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -20,7 +20,7 @@ use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
 use crate::ingest::upload::{Outcome, UploadOptions};
 
-const KNOWN: &str = "name, encoding, on_error, max_rejects, force, validate_only, wait";
+const KNOWN: &str = "name, encoding, decimal, on_error, max_rejects, force, validate_only, wait";
 
 /// The receipts of a form of several files.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,7 +46,7 @@ struct Query {
 impl Query {
     fn parse(mut parameters: Parameters) -> Result<Self, Problem> {
         let file_name = parameters.one("name")?.unwrap_or_default();
-        let encoding = encoding_parameter(&mut parameters)?;
+        let read = read_parameters(&mut parameters)?;
         let abort_on_reject = match parameters.one("on_error")?.as_deref() {
             None | Some("continue") => false,
             Some("abort") => true,
@@ -65,7 +65,7 @@ impl Query {
         }
         let options = UploadOptions {
             file_name,
-            encoding,
+            read,
             abort_on_reject,
             max_rejects,
             force,

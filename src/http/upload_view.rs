@@ -10,6 +10,7 @@ use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::upload_counts::{self, Lost, UploadCounts, lost_rows};
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
 
@@ -93,6 +94,14 @@ pub struct UploadView {
     columns: BTreeMap<String, Field>,
     /// Columns of the file that are not ours.
     ignored_columns: Vec<String>,
+    /// Headers after the first one, as in files that were joined; only if there are such.
+    #[serde(skip_serializing_if = "LaterHeaders::is_empty")]
+    #[schema(required = false)]
+    later_headers: LaterHeaders,
+    /// The decimal mark of the amounts, if the sender named it: `point` or `comma`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    decimal: String,
     rows: u64,
     accepted: u64,
     rejected: u64,
@@ -156,6 +165,8 @@ impl UploadView {
             delimiter: row.delimiter.clone(),
             columns: fields,
             ignored_columns,
+            later_headers: row.later_headers.clone(),
+            decimal: row.decimal.clone(),
             rows: row.rows,
             accepted: row.accepted,
             rejected: row.rejected,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::FileError;
 use super::decode::{TextDecoder, Unit};
-use super::rows::{Reject, Row, RowReader, RowSink, RowsError};
+use super::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 use crate::domain::columns::Columns;
 use crate::domain::value::Value;
 
@@ -59,7 +59,8 @@ fn read(
     pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
 ) -> (Kept, Option<FileError>) {
     let columns = Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap();
-    let mut reader = RowReader::new(Arc::new(columns), encoding, LINE_LIMIT);
+    let options = ReadOptions { encoding, ..ReadOptions::default() };
+    let mut reader = RowReader::new(Arc::new(columns), options, LINE_LIMIT);
     let mut kept = Kept::default();
     let mut push = |bytes: &[u8], last| {
         let pushed = reader.push(bytes, last, &mut kept);
@@ -100,6 +101,11 @@ fn in_sizes<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => Just("2020-02-03 04:05:06,1,player,7,0.25,0,0.1,NULL,Café,Play'n GO\n".to_owned()),
+        1 => Just("2020-02-03 04:05:06,2,player,7,1.250,0,0.1,NULL,Café,Play'n GO\n".to_owned()),
+        1 => prop_oneof![
+            Just(format!("{HEADER}\n")),
+            Just(format!("{}\n", HEADER.replace("real_amount_bet", "x").replace("real_amount_win", "real_amount_bet").replace(",x,", ",real_amount_win,"))),
+        ],
         2 => Just("\"2020-02-03T04:05:06.5Z\",\"1\",\"pl\"\"ayer\",7,1e-8,-1,+2,NaN,\"a,b\nc\",x\r\n".to_owned()),
         3 => prop_oneof![Just(","), Just(";"), Just("\t"), Just("\""), Just("\"\""), Just(",\"")].prop_map(str::to_owned),
         3 => prop_oneof![Just("\r"), Just("\n"), Just("\r\n"), Just("\n\r"), Just("\r\r\n")].prop_map(str::to_owned),
@@ -192,7 +198,11 @@ proptest! {
             }
         }
         let lines: Vec<u64> = whole.0.rows.iter().map(|(line, ..)| *line).collect();
-        prop_assert!(lines.is_sorted_by(|one, other| one < other), "{:?}", lines);
+        // Rows with an amount such as 1.250 come after the others.
+        let once: std::collections::BTreeSet<u64> = lines.iter().copied().collect();
+        prop_assert_eq!(once.len(), lines.len(), "{:?}", lines);
+        let falls = lines.windows(2).filter(|pair| pair[0] > pair[1]).count();
+        prop_assert!(falls <= 1, "{:?}", lines);
     }
 
     #[test]

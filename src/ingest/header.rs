@@ -79,7 +79,10 @@ impl Header {
     }
 
     /// Names count in any order and case, with blanks or a byte order mark around them.
-    fn of(delimiter: u8, fields: &Fields, columns: &Columns) -> Result<Self, FileError> {
+    ///
+    /// # Errors
+    /// It lacks a column, or names one twice, or has too many.
+    pub(super) fn of(delimiter: u8, fields: &Fields, columns: &Columns) -> Result<Self, FileError> {
         if fields.width > MAX_FIELDS {
             return Err(FileError::TooManyColumns { found: fields.width, limit: MAX_FIELDS });
         }
@@ -103,12 +106,20 @@ impl Header {
         let ignored = names.into_iter().filter(|name| !known(name)).collect();
         Ok(Self { line, delimiter, fields, width, ignored })
     }
+
+    /// Whether rows are read the same by both.
+    pub(super) fn has_columns_of(&self, other: &Self) -> bool {
+        (&self.fields, self.width, &self.ignored) == (&other.fields, other.width, &other.ignored)
+    }
 }
 
 fn names(fields: &Fields) -> impl Iterator<Item = String> {
-    let trimmed =
-        |name: &str| name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').to_lowercase();
-    fields.texts.iter().map(move |name| trimmed(name))
+    fields.texts.iter().map(|name| trimmed(name).to_lowercase())
+}
+
+/// A name without what may stand around it.
+pub(super) fn trimmed(name: &str) -> &str {
+    name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 fn is_known(columns: &Columns, name: &str) -> bool {

@@ -1,8 +1,8 @@
 //! From the bytes of a CSV file to acknowledged Avro records.
 //!
 //! The pure part, without I/O, in the order of a byte's way: [`decode`] (any encoding to UTF-8), [`records`] (text to
-//! CSV records), [`header`] (which field is which column), [`validate`] (fields to values), [`avro`] (values to
-//! bytes); [`rows`] ties them together, for uploads and reconciliations alike. [`upload`] sends the rows of a file
+//! CSV records), [`header`] and [`later_headers`] (which field is which column), [`validate`] (fields to values),
+//! [`notation`] (which decimal mark the file has), [`avro`] (values to bytes); [`rows`] ties them together, for uploads and reconciliations alike. [`upload`] sends the rows of a file
 //! to Kafka, from a [`body`].
 
 pub mod avro;
@@ -11,6 +11,8 @@ pub mod decode;
 #[cfg(test)]
 mod fuzz;
 pub mod header;
+pub mod later_headers;
+pub mod notation;
 pub mod offsets;
 pub mod records;
 pub mod rows;
@@ -18,6 +20,8 @@ pub mod upload;
 pub mod validate;
 
 use thiserror::Error;
+
+use self::notation::DecimalComma;
 
 /// Why a file cannot be read on: nothing about a single row, which is a [`rows::Reject`].
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub enum FileError {
     DuplicateColumn { name: String },
     #[error("the header has {found} columns: at most {limit} are read")]
     TooManyColumns { found: usize, limit: usize },
+    #[error("line {line} is a second header, which cannot be used: {reason}")]
+    HeaderChanged { line: u64, reason: String },
+    #[error("{0}")]
+    DecimalComma(Box<DecimalComma>),
     #[error("line {line} is longer than {limit} bytes: perhaps a quote is not closed")]
     LineTooLong { line: u64, limit: usize },
 }
@@ -56,6 +64,8 @@ impl FileError {
             Self::MissingColumns { .. } => "missing_columns",
             Self::DuplicateColumn { .. } => "duplicate_column",
             Self::TooManyColumns { .. } => "too_many_columns",
+            Self::HeaderChanged { .. } => "header_changed",
+            Self::DecimalComma(_) => "decimal_comma",
             Self::LineTooLong { .. } => "line_too_long",
         }
     }

@@ -53,7 +53,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    fn of(record: &Record<'_>) -> Self {
+    pub(super) fn of(record: &Record<'_>) -> Self {
         let text = |&(start, end): &Bounds| {
             String::from_utf8_lossy(record.buffer.get(start..end).unwrap_or_default()).into_owned()
         };

@@ -8,11 +8,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::columns::{Columns, Source};
+use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::{Value, ValueError};
+use crate::warehouse::later_headers::LaterHeaders;
 
 use super::FileError;
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
 use super::header::Header;
+use super::later_headers::Headers;
+use super::notation::{HeldRows, Notation};
 use super::offsets::LineOffsets;
 use super::records::{Record, RecordReader};
 use super::validate;
@@ -55,7 +59,17 @@ pub struct Reject {
     pub value: String,
 }
 
-/// Takes the rows of a file, one after the other.
+/// What the sender of a file says about how to read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ReadOptions {
+    /// None: found from the bytes.
+    pub encoding: Option<&'static Encoding>,
+    /// Of amounts. None: a point, and a file that shows a comma is refused.
+    pub decimal: Option<DecimalMark>,
+}
+
+/// Takes the rows of a file, one after the other; those with amounts that could be read in two ways after the others: see
+/// [`super::notation`].
 pub trait RowSink {
     type Error;
 
@@ -88,7 +102,8 @@ pub struct RowReader {
     gathered: Vec<u8>,
     text: Option<Text>,
     records: RecordReader,
-    header: Option<Header>,
+    headers: Option<Headers>,
+    notation: Notation,
     /// What the column of the upload's id, if there is one, holds.
     upload_id: Value,
     values: Vec<Value>,
@@ -102,15 +117,16 @@ struct Text {
 }
 
 impl RowReader {
-    /// `encoding`: the file's, where its sender knows it; `max_line_bytes`: of a line in UTF-8.
-    pub fn new(columns: Arc<Columns>, encoding: Option<&'static Encoding>, max_line_bytes: usize) -> Self {
+    /// `max_line_bytes`: of a line in UTF-8.
+    pub fn new(columns: Arc<Columns>, options: ReadOptions, max_line_bytes: usize) -> Self {
         Self {
             columns,
-            encoding,
+            encoding: options.encoding,
             gathered: Vec::new(),
             text: None,
             records: RecordReader::new(b',', max_line_bytes),
-            header: None,
+            headers: None,
+            notation: Notation::new(options.decimal),
             upload_id: Value::Null,
             values: Vec::new(),
         }
@@ -134,9 +150,14 @@ impl RowReader {
         self.gathered.capacity() + self.records.capacity()
     }
 
-    /// The header, once it is read.
+    /// The first header, once it is read.
     pub fn header(&self) -> Option<&Header> {
-        self.header.as_ref()
+        self.headers.as_ref().and_then(|headers| headers.get(0))
+    }
+
+    /// The headers after it.
+    pub fn later_headers(&self) -> Option<&LaterHeaders> {
+        self.headers.as_ref().map(Headers::later)
     }
 
     /// Reads the rows in the next bytes; `last` says that no more will come.
@@ -190,38 +211,106 @@ impl RowReader {
             }
         };
         decoder.decode(bytes, last, self.records.buffer());
-        if self.header.is_none() {
-            self.header = Header::read(&mut self.records, last, &self.columns, decoder.encoding())?;
+        if self.headers.is_none() {
+            let header = Header::read(&mut self.records, last, &self.columns, decoder.encoding())?;
+            self.headers = header.map(Headers::new);
         }
-        while let Some(header) = &self.header
+        let Some(headers) = &mut self.headers else {
+            offsets.end_piece(bytes, self.records.unread(), self.records.line());
+            return Ok(());
+        };
+        let mut parser = RecordParser {
+            columns: &self.columns,
+            upload_id: self.upload_id,
+            notation: &mut self.notation,
+            values: &mut self.values,
+        };
+        while let Some((index, header)) = headers.current()
             && let Some(record) = self.records.next(last)?
         {
-            match parse_record(&record, header, &self.columns, self.upload_id, &mut self.values) {
-                Ok(()) => sink.accept(Row { line: record.line, values: &self.values, buffer: record.buffer }),
+            match parser.parse(&record, header) {
+                Ok(false) => sink.accept(parser.row(record.line, record.buffer)),
+                Ok(true) if parser.notation.hold(record.line, index, record.raw) => Ok(()),
+                Ok(true) => sink.accept(parser.row(record.line, record.buffer)),
                 Err(mut reject) => {
+                    parser.notation.check(&record, header, parser.columns)?;
+                    if headers.see(&record, parser.columns)? {
+                        continue;
+                    }
                     reject.byte_offset = offsets.find(record.line, bytes);
                     sink.reject(*reject, &String::from_utf8_lossy(record.raw))
                 }
             }
             .map_err(RowsError::Sink)?;
         }
+        if let Some(held) = parser.notation.release(last) {
+            parser.accept_held(&held, headers, sink)?;
+        }
         offsets.end_piece(bytes, self.records.unread(), self.records.line());
         Ok(())
     }
 }
 
-/// Fills a record's values in, or says what is wrong with it, all but its byte offset.
+/// What makes values of records.
+struct RecordParser<'a> {
+    columns: &'a Columns,
+    upload_id: Value,
+    notation: &'a mut Notation,
+    /// Of the last record.
+    values: &'a mut Vec<Value>,
+}
+
+impl RecordParser<'_> {
+    /// The row of the last record.
+    fn row<'b>(&'b self, line: u64, buffer: &'b [u8]) -> Row<'b> {
+        Row { line, values: self.values, buffer }
+    }
+
+    /// Fills a record's values in, and returns whether one of its amounts could be another one; or says what is wrong with it, all but
+    /// its byte offset.
+    fn parse(&mut self, record: &Record<'_>, header: &Header) -> Result<bool, Box<Reject>> {
+        let Self { columns, upload_id, notation, values } = self;
+        parse_record(record, header, columns, *upload_id, notation, values)
+    }
+
+    /// Gives on the rows that were held back.
+    fn accept_held<S: RowSink>(
+        &mut self,
+        held: &HeldRows,
+        headers: &Headers,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        let mut records = RecordReader::new(b',', usize::MAX);
+        for (row, raw) in held.iter() {
+            let Some(header) = headers.get(row.header) else { continue };
+            records.set_delimiter(header.delimiter);
+            records.buffer().extend_from_slice(raw);
+            let Some(mut record) = records.next(true)? else { continue };
+            record.line = row.line;
+            // It was valid before.
+            if self.parse(&record, header).is_ok() {
+                sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fills a record's values in, and returns whether one of its amounts could be another one; or says what is wrong with it, all but its
+/// byte offset.
 fn parse_record(
     record: &Record<'_>,
     header: &Header,
     columns: &Columns,
     upload_id: Value,
+    notation: &mut Notation,
     values: &mut Vec<Value>,
-) -> Result<(), Box<Reject>> {
+) -> Result<bool, Box<Reject>> {
     if record.width != header.width || record.is_unclosed {
-        return Err(Box::new(whole_line(record, header)));
+        return Err(Box::new(whole_line(record, header, notation.mark())));
     }
     values.clear();
+    let mut is_ambiguous = false;
     for (column, &field) in columns.iter().zip(&header.fields) {
         let value = match (column.source, field) {
             (Source::UploadId, _) => upload_id,
@@ -229,7 +318,7 @@ fn parse_record(
             (Source::Field, field) => {
                 let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
                 let text = record.buffer.get(start..end).unwrap_or_default();
-                validate::parse_field(column, text, start).map_err(|error| {
+                let value = validate::parse_field(column, text, start, notation.mark()).map_err(|error| {
                     Box::new(Reject {
                         line: record.line,
                         byte_offset: 0,
@@ -238,16 +327,20 @@ fn parse_record(
                         reason: error.to_string(),
                         value: shown(text),
                     })
-                })?
+                })?;
+                if let Value::Decimal(_) = value {
+                    is_ambiguous |= notation.is_ambiguous(text);
+                }
+                value
             }
         };
         values.push(value);
     }
-    Ok(())
+    Ok(is_ambiguous)
 }
 
 /// What is wrong with a record that does not come apart into the header's fields.
-fn whole_line(record: &Record<'_>, header: &Header) -> Reject {
+fn whole_line(record: &Record<'_>, header: &Header, mark: DecimalMark) -> Reject {
     let (code, reason) = if record.is_unclosed {
         let reason =
             "a quote is opened here and not closed before the file ends: what follows is in this row";
@@ -255,7 +348,10 @@ fn whole_line(record: &Record<'_>, header: &Header) -> Reject {
     } else if record.raw.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT) {
         (ValueError::NotDecodable.code(), ValueError::NotDecodable.to_string())
     } else {
-        let reason = format!("{} fields where the header has {}", record.width, header.width);
+        let mut reason = format!("{} fields where the header has {}", record.width, header.width);
+        if mark == DecimalMark::Comma && header.delimiter == b',' && record.width > header.width {
+            reason += ": a decimal comma separates fields too, unless the amount is quoted";
+        }
         ("wrong_number_of_fields", reason)
     };
     Reject {
@@ -305,7 +401,8 @@ mod tests {
     }
 
     fn reader(encoding: Option<&'static Encoding>) -> RowReader {
-        RowReader::new(Arc::new(Columns::parse(SCHEMA).unwrap()), encoding, 10_000)
+        let options = ReadOptions { encoding, ..ReadOptions::default() };
+        RowReader::new(Arc::new(Columns::parse(SCHEMA).unwrap()), options, 10_000)
     }
 
     fn told<T>(outcome: Result<T, RowsError<std::convert::Infallible>>) -> Result<T, FileError> {
@@ -437,7 +534,7 @@ mod tests {
         let started = std::time::Instant::now();
         let file = format!("id,name\n1,\"{}\"\n", "x\n".repeat(200_000));
         let columns = Columns::parse(SCHEMA).unwrap();
-        let mut reader = RowReader::new(Arc::new(columns), None, 1 << 20);
+        let mut reader = RowReader::new(Arc::new(columns), ReadOptions::default(), 1 << 20);
         let mut kept = Kept::default();
         for piece in file.as_bytes().chunks(1) {
             reader.push(piece, false, &mut kept).unwrap();

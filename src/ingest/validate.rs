@@ -1,20 +1,30 @@
 //! The text of a field to the value of its column.
 
 use crate::domain::columns::{Column, Kind};
+use crate::domain::decimal_mark::{DecimalMark, parse_comma};
 use crate::domain::value::{Value, ValueError};
 use crate::domain::{money, timestamp};
 
-/// Parses a field's text, which begins at `start` in the record's fields.
+/// Parses a field's text, which begins at `start` in the record's fields. `mark`: of amounts.
 ///
 /// # Errors
 /// The text is not a value of this column.
 #[inline]
-pub fn parse_field(column: &Column, text: &[u8], start: usize) -> Result<Value, ValueError> {
+pub fn parse_field(
+    column: &Column,
+    text: &[u8],
+    start: usize,
+    mark: DecimalMark,
+) -> Result<Value, ValueError> {
     match column.kind {
         Kind::Text { min_length, max_length } => parse_text(text, start, min_length, max_length),
         Kind::Decimal { precision, scale } => match text.trim_ascii() {
             text if money::is_null(text) => null(column),
-            text => money::parse(text, precision, scale).map(Value::Decimal),
+            text => match mark {
+                DecimalMark::Point => money::parse(text, precision, scale),
+                DecimalMark::Comma => parse_comma(text, precision, scale),
+            }
+            .map(Value::Decimal),
         },
         Kind::Long { minimum } => match text.trim_ascii() {
             b"" => null(column),
@@ -89,7 +99,7 @@ mod tests {
     fn parse(kind: Kind, text: &str) -> Result<Value, ValueError> {
         let column =
             Column { name: "c".to_owned(), kind, nullability: Nullability::Required, source: Source::Field };
-        parse_field(&column, text.as_bytes(), 7)
+        parse_field(&column, text.as_bytes(), 7, DecimalMark::Point)
     }
 
     #[test]

@@ -31,6 +31,7 @@ struct Outcomes {
     different: u64,
     missing: u64,
     duplicate_in_file: u64,
+    contradictory_in_file: u64,
 }
 
 /// What `match_rows.sql` returns.
@@ -43,7 +44,11 @@ struct Pairs {
 
 impl Outcomes {
     fn differences(self) -> u64 {
-        self.different + self.missing + self.duplicate_in_file
+        self.different + self.missing + self.duplicate_in_file + self.contradictory_in_file
+    }
+
+    fn rows(self) -> u64 {
+        self.matched + self.differences()
     }
 }
 
@@ -72,6 +77,7 @@ pub(super) struct Compared {
     pub(super) different: u64,
     pub(super) missing: u64,
     pub(super) duplicate_in_file: u64,
+    pub(super) contradictory_in_file: u64,
     pub(super) unexpected: u64,
     /// Differences of all kinds in the list.
     pub(super) listed: u64,
@@ -97,6 +103,7 @@ pub(super) async fn compare(
     let mut compared = Compared { settled: true, ..Compared::default() };
     let mut ranges = Vec::new();
     let mut first = 0;
+    let mut done = 0;
     let mut part = Outcomes::default();
     loop {
         let (range, is_last) = next_range(tables, first).await?;
@@ -109,6 +116,8 @@ pub(super) async fn compare(
         compared.different += part.different;
         compared.missing += part.missing;
         compared.duplicate_in_file += part.duplicate_in_file;
+        compared.contradictory_in_file += part.contradictory_in_file;
+        done += part.rows();
         // Of each id of a range that matches there is one round.
         let rounds = (rows > 0 && part.differences() == 0).then_some(part.matched);
         let compared_range = ComparedRange { range, rounds };
@@ -116,7 +125,6 @@ pub(super) async fn compare(
             keep_unexpected(tables, range, uploads).await?;
         }
         ranges.push(compared_range);
-        let done = compared.matched + compared.different + compared.missing + compared.duplicate_in_file;
         progress.reach(load::SHARE + (SHARE - load::SHARE) * done as f64 / rows.max(1) as f64);
         if is_last {
             break;
@@ -151,17 +159,32 @@ async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), Wareho
     Ok((Range { first, last: next.last_id }, false))
 }
 
-/// Compares the rows of a range, keeps those that differ, and adds up the hours of all.
+/// Compares the rows of a range, keeps those that differ, and adds up the hours of all. The hours come last: which rows are in
+/// their sums depends on the outcomes.
 async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outcomes, WarehouseError> {
+    let outcomes = match look {
+        true => match_rows(tables, range).await?,
+        false => None,
+    };
+    let outcomes = match outcomes {
+        Some(outcomes) => outcomes,
+        None => keep_outcomes(tables, range).await?,
+    };
+    tables.execute(range.of(tables.query(include_str!("../../queries/reconcile/file_hours.sql")))).await?;
+    Ok(outcomes)
+}
+
+/// Looks whether all rows of a range match; none if not.
+async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, WarehouseError> {
+    let query = range.of(tables.query(include_str!("../../queries/reconcile/match_rows.sql")));
+    let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
+    let is_match = pairs == ids && matched == pairs;
+    Ok(is_match.then(|| Outcomes { matched, ..Outcomes::default() }))
+}
+
+/// Keeps an outcome for each row of a range, and the rows that differ.
+async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, WarehouseError> {
     let query = |sql| range.of(tables.query(sql));
-    tables.execute(query(include_str!("../../queries/reconcile/file_hours.sql"))).await?;
-    if look {
-        let query = query(include_str!("../../queries/reconcile/match_rows.sql"));
-        let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
-        if pairs == ids && matched == pairs {
-            return Ok(Outcomes { matched, ..Outcomes::default() });
-        }
-    }
     tables.execute(query(include_str!("../../queries/reconcile/compare_rows.sql"))).await?;
     let count = query(include_str!("../../queries/reconcile/count_outcomes.sql"));
     let outcomes: Outcomes = in_time(count.fetch_one()).await?;

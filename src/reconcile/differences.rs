@@ -46,7 +46,7 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    pub const ALL: Self = Self { first: 1, last: 5 };
+    pub const ALL: Self = Self { first: 1, last: 6 };
 
     pub fn only(kind: Kind) -> Self {
         Self { first: kind.number(), last: kind.number() }
@@ -144,7 +144,6 @@ impl DifferenceRow {
     /// Returns everything that is known of it; what is null or does not apply is empty. `differing` names the columns in which the
     /// file and what is stored are not the same.
     pub fn fields(self, columns: &Columns) -> Vec<String> {
-        let is_of_file = |kind| matches!(kind, Kind::Different | Kind::Missing | Kind::DuplicateInFile);
         let kind = Kind::of_name(&self.kind);
         let differing: Vec<&str> = match kind {
             Some(Kind::Different) => {
@@ -160,7 +159,7 @@ impl DifferenceRow {
         };
         let texts = |texts: Vec<Option<String>>| texts.into_iter().map(Option::unwrap_or_default);
         let mut fields = vec![
-            number(self.line, kind.is_some_and(is_of_file)),
+            number(self.line, kind.is_some_and(Kind::is_of_file)),
             number(self.game_instance_id, kind != Some(Kind::Hour)),
             differing.join(" "),
         ];
@@ -182,7 +181,6 @@ impl DifferenceRow {
     /// Returns it in the form of the API, unless it is not one of ours.
     pub fn difference(self, columns: &Columns) -> Option<Difference> {
         let kind = Kind::of_name(&self.kind)?;
-        let is_of_file = matches!(kind, Kind::Different | Kind::Missing | Kind::DuplicateInFile);
         let is_round = kind != Kind::Hour;
         let named = |values: Vec<Option<String>>| {
             let named = VALUES.iter().zip(values);
@@ -190,7 +188,7 @@ impl DifferenceRow {
         };
         let mut difference = Difference {
             kind,
-            line: is_of_file.then_some(self.line),
+            line: kind.is_of_file().then_some(self.line),
             game_instance_id: is_round.then_some(self.game_instance_id),
             ..Difference::of_kind(kind)
         };
@@ -209,8 +207,14 @@ impl DifferenceRow {
                     .collect();
             }
             Kind::Missing | Kind::DuplicateInFile => difference.file = named(self.file),
-            Kind::Unexpected => {
-                difference.stored = named(self.stored);
+            Kind::Unexpected | Kind::ContradictoryInFile => {
+                if kind.is_of_file() {
+                    difference.file = named(self.file);
+                }
+                // Every stored round has its first value, which is its time.
+                if matches!(self.stored.first(), Some(Some(_))) {
+                    difference.stored = named(self.stored);
+                }
                 difference.upload_id = self.upload_id.and_then(|id| Uuid::try_parse(&id).ok());
                 difference.upload_line = self.upload_line;
             }

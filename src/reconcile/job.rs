@@ -115,16 +115,15 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
         &job.progress,
     )
     .await?;
-    let differences = [compared.missing, compared.different, compared.unexpected, compared.hours.different];
-    let is_match = differences.iter().all(|count| *count == 0);
-    let report = Report {
-        verdict: if is_match { Verdict::Match } else { Verdict::Mismatch },
+    let mut report = Report {
+        verdict: Verdict::Mismatch,
         rows: loaded.accepted + loaded.rejected,
         rejected: loaded.rejected,
         matched: compared.matched,
         missing: compared.missing,
         different: compared.different,
         duplicate_in_file: compared.duplicate_in_file,
+        contradictory_in_file: compared.contradictory_in_file,
         unexpected: compared.unexpected,
         uploads,
         hours: compared.hours,
@@ -132,6 +131,7 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
         sample: compared.sample,
         seconds: started.elapsed().as_secs_f64(),
     };
+    report.verdict = report.verdict_of_counts();
     if !report.adds_up() || compared.listed != report.differences() {
         return Err(JobError::DoesNotAddUp);
     }

@@ -51,7 +51,7 @@ pub(super) async fn load(
     let mut insert = context.warehouse.insert_in_parts(&statement, &tables.tag(), PART_ROWS);
     let (sender, mut blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
     let reading = Reading {
-        reader: RowReader::new(Arc::clone(&context.columns), job.record().encoding, context.max_line_bytes),
+        reader: RowReader::new(Arc::clone(&context.columns), job.record().read, context.max_line_bytes),
         blocks: Blocks {
             columns: Arc::clone(&context.columns),
             block: Vec::with_capacity(BLOCK_BYTES),

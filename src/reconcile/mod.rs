@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use encoding_rs::Encoding;
 use futures_util::Stream;
 use thiserror::Error;
 use tokio::sync::RwLock;
@@ -49,6 +48,7 @@ use crate::disk::{Disk, DiskFull};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::body::{Body, BodyError, BodyLimits};
+use crate::ingest::rows::ReadOptions;
 use crate::metrics::Metrics;
 use crate::settings::Limits;
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -105,8 +105,7 @@ pub enum CancelError {
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
     pub file_name: String,
-    /// None: found from the bytes.
-    pub encoding: Option<&'static Encoding>,
+    pub read: ReadOptions,
     /// The uploads whose rounds must all be in the file; none: those of the same bytes.
     pub uploads: Vec<Uuid>,
 }
@@ -178,14 +177,14 @@ impl Reconciler {
         let id = Uuid::now_v7();
         let mut body = Body::new(body, BodyLimits::of(&self.limits));
         let mut opening =
-            Opening::new(Arc::clone(&self.context.columns), submission.encoding, self.context.max_line_bytes);
+            Opening::new(Arc::clone(&self.context.columns), submission.read, self.context.max_line_bytes);
         let file = self.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
         let record = Record {
             id,
             version: 1,
             state: JobState::Queued,
             file_name: submission.file_name.chars().take(MAX_FILE_NAME).collect(),
-            encoding: submission.encoding,
+            read: submission.read,
             bytes: file.bytes(),
             sha256: file.sha256().to_owned(),
             uploads: submission.uploads,

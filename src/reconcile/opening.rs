@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use encoding_rs::Encoding;
-
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
-use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
+use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 
 /// Looks at a file's first bytes until its header is known.
 #[derive(Debug)]
@@ -16,12 +14,8 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(
-        columns: Arc<Columns>,
-        encoding: Option<&'static Encoding>,
-        max_line_bytes: usize,
-    ) -> Self {
-        Self { reader: Some(RowReader::new(columns, encoding, max_line_bytes)) }
+    pub(super) fn new(columns: Arc<Columns>, options: ReadOptions, max_line_bytes: usize) -> Self {
+        Self { reader: Some(RowReader::new(columns, options, max_line_bytes)) }
     }
 
     /// Looks at the next bytes; `last` says that no more will come.

@@ -226,7 +226,7 @@ mod tests {
             version: 0,
             state: JobState::Queued,
             file_name: String::new(),
-            encoding: None,
+            read: crate::ingest::rows::ReadOptions::default(),
             bytes: 0,
             sha256: String::new(),
             uploads: Vec::new(),

@@ -97,7 +97,7 @@ pub enum Verdict {
     Mismatch,
 }
 
-/// What a job found. Every row is one of matched, missing, different, duplicate_in_file and rejected.
+/// What a job found. Every row is one of matched, missing, different, duplicate_in_file, contradictory_in_file and rejected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     pub verdict: Verdict,
@@ -110,8 +110,12 @@ pub struct Report {
     pub missing: u64,
     /// Stored with other values.
     pub different: u64,
-    /// Of a round that an earlier line of the file has: only that one is compared.
+    /// Rows that repeat an earlier row of the file, with the same values: only the first one is compared.
     pub duplicate_in_file: u64,
+    /// Rows whose id other rows of the file have with other values: the file does not say which is right, so none of them is
+    /// compared, and a repair leaves their rounds unchanged.
+    #[serde(default)]
+    pub contradictory_in_file: u64,
     /// Rounds that are stored as from one of the uploads, and are not in the file.
     #[serde(default)]
     pub unexpected: u64,
@@ -131,14 +135,25 @@ pub struct Report {
 impl Report {
     /// Whether every row is counted once.
     pub fn adds_up(&self) -> bool {
-        let parts = [self.matched, self.missing, self.different, self.duplicate_in_file, self.rejected];
+        let in_file = [self.duplicate_in_file, self.contradictory_in_file];
+        let compared = [self.matched, self.missing, self.different, self.rejected];
+        let parts = [&in_file[..], &compared[..]].concat();
         parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part)) == Some(self.rows)
     }
 
     /// How many differences the list has.
     pub fn differences(&self) -> u64 {
-        let rows = self.missing + self.different + self.duplicate_in_file;
-        rows + self.unexpected + self.hours.different
+        self.mismatches() + self.duplicate_in_file
+    }
+
+    /// How many of them are more than a row that is in the file twice.
+    pub fn mismatches(&self) -> u64 {
+        self.missing + self.different + self.contradictory_in_file + self.unexpected + self.hours.different
+    }
+
+    /// The verdict that follows from the counts.
+    pub fn verdict_of_counts(&self) -> Verdict {
+        if self.mismatches() == 0 { Verdict::Match } else { Verdict::Mismatch }
     }
 }
 
@@ -166,11 +181,24 @@ pub enum Kind {
     Unexpected,
     /// An hour of a player and a game.
     Hour,
+    /// A row whose id other rows of the file have with other values.
+    ContradictoryInFile,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::Different, Self::Missing, Self::DuplicateInFile, Self::Unexpected, Self::Hour];
+    pub const ALL: [Self; 6] = [
+        Self::Different,
+        Self::Missing,
+        Self::DuplicateInFile,
+        Self::Unexpected,
+        Self::Hour,
+        Self::ContradictoryInFile,
+    ];
+
+    /// Whether it is about a row of the file.
+    pub fn is_of_file(self) -> bool {
+        !matches!(self, Self::Unexpected | Self::Hour)
+    }
 
     /// As the API and the table call it.
     pub fn name(self) -> &'static str {
@@ -180,6 +208,7 @@ impl Kind {
             Self::DuplicateInFile => "duplicate_in_file",
             Self::Unexpected => "unexpected",
             Self::Hour => "hour",
+            Self::ContradictoryInFile => "contradictory_in_file",
         }
     }
 
@@ -195,6 +224,7 @@ impl Kind {
             Self::DuplicateInFile => 3,
             Self::Unexpected => 4,
             Self::Hour => 5,
+            Self::ContradictoryInFile => 6,
         }
     }
 }
@@ -215,15 +245,15 @@ pub struct Difference {
     /// The fields of a different row that differ, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldDifference>,
-    /// What a row that is missing or repeated has.
+    /// What a row that is missing, repeated or contradictory has.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub file: Values,
-    /// What is stored of a round that is not in the file.
+    /// What is stored of a round that is not in the file, or of which the file has contradictory rows.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub stored: Values,
-    /// Where a round that is not in the file came from.
+    /// The upload that the stored round came with, and its line there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,11 +7,13 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::report::{JobState, JobView, Links, Phase, Report};
+use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::timestamp;
+use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, reason, report, attempt, sha256, \
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, reason, report, attempt, sha256, \
      upload_ids, version, bytes, state) FORMAT RowBinary";
 
 /// A job as it is stored.
@@ -23,7 +25,7 @@ pub(super) struct Record {
     pub(super) state: JobState,
     pub(super) file_name: String,
     /// As the file's sender named it.
-    pub(super) encoding: Option<&'static Encoding>,
+    pub(super) read: ReadOptions,
     pub(super) bytes: u64,
     /// Of the file, in hexadecimal.
     pub(super) sha256: String,
@@ -74,6 +76,7 @@ struct StoredRecord {
     attempt: String,
     file_name: String,
     encoding: String,
+    decimal: String,
     bytes: u64,
     sha256: String,
     upload_ids: Vec<String>,
@@ -96,7 +99,10 @@ impl StoredRecord {
                 _ => return None,
             },
             file_name: self.file_name,
-            encoding: Encoding::for_label(self.encoding.as_bytes()),
+            read: ReadOptions {
+                encoding: Encoding::for_label(self.encoding.as_bytes()),
+                decimal: DecimalMark::of_name(&self.decimal),
+            },
             bytes: self.bytes,
             sha256: self.sha256,
             uploads: self.upload_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect(),
@@ -175,7 +181,8 @@ impl Store {
             record.id.to_string().as_str(),
             self.owner.to_string().as_str(),
             &record.file_name,
-            record.encoding.map_or("", Encoding::name),
+            record.read.encoding.map_or("", Encoding::name),
+            record.read.decimal.map_or("", DecimalMark::name),
             record.reason.as_deref().unwrap_or_default(),
             report.as_deref().unwrap_or_default(),
             &record.attempt.map(|id| id.to_string()).unwrap_or_default(),

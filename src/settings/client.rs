@@ -36,6 +36,9 @@ pub struct ReplayOptions {
     /// Corrected rows: the CSV file of GET /uploads/{id}/rejects, with its column reject_line
     #[arg(long)]
     pub file: Option<PathBuf>,
+    /// Decimal mark of the amounts [default: that of the upload]
+    #[arg(long, value_enum)]
+    pub decimal: Option<Decimal>,
     #[command(flatten)]
     pub server: ServerOptions,
     /// Print the server's answer as it is
@@ -59,7 +62,11 @@ pub struct UploadOptions {
     /// Encoding of the files, a label of the WHATWG Encoding Standard [default: a byte order mark's, else found]
     #[arg(long)]
     pub encoding: Option<String>,
-    /// Send files that were uploaded before all the same
+    /// Decimal mark of the amounts: with `comma`, 1.234,5 is 1234.5 and 1.000 is 1000 [default: point; files that show a comma are
+    /// refused]
+    #[arg(long, value_enum)]
+    pub decimal: Option<Decimal>,
+    /// Upload a file even if it was uploaded before
     #[arg(long)]
     pub force: bool,
     /// Only say what would be accepted and rejected
@@ -85,8 +92,11 @@ pub struct ReconcileOptions {
     /// Encoding of the file, a label of the WHATWG Encoding Standard [default: a byte order mark's, else found]
     #[arg(long)]
     pub encoding: Option<String>,
-    /// The upload to which the file belongs, if its bytes are not the same; may be repeated. Stored rounds of it that the file has
-    /// not are unexpected
+    /// Decimal mark of the amounts, as for an upload
+    #[arg(long, value_enum)]
+    pub decimal: Option<Decimal>,
+    /// Upload that this file corresponds to, if its bytes differ; repeatable. Rounds stored by that upload but absent from the file
+    /// are reported as unexpected
     #[arg(long = "upload-id", value_name = "ID")]
     pub upload_ids: Vec<uuid::Uuid>,
     /// Produce what is missing, rebuild hours that differ, and check again
@@ -107,7 +117,30 @@ impl ReconcileOptions {
     /// What the API is told besides the file.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let encoding = self.encoding.iter().map(|encoding| ("encoding", encoding.clone()));
-        encoding.chain(self.upload_ids.iter().map(|id| ("upload_id", id.to_string()))).collect()
+        let decimal = self.decimal.map(|decimal| ("decimal", decimal.parameter().to_owned()));
+        encoding
+            .chain(decimal)
+            .chain(self.upload_ids.iter().map(|id| ("upload_id", id.to_string())))
+            .collect()
+    }
+}
+
+/// A decimal mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decimal {
+    /// 1234.5
+    Point,
+    /// 1234,5 or 1.234,5
+    Comma,
+}
+
+impl Decimal {
+    /// As the API has it.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::Point => "point",
+            Self::Comma => "comma",
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::client::{
-    AggregatesOptions, AnswerFormat, Count, DlqCommand, OnError, Prefer, ReconcileOptions, ReplayOptions,
-    ServerOptions, UploadOptions, WaitFor,
+    AggregatesOptions, AnswerFormat, Count, Decimal, DlqCommand, OnError, Prefer, ReconcileOptions,
+    ReplayOptions, ServerOptions, UploadOptions, WaitFor,
 };
 pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, Peer, RegistryOptions, SupervisedOption,

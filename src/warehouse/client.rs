@@ -15,7 +15,7 @@ use super::start::SchemaError;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
-pub(super) const SCHEMA: [&str; 30] = [
+pub(super) const SCHEMA: [&str; 33] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -42,6 +42,9 @@ pub(super) const SCHEMA: [&str; 30] = [
     include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
     include_str!("../../queries/schema/034_consumed_blocks.sql"),
     include_str!("../../queries/schema/035_settled_parts.sql"),
+    include_str!("../../queries/schema/036_reconcile_differences_contradictory.sql"),
+    include_str!("../../queries/schema/037_upload_ledger_reading.sql"),
+    include_str!("../../queries/schema/038_reconcile_jobs_decimal.sql"),
     include_str!("../../queries/schema/040_loader_leases.sql"),
     include_str!("../../queries/schema/041_loader_beats.sql"),
     include_str!("../../queries/schema/042_loader_gaps.sql"),

@@ -3,6 +3,7 @@
 pub mod aggregates;
 pub mod client;
 pub mod exception;
+pub mod later_headers;
 pub mod lost_parts;
 pub mod rejects;
 pub mod row_binary;

@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
+use super::later_headers::LaterHeaders;
 use super::row_binary::write_text;
 
 /// First and last offset, by partition.
 pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
 const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, failure_code, reason, file_name, sha256, \
-     head_sha256, encoding, delimiter, header, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
+     head_sha256, encoding, delimiter, header, later_headers, decimal, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
      rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id) FORMAT RowBinary";
 
 /// What the ledger says of an upload. That it is visible is told from its offsets: [`Loaded::has`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerState {
     #[default]
@@ -43,7 +44,8 @@ impl LedgerState {
 }
 
 /// An upload, as it is or was at some moment.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LedgerRow {
     pub upload_id: Uuid,
     /// Grows with every change.
@@ -65,6 +67,9 @@ pub struct LedgerRow {
     pub delimiter: String,
     /// The file's first line.
     pub header: String,
+    pub later_headers: LaterHeaders,
+    /// The decimal mark of its amounts, as its sender named it; empty: it did not.
+    pub decimal: String,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
@@ -98,6 +103,8 @@ struct StoredRow {
     encoding: String,
     delimiter: String,
     header: String,
+    later_headers: String,
+    decimal: String,
     rows: u64,
     accepted: u64,
     rejected: u64,
@@ -130,6 +137,8 @@ impl StoredRow {
             encoding: self.encoding,
             delimiter: self.delimiter,
             header: self.header,
+            later_headers: serde_json::from_str(&self.later_headers).unwrap_or_default(),
+            decimal: self.decimal,
             rows: self.rows,
             accepted: self.accepted,
             rejected: self.rejected,
@@ -239,6 +248,10 @@ pub async fn write(warehouse: &Warehouse, rows: &[LedgerRow]) -> Result<(), Ware
 
 fn append(row: &LedgerRow, out: &mut Vec<u8>) {
     let json = |offsets: &Offsets| serde_json::to_string(offsets).unwrap_or_default();
+    let later_headers = match row.later_headers.is_empty() {
+        true => String::new(),
+        false => serde_json::to_string(&row.later_headers).unwrap_or_default(),
+    };
     for text in [
         &row.upload_id.to_string(),
         &row.owner.to_string(),
@@ -251,6 +264,8 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
         &row.encoding,
         &row.delimiter,
         &row.header,
+        &later_headers,
+        &row.decimal,
         &row.topic,
         &json(&row.offsets),
         &json(&row.dead_letter_offsets),

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use roundhouse::domain::columns::Columns;
 use roundhouse::domain::value::Value;
-use roundhouse::ingest::rows::{Reject, Row, RowReader, RowSink};
+use roundhouse::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink};
 use tempfile::TempDir;
 
 use crate::harness::expected::{self, Expected};
@@ -197,7 +197,7 @@ fn the_server_accepts_every_row_and_reads_the_same_money() {
     let schema = std::fs::read_to_string(repository().join("schemas/bets.avsc")).unwrap();
     let columns = std::sync::Arc::new(Columns::parse(&schema).unwrap());
     let mut accepted = Accepted::default();
-    let mut reader = RowReader::new(columns, None, 1 << 20);
+    let mut reader = RowReader::new(columns, ReadOptions::default(), 1 << 20);
     reader.push(&std::fs::read(&path).unwrap(), true, &mut accepted).unwrap();
     let expected = Expected::of(&[&path]);
     assert_eq!((accepted.rows, accepted.real_bets), (expected.rows, expected.totals().real_bet));

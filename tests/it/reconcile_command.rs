@@ -82,6 +82,17 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     let stored =
         server.clickhouse("SELECT real_amount_bet FROM game_rounds WHERE game_instance_id = 10").await;
     assert_eq!(stored, "0.5");
+
+    // Which of two rows is right, no repair can know.
+    let two = write(&directory, "two.csv", &format!("{HEADER}\n{}{}", line(3, "0.25"), line(3, "7")));
+    for arguments in [&[two.as_str()][..], &["--repair", "--prefer", "file", &two]] {
+        let said = reconcile(&api, KEY, arguments).await;
+        assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+        assert!(said.stdout.contains("verdict: mismatch\n  2 rows: 0 matched, 0 missing"), "{said:?}");
+        assert!(said.stdout.contains("2 contradicting other rows of the file"), "{said:?}");
+        let says_so = said.stdout.contains("2 rows of the file contradict other rows with the same");
+        assert_eq!(says_so, arguments.len() > 1, "{said:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! Uploads as the API sees them: the ledger, rejects and what becomes of them, limits, a broker that goes away.
 
+mod decimals;
 mod disk;
 mod errors;
+mod joined;
 mod ledger;
 mod limits;
 mod metrics;

@@ -63,6 +63,10 @@ fn what(difference: &Value) -> String {
     match difference["kind"].as_str() {
         Some("different") => fields(difference),
         Some("missing") => values(&difference["file"]),
+        Some("contradictory_in_file") if difference["stored"].is_object() => {
+            format!("{} in the file\n{} stored", values(&difference["file"]), values(&difference["stored"]))
+        }
+        Some("contradictory_in_file") => format!("{} in the file\nnot stored", values(&difference["file"])),
         Some("unexpected") => {
             let from = (shown(&difference["upload_id"]), shown(&difference["upload_line"]));
             format!("{}\nfrom line {} of upload {}", values(&difference["stored"]), from.1, from.0)
@@ -123,6 +127,11 @@ mod tests {
         assert_eq!(what(&different), "real_amount_win: 0.5 in the file, NULL stored");
         let long = json!({ "kind": "missing", "file": { "user_id": "é".repeat(81) } });
         assert_eq!(what(&long), format!("{}…", "é".repeat(80)));
+        let row = json!({ "user_id": "p", "real_amount_bet": "1", "game_name": "g" });
+        let contradictory = json!({ "kind": "contradictory_in_file", "file": row, "stored": row });
+        assert_eq!(what(&contradictory), "p 1 in the file\np 1 stored");
+        let contradictory = json!({ "kind": "contradictory_in_file", "file": row });
+        assert_eq!(what(&contradictory), "p 1 in the file\nnot stored");
         let hour = json!({ "kind": "hour", "created_hour": "h", "player_id": "p", "game_id": 7,
             "expected": { "rounds_played": 3, "real_amount_bet": "1" }, "aggregated": { "rounds_played": 2, "real_amount_bet": "1" } });
         assert_eq!(what(&hour), "h p 7\nrounds_played: 3 by its rounds, 2 aggregated");

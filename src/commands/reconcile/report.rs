@@ -36,9 +36,11 @@ pub fn findings(job: &Value) -> String {
         count(job, "different"),
         count(job, "duplicate_in_file"),
     );
-    for (member, words) in
-        [("rejected", "not valid"), ("unexpected", "stored as from its upload but not in it")]
-    {
+    for (member, words) in [
+        ("contradictory_in_file", "contradicting other rows of the file"),
+        ("rejected", "not valid"),
+        ("unexpected", "stored as from its upload but not in it"),
+    ] {
         if count(job, member) > 0 {
             let _ = write!(lines, ", {} {words}", count(job, member));
         }
@@ -87,6 +89,9 @@ fn left_alone(job: &Value) -> String {
     }
     if count(job, "different") > 0 && repair["prefer"] == "stored" {
         lines += "  rounds that differ are left as they are stored: --prefer file gives them the values of the file\n";
+    }
+    if let Some(left_alone) = repair["left_alone"].as_str() {
+        let _ = writeln!(lines, "  {left_alone}");
     }
     if count(job, "unexpected") > 0 && repair["removes_unexpected"] == false {
         lines += "  rounds that are not in the file are left: --remove-unexpected removes them\n";

@@ -42,13 +42,29 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration, server: &Url)
     let _ = writeln!(lines, "\n  {bytes} of {}", text("encoding"));
     if let Some(ignored) = receipt["ignored_columns"].as_array().filter(|names| !names.is_empty()) {
         let names: Vec<&str> = ignored.iter().filter_map(Value::as_str).collect();
-        let _ = writeln!(lines, "  columns that are not ours: {}", names.join(", "));
+        let _ = writeln!(lines, "  ignored columns: {}", names.join(", "));
     }
+    push_later_headers(&mut lines, &receipt["later_headers"]);
     if !text("upload_id").is_empty() {
         let _ = writeln!(lines, "  upload {}", text("upload_id"));
     }
     push_rejects(&mut lines, receipt, server);
     lines
+}
+
+/// Says where the file has further headers, as it has if several files were joined.
+fn push_later_headers(lines: &mut String, later: &Value) {
+    if let Some(repeated) = later["repeated"].as_u64().filter(|repeated| *repeated > 0) {
+        let first = &later["repeated_lines"][0];
+        let _ = writeln!(
+            lines,
+            "  the header is repeated {} times, first in line {first}; skipped",
+            HumanCount(repeated)
+        );
+    }
+    for line in later["changes"].as_object().into_iter().flat_map(|changes| changes.keys()) {
+        let _ = writeln!(lines, "  another header in line {line}: the rows after it are read by it");
+    }
 }
 
 fn state(receipt: &Value, elapsed: Duration) -> String {
@@ -104,7 +120,8 @@ mod tests {
         let reject = json!({ "line": 3, "column": "", "code": "wrong_number_of_fields", "reason": "1 field", "value": "a\u{1b}[2J" });
         let receipt = json!({
             "upload_id": "u", "state": "visible", "bytes": 2048, "encoding": "UTF-8", "rows": 12_000, "accepted": 11_988, "rejected": 12,
-            "rejects": vec![reject; 12], "ignored_columns": ["x"], "links": { "rejects": "/uploads/u/rejects" },
+            "rejects": vec![reject; 12], "ignored_columns": ["x"],
+            "later_headers": { "repeated": 2, "repeated_lines": [9, 17], "changes": { "30": "b,a" } }, "links": { "rejects": "/uploads/u/rejects" },
         });
         let told = of(&receipt);
         assert!(
@@ -117,6 +134,8 @@ mod tests {
             told.contains("  line 3, the whole line: 1 field (wrong_number_of_fields): \"a\\u{1b}[2J\"\n"),
             "{told}"
         );
+        assert!(told.contains("  the header is repeated 2 times, first in line 9; skipped\n"), "{told}");
+        assert!(told.contains("  another header in line 30: the rows after it are read by it\n"), "{told}");
         assert!(
             told.ends_with("  … and 2 more\n  all of them: http://127.0.0.1:8000/uploads/u/rejects\n"),
             "{told}"

@@ -30,6 +30,7 @@ query!(
     UploadQuery:
     file_name(),
     encoding(),
+    decimal(),
     of("on_error", "What a row that is not valid does to the rest of its file", choice(&["continue", "abort"], Some("continue"))),
     of(
         "max_rejects",
@@ -64,7 +65,7 @@ query!(
 
 query!(
     /// Of `POST /uploads/{id}/replay`.
-    ReplayQuery: code(), wait(),
+    ReplayQuery: code(), decimal(), wait(),
 );
 
 query!(
@@ -100,6 +101,7 @@ query!(
     ReconcileQuery:
     file_name(),
     encoding(),
+    decimal(),
     repeatable("upload_id", "Uploads to which the file belongs, if its bytes are not theirs", uuid(), reconcile::MAX_NAMED_UPLOADS),
 );
 
@@ -195,6 +197,12 @@ fn file_name() -> Parameter {
 fn encoding() -> Parameter {
     let about = "Encoding of the file, a label of the WHATWG Encoding Standard; else a byte order mark says it, or it is found";
     of("encoding", about, text().examples([Value::from("utf-16le")]))
+}
+
+fn decimal() -> Parameter {
+    let about = "Decimal mark of the amounts. With `comma`, `1.234,5` is 1234.5 and `1.000` is 1000. Without it the mark is a point, and \
+                 a file that shows a comma is refused; with `point`, rows that do are rejected";
+    of("decimal", about, choice(&["comma", "point"], None))
 }
 
 fn wait() -> Parameter {

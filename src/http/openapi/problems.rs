@@ -48,6 +48,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_many_columns", 422, "The header has more columns than are read"),
     ("missing_columns", 422, "The header lacks columns"),
     ("duplicate_column", 422, "The header names a column twice"),
+    (
+        "header_changed",
+        422,
+        "A later header of the file lacks columns, or the file has too many different headers",
+    ),
+    ("decimal_comma", 422, "Amounts have decimal commas, and the request does not say so"),
     ("row_rejected", 422, "With `on_error=abort`: the first row that is not valid"),
     ("row_too_large", 422, "A row is larger than the topic accepts"),
     ("too_many_rejects", 422, "More rows are rejected than allowed"),
@@ -119,8 +125,9 @@ problems!(
     Upload:
     "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
-    "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_rejected", "row_too_large",
-    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "internal", "disk_full",
+    "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "header_changed", "decimal_comma",
+    "row_rejected", "row_too_large", "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered",
+    "registry_unavailable", "clickhouse_unavailable", "internal", "disk_full",
 );
 
 problems!(

@@ -51,6 +51,12 @@ pub enum UploadError {
     Registry { reason: String },
     #[error("{}", .0.summary())]
     Warehouse(#[from] WarehouseError),
+    #[error(
+        "ClickHouse has been away for {limit} uploads, which wait to be noted; send the file again when it is back"
+    )]
+    LedgerFull { limit: usize },
+    #[error("the upload cannot be noted on disk; send the file again, nothing counts twice")]
+    NotSaved,
     #[error("the upload could not be worked on")]
     Internal(String),
 }
@@ -73,7 +79,8 @@ impl UploadError {
             Self::Registry { .. } => "registry_unavailable",
             Self::DiskFull(_) | Self::ServiceDiskFull { .. } => "disk_full",
             Self::Warehouse(error) => error.code(),
-            Self::Internal(_) => "internal",
+            Self::LedgerFull { .. } => "clickhouse_unavailable",
+            Self::Internal(_) | Self::NotSaved => "internal",
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The ledger of uploads as this server keeps it: what has changed is told to ClickHouse in the background, so that an upload
-//! neither waits for it nor fails without it.
+//! The ledger of uploads as this server keeps it: ClickHouse is told of changes in the background, so that an upload neither waits for
+//! it nor fails without it. What ClickHouse may not know yet is also on disk ([`super::journal`]), so that no crash loses it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::journal::Journal;
 use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::upload_counts;
@@ -22,8 +25,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Between two times that ClickHouse is told of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Ended uploads that wait for ClickHouse; of more, the oldest are forgotten.
-const MAX_WAITING: usize = 10_000;
+/// Uploads that wait for ClickHouse; then no more are accepted.
+pub const MAX_WAITING: usize = 10_000;
 
 /// Uploads that ClickHouse is told of at once.
 const MAX_BATCH: usize = 500;
@@ -43,6 +46,7 @@ pub struct Ledger {
     warehouse: Warehouse,
     owner: Uuid,
     metrics: Metrics,
+    journal: Journal,
     /// Uploads from before this one are those of earlier processes.
     first: Uuid,
     /// Those under way, and those that ClickHouse does not know as they are.
@@ -58,42 +62,71 @@ pub struct Ledger {
 struct Kept {
     row: LedgerRow,
     is_told: bool,
+    /// It outlives a crash.
+    is_saved: bool,
 }
 
 impl Ledger {
-    /// `owner`: who this server is, from one start to the next. ClickHouse is told nothing until [`Ledger::run`].
-    pub fn new(warehouse: Warehouse, owner: Uuid, metrics: Metrics) -> Self {
-        Self {
+    /// `owner`: who this server is, from one start to the next; `journal`: the file of what ClickHouse may not know. What an earlier
+    /// process has left there is known from now on. ClickHouse is told nothing until [`Ledger::run`].
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn open(warehouse: Warehouse, owner: Uuid, metrics: Metrics, journal: &Path) -> io::Result<Self> {
+        let (journal, left_over) = Journal::open(journal)?;
+        let ledger = Self {
             warehouse,
             owner,
             metrics,
+            journal,
             first: Uuid::now_v7(),
             kept: Mutex::default(),
             acknowledged: Mutex::default(),
             changed: Notify::new(),
             told: watch::Sender::new(0),
+        };
+        for mut row in left_over {
+            if row.state == LedgerState::Receiving {
+                stop(&mut row);
+                ledger.note(&mut row);
+            } else {
+                ledger.keep(&row, true);
+            }
         }
+        Ok(ledger)
     }
 
-    /// Notes an upload as it is now. ClickHouse is told at once when it begins or ends, and of its progress every second.
+    /// Notes an upload as it is now. ClickHouse is told at once when it begins or ends, and of its progress every second. Blocks
+    /// until an upload that is acknowledged is on disk.
     pub fn note(&self, row: &mut LedgerRow) {
         row.version += 1;
         row.owner = self.owner;
         row.updated_at = chrono::Utc::now().timestamp_millis();
-        let mut kept = self.kept();
-        let before = kept.insert(row.upload_id, Kept { row: row.clone(), is_told: false });
+        // Progress can be lost. That an upload has begun is written without waiting for the disk: it outlives this process.
+        let is_saved = (row.version > 1 && row.state == LedgerState::Receiving) || self.save(row);
+        let before = self.keep(row, is_saved);
         // What an earlier process has done, it has counted.
         if row.upload_id > self.first {
-            self.metrics.see_upload(before.map(|kept| kept.row).as_ref(), row);
+            self.metrics.see_upload(before.as_ref(), row);
         }
-        if kept.len() > MAX_WAITING {
-            let ended = kept.iter().find(|(_, kept)| kept.row.state != LedgerState::Receiving);
-            if let Some(id) = ended.map(|(id, _)| *id) {
-                kept.remove(&id);
-                tracing::warn!(upload = %id, "ClickHouse is away for too long: this upload is not in its ledger");
-            }
+        if row.version == 1 || row.state != LedgerState::Receiving {
+            self.changed.notify_one();
         }
-        drop(kept);
+    }
+
+    /// Writes an upload down, before it is kept: ClickHouse may be told of it from then on, and then it is forgotten. Returns whether
+    /// it outlives a crash.
+    fn save(&self, row: &LedgerRow) -> bool {
+        let saved = self.journal.note(row, row.state == LedgerState::Acknowledged);
+        if let Err(error) = &saved {
+            tracing::error!(upload = %row.upload_id, %error, "cannot write the journal of uploads");
+        }
+        saved.is_ok()
+    }
+
+    /// Keeps an upload until ClickHouse knows it. Returns it as it was before.
+    fn keep(&self, row: &LedgerRow, is_saved: bool) -> Option<LedgerRow> {
+        let before = self.kept().insert(row.upload_id, Kept { row: row.clone(), is_told: false, is_saved });
         if let Some(upload) = Acknowledged::of(row) {
             let mut acknowledged = self.acknowledged();
             acknowledged.push_back(upload);
@@ -101,13 +134,21 @@ impl Ledger {
                 acknowledged.pop_front();
             }
         }
-        if row.version == 1 || row.state != LedgerState::Receiving {
-            self.changed.notify_one();
-        }
+        before.map(|kept| kept.row)
+    }
+
+    /// Whether so many uploads wait for ClickHouse that there may be no more.
+    pub fn is_full(&self) -> bool {
+        self.kept().len() >= MAX_WAITING
+    }
+
+    /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does, or the upload outlives a crash anyway.
+    pub async fn is_safe(&self, id: Uuid, patience: Duration) -> bool {
+        self.is_told(id, patience).await || self.kept().get(&id).is_none_or(|kept| kept.is_saved)
     }
 
     /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does.
-    pub async fn is_told(&self, id: Uuid, patience: Duration) -> bool {
+    async fn is_told(&self, id: Uuid, patience: Duration) -> bool {
         let mut told = self.told.subscribe();
         let all = async {
             while self.kept().get(&id).is_some_and(|kept| !kept.is_told) {
@@ -163,9 +204,7 @@ impl Ledger {
             state: Some(LedgerState::Acknowledged),
             ..Selection::default()
         };
-        let is_one =
-            |row: &LedgerRow| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged;
-        let kept = self.kept_rows(is_one);
+        let kept = self.kept_with_head(head_sha256);
         let stored = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
         let found = merged(kept, stored).into_values();
         Ok(found.filter(|row| row.replay_of.is_none()).collect())
@@ -180,6 +219,11 @@ impl Ledger {
                 false
             }
         }
+    }
+
+    /// Returns those of the uploads of [`Ledger::with_head`] that ClickHouse may not know yet.
+    pub fn kept_with_head(&self, head_sha256: &str) -> Vec<LedgerRow> {
+        self.kept_rows(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged)
     }
 
     /// What is kept of uploads, to be taken before ClickHouse is asked: what it is told meanwhile is forgotten here, and may not be in
@@ -234,10 +278,12 @@ impl Ledger {
             ..Selection::default()
         };
         for mut row in uploads::select(&self.warehouse, &selection, MAX_LEFT_OVER).await? {
-            row.state = LedgerState::Failed;
-            "server_stopped".clone_into(&mut row.failure_code);
-            "the server was stopped".clone_into(&mut row.reason);
-            self.note(&mut row);
+            // What is on disk may be newer: how it ended.
+            let is_newer = |kept: &Kept| kept.row.version > row.version;
+            if !self.kept().get(&row.upload_id).is_some_and(is_newer) {
+                stop(&mut row);
+                self.note(&mut row);
+            }
         }
         Ok(())
     }
@@ -257,6 +303,7 @@ impl Ledger {
             let Some(last) = news.last() else { return Ok(()) };
             told = last.upload_id;
             uploads::write(&self.warehouse, &news).await?;
+            self.journal.have_told(&news);
             self.have_told(&news);
         }
     }
@@ -283,6 +330,13 @@ impl Ledger {
     fn kept(&self) -> MutexGuard<'_, BTreeMap<Uuid, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes an upload one that ended with its server.
+fn stop(row: &mut LedgerRow) {
+    row.state = LedgerState::Failed;
+    "server_stopped".clone_into(&mut row.failure_code);
+    "the server was stopped".clone_into(&mut row.reason);
 }
 
 /// The rows of both by their ids; of two, the later one.

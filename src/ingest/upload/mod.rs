@@ -11,6 +11,7 @@ pub mod deliveries;
 mod error;
 mod feed;
 mod job;
+mod journal;
 pub mod ledger;
 mod one_line;
 mod probe;
@@ -25,7 +26,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use encoding_rs::Encoding;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ pub use self::tally::MaxRejects;
 
 use self::feed::Source;
 use self::job::Job;
-use self::ledger::Ledger;
+use self::ledger::{Ledger, MAX_WAITING};
 use self::probe::Probe;
 use self::producers::{Producer, Producers};
 use self::producing::Producing;
@@ -46,9 +46,10 @@ use self::record::Record;
 use self::tally::{RowLimits, Tally};
 use self::under_way::UnderWay;
 use super::body::BodyLimits;
-use super::rows::RowReader;
+use super::rows::{ReadOptions, RowReader};
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
+use crate::domain::decimal_mark::DecimalMark;
 use crate::kafka::Kafka;
 use crate::registry::Registry;
 use crate::settings::Limits;
@@ -101,7 +102,7 @@ pub struct Storage {
 #[derive(Clone, Debug, Default)]
 pub struct UploadOptions {
     pub file_name: String,
-    pub encoding: Option<&'static Encoding>,
+    pub read: ReadOptions,
     /// Stop at the first row that is not valid.
     pub abort_on_reject: bool,
     /// Stop when there are more that are not valid.
@@ -178,6 +179,7 @@ impl Uploader {
         let place = self.place()?;
         if !options.validate_only {
             self.storage.disk.check().map_err(|full| UploadFailure::early(full, 0))?;
+            self.check_ledger()?;
             self.probe.check().await.map_err(|error| UploadFailure::early(error, 0))?;
         }
         let started = Instant::now();
@@ -185,7 +187,7 @@ impl Uploader {
         let head = source.head().await;
         let head = head.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         if !options.force && !options.validate_only {
-            let duplicate = self.find_duplicate(&mut source, &head).await;
+            let duplicate = self.find_duplicate(&mut source, &head, options.read.decimal).await;
             if let Some(row) = duplicate.map_err(|error| UploadFailure::early(error, source.bytes()))? {
                 self.ledger.metrics().see_duplicate();
                 return Ok(Outcome::Duplicate(row));
@@ -249,10 +251,19 @@ impl Uploader {
         let outcome = job.await.unwrap_or_else(|error| {
             Err(UploadFailure::early(UploadError::Internal(error.to_string()), source.bytes()))
         });
-        if !options.validate_only {
-            self.ledger.is_told(upload_id, LEDGER_PATIENCE).await;
+        if !options.validate_only && !self.ledger.is_safe(upload_id, LEDGER_PATIENCE).await && outcome.is_ok()
+        {
+            return Err(UploadFailure::early(UploadError::NotSaved, source.bytes()));
         }
         outcome
+    }
+
+    /// Says whether one more upload can be noted.
+    fn check_ledger(&self) -> Result<(), UploadFailure> {
+        match self.ledger.is_full() {
+            true => Err(UploadFailure::early(UploadError::LedgerFull { limit: MAX_WAITING }, 0)),
+            false => Ok(()),
+        }
     }
 
     fn job(
@@ -267,11 +278,12 @@ impl Uploader {
             upload_id,
             file_name: options.file_name.clone(),
             head_sha256,
+            decimal: mark_name(options.read.decimal),
             schema_id: *schema_id,
             topic: topic.clone(),
             ..LedgerRow::default()
         };
-        let reader = RowReader::new(columns.clone(), options.encoding, self.limits.max_line_bytes);
+        let reader = RowReader::new(columns.clone(), options.read, self.limits.max_line_bytes);
         let output = match options.validate_only {
             true => None,
             false => Some(self.producing(upload_id, options.is_repair)?),
@@ -302,12 +314,13 @@ impl Uploader {
         }
     }
 
-    /// Returns the earlier upload of the same bytes, if there is one. A file whose first bytes were here before is written
+    /// Returns the earlier upload of the same bytes with the same decimal mark, if there is one. A file whose first bytes were here before is written
     /// to disk until the rest is known; one whose were not is left to be produced while it arrives.
     async fn find_duplicate<S, E>(
         &self,
         source: &mut Source<S>,
         head: &str,
+        decimal: Option<DecimalMark>,
     ) -> Result<Option<LedgerRow>, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
@@ -316,14 +329,14 @@ impl Uploader {
         let candidates = match tokio::time::timeout(DUPLICATE_PATIENCE, self.ledger.with_head(head)).await {
             Ok(Ok(candidates)) => candidates,
             Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot look for earlier uploads of this file");
-                Vec::new()
+                tracing::warn!(%error, "cannot look for earlier uploads of this file in ClickHouse");
+                self.ledger.kept_with_head(head)
             }
             Err(_) => {
                 tracing::warn!(
-                    "cannot look for earlier uploads of this file: ClickHouse does not answer in time"
+                    "cannot look for earlier uploads of this file in ClickHouse: no answer in time"
                 );
-                Vec::new()
+                self.ledger.kept_with_head(head)
             }
         };
         if candidates.is_empty() {
@@ -331,7 +344,8 @@ impl Uploader {
         }
         source.spool(&self.storage).await?;
         let digest = source.sha256();
-        for upload in candidates.into_iter().filter(|upload| upload.sha256 == digest) {
+        let is_same = |upload: &LedgerRow| upload.sha256 == digest && upload.decimal == mark_name(decimal);
+        for upload in candidates.into_iter().filter(is_same) {
             // What was lost is sent again: whatever is stored of it counts once.
             if !self.ledger.has_lost_rows(&upload, DUPLICATE_PATIENCE).await {
                 return Ok(Some(upload));
@@ -339,4 +353,9 @@ impl Uploader {
         }
         Ok(None)
     }
+}
+
+/// A decimal mark as the ledger has it.
+fn mark_name(decimal: Option<DecimalMark>) -> String {
+    decimal.map_or("", DecimalMark::name).to_owned()
 }

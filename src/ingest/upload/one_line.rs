@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::UploadError;
 use crate::domain::columns::Columns;
+use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::Value;
 use crate::ingest::FileError;
-use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError, shown};
+use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError, shown};
 
 /// What a line is.
 pub enum Checked {
@@ -24,15 +25,23 @@ pub struct LineReader {
     columns: Arc<Columns>,
     max_line_bytes: usize,
     upload_id: Uuid,
+    options: ReadOptions,
     header: String,
     /// Header and line, reused.
     text: String,
 }
 
 impl LineReader {
-    /// `header`: the file's first line.
-    pub fn new(columns: Arc<Columns>, header: &str, max_line_bytes: usize, upload_id: Uuid) -> Self {
-        Self { columns, max_line_bytes, upload_id, header: header.to_owned(), text: String::new() }
+    /// `header`: the file's first line; `decimal`: the mark of its amounts, which no line shows by itself.
+    pub fn new(
+        columns: Arc<Columns>,
+        header: &str,
+        max_line_bytes: usize,
+        upload_id: Uuid,
+        decimal: DecimalMark,
+    ) -> Self {
+        let options = ReadOptions { encoding: Some(UTF_8), decimal: Some(decimal) };
+        Self { columns, max_line_bytes, upload_id, options, header: header.to_owned(), text: String::new() }
     }
 
     pub fn set_header(&mut self, header: &str) {
@@ -48,8 +57,8 @@ impl LineReader {
         self.text.push_str(&self.header);
         self.text.push('\n');
         self.text.push_str(raw);
-        let mut reader =
-            RowReader::new(self.columns.clone(), Some(UTF_8), self.max_line_bytes).for_upload(self.upload_id);
+        let mut reader = RowReader::new(self.columns.clone(), self.options, self.max_line_bytes)
+            .for_upload(self.upload_id);
         let mut rows = Rows(Vec::new());
         match reader.push(self.text.as_bytes(), true, &mut rows) {
             Ok(()) => {}
@@ -98,7 +107,7 @@ mod tests {
     fn a_line_is_read_by_itself() {
         let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#;
         let columns = Arc::new(Columns::parse(schema).unwrap());
-        let mut reader = LineReader::new(columns, "name;ID;x", 100, Uuid::nil());
+        let mut reader = LineReader::new(columns, "name;ID;x", 100, Uuid::nil(), DecimalMark::Point);
         let mut code = |raw: &str| match reader.read(raw).unwrap() {
             Checked::Valid { values, buffer } => {
                 assert_eq!(values[0], Value::Long(7));

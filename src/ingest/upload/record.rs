@@ -45,6 +45,11 @@ impl Record {
             self.row.delimiter = char::from(header.delimiter).to_string();
             self.row.header.clone_from(&header.line);
         }
+        if let Some(later) = reader.later_headers()
+            && *later != self.row.later_headers
+        {
+            self.row.later_headers.clone_from(later);
+        }
     }
 
     /// Notes how far the upload has come.

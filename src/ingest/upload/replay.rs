@@ -23,10 +23,12 @@ use super::record::Record;
 use super::tally::Tally;
 use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
 use crate::domain::columns::Source as ColumnSource;
+use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::Value;
 use crate::ingest::body::BodyLimits;
 use crate::ingest::rows::{Reject, Row, shown};
 use crate::warehouse::client::Warehouse;
+use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::rejects::{self, Rejected};
 use crate::warehouse::uploads::LedgerRow;
 
@@ -62,7 +64,8 @@ impl From<feed::Piece> for Piece {
 
 impl Uploader {
     /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it, which say in a column
-    /// `reject_line` which rejects they are. `code`: only rejects with this one.
+    /// `reject_line` which rejects they are. `code`: only rejects with this one; `decimal`: the mark of their amounts, if it is not
+    /// that of the upload.
     ///
     /// # Errors
     /// See [`UploadError`].
@@ -71,6 +74,7 @@ impl Uploader {
         warehouse: &Warehouse,
         upload: &LedgerRow,
         code: Option<&str>,
+        decimal: Option<DecimalMark>,
         body: Option<S>,
     ) -> Result<Replayed, UploadFailure>
     where
@@ -80,6 +84,7 @@ impl Uploader {
         let early = |error: UploadError| UploadFailure::early(error, 0);
         let place = self.place()?;
         self.storage.disk.check().map_err(|full| early(full.into()))?;
+        self.check_ledger()?;
         self.probe.check().await.map_err(early)?;
         let open = match &body {
             Some(_) => rejects::open_lines(warehouse, upload.upload_id, code).await,
@@ -87,7 +92,7 @@ impl Uploader {
         };
         let open = open.map_err(|error| early(error.into()))?.into_iter().collect();
         let replay_id = Uuid::now_v7();
-        let job = self.replay_job(replay_id, upload, open).map_err(early)?;
+        let job = self.replay_job(replay_id, upload, open, decimal).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = self.spawn(place, move || job.run(receiver));
         match body {
@@ -102,7 +107,9 @@ impl Uploader {
             job.await.unwrap_or_else(|error| Err(early(UploadError::Internal(error.to_string()))))?;
         let marked = rejects::mark_replayed(warehouse, upload.upload_id, replay_id, &lines).await;
         marked.map_err(|error| early(error.into()))?;
-        self.ledger.is_told(replay_id, LEDGER_PATIENCE).await;
+        if !self.ledger.is_safe(replay_id, LEDGER_PATIENCE).await {
+            return Err(early(UploadError::NotSaved));
+        }
         Ok(Replayed { finished, lines: lines.len() as u64 })
     }
 
@@ -111,8 +118,10 @@ impl Uploader {
         replay_id: Uuid,
         upload: &LedgerRow,
         open: RoaringTreemap,
+        decimal: Option<DecimalMark>,
     ) -> Result<ReplayJob, UploadError> {
         let columns = self.destination.columns.clone();
+        let decimal = decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
         let row = LedgerRow {
             upload_id: replay_id,
             replay_of: Some(upload.upload_id),
@@ -120,6 +129,8 @@ impl Uploader {
             encoding: upload.encoding.clone(),
             delimiter: upload.delimiter.clone(),
             header: upload.header.clone(),
+            later_headers: upload.later_headers.clone(),
+            decimal: decimal.name().to_owned(),
             schema_id: self.destination.schema_id,
             topic: self.destination.topic.clone(),
             ..LedgerRow::default()
@@ -129,7 +140,13 @@ impl Uploader {
         limits.rejects = u64::MAX;
         Ok(ReplayJob {
             line_column: columns.iter().position(|column| column.source == ColumnSource::Line),
-            reader: LineReader::new(columns.clone(), &upload.header, self.limits.max_line_bytes, replay_id),
+            reader: LineReader::new(
+                columns.clone(),
+                &upload.header,
+                self.limits.max_line_bytes,
+                replay_id,
+                decimal,
+            ),
             corrected: CorrectedReader::new(columns, self.limits.max_line_bytes),
             open,
             tally: Tally::new(limits),
@@ -191,6 +208,8 @@ impl ReplayJob {
             match piece {
                 Piece::Line { line, raw } => {
                     self.bytes += raw.len() as u64;
+                    let row = &self.record.row;
+                    self.reader.set_header(row.later_headers.header_of(line, &row.header));
                     self.take(Some(line), line, &raw)?;
                 }
                 Piece::LinesEnd => return Ok(String::new()),
@@ -219,6 +238,7 @@ impl ReplayJob {
             if let Some(header) = corrected.header {
                 self.reader.set_header(&header);
                 self.record.row.header = header;
+                self.record.row.later_headers = LaterHeaders::default();
                 continue;
             }
             let open = corrected.reject_line.filter(|line| self.open.contains(*line));

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
+use super::RepairError;
 use super::hours::{self, Loading};
 use super::tables::{Tables, in_time};
-use super::{RepairError, differences_of};
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::Differences;
-use crate::reconcile::report::{Report, SAMPLE, Verdict};
+use crate::reconcile::report::{Report, SAMPLE};
 use crate::warehouse::client::WarehouseError;
 
 /// Rows that are compared at a time.
@@ -47,9 +47,10 @@ pub(super) async fn check(
     report.matched = (before.matched + before.missing + before.different)
         .checked_sub(found.missing + found.different)
         .ok_or(RepairError::DoesNotAddUp)?;
-    let is_match = differences_of(&report) == 0;
-    report.verdict = if is_match { Verdict::Match } else { Verdict::Mismatch };
-    if report.adds_up() && found.duplicate_in_file == before.duplicate_in_file {
+    report.verdict = report.verdict_of_counts();
+    let is_file_unchanged = found.duplicate_in_file == before.duplicate_in_file
+        && found.contradictory_in_file == before.contradictory_in_file;
+    if report.adds_up() && is_file_unchanged {
         Ok((next_attempt, report))
     } else {
         Err(RepairError::DoesNotAddUp)

@@ -3,7 +3,8 @@
 //! A repair works from `reconcile_differences` alone, since the file is gone. Its steps ([`work`]): the hours that it has to look at
 //! are noted; what is missing is produced as an upload ([`produce`]); where the file is preferred, rounds that differ get its values;
 //! copies of rounds are removed, and if so wished rounds that the file does not have ([`rounds`]); hours are made the sums of
-//! their rounds ([`hours`]); all that differed is compared once more ([`check`]), and becomes the job's report.
+//! their rounds ([`hours`]); all that differed is compared once more ([`check`]), and becomes the job's report. Rounds of which the
+//! file has contradictory rows are left alone: nothing says which row is right.
 //!
 //! Each step can be done again without harm, and the whole is, from its beginning, after a crash of whoever: [`record`] keeps in
 //! ClickHouse what is to be done. Repairs run one after the other.
@@ -31,7 +32,7 @@ pub use self::lost_parts::Watch;
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
 use super::Reconciler;
 use super::attempts::Failure;
-use super::report::{JobState, JobView, Report};
+use super::report::{JobState, JobView};
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -119,6 +120,8 @@ impl Failure for RepairError {
                     | UploadError::Registry { .. }
                     | UploadError::Warehouse(_)
                     | UploadError::BrokenOff { .. }
+                    | UploadError::LedgerFull { .. }
+                    | UploadError::NotSaved
             ),
             Self::Rejected { .. }
             | Self::NotVisible
@@ -150,11 +153,6 @@ impl Loads {
             Holder::Nobody => Some(None),
         }
     }
-}
-
-/// How many things a report says are not as they should be.
-fn differences_of(report: &Report) -> u64 {
-    report.missing + report.different + report.unexpected + report.hours.different
 }
 
 /// A repair that waits or runs.
@@ -266,7 +264,7 @@ impl Repairer {
             return Err(RequestError::UnderWay);
         }
         let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
-        if differences_of(report) == 0 {
+        if report.mismatches() == 0 {
             record.view.state = RepairState::Done;
             self.store.write(&record).await?;
             return Ok((job, record.view));

@@ -8,6 +8,8 @@ use futures_util::stream;
 
 use super::tables::Tables;
 use super::{RepairError, Repairer};
+use crate::domain::decimal_mark::DecimalMark;
+use crate::ingest::rows::ReadOptions;
 use crate::ingest::upload::{Outcome, UploadOptions};
 use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::WarehouseError;
@@ -30,7 +32,8 @@ impl Repairer {
         }
         let options = UploadOptions {
             file_name: format!("repair of {file_name}"),
-            encoding: Some(encoding_rs::UTF_8),
+            // ClickHouse writes points.
+            read: ReadOptions { encoding: Some(encoding_rs::UTF_8), decimal: Some(DecimalMark::Point) },
             force: true,
             is_repair: true,
             ..UploadOptions::default()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::reconcile::report::Report;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
@@ -102,6 +103,24 @@ pub struct RepairView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which rows it does not work on, and what to do about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_alone: Option<String>,
+}
+
+impl RepairView {
+    /// Returns it with what a repair of such a report leaves alone.
+    #[must_use]
+    pub fn leaving_alone(mut self, report: Option<&Report>) -> Self {
+        let rows = report.map_or(0, |report| report.contradictory_in_file);
+        self.left_alone = (rows > 0).then(|| {
+            format!(
+                "{rows} rows of the file contradict other rows with the same game_instance_id; their rounds are not changed; \
+                 correct the file and reconcile it again"
+            )
+        });
+        self
+    }
 }
 
 /// A repair as it is stored.
@@ -129,6 +148,7 @@ impl Record {
             upload_ids: Vec::new(),
             seconds: 0.0,
             reason: None,
+            left_alone: None,
         };
         Self { job_id, version, attempt: None, view }
     }
@@ -165,6 +185,7 @@ impl StoredRecord {
             upload_ids: self.upload_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect(),
             seconds: self.seconds,
             reason: Some(self.reason).filter(|reason| !reason.is_empty()),
+            left_alone: None,
         };
         Some(Record {
             job_id: Uuid::try_parse(&self.job_id).ok()?,

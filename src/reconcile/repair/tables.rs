@@ -118,6 +118,7 @@ pub(super) struct Found {
     pub(super) different: u64,
     pub(super) missing: u64,
     pub(super) duplicate_in_file: u64,
+    pub(super) contradictory_in_file: u64,
     pub(super) unexpected: u64,
     pub(super) hours: u64,
 }

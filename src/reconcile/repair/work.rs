@@ -166,6 +166,7 @@ fn noted(report: &Report) -> Found {
         different: report.different,
         missing: report.missing,
         duplicate_in_file: report.duplicate_in_file,
+        contradictory_in_file: report.contradictory_in_file,
         unexpected: report.unexpected,
         hours: report.hours.different,
     }

@@ -7,8 +7,8 @@ use super::*;
 /// What a report and the list of differences must say, worked out in memory.
 #[derive(Debug, Default, PartialEq)]
 struct Model {
-    /// Matched, different, missing, repeated, unexpected.
-    counts: [u64; 5],
+    /// Matched, different, missing, repeated, unexpected, contradictory.
+    counts: [u64; 6],
     hours: [u64; 3],
     differences: Vec<Difference>,
 }
@@ -29,15 +29,26 @@ impl Case<'_> {
     fn model(&self) -> Model {
         let mut model = Model::default();
         let mut firsts: BTreeMap<u64, &Round> = BTreeMap::new();
+        let differs = |round: &Round| self.in_file.iter().any(|other| other.id == round.id && other != round);
+        let contradictory: BTreeSet<u64> =
+            self.in_file.iter().filter(|round| differs(round)).map(|round| round.id).collect();
         for (round, line) in self.in_file.iter().zip(2..) {
-            let stored = self.stored.iter().map(|(stored, _)| stored).find(|stored| stored.id == round.id);
+            let stored = self.stored.iter().find(|(stored, _)| stored.id == round.id);
             let kind = match (firsts.contains_key(&round.id), stored) {
+                _ if contradictory.contains(&round.id) => Some(Kind::ContradictoryInFile),
                 (true, _) => Some(Kind::DuplicateInFile),
-                (false, Some(stored)) if stored == round => None,
+                (false, Some((stored, _))) if stored == round => None,
                 (false, Some(_)) => Some(Kind::Different),
                 (false, None) => Some(Kind::Missing),
             };
-            model.counts[kind.map_or(0, |kind| kind as usize + 1)] += 1;
+            let place = match kind {
+                None => 0,
+                Some(Kind::Different) => 1,
+                Some(Kind::Missing) => 2,
+                Some(Kind::DuplicateInFile) => 3,
+                Some(_) => 5,
+            };
+            model.counts[place] += 1;
             if let Some(kind) = kind {
                 model.differences.push(of_row(kind, line, round, stored));
             }
@@ -49,12 +60,12 @@ impl Case<'_> {
                 model.differences.push(unexpected(round));
             }
         }
-        self.add_hours(&firsts, &mut model);
+        self.add_hours(&firsts, &contradictory, &mut model);
         model.differences.sort_by_key(|row| (row.kind, row.line, row.game_instance_id));
         model
     }
 
-    fn add_hours(&self, firsts: &BTreeMap<u64, &Round>, model: &mut Model) {
+    fn add_hours(&self, firsts: &BTreeMap<u64, &Round>, contradictory: &BTreeSet<u64>, model: &mut Model) {
         let mut aggregates = totals(self.stored.iter().map(|(round, _)| round));
         for (key, (rounds, amounts)) in &mut aggregates {
             if Some(key.0) == self.doubled {
@@ -62,21 +73,25 @@ impl Case<'_> {
                 amounts.iter_mut().for_each(|amount| *amount *= 2);
             }
         }
-        let others =
-            self.stored.iter().map(|(round, _)| round).filter(|round| !firsts.contains_key(&round.id));
-        let both = totals(firsts.values().copied().chain(others.clone()));
+        let stored = self.stored.iter().map(|(round, _)| round);
+        let others = stored.clone().filter(|round| !firsts.contains_key(&round.id));
+        // What the file says of a contradictory round is in no sum: what is stored of it is.
+        let of_file = firsts.values().copied().filter(|round| !contradictory.contains(&round.id));
+        let as_stored = stored.filter(|round| contradictory.contains(&round.id));
+        let both = totals(of_file.chain(others.clone()).chain(as_stored));
         let others = totals(others);
-        for key in totals(firsts.values().copied()).keys() {
+        for key in totals(self.in_file.iter()).keys() {
             model.hours[0] += 1;
             model.hours[2] += u64::from(others.contains_key(key));
             let aggregated = aggregates.get(key).copied().unwrap_or_default();
-            if aggregated != both[key] {
+            let both = both.get(key).copied().unwrap_or_default();
+            if aggregated != both {
                 model.hours[1] += 1;
                 let hour = HourDifference {
                     created_hour: format!("2019-10-22T{:02}:00:00Z", key.0),
                     player_id: key.1.clone(),
                     game_id: key.2,
-                    expected: sums(both[key]),
+                    expected: sums(both),
                     aggregated: sums(aggregated),
                 };
                 model.differences.push(Difference { hour: Some(hour), ..Difference::of_kind(Kind::Hour) });
@@ -123,12 +138,19 @@ fn values(round: &Round) -> Values {
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn of_row(kind: Kind, line: u64, round: &Round, stored: Option<&Round>) -> Difference {
+fn of_row(kind: Kind, line: u64, round: &Round, stored: Option<&(Round, bool)>) -> Difference {
     let mut row =
         Difference { line: Some(line), game_instance_id: Some(round.id), ..Difference::of_kind(kind) };
     match stored.filter(|_| kind == Kind::Different) {
-        None => row.file = values(round),
-        Some(stored) => {
+        None => {
+            row.file = values(round);
+            if let Some((stored, is_ours)) = stored.filter(|_| kind == Kind::ContradictoryInFile) {
+                row.stored = values(stored);
+                row.upload_id = is_ours.then_some(UPLOAD);
+                row.upload_line = is_ours.then_some(stored.id + 1000);
+            }
+        }
+        Some((stored, _)) => {
             let pairs = values(round).into_iter().zip(values(stored).into_values());
             let pairs = pairs.filter(|((_, file), stored)| file != stored);
             row.fields =
@@ -180,6 +202,10 @@ fn any_file_against_any_rounds_is_reported_and_listed_as_worked_out_by_hand() {
         if !stored.is_empty() {
             in_file.extend(equal.iter().map(|index| index.get(&stored).0.clone()));
         }
+        if !in_file.is_empty() {
+            let copies: Vec<Round> = equal.iter().take(5).map(|index| index.get(&in_file).clone()).collect();
+            in_file.extend(copies);
+        }
         let (report, differences) = runtime.block_on(async {
             let bench = Bench::new().await;
             bench.store_from(&stored, UPLOAD).await;
@@ -207,12 +233,13 @@ fn any_file_against_any_rounds_is_reported_and_listed_as_worked_out_by_hand() {
         sample.truncate(20);
         prop_assert_eq!(&report.sample, &sample);
         let found = Model {
-            counts: [matched, different, missing, repeated, report.unexpected],
+            counts: [matched, different, missing, repeated, report.unexpected, report.contradictory_in_file],
             hours: [report.hours.checked, report.hours.different, report.hours.shared],
             differences,
         };
         let expected = Case { in_file: &in_file, stored: &stored, doubled }.model();
-        let is_match = expected.counts[1] + expected.counts[2] + expected.counts[4] + expected.hours[1] == 0;
+        let is_match = expected.counts[0] + expected.counts[3] == in_file.len() as u64
+                && expected.counts[4] + expected.hours[1] == 0;
         prop_assert_eq!(report.verdict == Verdict::Match, is_match);
         prop_assert_eq!(found, expected);
         Ok(())

@@ -76,8 +76,7 @@ async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order()
     let bench = Bench::new().await;
     bench.store(&rounds((1..=40).filter(|id| id % 10 != 0))).await;
     let mut in_file = rounds(1..=40);
-    // A repeated row counts for nothing, even one that is not what is stored.
-    in_file.push(Round { game: 8, ..Round::new(5) });
+    in_file.push(Round::new(5));
     in_file.push(Round::new(6));
     let rejects = ["not,a,row\n", &Round::new(41).csv("x")];
     let in_order = format!("{}{}", file(&in_file), rejects.concat());
@@ -107,6 +106,39 @@ async fn duplicates_and_rejects_alone_are_no_mismatch() {
     bench.store(&rounds(0..3)).await;
     let report = bench.report(file(&rounds([0, 1, 2, 2, 0])) + "?\n").await;
     assert_eq!((report.verdict, report.matched, report.duplicate_in_file), (Verdict::Match, 3, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_with_one_id_and_different_values_are_contradictory_and_a_mismatch() {
+    let bench = Bench::new().await;
+    bench.store(&rounds(1..=4)).await;
+    let with = |id, amount| Round { amounts: [amount, Some(0), Some(0), None], ..Round::new(id) };
+    // Of round 2 one row is as stored; of round 3 none is; round 4 differs in nothing but null and zero; round 9 is not stored.
+    let in_file = [
+        Round::new(1),
+        Round::new(2),
+        with(3, Some(5)),
+        with(4, None),
+        with(9, Some(1)),
+        with(2, Some(7)),
+        with(3, Some(6)),
+        with(4, Some(0)),
+        Round::new(2),
+        with(9, Some(2)),
+        Round::new(1),
+    ];
+    let view = bench.reconcile(file(&in_file)).await;
+    let report = view.report.unwrap();
+    assert_eq!((report.verdict, report.rows, report.matched), (Verdict::Mismatch, 11, 1), "{report:?}");
+    assert_eq!((report.duplicate_in_file, report.contradictory_in_file), (1, 9));
+    assert_eq!((report.missing, report.different, report.unexpected), (0, 0, 0));
+    assert_eq!(lines(&report, Kind::ContradictoryInFile), [3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    // The hour is what is stored: nobody knows what else it should be.
+    assert_eq!(report.hours, Hours { checked: 1, different: 0, shared: 0 });
+    let row = |line| report.sample.iter().find(|row| row.line == Some(line)).unwrap();
+    assert_eq!(row(7).file["real_amount_bet"].as_deref(), Some("0.00000007"));
+    assert_eq!(row(7).stored["real_amount_bet"].as_deref(), Some("0.1"));
+    assert_eq!((&row(5).file["real_amount_bet"], row(6).stored.is_empty()), (&None, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use super::{Bench, Reader, assert_counts, assert_nothing_is_left, damage, ids_found, numbers, upload};
 use crate::harness::aggregates::{assert_same, by_hour};
 use crate::harness::expected::{Expected, Totals};
-use crate::harness::files::{HEADER, line};
+use crate::harness::files::{HEADER, line, lines};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_rounds_are_produced_again_and_their_hours_never_change() {
@@ -136,6 +136,48 @@ async fn every_field_and_the_hours_before_and_after_follow_the_file() {
 
 fn totals_of(file: &std::path::Path) -> Expected {
     Expected::of(&[file])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_of_which_the_file_has_contradictory_rows_are_left_alone() {
+    let server = crate::harness::server::Server::start(&[]).await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let (earlier, file) = (directory.path().join("earlier.csv"), directory.path().join("file.csv"));
+    std::fs::write(&earlier, format!("{HEADER}\n{}", lines(0..20))).unwrap();
+    // Round 3 differs and 101 is missing. Of 5 one row is as stored, of 6 none, and 100 is not stored.
+    let others: String = (0..20).filter(|id| ![3, 5, 6].contains(id)).map(|id| line(id, "0.25")).collect();
+    let contradictory = [(5, "0.25"), (6, "8"), (100, "1"), (5, "7"), (6, "9"), (100, "2")];
+    let contradictory: String = contradictory.iter().map(|(id, bet)| line(*id, bet)).collect();
+    let text = [HEADER, "\n", &others, &line(3, "9"), &contradictory, &line(101, "4")].concat();
+    std::fs::write(&file, text).unwrap();
+    upload(&server, &earlier).await;
+    // A copy in an hour that the repair looks at.
+    server.clickhouse("INSERT INTO game_rounds SELECT * FROM game_rounds WHERE game_instance_id = 6").await;
+    let ids = "game_instance_id IN (5, 6, 100)";
+    let stored = format!("SELECT game_instance_id, real_amount_bet FROM game_rounds WHERE {ids} ORDER BY 1");
+    let before = server.clickhouse(&stored).await;
+    assert_eq!(before, "5\t0.25\n6\t0.25\n6\t0.25");
+
+    let report = server.reconcile(&file).await;
+    let counts = |report: &serde_json::Value| {
+        ["missing", "different", "contradictory_in_file", "duplicate_in_file"]
+            .map(|name| report[name].clone())
+    };
+    assert_eq!(counts(&report), [1, 1, 6, 0], "{report:#}");
+    let id = report["id"].as_str().unwrap();
+    for _ in 0..2 {
+        let job = super::repair(&server, id, "prefer=file&remove=unexpected").await;
+        assert_eq!(
+            (counts(&job), &job["verdict"]),
+            ([0, 0, 6, 0].map(Into::into), &"mismatch".into()),
+            "{job:#}"
+        );
+        let left_alone = job["repair"]["left_alone"].as_str().unwrap();
+        assert!(left_alone.starts_with("6 rows of the file contradict other rows"), "{left_alone}");
+        assert_eq!(server.clickhouse(&stored).await, before);
+    }
+    assert_eq!(ids_found(&server, &report, "contradictory_in_file").await, [5, 5, 6, 6, 100, 100]);
+    super::assert_nothing_is_left(&server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

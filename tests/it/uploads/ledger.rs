@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Sending, assert_sums, number, text};
 use crate::harness::files::{HEADER, csv, line, lines};
-use crate::harness::process::until;
+use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
 
 /// Returns the newest upload.
@@ -162,10 +162,10 @@ async fn receipts_are_exact_under_overlap_repetition_and_concurrency() {
 async fn an_upload_goes_on_without_clickhouse_and_is_in_the_ledger_when_it_is_back() {
     let server = Server::start(&[]).await;
     let pid = server.part("clickhouse").unwrap();
-    crate::harness::process::signal(pid, "STOP");
+    signal(pid, "STOP");
     let receipt = server.upload(csv(0..1000), "").await.ok();
     assert_eq!(receipt["state"], "acknowledged");
-    crate::harness::process::signal(pid, "CONT");
+    signal(pid, "CONT");
     let path = text(&receipt["links"], "self").to_owned();
     let sql =
         format!("SELECT state FROM upload_ledger FINAL WHERE upload_id = '{}'", text(&receipt, "upload_id"));
@@ -176,6 +176,57 @@ async fn an_upload_goes_on_without_clickhouse_and_is_in_the_ledger_when_it_is_ba
     until("it is visible", async || (server.get(&path).await.ok()["state"] == "visible").then_some(())).await;
     let again = server.upload(csv(0..1000), "").await.ok();
     assert_eq!(again["state"], "duplicate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_without_clickhouse_is_known_after_a_crash() {
+    let mut server = Server::start(&[]).await;
+    let clickhouse = server.part("clickhouse").unwrap();
+    signal(clickhouse, "STOP");
+    let (first, second) =
+        futures_util::future::join(server.upload(csv(0..1000), ""), server.upload(csv(1000..1500), "")).await;
+    let acknowledged = [first.ok(), second.ok()];
+    // The server is killed before it has answered the third, or at once after.
+    let Sending { pieces, answer } = Sending::start(&server, "name=third.csv");
+    pieces.send(csv(1500..1600).into_bytes()).unwrap();
+    drop(pieces);
+    let journal = server.data_dir().join("uploads.journal");
+    until("the third is on disk as acknowledged", async || {
+        let text = std::fs::read_to_string(&journal).ok()?;
+        let is_it = |line: &&str| line.contains("third.csv") && line.contains(r#""state":"acknowledged""#);
+        text.lines().find(is_it).map(drop)
+    })
+    .await;
+    server.kill();
+    answer.abort();
+    // It is stopped, and does not see that its server is gone.
+    signal(clickhouse, "KILL");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
+    std::io::Write::write_all(&mut file, b"0123456789abcdef {\"upload_id\":\"").unwrap();
+
+    server.restart().await;
+    let mut paths: Vec<String> =
+        acknowledged.iter().map(|receipt| text(&receipt["links"], "self").to_owned()).collect();
+    let third = newest(&server).await.unwrap();
+    assert_eq!((text(&third, "file_name"), number(&third, "acknowledged")), ("third.csv", 100), "{third:#}");
+    paths.push(text(&third["links"], "self").to_owned());
+    for path in &paths {
+        until("it is visible", async || (server.get(path).await.ok()["state"] == "visible").then_some(()))
+            .await;
+    }
+    for (rows, path) in [(0..1000, &paths[0]), (1000..1500, &paths[1]), (1500..1600, &paths[2])] {
+        let again = server.upload(csv(rows), "").await.ok();
+        assert_eq!(
+            (&again["state"], &again["links"]["self"]),
+            (&json!("duplicate"), &json!(path)),
+            "{again:#}"
+        );
+    }
+    assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "1600");
+    until("ClickHouse has all of them", async || {
+        (std::fs::metadata(&journal).unwrap().len() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

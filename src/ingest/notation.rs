@@ -1,0 +1,413 @@
+//! Which decimal mark the amounts of a file have.
+//!
+//! An amount such as `1.000` is 1 in a file with decimal points, and 1000 in one with decimal commas, which may show its first comma
+//! a million rows later. A wrong amount must not be produced meanwhile. So, unless the sender names the mark, rows with such
+//! amounts are held back, as text, until the file has ended: then they are read with decimal points. An amount that shows a
+//! decimal comma stops the file, and what is held is never produced. All other rows are the same with either mark, or not valid
+//! with a comma, and need not wait.
+//!
+//! What is held is bounded. If a file has more such rows (amounts with three decimals do occur), they are produced from then on, and
+//! an error that comes after all says how many they were and what to do about them.
+
+use std::fmt;
+
+use super::FileError;
+use super::header::Header;
+use super::records::Record;
+use super::validate;
+use crate::domain::columns::{Column, Columns, Kind};
+use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, parse_comma, shows_comma};
+
+/// Bytes of rows that are held back.
+const MAX_HELD_BYTES: usize = 16 << 20;
+
+/// Lines that an error names.
+const MAX_LINES: usize = 20;
+
+/// Characters of an amount that an error shows.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// Digits after the decimal comma of an amount that may have been cut there.
+const MAX_CUT_DIGITS: usize = 8;
+
+/// An amount with a decimal comma, in a file whose sender has not said that it has such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecimalComma {
+    pub line: u64,
+    pub column: String,
+    pub value: String,
+    /// The comma is also the delimiter, and cuts the amount into two fields.
+    pub is_cut: bool,
+    /// Rows before it whose amounts could be read either way and were read with a decimal point, and the lines of the first ones.
+    pub ambiguous_rows: u64,
+    pub ambiguous_lines: Vec<u64>,
+}
+
+impl fmt::Display for DecimalComma {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, value, is_cut, ambiguous_rows, ambiguous_lines } = self;
+        write!(
+            f,
+            "line {line}, column {column}: {value:?} has a decimal comma, so that 1.000 would be 1000; "
+        )?;
+        f.write_str(match is_cut {
+            true => {
+                "the comma also separates fields: export the file with another delimiter or with quoted amounts, and send it \
+                 with decimal=comma; or, if this row only has a field too many, with decimal=point"
+            }
+            false => {
+                "send the file with decimal=comma (on the command line: --decimal comma), or with decimal=point to have such rows \
+                 rejected"
+            }
+        })?;
+        if *ambiguous_rows > 0 {
+            let lines: Vec<String> = ambiguous_lines.iter().map(u64::to_string).collect();
+            write!(
+                f,
+                "; {ambiguous_rows} rows with amounts such as 1.000 were read with a decimal point before (lines {}{}): check them \
+                 with reconcile and decimal=comma, and repair them with prefer=file",
+                lines.join(", "),
+                if (lines.len() as u64) < *ambiguous_rows { ", …" } else { "" }
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A row that is held back.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub line: u64,
+    /// Index of the header by which it is read.
+    pub header: usize,
+    /// Where its text ends in [`HeldRows::text`].
+    end: usize,
+}
+
+/// Rows that are held back, as they stand in the file.
+#[derive(Debug, Default)]
+pub struct HeldRows {
+    text: Vec<u8>,
+    rows: Vec<Held>,
+}
+
+impl HeldRows {
+    /// The rows, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (Held, &[u8])> {
+        let starts = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
+        starts.zip(&self.rows).map(|(start, row)| (*row, self.text.get(start..row.end).unwrap_or_default()))
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + self.rows.len() * size_of::<Held>()
+    }
+}
+
+/// What is known of the decimal mark while a file is read.
+#[derive(Debug)]
+pub struct Notation {
+    /// None: its sender does not say.
+    mark: Option<DecimalMark>,
+    /// An amount has a decimal point beyond doubt.
+    has_point: bool,
+    held: HeldRows,
+    /// No more rows are held back.
+    is_full: bool,
+    /// Rows with ambiguous amounts that were not held back, and the lines of the first ones.
+    let_through: u64,
+    lines: Vec<u64>,
+}
+
+impl Notation {
+    pub fn new(mark: Option<DecimalMark>) -> Self {
+        Self {
+            mark,
+            has_point: false,
+            held: HeldRows::default(),
+            is_full: false,
+            let_through: 0,
+            lines: Vec::new(),
+        }
+    }
+
+    /// The mark with which amounts are read.
+    pub fn mark(&self) -> DecimalMark {
+        self.mark.unwrap_or(DecimalMark::Point)
+    }
+
+    /// Looks at the text of an amount that is valid. Returns whether it could be another amount.
+    #[inline]
+    pub fn is_ambiguous(&mut self, text: &[u8]) -> bool {
+        if self.mark.is_some() {
+            return false;
+        }
+        let text = text.trim_ascii();
+        let is_ambiguous = is_ambiguous(text);
+        if !self.has_point && !is_ambiguous {
+            self.has_point = text.contains(&b'.');
+        }
+        is_ambiguous
+    }
+
+    /// Holds a row back. Returns false if it is to be produced now.
+    pub fn hold(&mut self, line: u64, header: usize, raw: &[u8]) -> bool {
+        let bytes = self.held.bytes() + raw.len() + size_of::<Held>();
+        self.is_full |= bytes > MAX_HELD_BYTES;
+        if self.is_full {
+            self.let_through(line);
+            return false;
+        }
+        self.held.text.extend_from_slice(raw);
+        self.held.rows.push(Held { line, header, end: self.held.text.len() });
+        true
+    }
+
+    /// Returns the rows that must wait no longer: all, at the end of the file or when there are too many.
+    pub fn release(&mut self, last: bool) -> Option<HeldRows> {
+        if self.held.rows.is_empty() || !(last || self.is_full) {
+            return None;
+        }
+        let held = std::mem::take(&mut self.held);
+        if !last {
+            held.rows.iter().for_each(|row| self.let_through(row.line));
+        }
+        Some(held)
+    }
+
+    fn let_through(&mut self, line: u64) {
+        self.let_through += 1;
+        // Rows that were held come after later ones.
+        if self.lines.len() < MAX_LINES || self.lines.last() > Some(&line) {
+            self.lines.push(line);
+            self.lines.sort_unstable();
+            self.lines.truncate(MAX_LINES);
+        }
+    }
+
+    /// Looks at a record that is not a valid row.
+    ///
+    /// # Errors
+    /// Its amounts have decimal commas, and the sender of the file has not said so.
+    pub fn check(&self, record: &Record<'_>, header: &Header, columns: &Columns) -> Result<(), FileError> {
+        if self.mark.is_some() || record.is_unclosed {
+            return Ok(());
+        }
+        let shown = match record.width == header.width {
+            true => amount_with_comma(record, header, columns),
+            // A field too many in a file with decimal points is nothing but that.
+            false if self.has_point || header.delimiter != b',' => None,
+            false => cut_amount(record, header, columns),
+        };
+        let Some((column, value)) = shown else { return Ok(()) };
+        Err(FileError::DecimalComma(Box::new(DecimalComma {
+            line: record.line,
+            column: column.name.clone(),
+            value: value.chars().take(SHOWN_CHARACTERS).collect(),
+            is_cut: record.width != header.width,
+            ambiguous_rows: self.let_through,
+            ambiguous_lines: self.lines.clone(),
+        })))
+    }
+}
+
+fn amount_with_comma<'a>(
+    record: &Record<'_>,
+    header: &Header,
+    columns: &'a Columns,
+) -> Option<(&'a Column, String)> {
+    let fields = columns.iter().zip(&header.fields).filter(|(column, _)| is_amount(column));
+    fields.filter_map(|(column, field)| Some((column, text_of(record, (*field)?).trim_ascii()))).find_map(
+        |(column, text)| shows_comma(text).then(|| (column, String::from_utf8_lossy(text).into_owned())),
+    )
+}
+
+/// An amount that was cut in two, with its column.
+type Cut<'a> = (&'a Column, String);
+
+/// A way to read the fields up to some place, all of which are valid so.
+#[derive(Clone, Debug, Default)]
+struct Reading<'a> {
+    first_cut: Option<Cut<'a>>,
+}
+
+/// Looks whether a record with too many fields is a row whose amounts were cut at their decimal commas, and returns the first of
+/// these. All its fields must be valid then.
+fn cut_amount<'a>(record: &Record<'_>, header: &Header, columns: &'a Columns) -> Option<Cut<'a>> {
+    let amounts = columns.fields().filter(|column| is_amount(column)).count();
+    let cuts = record.width.checked_sub(header.width).filter(|cuts| (1..=amounts).contains(cuts))?;
+    let mut by_position: Vec<Option<&Column>> = vec![None; header.width];
+    for (column, field) in columns.iter().zip(&header.fields) {
+        if let Some(place) = field.and_then(|field| by_position.get_mut(field)) {
+            *place = Some(column);
+        }
+    }
+    // By the number of cuts so far.
+    let mut so_far: Vec<Option<Reading<'a>>> = vec![None; cuts + 1];
+    if let Some(uncut) = so_far.first_mut() {
+        *uncut = Some(Reading::default());
+    }
+    for (position, column) in by_position.into_iter().enumerate() {
+        let mut next: Vec<Option<Reading<'a>>> = vec![None; cuts + 1];
+        for (count, reading) in so_far.into_iter().enumerate() {
+            let Some(reading) = reading else { continue };
+            let text = text_of(record, position + count);
+            let is_valid = column
+                .is_none_or(|column| validate::parse_field(column, text, 0, DecimalMark::Point).is_ok());
+            if let (Some(column), Some(place)) =
+                (column.filter(|column| is_amount(column)), next.get_mut(count + 1))
+                && let Some(amount) = joined(text, text_of(record, position + count + 1))
+            {
+                *place = Some(Reading { first_cut: reading.first_cut.clone().or(Some((column, amount))) });
+            }
+            if let Some(place) = next.get_mut(count).filter(|place| is_valid && place.is_none()) {
+                *place = Some(reading);
+            }
+        }
+        so_far = next;
+    }
+    so_far.pop().flatten().and_then(|reading| reading.first_cut)
+}
+
+/// Returns the amount that two fields are, if they are one.
+fn joined(whole: &[u8], fraction: &[u8]) -> Option<String> {
+    let is_fraction = whole.iter().any(u8::is_ascii_digit)
+        && (1..=MAX_CUT_DIGITS).contains(&fraction.len())
+        && fraction.iter().all(u8::is_ascii_digit);
+    let amount = [whole, b",", fraction].concat();
+    // Zeros are what a field too many is likely to be.
+    let is_amount =
+        is_fraction && fraction != b"0" && parse_comma(&amount, 38, MAX_CUT_DIGITS as u32).is_ok();
+    is_amount.then(|| String::from_utf8_lossy(&amount).into_owned())
+}
+
+fn is_amount(column: &Column) -> bool {
+    matches!(column.kind, Kind::Decimal { .. })
+}
+
+fn text_of<'a>(record: &Record<'a>, field: usize) -> &'a [u8] {
+    let (start, end) = record.bounds(field).unwrap_or_default();
+    record.buffer.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::value::Value;
+    use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
+
+    const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},
+        {"name":"bet","type":{"type":"bytes","logicalType":"decimal","precision":28,"scale":3}},
+        {"name":"win","type":{"type":"bytes","logicalType":"decimal","precision":28,"scale":3}}]}"#;
+
+    /// Line and bet of each row, and the codes of those that are rejected.
+    #[derive(Debug, Default)]
+    struct Kept {
+        rows: Vec<(u64, i128)>,
+        rejected: Vec<&'static str>,
+    }
+
+    impl RowSink for Kept {
+        type Error = std::convert::Infallible;
+
+        fn accept(&mut self, row: Row<'_>) -> Result<(), Self::Error> {
+            let [_, Value::Decimal(bet), _] = row.values else { panic!("{row:?}") };
+            self.rows.push((row.line, *bet));
+            Ok(())
+        }
+
+        fn reject(&mut self, reject: Reject, _: &str) -> Result<(), Self::Error> {
+            self.rejected.push(reject.code);
+            Ok(())
+        }
+    }
+
+    fn read(text: &str, decimal: Option<DecimalMark>) -> (Kept, Option<DecimalComma>) {
+        let columns = Arc::new(Columns::parse(SCHEMA).unwrap());
+        let mut reader = RowReader::new(columns, ReadOptions { decimal, encoding: None }, 1 << 20);
+        let mut kept = Kept::default();
+        // In pieces, so that some are read long before others.
+        for piece in text.as_bytes().chunks(100_000) {
+            match reader.push(piece, false, &mut kept) {
+                Ok(()) => {}
+                Err(RowsError::File(FileError::DecimalComma(found))) => return (kept, Some(*found)),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        match reader.push(&[], true, &mut kept) {
+            Ok(()) => (kept, None),
+            Err(RowsError::File(FileError::DecimalComma(found))) => (kept, Some(*found)),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn an_amount_with_two_meanings_is_not_given_on_before_the_file_has_shown_its_mark() {
+        let rows = "id;bet;win\n1;1.000;0\n2;5;0\n3;0;-12.500\n";
+        let (kept, found) = read(rows, None);
+        assert_eq!((kept.rows, found), (vec![(3, 5000), (2, 1000), (4, 0)], None));
+        // The comma comes a megabyte later.
+        let late = format!("{rows}{}9;1;\"236,48\"\n10;1;1\n", "4;0.25;0\n".repeat(120_000));
+        let (kept, found) = read(&late, None);
+        assert!(kept.rows.len() > 100_000 && kept.rows.iter().all(|(line, _)| ![2, 4].contains(line)));
+        let found = found.unwrap();
+        assert_eq!((found.line, found.column.as_str(), found.value.as_str()), (120_005, "win", "236,48"));
+        assert_eq!((found.ambiguous_rows, found.is_cut), (0, false));
+    }
+
+    #[test]
+    fn a_named_mark_is_kept_to() {
+        let rows = "id;bet;win\n1;1.000;0\n2;236,48;0\n3;12.34;0\n4;1.234.567,89;0\n";
+        let (kept, found) = read(rows, Some(DecimalMark::Comma));
+        assert_eq!((kept.rows, found), (vec![(2, 1_000_000), (3, 236_480), (5, 1_234_567_890)], None));
+        assert_eq!(kept.rejected, ["not_a_decimal"]);
+        let (kept, found) = read(rows, Some(DecimalMark::Point));
+        assert_eq!((kept.rows, found), (vec![(2, 1000), (4, 12_340)], None));
+        assert_eq!(kept.rejected, ["not_a_decimal"; 2]);
+    }
+
+    #[test]
+    fn an_amount_behind_another_fault_and_one_with_points_alone_show_the_mark_too() {
+        for row in ["x;1;0,5", "1;1.000.000;0", "1;1.000,5;0"] {
+            let found = read(&format!("id;bet;win\n1;0.5;0\n{row}\n"), None).1;
+            assert_eq!(found.map(|found| found.line), Some(3), "{row}");
+        }
+        for row in ["1;1,000;0", "1;1,000.50;0", "1;12,5x;0", "0,5;1;1", "1;0,5"] {
+            let (kept, found) = read(&format!("id;bet;win\n{row}\n"), None);
+            assert_eq!((kept.rejected.len(), found), (1, None), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_comma_that_cuts_amounts_in_two_is_recognized_unless_the_file_has_points() {
+        for (row, column, value) in [
+            ("1,236,48,0", "bet", "236,48"),
+            ("1,7,1.000,5", "win", "1.000,5"),
+            ("1,236,48,0,50", "bet", "236,48"),
+        ] {
+            let found = read(&format!("id,bet,win\n1,3,1.000\n{row}\n"), None).1.unwrap();
+            assert_eq!((found.column.as_str(), found.value.as_str(), found.is_cut), (column, value, true));
+            let (kept, found) = read(&format!("id,bet,win\n1,3,1.5\n{row}\n"), None);
+            assert_eq!((kept.rejected, found), (vec!["wrong_number_of_fields"], None), "{row}");
+        }
+        for row in ["1,2,3,x", "1,2,0,0", "1,2,3,4,5,6", "x,1,2,3", "1,2", "1,-,5,0"] {
+            let (kept, found) = read(&format!("id,bet,win\n{row}\n"), None);
+            assert_eq!((kept.rejected, found), (vec!["wrong_number_of_fields"], None), "{row}");
+        }
+    }
+
+    #[test]
+    fn more_rows_than_can_be_held_are_given_on_and_counted_in_the_error() {
+        let row = format!("1;1.000;0;{}\n", "x".repeat(1000));
+        let count = MAX_HELD_BYTES / 1000 + 1000;
+        let file = format!("id;bet;win;note\n{}", row.repeat(count));
+        let (kept, found) = read(&file, None);
+        assert_eq!((kept.rows.len(), found), (count, None));
+        let (kept, found) = read(&format!("{file}1;0,5;0;\n"), None);
+        let found = found.unwrap();
+        assert_eq!((kept.rows.len(), found.ambiguous_rows), (count, count as u64));
+        assert_eq!(found.ambiguous_lines, (2..22).collect::<Vec<u64>>());
+        assert!(found.to_string().contains("rows with amounts such as 1.000 were read with a decimal point"));
+    }
+}

@@ -1,0 +1,107 @@
+//! Files that were joined from several: a header in the middle.
+
+use serde_json::{Value, json};
+
+use super::{number, text};
+use crate::harness::files::{HEADER, line, lines};
+use crate::harness::server::Server;
+
+/// The header with bets and wins in each other's place.
+fn swapped() -> String {
+    let header = HEADER.replace("real_amount_bet", "x").replace("real_amount_win", "real_amount_bet");
+    header.replace(",x,", ",real_amount_win,")
+}
+
+async fn reconcile(server: &Server, file: &str) -> Value {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("file.csv");
+    std::fs::write(&path, file).unwrap();
+    server.reconcile(&path).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_replays() {
+    let server = Server::start(&[]).await;
+    // A bet of 0.25 and a win of 0.1, then the same header, then bets of 0.1 and wins of 0.25, one of them not valid.
+    let file = format!(
+        "{HEADER}\n{}{HEADER}\n{}{}\n{}{}{}",
+        lines(0..10),
+        lines(10..20),
+        swapped(),
+        lines(20..30),
+        line(30, "\"12,5\"").replace(",7,", ",7.5,"),
+        line(31, "x"),
+    );
+    let checked = server.upload(file.clone(), "validate_only=true&decimal=point").await.ok();
+    let receipt = server.upload(file.clone(), "wait=visible&decimal=point").await.ok();
+    let later = json!({ "repeated": 1, "repeated_lines": [12], "changes": { "23": swapped() } });
+    let stored = server.get(text(&receipt["links"], "self")).await.ok();
+    for answer in [&checked, &receipt, &stored] {
+        assert_eq!(answer["later_headers"], later, "{answer:#}");
+        let counts = ["rows", "accepted", "rejected"].map(|member| number(answer, member));
+        assert_eq!(counts, [32, 30, 2], "{answer:#}");
+    }
+    let sums = "SELECT game_instance_id >= 20 AS after, count(), sum(real_amount_bet), sum(real_amount_win) FROM game_rounds \
+                GROUP BY after ORDER BY after";
+    assert_eq!(server.clickhouse(sums).await, "0\t20\t5\t2\n1\t10\t1\t2.5");
+    let report = reconcile(&server, &file.replace("\"12,5\"", "x")).await;
+    assert_eq!((&report["verdict"], &report["matched"]), (&json!("match"), &json!(30)), "{report:#}");
+
+    // A rejected line comes apart by its own header, into the columns of the first.
+    let url = format!("{}?format=csv", text(&receipt["links"], "rejects"));
+    let csv = server.get(&url).await.body.as_str().unwrap().to_owned();
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let row = reader.records().next().unwrap().unwrap();
+    let field = |name: &str| row[names.iter().position(|title| title == name).unwrap()].to_owned();
+    let fields = ["game_id", "real_amount_bet", "real_amount_win", "reject_line"].map(field);
+    assert_eq!(fields, ["7.5", "0.1", "12,5", "34"]);
+
+    // Corrected, and as it is by its own header: a bet of 0.1 and a win of 12.5.
+    let replay = server.url(&format!("{}/replay?wait=visible", text(&receipt["links"], "self")));
+    let corrected = csv.replace(",7.5,", ",7,").replace("12,5", "12.5").replace(",x,", ",0.75,");
+    let done = server.send(|http| http.post(&replay).body(corrected)).await.ok();
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (2, 0), "{done:#}");
+    let sql = "SELECT game_instance_id, real_amount_bet, real_amount_win FROM game_rounds WHERE game_instance_id >= 30 ORDER BY 1";
+    assert_eq!(server.clickhouse(sql).await, "30\t0.1\t12.5\n31\t0.1\t0.75");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_reads_a_rejected_line_by_the_header_before_it_and_with_the_mark_that_is_named() {
+    let server = Server::start(&[]).await;
+    let file = format!("{HEADER}\n{}{}\n{}", line(0, "\"1.000,5\""), swapped(), line(1, "\"1.000,5\""));
+    let receipt = server.upload(file, "decimal=point").await.ok();
+    assert_eq!((number(&receipt, "rejected"), text(&receipt, "decimal")), (2, "point"));
+    let path = text(&receipt["links"], "self");
+    let replay = |query: &str| server.url(&format!("{path}/replay?wait=visible{query}"));
+    let done = server.send(|http| http.post(replay(""))).await.ok();
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (0, 2), "{done:#}");
+    let done = server.send(|http| http.post(replay("&decimal=comma"))).await.ok();
+    // 0.1 is not an amount with a decimal comma.
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (0, 2), "{done:#}");
+
+    let file = format!("{HEADER}\n{}{}\n{}", line(2, "\"1.000,5\""), swapped(), line(3, "\"1.000,5\""));
+    let receipt = server.upload(file.replace(",0.1,", ",5,"), "decimal=point").await.ok();
+    let path = text(&receipt["links"], "self");
+    let url = server.url(&format!("{path}/replay?wait=visible&decimal=comma"));
+    let done = server.send(|http| http.post(url)).await.ok();
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (2, 0), "{done:#}");
+    let sql = "SELECT game_instance_id, real_amount_bet, real_amount_win FROM game_rounds ORDER BY 1";
+    assert_eq!(server.clickhouse(sql).await, "2\t1000.5\t5\n3\t5\t1000.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_lacks_a_column_ends_the_upload_and_the_reconciliation() {
+    let server = Server::start(&[]).await;
+    let file = format!("{HEADER}\n{}{}\n{}", lines(0..3), HEADER.replace(",provider", ""), lines(3..6));
+    let problem = server.upload(file.clone(), "").await.problem(422, "header_changed");
+    assert_eq!((&problem["line"], &problem["accepted"]), (&json!(5), &json!(3)), "{problem:#}");
+    let upload = server.get(text(&problem["links"], "self")).await.ok();
+    assert_eq!(upload["failure"]["code"], "header_changed");
+    let job = reconcile(&server, &file).await;
+    let reason = job["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("line 5 is a second header, which cannot be used: the header lacks provider"),
+        "{reason}"
+    );
+}
