@@ -43,6 +43,10 @@ impl LineOffsets {
 
     /// Goes on to the next piece. `unread`: the text that was not read to its end, which `line` goes on with.
     pub fn end_piece(&mut self, piece: &[u8], unread: &[u8], line: u64) {
+        if piece.is_empty() {
+            // What was looked through last is the piece before: a LF that comes next may belong to its CR.
+            return;
+        }
         let width = self.unit.width();
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let ends_after = unread.iter().filter(|byte| is_end(byte)).count();
