@@ -84,5 +84,25 @@ impl From<WarehouseError> for LoaderError {
 
 /// Whether ClickHouse refused a statement because its lease is not the last one.
 pub(crate) fn is_fenced(error: &WarehouseError) -> bool {
-    matches!(error, WarehouseError::Query(clickhouse::error::Error::BadResponse(text)) if text.contains(FENCED))
+    matches!(error, WarehouseError::Exception(exception) if exception.to_string().contains(FENCED))
+}
+
+#[cfg(test)]
+mod tests {
+    use clickhouse::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_that_was_sent_under_an_earlier_lease_is_told_from_other_failures() {
+        let error = |text: &str| LoaderError::from(WarehouseError::from(Error::BadResponse(text.to_owned())));
+        let fenced = format!(
+            "Code: 395. DB::Exception: {FENCED}: while executing 'FUNCTION throwIf' (FUNCTION_THROW_IF)"
+        );
+        assert!(matches!(error(&fenced), LoaderError::TakenOver));
+        assert!(matches!(
+            error("Code: 60. DB::Exception: no table (UNKNOWN_TABLE)"),
+            LoaderError::Warehouse(_)
+        ));
+    }
 }
