@@ -9,7 +9,7 @@ use super::serve::Addresses;
 use super::services::Services;
 use crate::kafka::{BrokerError, Kafka};
 use crate::registry::{Registry, RegistryError};
-use crate::settings::ServiceUrl;
+use crate::settings::{ServeOptions, ServiceUrl};
 use crate::warehouse::SchemaError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
@@ -92,7 +92,7 @@ impl Clients {
         addresses: &Addresses,
         services: &Services,
         schema: &RowSchema,
-        partitions: u16,
+        options: &ServeOptions,
     ) -> Result<(Self, u32), CommandError> {
         let clients = Self {
             kafka: Kafka::new(&addresses.kafka_brokers),
@@ -104,10 +104,14 @@ impl Clients {
                 services.clickhouse_user.as_deref(),
                 services.clickhouse_password.as_ref(),
                 &services.database,
-            ),
+                Duration::from_secs(options.limits.query_timeout_seconds),
+            )
+            .map_err(|error| {
+                CommandError::failed(format!("cannot read this machine's certificates: {error}"))
+            })?,
         };
         for topic in [&services.topic, &services.dead_letter_topic] {
-            let ensure = || clients.kafka.ensure_topic(topic, partitions);
+            let ensure = || clients.kafka.ensure_topic(topic, options.services.kafka_partitions);
             patiently(format_args!("Kafka at {}", addresses.kafka_brokers), ensure).await?;
         }
         let what = format!("ClickHouse at {}", addresses.clickhouse_url);

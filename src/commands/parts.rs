@@ -13,6 +13,9 @@ pub const BROKER: &str = "broker";
 pub const REGISTRY: &str = "registry";
 pub const CLICKHOUSE: &str = "clickhouse";
 
+/// The variable of the password by which the embedded ClickHouse knows its server.
+const CLICKHOUSE_KEY: &str = "ROUNDHOUSE_CLICKHOUSE_OWN_KEY";
+
 /// Starts the parts that are needed; `log` are the log options that they take over.
 pub async fn start(
     options: &ServeOptions,
@@ -26,7 +29,13 @@ pub async fn start(
     let program = Program::new(executable, log.to_vec());
     let listen = &options.embedded;
     let spec = |needed: bool, name, listen: SocketAddr, arguments| {
-        needed.then(|| PartSpec { name, arguments, listen, data_dir: options.data_dir.join(name) })
+        needed.then(|| PartSpec {
+            name,
+            arguments,
+            secret: None,
+            listen,
+            data_dir: options.data_dir.join(name),
+        })
     };
     let broker = spec(services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new());
     let registry = spec(
@@ -35,12 +44,15 @@ pub async fn start(
         listen.embedded_registry_listen,
         host_arguments(&options.hosts),
     );
-    let clickhouse = spec(
+    let mut clickhouse = spec(
         services.clickhouse_url.is_none(),
         CLICKHOUSE,
         listen.embedded_clickhouse_listen,
         [engine_arguments(&options.engine), host_arguments(&options.hosts)].concat(),
     );
+    if let Some(clickhouse) = &mut clickhouse {
+        clickhouse.secret = services.clickhouse_password.clone().map(|key| (CLICKHOUSE_KEY, key));
+    }
     let others = broker.into_iter().chain(registry);
     match clickhouse {
         Some(mut clickhouse) if options.services.loader == LoaderKind::ClickHouse => {

@@ -30,6 +30,7 @@ use crate::http::health::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
+use crate::ingest::body::Stop;
 use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Storage, Uploader};
@@ -51,10 +52,11 @@ use crate::warehouse::lost_parts::LostParts;
 /// a minute), before the API is served all the same.
 const LOADERS_PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long requests that are under way may take when the server stops, and then loaders and reconciliations.
+/// How long requests that are under way may take when the server stops, after the grace of uploads (`--stop-grace-seconds`), and then
+/// loaders and reconciliations.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long all of a stop may take, the embedded parts one after the other included.
+/// How long all of a stop may take after that grace, the embedded parts one after the other included.
 const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long `?wait=visible` waits.
@@ -75,7 +77,10 @@ pub struct Addresses {
 /// Serves until SIGINT or SIGTERM.
 pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone(), WHOLE_STOP_PATIENCE);
+    stop_on_signals(
+        stop.clone(),
+        WHOLE_STOP_PATIENCE + Duration::from_secs(options.limits.stop_grace_seconds),
+    );
     let ready_file = options.ready_file.clone();
     let mut server = tokio::select! {
         server = Server::start(options, log) => server?,
@@ -100,7 +105,9 @@ pub struct Server {
 
 /// What runs in this process.
 struct Running {
-    stop: CancellationToken,
+    stop: Stop,
+    /// How long uploads may go on when the server stops.
+    stop_grace: Duration,
     serving: JoinHandle<()>,
     /// Cancelled when no request is under way any more: the ledger of uploads then tells of the last ones.
     serving_ended: CancellationToken,
@@ -149,9 +156,8 @@ impl Server {
         address: SocketAddr,
     ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
-        let (clients, schema_id) =
-            Clients::connect(&addresses, &services, &schema, options.services.kafka_partitions).await?;
-        let stop = CancellationToken::new();
+        let (clients, schema_id) = Clients::connect(&addresses, &services, &schema, options).await?;
+        let stop = Stop::default();
         let columns = Arc::new(schema.columns);
         let destination = Destination {
             key: columns.key().map_err(failed)?,
@@ -177,7 +183,7 @@ impl Server {
         let shared = Shared { owner, uploads: UnderWay::default(), loads, metrics: Metrics::default() };
         let (mut workers, states) = match options.services.loader {
             kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
-                start_loaders(kind, &clients, &destination, &shared, &stop)
+                start_loaders(kind, &clients, &destination, &shared, &stop.begun)
             }
             LoaderKind::None => (Vec::new(), Vec::new()),
         };
@@ -185,7 +191,7 @@ impl Server {
         let loader = states.first().map(|(_, state)| state.clone());
         let watch = Watch::new(clients.warehouse.clone(), shared.loads.clone(), loader);
         let lost_parts = watch.lost();
-        workers.push(watch.start(stop.clone()).await);
+        workers.push(watch.start(stop.begun.clone()).await);
         let local_parts = parts::local_parts(supervisor);
         let state = app_state(
             options,
@@ -196,15 +202,17 @@ impl Server {
             (shared, stop.clone()),
             schema.built_in,
         )?;
-        workers.push(state.reconciler.clone().run(stop.clone()));
-        workers.push(state.repairer.clone().run(stop.clone()));
+        workers.push(state.reconciler.clone().run(stop.begun.clone()));
+        workers.push(state.repairer.clone().run(stop.begun.clone()));
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
         let app = router(state, guard, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
-        let serving = tokio::spawn(serve(listener, app, ConnectionLimits::default(), stop.clone()));
-        Ok((addresses, Running { stop, serving, serving_ended, workers }))
+        let serving =
+            tokio::spawn(serve(listener, app, ConnectionLimits::of(&options.limits), stop.begun.clone()));
+        let stop_grace = Duration::from_secs(options.limits.stop_grace_seconds);
+        Ok((addresses, Running { stop, stop_grace, serving, serving_ended, workers }))
     }
 
     /// Waits until `stop`, or until serving fails.
@@ -218,11 +226,22 @@ impl Server {
     /// Stops taking requests, lets those under way end, then loaders and reconciliations, then the embedded parts.
     pub async fn stop(self) {
         tracing::info!("stopping");
-        let Running { stop, serving, serving_ended, workers } = self.running;
-        stop.cancel();
+        let Running { stop, stop_grace, serving, serving_ended, workers } = self.running;
+        stop.begun.cancel();
         // A task that has ended, and was awaited, is not awaited again.
-        if !serving.is_finished() && tokio::time::timeout(STOP_PATIENCE, serving).await.is_err() {
-            tracing::warn!("requests that were still under way have been broken off");
+        if !serving.is_finished() {
+            let serving = tokio::time::timeout(stop_grace + STOP_PATIENCE, serving);
+            let grace_ends = async {
+                tokio::time::sleep(stop_grace).await;
+                stop.bodies_end.cancel();
+                std::future::pending::<()>().await
+            };
+            tokio::select! {
+                served = serving => if served.is_err() {
+                    tracing::warn!("requests that were still under way have been broken off");
+                },
+                () = grace_ends => {}
+            }
         }
         serving_ended.cancel();
         if tokio::time::timeout(STOP_PATIENCE, join_all(workers)).await.is_err() {
@@ -313,7 +332,7 @@ fn app_state(
     destination: Destination,
     (loaders, lost_parts): (LoaderStates, watch::Receiver<LostParts>),
     local_parts: LocalParts,
-    (shared, stopping): (Shared, CancellationToken),
+    (shared, stop): (Shared, Stop),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
     let spool = options.data_dir.join("spool");
@@ -351,7 +370,7 @@ fn app_state(
     );
     let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
     let journal = options.data_dir.join("uploads.journal");
-    let ledger = Ledger::open(clients.warehouse.clone(), shared.owner, metrics.clone(), &journal)
+    let ledger = Ledger::open(clients.warehouse.for_requests(), shared.owner, metrics.clone(), &journal)
         .map_err(|error| failed(EmbeddedError::directory(&journal, error)))?;
     let ledger = Arc::new(ledger);
     let dead_letter_topic = destination.dead_letter_topic.as_str().into();
@@ -363,25 +382,26 @@ fn app_state(
         ledger,
         destination,
         &options.limits,
-        shared.uploads,
+        (shared.uploads, stop.clone()),
         storage,
     );
     let uploader = Arc::new(uploader);
     let first = uploader.clone();
     tokio::spawn(async move { first.warm_up().await });
-    let reconciler = Arc::new(reconciler.counted_in(metrics));
+    let reconciler = Arc::new(reconciler.counted_in(metrics).ending_with(stop.clone()));
     let repairer =
         Repairer::new(clients.warehouse.clone(), reconciler.clone(), uploader.clone(), shared.loads);
     let query_limits = QueryLimits {
         timeout: Duration::from_secs(options.limits.query_timeout_seconds),
         rows: options.limits.max_query_rows,
     };
-    let freshness = Freshness::new(clients.warehouse.clone(), Arc::clone(&uploader.ledger), query_limits);
+    let freshness =
+        Freshness::new(clients.warehouse.for_requests(), Arc::clone(&uploader.ledger), query_limits);
     Ok(AppState {
         uploader,
         reconciler,
         repairer: Arc::new(repairer),
-        warehouse: clients.warehouse.clone(),
+        warehouse: clients.warehouse.for_requests(),
         disk,
         dead_letter_topic,
         readiness: Arc::new(readiness),
@@ -389,7 +409,7 @@ fn app_state(
         queries: Arc::new(Semaphore::new(options.limits.max_concurrent_queries.into())),
         query_limits,
         visible_timeout: VISIBLE_TIMEOUT,
-        stopping,
+        stopping: stop.begun,
         max_form_files: options.limits.max_form_files,
         upload_idle: Duration::from_secs(options.limits.upload_idle_seconds),
         max_upload_bytes: options.limits.max_upload_bytes,

@@ -1,5 +1,6 @@
 //! Which services a server uses: those given by option or by a variable that people have set anyway, the others embedded.
 
+use crate::embedded::clickhouse::OWN_USER;
 use crate::settings::{Secret, ServiceOptions, ServiceUrl};
 
 /// The topic of the accepted rounds, unless told otherwise.
@@ -58,15 +59,21 @@ impl Services {
         let user = user.or_else(|| of_url?.user().map(str::to_owned));
         let password = options.clickhouse_password.clone().or_else(|| of_url?.password().cloned());
         let is_text = |text: &String| !text.is_empty();
+        let user = user.or_else(|| variable("CLICKHOUSE_USER").filter(is_text));
+        let password = password.or_else(|| variable("CLICKHOUSE_PASSWORD").filter(is_text).map(Secret::from));
+        let (clickhouse_user, clickhouse_password) = match &clickhouse_url {
+            Some(_) => (user, password),
+            // The embedded one knows us by it.
+            None => (Some(OWN_USER.to_owned()), Some(Secret::random())),
+        };
         Ok(Self {
             kafka_brokers,
             schema_registry_url,
             clickhouse_url,
             dead_letter_topic: format!("{topic}-dlq"),
             topic,
-            clickhouse_user: user.or_else(|| variable("CLICKHOUSE_USER").filter(is_text)),
-            clickhouse_password: password
-                .or_else(|| variable("CLICKHOUSE_PASSWORD").filter(is_text).map(Secret::from)),
+            clickhouse_user,
+            clickhouse_password,
             database: given(&options.clickhouse_database, "CLICKHOUSE_DB")
                 .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
         })

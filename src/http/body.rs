@@ -1,26 +1,22 @@
 //! Bodies that are files: as they are or compressed, or as parts of a form.
 
-use std::time::Duration;
-
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use axum::body::{Body, Bytes};
-use axum::extract::multipart::MultipartError;
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use encoding_rs::Encoding;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::io::{ReaderStream, StreamReader};
+use tokio_util::sync::CancellationToken;
 
+use super::form::{Form, FormError};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::body::BodyError;
 use crate::ingest::rows::ReadOptions;
-
-/// How long the first piece of a form is waited for before its reader waits.
-const FIRST_PIECE_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a piece that comes out of a decompressor.
 const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
@@ -60,29 +56,40 @@ pub fn is_form(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// It is compressed, or no form.
-pub async fn read_form(request: Request) -> Result<Multipart, Problem> {
+pub fn read_form(request: Request) -> Result<Form, Problem> {
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         let detail = "a form cannot be compressed: send the file as the body, with Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
     }
-    let form = Multipart::from_request(begun(request).await, &()).await;
-    form.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_form", error.body_text()))
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    Ok(Form::new(&content_type, request.into_body().into_data_stream())?)
 }
 
-/// Waits for the first piece of a body. The reader of forms (multer 3.1) looks for a form's beginning, looks whether there is more, and
-/// takes a form that has arrived as a whole in between for one that is incomplete.
-async fn begun(request: Request) -> Request {
-    let (parts, body) = request.into_parts();
-    let mut pieces = body.into_data_stream();
-    let first = tokio::time::timeout(FIRST_PIECE_TIME, pieces.next()).await.ok().flatten();
-    Request::from_parts(parts, Body::from_stream(stream::iter(first).chain(pieces)))
+/// Goes on to the next file of a form, unless the server stops; returns its name.
+///
+/// # Errors
+/// The form cannot be read on, or the server is stopping.
+pub async fn next_file(form: &mut Form, stopping: &CancellationToken) -> Result<Option<String>, Problem> {
+    let name = stopping.run_until_cancelled(form.next_file()).await;
+    Ok(name.ok_or_else(Problem::stopping)??)
 }
 
-/// The form ended too early, or is none.
-pub fn broken_form(error: &MultipartError) -> Problem {
-    let detail =
-        format!("the form is not complete: {}; sending it again counts nothing twice", error.body_text());
-    Problem::new(StatusCode::BAD_REQUEST, "bad_form", detail)
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::TooLarge => Self::new(StatusCode::BAD_REQUEST, "form_too_large", error.to_string()),
+            FormError::TooSlow => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", format!("the form is too slow: {error}"))
+            }
+            FormError::NoBoundary | FormError::Incomplete | FormError::Malformed | FormError::Broken(_) => {
+                let detail = format!(
+                    "the multipart body is malformed or truncated: {error}; send it again, nothing counts twice"
+                );
+                Self::new(StatusCode::BAD_REQUEST, "bad_form", detail)
+            }
+        }
+    }
 }
 
 /// The form has no file.

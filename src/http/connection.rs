@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::Sleep;
 
 use super::head;
 use super::parameters::{MAX_QUERY_BYTES, SHOWN_CHARACTERS, query_too_long};
+use super::places::Place;
 use super::problem::{self, Problem};
 use super::unread;
 
@@ -31,6 +33,7 @@ const MAX_STALL: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Connection<C> {
     inner: C,
+    place: Arc<Place>,
     line: Line,
     /// All is out that was to be sent so far: hyper's own answers begin here, and are sent alone.
     is_flushed: bool,
@@ -49,8 +52,16 @@ struct Rest {
 }
 
 impl<C> Connection<C> {
-    pub fn new(inner: C) -> Self {
-        Self { inner, line: Line::default(), is_flushed: true, answer: None, rest: None, stalled: None }
+    pub fn new(inner: C, place: Arc<Place>) -> Self {
+        Self {
+            inner,
+            place,
+            line: Line::default(),
+            is_flushed: true,
+            answer: None,
+            rest: None,
+            stalled: None,
+        }
     }
 }
 
@@ -63,11 +74,11 @@ impl<C: AsyncWrite + Unpin> Connection<C> {
         let Some(answer) = &mut self.answer else {
             (self.line, self.is_flushed) = (Line::default(), false);
             let sent = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
-            return in_time(&mut self.stalled, context, sent);
+            return in_time(&mut self.stalled, &self.place, context, sent);
         };
         while answer.has_remaining() {
             let sent = Pin::new(&mut self.inner).poll_write(context, answer);
-            let sent = ready!(in_time(&mut self.stalled, context, sent))?;
+            let sent = ready!(in_time(&mut self.stalled, &self.place, context, sent))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -80,13 +91,17 @@ impl<C: AsyncWrite + Unpin> Connection<C> {
 /// Gives up a receiver of whom nothing was heard for [`MAX_STALL`].
 fn in_time(
     stalled: &mut Option<Pin<Box<Sleep>>>,
+    place: &Place,
     context: &mut Context<'_>,
     sent: Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
     if sent.is_ready() {
-        *stalled = None;
+        if stalled.take().is_some() {
+            place.stalls(false);
+        }
         return sent;
     }
+    place.stalls(true);
     let stalled = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(MAX_STALL)));
     ready!(stalled.as_mut().poll(context));
     Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -101,6 +116,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         self.line.see(&buffer.filled()[before..]);
+        self.place.is_sent_to();
         Poll::Ready(Ok(()))
     }
 }
@@ -280,7 +296,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let (ours, mut theirs) = duplex(at_once);
-            let mut connection = Connection::new(ours);
+            let mut connection = Connection::new(ours, Arc::default());
             let answering = async move {
                 connection.read_u8().await.unwrap();
                 for piece in pieces {
@@ -302,7 +318,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_receiver_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = duplex(1000);
-        let mut connection = Connection::new(ours);
+        let mut connection = Connection::new(ours, Arc::default());
         let started = tokio::time::Instant::now();
         let error = connection.write_all(&[b'x'; 2000]).await.unwrap_err();
         assert_eq!(

@@ -1,12 +1,15 @@
 //! The API: thin handlers over the rooms, `router.rs` its index.
 
 pub mod accept;
+pub mod admission;
 pub mod aggregates;
 pub mod auth;
 pub mod body;
 pub mod connection;
+pub mod deadline;
 pub mod differences;
 pub mod download;
+pub mod form;
 pub mod freshness;
 pub mod head;
 pub mod health;
@@ -14,6 +17,7 @@ pub mod metrics;
 pub mod newest;
 pub mod openapi;
 pub mod parameters;
+pub mod places;
 pub mod problem;
 pub mod reconcile;
 pub mod rejects;

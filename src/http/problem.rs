@@ -113,9 +113,24 @@ impl Problem {
         self
     }
 
+    /// The server was told to stop.
+    pub fn stopping() -> Self {
+        let detail =
+            "the server is stopping; try again when it is back. Sending a file again counts nothing twice";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).expected()
+    }
+
     /// Says that this is an answer like another, though its status is that of a failure.
     pub fn expected(mut self) -> Self {
         self.is_expected = true;
+        self
+    }
+
+    /// The same members under another status, code and text.
+    #[must_use]
+    pub fn instead(mut self, status: StatusCode, code: &'static str, detail: &str) -> Self {
+        (self.status, self.code) = (status, code);
+        detail.clone_into(&mut self.detail);
         self
     }
 
@@ -272,7 +287,7 @@ impl From<UploadFailure> for Problem {
                 let detail = format!("{detail}; sending the file again counts nothing twice");
                 Self::new(StatusCode::BAD_REQUEST, code, detail)
             }
-            UploadError::TooSlow { least, .. } => {
+            UploadError::TooSlow { least, .. } | UploadError::GaveWay { least, .. } => {
                 refused(StatusCode::REQUEST_TIMEOUT).with("limit_bytes_per_second", *least)
             }
             UploadError::TooLarge { limit } => {
@@ -303,6 +318,7 @@ impl From<UploadFailure> for Problem {
             UploadError::Warehouse(error) => error.into(),
             UploadError::LedgerFull { .. } => Self::unavailable(code, &detail, "the ledger is full"),
             UploadError::NotSaved => Self::unavailable(code, &detail, "the journal cannot be written"),
+            UploadError::Stopping => Self::stopping(),
             UploadError::Internal(cause) => {
                 Self::unavailable(code, "the upload could not be worked on: try again", cause)
             }
@@ -331,8 +347,11 @@ impl From<BodyError> for Problem {
             BodyError::TooLarge { limit } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail).with("limit_bytes", limit)
             }
-            BodyError::TooSlow { least, .. } => Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
-                .with("limit_bytes_per_second", least),
+            BodyError::TooSlow { least, .. } | BodyError::GaveWay { least, .. } => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+                    .with("limit_bytes_per_second", least)
+            }
+            BodyError::Stopping { bytes } => Self::stopping().with("bytes", bytes),
         }
     }
 }
@@ -357,7 +376,7 @@ impl From<SubmitError> for Problem {
                 Self::unavailable("internal", "the file could not be kept: try again", cause)
             }
             SubmitError::Warehouse(error) => error.into(),
-            SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping: try again", ""),
+            SubmitError::Stopping => Self::stopping(),
         }
     }
 }

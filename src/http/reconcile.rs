@@ -5,12 +5,12 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::Stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{broken_form, decompressed, is_form, no_file, read_form, read_parameters};
+use super::body::{decompressed, is_form, next_file, no_file, read_form, read_parameters};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
@@ -60,14 +60,9 @@ pub async fn submit(
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
         return submit_one(&state, submission, body).await;
     }
-    let mut form = read_form(request).await?;
-    while let Some(field) = form.next_field().await.map_err(|error| broken_form(&error))? {
-        if let Some(name) = field.file_name().map(str::to_owned) {
-            submission.file_name = name;
-            return submit_one(&state, submission, field.map_err(std::io::Error::other)).await;
-        }
-    }
-    Err(no_file())
+    let mut form = read_form(request)?;
+    submission.file_name = next_file(&mut form, &state.stopping).await?.ok_or_else(no_file)?;
+    submit_one(&state, submission, form).await
 }
 
 /// Checks that the uploads that were named are there.

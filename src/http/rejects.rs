@@ -8,12 +8,12 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use axum::response::{IntoResponse, Response};
 
-use super::body::{broken_form, decimal_parameter, decompressed, is_form, read_form};
+use super::body::{decimal_parameter, decompressed, is_form, next_file, no_file, read_form};
 use super::download::{Format, Pieces, csv_record, escape_formula, pieces, respond};
 use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
 use super::openapi::problems;
@@ -247,14 +247,9 @@ pub async fn replay(
     }
     wait_until_loaded(&state, &row).await?;
     if is_form(request.headers()) {
-        let mut form = read_form(request).await?;
-        while let Some(field) = form.next_field().await.map_err(|error| broken_form(&error))? {
-            if field.file_name().is_some() {
-                let body = field.map_err(std::io::Error::other).boxed();
-                return replay_body(&state, &row, &query, Some(body)).await;
-            }
-        }
-        return Err(super::body::no_file());
+        let mut form = read_form(request)?;
+        next_file(&mut form, &state.stopping).await?.ok_or_else(no_file)?;
+        return replay_body(&state, &row, &query, Some(form.boxed())).await;
     }
     let (parts, body) = request.into_parts();
     let mut body = decompressed(&parts.headers, body, state.max_upload_bytes)?;

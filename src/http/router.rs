@@ -9,13 +9,14 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
+use super::deadline::Deadline;
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
 use super::{
-    aggregates, auth, differences, head, health, metrics, problem, reconcile, rejects, repair, unread,
-    upload, uploads,
+    admission, aggregates, auth, differences, head, health, metrics, problem, reconcile, rejects, repair,
+    unread, upload, uploads,
 };
 use crate::guard::Guard;
 use crate::settings::ApiKey;
@@ -57,15 +58,18 @@ pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::R
     let document = openapi::text([described_keyed, described_open])?;
     let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
-    let (counted, idle) = (state.metrics().clone(), state.upload_idle);
+    let deadline = Deadline::with_query(state.query_limits.timeout);
+    let (counted, idle, stopping) = (state.metrics().clone(), state.upload_idle, state.stopping.clone());
     let router = keyed
         .merge(open)
         // For who takes it; what is written as it comes is sent as it comes.
         .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
         .layer(Extension(Document(document.into())))
+        .layer(Extension(deadline))
         .layer(middleware::from_fn_with_state(guard, auth::refuse_foreign))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
+        .layer(middleware::from_fn_with_state(stopping, admission::admit))
         .layer(middleware::from_fn(head::limit))
         .layer(middleware::from_fn_with_state(idle, unread::read_on))
         .layer(middleware::from_fn(problem::render))

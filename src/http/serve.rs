@@ -1,37 +1,49 @@
 //! Takes the connections of the API, within limits, and speaks HTTP/1.1 on them.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_http::normalize_path::NormalizePath;
 
 use super::connection::Connection;
+use super::places::{self, Place, Places, Taken};
 use crate::http1::{HEAD_BUFFER_BYTES, converse};
+use crate::settings::Limits;
 
 /// How many connections there may be, and for how long one may be idle.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// One more waits until another ends.
+    /// Of more, idle and slow ones go.
     pub connections: usize,
     /// Time for a request's head to arrive, and for a kept connection to be used again.
     pub head_time: Duration,
+    /// Bytes a second of a sender that does not go for others.
+    pub least: u64,
 }
 
-impl Default for ConnectionLimits {
-    fn default() -> Self {
+impl ConnectionLimits {
+    pub fn of(limits: &Limits) -> Self {
         Self {
-            // Half of the files that a process may usually have open.
-            connections: 512,
+            connections: limits.max_connections.into(),
             // Longer than proxies keep connections that they do not use.
             head_time: Duration::from_secs(75),
+            least: limits.upload_crowded_bytes_per_second,
         }
     }
 }
@@ -39,103 +51,226 @@ impl Default for ConnectionLimits {
 /// A pause after a failure to accept: out of file descriptors, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`, and then until the requests under way have ended.
+/// How long the last answers may be on their way when the server stops.
+const LAST_ANSWERS_TIME: Duration = Duration::from_secs(2);
+
+/// Serves until `stop`, and then until the requests under way have ended. Those that come meanwhile are answered too: by then, handlers
+/// refuse them.
 pub async fn serve(
     listener: TcpListener,
     app: NormalizePath<Router>,
     limits: ConnectionLimits,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let connections = TaskTracker::new();
+    let places = Arc::new(Places::new(limits.connections, limits.least));
+    let (connections, requests) = (TaskTracker::new(), TaskTracker::new());
     let accept = async {
-        // It is never closed.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let accepted = loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => break stream,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            };
-            let (app, stop) = (app.clone(), stop.clone());
-            connections.spawn(async move {
-                speak(accepted, app, limits.head_time, &stop).await;
-                drop(place);
-            });
+        loop {
+            let stream = accepted(&listener).await;
+            let taken = places.take().await;
+            let speaker = Speaker { app: app.clone(), stop: stop.clone(), requests: requests.clone() };
+            connections.spawn(async move { speaker.speak(stream, taken, limits.head_time).await });
         }
     };
-    stop.run_until_cancelled(accept).await;
+    let requests_end = async {
+        stop.cancelled().await;
+        requests.close();
+        requests.wait().await;
+    };
+    tokio::select! {
+        () = accept => {}
+        () = requests_end => {}
+    }
     drop(listener);
+    places.end_unused();
     connections.close();
+    if tokio::time::timeout(LAST_ANSWERS_TIME, connections.wait()).await.is_err() {
+        places.end_waiting();
+    }
     connections.wait().await;
 }
 
-async fn speak(stream: TcpStream, app: NormalizePath<Router>, head_time: Duration, stop: &CancellationToken) {
-    // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
-    let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_time)
-        .max_buf_size(HEAD_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Connection::new(stream)), TowerToHyperService::new(app));
-    converse(connection, stop).await;
+async fn accepted(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Speaks on one connection.
+struct Speaker {
+    app: NormalizePath<Router>,
+    stop: CancellationToken,
+    /// The requests that the server waits for when it stops.
+    requests: TaskTracker,
+}
+
+impl Speaker {
+    async fn speak(self, stream: TcpStream, taken: Taken, head_time: Duration) {
+        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
+        let _ = stream.set_nodelay(true);
+        let place = Arc::clone(&taken.place);
+        let handlers = TowerToHyperService::new(self.app);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let awaited = (!self.stop.is_cancelled()).then(|| self.requests.token());
+            let under_way = UnderWay { _request: place.begin(), _awaited: awaited };
+            request.extensions_mut().insert(Arc::clone(&place));
+            let answering = handlers.call(request);
+            async move {
+                let answer: Result<Response, Infallible> = answering.await;
+                answer.map(|answer| answer.map(|body| Body::new(Answer { body, _under_way: under_way })))
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_time)
+            .max_buf_size(HEAD_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(Connection::new(stream, Arc::clone(&place))), service);
+        // One that comes while the server stops is to be answered: its answer says that the connection ends.
+        let stop = if self.stop.is_cancelled() { CancellationToken::new() } else { self.stop.clone() };
+        tokio::select! {
+            () = converse(connection, &stop) => {}
+            () = place.ends() => tracing::debug!("a connection was closed for another"),
+        }
+    }
+}
+
+/// A request whose answer has not been handed over as a whole.
+struct UnderWay {
+    _request: places::Request,
+    _awaited: Option<TaskTrackerToken>,
+}
+
+/// The body of an answer.
+struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The place of the connection that a request came on.
+pub fn place_of<B>(request: &hyper::Request<B>) -> Option<Arc<Place>> {
+    request.extensions().get::<Arc<Place>>().cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
 
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A request that is answered once it is notified.
+    const LATE: &[u8] = b"GET /late HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    static NOTICE: Notify = Notify::const_new();
+
     /// Serves with these limits; returns how to connect, what stops it, and what ends when it has stopped.
     async fn start(
-        limits: ConnectionLimits,
+        connections: usize,
+        head_time: Duration,
     ) -> (impl AsyncFn() -> TcpStream, CancellationToken, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = NormalizePath::trim_trailing_slash(Router::new().route("/", get(|| async { "here" })));
+        let is_spare = async |request: Request| place_of(&request).unwrap().is_spare().to_string();
+        let app = Router::new().route("/", get(is_spare)).route(
+            "/late",
+            get(async || {
+                NOTICE.notified().await;
+                "late"
+            }),
+        );
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, app, limits, stop.clone()));
+        let limits = ConnectionLimits { connections, head_time, least: 1000 };
+        let serving =
+            tokio::spawn(serve(listener, NormalizePath::trim_trailing_slash(app), limits, stop.clone()));
         (async move || TcpStream::connect(address).await.unwrap(), stop, serving)
     }
 
     async fn answer(connection: &mut TcpStream) -> String {
         let mut answer = Vec::new();
-        while !answer.ends_with(b"here") && connection.read_buf(&mut answer).await.unwrap() > 0 {}
+        while !answer.ends_with(b"e") && connection.read_buf(&mut answer).await.unwrap_or_default() > 0 {}
         String::from_utf8(answer).unwrap()
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_waits_for_the_end_of_another() {
-        let limits = ConnectionLimits { connections: 2, head_time: Duration::from_secs(600) };
-        let (connect, stop, serving) = start(limits).await;
+    async fn one_connection_too_many_takes_the_place_of_one_without_a_request() {
+        let (connect, stop, serving) = start(2, LONG).await;
         let mut connections = [connect().await, connect().await];
         for connection in &mut connections {
             connection.write_all(REQUEST).await.unwrap();
-            assert!(answer(connection).await.starts_with("HTTP/1.1 200 "));
+            assert!(answer(connection).await.ends_with("false"));
         }
         let mut third = connect().await;
         third.write_all(REQUEST).await.unwrap();
-        let waiting = tokio::time::timeout(Duration::from_millis(200), answer(&mut third)).await;
-        assert!(waiting.is_err(), "{waiting:?}");
-        drop(connections);
-        assert!(answer(&mut third).await.starts_with("HTTP/1.1 200 "));
-        // A connection that is kept and not used does not keep it from stopping.
+        assert!(answer(&mut third).await.ends_with("false"));
+        assert_eq!(answer(&mut connections[0]).await, "");
+        // A connection that is kept and not used does not keep it from stopping, nor does one on which nothing has come.
+        let mut fourth = connect().await;
         stop.cancel();
         serving.await.unwrap();
-        assert_eq!(answer(&mut third).await, "");
+        for connection in [&mut third, &mut fourth, &mut connections[1]] {
+            assert_eq!(answer(connection).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn when_all_are_busy_further_ones_are_answered_as_spare_ones() {
+        let (connect, stop, serving) = start(1, LONG).await;
+        let mut busy = connect().await;
+        loop {
+            busy.write_all(LATE).await.unwrap();
+            let mut other = connect().await;
+            other.write_all(REQUEST).await.unwrap();
+            match answer(&mut other).await {
+                answer if answer.ends_with("true") => break,
+                // The request of the first one was not there yet.
+                answer => assert!(answer.is_empty() || answer.ends_with("false"), "{answer}"),
+            }
+            busy = connect().await;
+        }
+        // While it stops, it waits for the request and answers others.
+        stop.cancel();
+        let mut other = connect().await;
+        other.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut other).await.starts_with("HTTP/1.1 200 "));
+        assert!(!serving.is_finished());
+        NOTICE.notify_one();
+        assert!(answer(&mut busy).await.ends_with("late"));
+        serving.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_connection_ends_on_which_no_request_comes() {
-        let limits = ConnectionLimits { connections: 9, head_time: Duration::from_millis(100) };
-        let (connect, ..) = start(limits).await;
+        let (connect, ..) = start(9, Duration::from_millis(100)).await;
         for begun in [b"".as_slice(), b"GET / HTTP/1.1\r\nhost: lo", REQUEST] {
             let mut connection = connect().await;
             connection.write_all(begun).await.unwrap();

@@ -1,20 +1,25 @@
 //! What a handler leaves unread of a request: it is read on, within bounds, so that a sender who is still sending gets to see the
 //! answer instead of a broken connection. And what never comes is not waited for.
 
+use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::problem::Problem;
+use super::serve::place_of;
+use crate::ingest::pace::Pace;
 
 /// What is read on. Past it the connection breaks off, as it would have at once.
 pub(super) const MAX_BYTES: usize = 1 << 30;
@@ -32,17 +37,34 @@ pub async fn read_on(State(idle): State<Duration>, request: Request, next: Next)
         return next.run(request).await;
     }
     let asks_first = request.headers().contains_key(header::EXPECT);
+    let place = place_of(&request).unwrap_or_default();
+    let pace = place.pace();
     let (parts, body) = request.into_parts();
     let (back, mut given_back) = oneshot::channel();
-    let pieces = Some(body.into_data_stream());
-    let lent = Lent { pieces, is_begun: false, back: Some(back), idle: idle + GRACE, waiting: None };
+    let lent = Lent {
+        pieces: Some(body.into_data_stream()),
+        is_begun: false,
+        back: Some(back),
+        idle: idle + GRACE,
+        waiting: None,
+        gives_way: Box::pin(pace.until_it_gives_way()),
+        pace: Arc::clone(&pace),
+    };
     let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
-    let is_lost = response.extensions().get::<Problem>().is_some_and(|problem| problem.code() == TOO_SLOW);
+    let problem = response.extensions().get::<Problem>();
+    if let Some(problem) = problem.filter(|_| pace.gives_way()) {
+        // Whatever the handler makes of a body that breaks off.
+        let detail =
+            "upload stopped because all connections were in use and it was the slowest; send it again later";
+        return problem.clone().instead(StatusCode::REQUEST_TIMEOUT, TOO_SLOW, detail).into_response();
+    }
+    let is_lost = problem.is_some_and(|problem| problem.code() == TOO_SLOW);
     if let Ok(rest) = given_back.try_recv()
         // Whoever asks first, and is not told to go on, sends nothing (RFC 9110, section 10.1.1).
         && (rest.is_begun || !asks_first)
         && !is_lost
     {
+        place.needs_no_more();
         drain(rest.pieces).await;
     }
     response
@@ -69,6 +91,8 @@ struct Lent {
     idle: Duration,
     /// Since nothing comes.
     waiting: Option<Pin<Box<Sleep>>>,
+    pace: Arc<Pace>,
+    gives_way: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 struct Rest {
@@ -84,7 +108,12 @@ impl Stream for Lent {
         let this = &mut *self;
         this.is_begun = true;
         let Some(pieces) = &mut this.pieces else { return Poll::Ready(None) };
+        this.pace.wait();
         let Poll::Ready(next) = pieces.poll_next_unpin(context) else {
+            if this.gives_way.as_mut().poll(context).is_ready() {
+                this.pieces = None;
+                return Poll::Ready(Some(Err(axum::Error::new("the connection was needed for others"))));
+            }
             let idle = this.idle;
             let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
             ready!(waiting.as_mut().poll(context));
@@ -93,6 +122,7 @@ impl Stream for Lent {
             return Poll::Ready(Some(Err(axum::Error::new(reason))));
         };
         this.waiting = None;
+        this.pace.came(next.as_ref().map_or(0, |next| next.as_ref().map_or(0, Bytes::len)) as u64);
         if !matches!(next, Some(Ok(_))) {
             this.pieces = None;
         }

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::Stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{broken_form, decompressed, is_form, no_file, read_form, read_parameters};
+use super::body::{decompressed, is_form, next_file, no_file, read_form, read_parameters};
 use super::openapi::parameters::UploadQuery;
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -111,18 +111,16 @@ pub async fn upload_csv(
 }
 
 async fn upload_form(state: &AppState, query: &Query, request: Request) -> Result<Json<Uploaded>, Problem> {
-    let mut form = read_form(request).await?;
+    let mut form = read_form(request)?;
     let mut receipts = Vec::new();
-    while let Some(field) =
-        form.next_field().await.map_err(|error| with_receipts(broken_form(&error), &receipts))?
-    {
-        let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let field = field.map_err(std::io::Error::other);
+    loop {
+        let file_name = next_file(&mut form, &state.stopping).await;
+        let Some(file_name) = file_name.map_err(|problem| with_receipts(problem, &receipts))? else { break };
         if receipts.len() as u64 >= state.max_form_files {
             return Err(with_receipts(too_many_files(state.max_form_files), &receipts));
         }
         let options = UploadOptions { file_name: file_name.clone(), ..query.options.clone() };
-        let receipt = upload_one(state, query, options, field).await;
+        let receipt = upload_one(state, query, options, &mut form).await;
         let named = |problem: Problem| with_receipts(problem.of_file(&file_name), &receipts);
         let receipt = receipt.map_err(named)?;
         receipts.push(receipt);

@@ -14,6 +14,7 @@ pub mod header;
 pub mod later_headers;
 pub mod notation;
 pub mod offsets;
+pub mod pace;
 pub mod records;
 pub mod rows;
 pub mod upload;

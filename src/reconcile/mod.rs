@@ -47,7 +47,7 @@ use self::tables::Tables;
 use crate::disk::{Disk, DiskFull};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
-use crate::ingest::body::{Body, BodyError, BodyLimits};
+use crate::ingest::body::{Body, BodyError, BodyLimits, Stop};
 use crate::ingest::rows::ReadOptions;
 use crate::metrics::Metrics;
 use crate::settings::Limits;
@@ -118,6 +118,7 @@ pub struct Reconciler {
     spool: Spool,
     queue: Queue,
     limits: Limits,
+    stop: Stop,
     metrics: Metrics,
     /// Read while a job is stored and queued, so that it is not taken for one of an earlier process meanwhile.
     noting: RwLock<()>,
@@ -142,11 +143,12 @@ impl Reconciler {
         let spool_disk = Disk::new(spool_directory, limits.disk_reserve_bytes);
         let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes, spool_disk)?;
         Ok(Self {
-            store: Store::new(warehouse.clone(), spool.owner()),
+            store: Store::new(warehouse.for_requests(), spool.owner()),
             context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes, disk },
             spool,
             queue: Queue::new(limits.max_waiting_reconciliations),
             limits: limits.clone(),
+            stop: Stop::default(),
             metrics: Metrics::default(),
             noting: RwLock::new(()),
             recovered: CancellationToken::new(),
@@ -157,6 +159,13 @@ impl Reconciler {
     #[must_use]
     pub fn counted_in(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// Takes no more files once the server stops.
+    #[must_use]
+    pub fn ending_with(mut self, stop: Stop) -> Self {
+        self.stop = stop;
         self
     }
 
@@ -173,9 +182,11 @@ impl Reconciler {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
+        let mut body = Body::new(body, BodyLimits::of(&self.limits), self.stop.clone());
+        // Who sends nothing holds no place.
+        body.begin().await?;
         let place = self.queue.reserve()?;
         let id = Uuid::now_v7();
-        let mut body = Body::new(body, BodyLimits::of(&self.limits));
         let mut opening =
             Opening::new(Arc::clone(&self.context.columns), submission.read, self.context.max_line_bytes);
         let file = self.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
@@ -241,7 +252,7 @@ impl Reconciler {
             None => self.store.get(id).await?,
         };
         let attempt = record.filter(|record| record.state == JobState::Done).and_then(|done| done.attempt);
-        Ok(attempt.map(|attempt| Differences::new(&self.context.warehouse, id, attempt)))
+        Ok(attempt.map(|attempt| Differences::new(&self.context.warehouse.for_requests(), id, attempt)))
     }
 
     pub fn columns(&self) -> &Columns {

@@ -167,12 +167,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ingest::body::BodyLimits;
+    use crate::ingest::body::{BodyLimits, Stop};
 
     fn body(pieces: &[&'static [u8]]) -> Body<impl Stream<Item = Result<Bytes, Infallible>> + Unpin + use<>> {
         let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
-        let limits = BodyLimits { bytes: 100, idle: Duration::from_secs(1), rate: None };
-        Body::new(futures_util::stream::iter(pieces), limits)
+        let limits = BodyLimits { bytes: 100, idle: Duration::from_secs(1), rate: None, crowded: 0 };
+        Body::new(futures_util::stream::iter(pieces), limits, Stop::default())
     }
 
     fn open(directory: &Path, limit: u64) -> io::Result<Spool> {

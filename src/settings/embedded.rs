@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use super::HostOptions;
+use super::{HostOptions, Secret};
 use crate::guard::cors_origin;
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +70,9 @@ pub struct ClickHouseOptions {
     pub hosts: HostOptions,
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// Password of the server that this is embedded in (user roundhouse). A variable only: command lines can be read by everyone
+    #[arg(long, hide = true, env = "ROUNDHOUSE_CLICKHOUSE_OWN_KEY", hide_env_values = true)]
+    pub own_key: Option<Secret>,
     #[command(flatten)]
     pub supervised: SupervisedOption,
 }

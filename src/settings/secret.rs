@@ -7,6 +7,11 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// Makes one that nobody can guess.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
     /// The text itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0

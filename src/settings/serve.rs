@@ -133,7 +133,8 @@ pub struct Limits {
     /// Files of one form; one more is answered 413
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), env = "ROUNDHOUSE_MAX_FORM_FILES")]
     pub max_form_files: u64,
-    /// Uploads at the same time; one more is answered 429
+    /// Uploads at the same time, not counting those whose first 64 KiB have not arrived. Up to 16 more wait, 10 seconds at most, and are
+    /// then answered 429
     #[arg(long, default_value_t = 4, env = "ROUNDHOUSE_MAX_CONCURRENT_UPLOADS")]
     pub max_concurrent_uploads: usize,
     /// Seconds without a byte after which an upload is given up
@@ -143,9 +144,20 @@ pub struct Limits {
     /// a slower one is answered 408. 0: any speed will do
     #[arg(long, default_value_t = 1024, env = "ROUNDHOUSE_UPLOAD_MIN_BYTES_PER_SECOND")]
     pub upload_min_bytes_per_second: u64,
+    /// The same while others wait for one of the uploads or connections that are possible at the same time, on average over 3 seconds
+    /// that were spent waiting for the sender: the slowest that sends less is answered 408. 0: senders never give way
+    #[arg(long, default_value_t = 65_536, env = "ROUNDHOUSE_UPLOAD_CROWDED_BYTES_PER_SECOND")]
+    pub upload_crowded_bytes_per_second: u64,
     /// Seconds of waiting for a sender before its speed counts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600), env = "ROUNDHOUSE_UPLOAD_GRACE_SECONDS")]
     pub upload_grace_seconds: u64,
+    /// Seconds that uploads may go on after the server was told to stop; then they are answered 503 with how far they got
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=600), env = "ROUNDHOUSE_STOP_GRACE_SECONDS")]
+    pub stop_grace_seconds: u64,
+    /// Connections of the API at the same time. Of more, idle and slow ones are closed; where there are none, health and metrics are
+    /// still answered, and anything else 503
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..), env = "ROUNDHOUSE_MAX_CONNECTIONS")]
+    pub max_connections: u16,
     /// Seconds a record may wait for its acknowledgement before the upload fails with 503. A Kafka cluster may need minutes to
     /// recover from a failure of several brokers; meanwhile the upload is read no further than --producer-queue-mib
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=3600), env = "ROUNDHOUSE_DELIVERY_TIMEOUT_SECONDS")]
@@ -153,7 +165,7 @@ pub struct Limits {
     /// Mebibytes of encoded records that wait for the broker before an upload is read slower
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), env = "ROUNDHOUSE_PRODUCER_QUEUE_MIB")]
     pub producer_queue_mib: u32,
-    /// Seconds a query of GET /aggregates may take before it is answered 503
+    /// Seconds that ClickHouse may take to answer a request; then the request is answered 503. A query of GET /aggregates may take no longer in all
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600), env = "ROUNDHOUSE_QUERY_TIMEOUT_SECONDS")]
     pub query_timeout_seconds: u64,
     /// Queries of GET /aggregates that run at the same time; further ones wait, no longer than a query may take

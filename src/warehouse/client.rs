@@ -12,6 +12,7 @@ use url::Url;
 use super::exception::Exception;
 use super::schema;
 use super::start::SchemaError;
+use super::transport;
 use crate::settings::Secret;
 
 /// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
@@ -67,10 +68,15 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a server that was asked whether it is there may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long ClickHouse may be silent during a statement that no request waits for: more than the longest may take.
+const SILENCE: Duration = Duration::from_secs(900);
+
 /// A client of one database.
 #[derive(Clone)]
 pub struct Warehouse {
     client: Client,
+    /// One that does not wait for long.
+    for_requests: Client,
     database: String,
 }
 
@@ -153,7 +159,17 @@ impl WarehouseError {
 }
 
 impl Warehouse {
-    pub fn new(url: &Url, user: Option<&str>, password: Option<&Secret>, database: &str) -> Self {
+    /// `patience`: how long ClickHouse may be silent during a statement that a request waits for ([`Warehouse::for_requests`]).
+    ///
+    /// # Errors
+    /// The URL is `https`, and the machine's certificates cannot be read.
+    pub fn new(
+        url: &Url,
+        user: Option<&str>,
+        password: Option<&Secret>,
+        database: &str,
+        patience: Duration,
+    ) -> std::io::Result<Self> {
         // Compression costs more than it saves where no wire is involved.
         let loopback = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -161,18 +177,27 @@ impl Warehouse {
             Some(url::Host::Ipv6(address)) => address.is_loopback(),
             None => false,
         };
-        let mut client = Client::default()
-            .with_url(url.as_str())
-            .with_database(database)
-            .with_product_info("roundhouse", env!("CARGO_PKG_VERSION"))
-            .with_compression(if loopback { Compression::None } else { Compression::Lz4 });
-        if let Some(user) = user {
-            client = client.with_user(user);
-        }
-        if let Some(password) = password {
-            client = client.with_password(password.expose());
-        }
-        Self { client, database: database.to_owned() }
+        let client = |silence| {
+            let mut client = transport::client(url.scheme() == "https", silence)?
+                .with_url(url.as_str())
+                .with_database(database)
+                .with_product_info("roundhouse", env!("CARGO_PKG_VERSION"))
+                .with_compression(if loopback { Compression::None } else { Compression::Lz4 });
+            if let Some(user) = user {
+                client = client.with_user(user);
+            }
+            if let Some(password) = password {
+                client = client.with_password(password.expose());
+            }
+            std::io::Result::Ok(client)
+        };
+        Ok(Self { client: client(SILENCE)?, for_requests: client(patience)?, database: database.to_owned() })
+    }
+
+    /// The same database for statements that a request waits for: they fail when ClickHouse is silent for longer than its patience.
+    #[must_use]
+    pub fn for_requests(&self) -> Self {
+        Self { client: self.for_requests.clone(), ..self.clone() }
     }
 
     /// Creates the database, its tables and views, where they do not exist. A user that may not create them can start all the same,

@@ -10,6 +10,7 @@ pub mod row_binary;
 mod schema;
 mod start;
 pub mod text;
+mod transport;
 pub mod upload_counts;
 pub mod uploads;
 

@@ -23,9 +23,16 @@ const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 /// How long the requests that schemathesis makes up may take; it has a bound of its own.
 const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(930);
 
-/// Errors that belong to no operation: the request is refused before there is one.
-const OF_NO_OPERATION: [&str; 5] =
-    ["bad_request", "headers_too_large", "method_not_allowed", "cross_origin", "wrong_host"];
+/// Errors that belong to no operation: the request is refused before there is one, or whatever it is.
+const OF_NO_OPERATION: [&str; 7] = [
+    "bad_request",
+    "headers_too_large",
+    "method_not_allowed",
+    "cross_origin",
+    "wrong_host",
+    "overloaded",
+    "timed_out",
+];
 
 /// An operation of the description.
 struct Operation<'a> {

@@ -29,7 +29,9 @@ mod reconcile_command;
 mod repair;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod senders;
 mod several_servers;
+mod stalls;
 mod start;
 mod supervision;
 mod topic_settings;

@@ -77,7 +77,8 @@ impl Bench {
     async fn on(url: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = format!("reconcile_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let warehouse = Warehouse::new(&url.parse().unwrap(), None, None, &database);
+        let warehouse =
+            Warehouse::new(&url.parse().unwrap(), None, None, &database, Duration::from_secs(60)).unwrap();
         warehouse.create_schema().await.unwrap();
         let limits = Limits {
             max_upload_bytes: 1 << 30,
@@ -89,6 +90,9 @@ impl Bench {
             upload_idle_seconds: 60,
             upload_min_bytes_per_second: 1024,
             upload_grace_seconds: 30,
+            upload_crowded_bytes_per_second: 0,
+            stop_grace_seconds: 5,
+            max_connections: 512,
             delivery_timeout_seconds: 60,
             producer_queue_mib: 16,
             query_timeout_seconds: 10,

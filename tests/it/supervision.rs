@@ -32,7 +32,7 @@ fn program() -> Program {
 }
 
 fn registry(directory: &Path, name: &str, listen: SocketAddr) -> PartSpec {
-    PartSpec { name: "registry", arguments: Vec::new(), listen, data_dir: directory.join(name) }
+    PartSpec { name: "registry", arguments: Vec::new(), secret: None, listen, data_dir: directory.join(name) }
 }
 
 /// Writes a part as a shell script; `$LISTENER` in it is an address that takes connections.
@@ -46,7 +46,7 @@ fn script(directory: &Path, listener: &TcpListener, body: &str) -> PathBuf {
 }
 
 fn scripted(directory: &Path, name: &'static str) -> PartSpec {
-    PartSpec { name, arguments: Vec::new(), listen: ANY_PORT, data_dir: directory.join(name) }
+    PartSpec { name, arguments: Vec::new(), secret: None, listen: ANY_PORT, data_dir: directory.join(name) }
 }
 
 /// Starts a script as the only part, which gets so long to be ready; returns why it was not taken.

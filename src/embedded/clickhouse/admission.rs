@@ -8,22 +8,45 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exception::{Code, Exception};
 
-/// Requests that wait for one of the connections; one more is refused.
+/// Requests that wait for their turn, the server's own and those of others each; one more is refused.
 const MAX_WAITING: usize = 256;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The server that this engine is embedded in.
+    Own,
+    Other,
+}
 
 /// Lets so many statements run at a time.
 #[derive(Debug)]
 pub(super) struct Admission {
     connections: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    /// Those of the connections that others than the server may have.
+    for_others: Arc<Semaphore>,
+    own_waiting: AtomicUsize,
+    others_waiting: AtomicUsize,
     ids: Arc<Mutex<HashSet<String>>>,
 }
 
+/// One of the connections, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _connection: OwnedSemaphorePermit,
+    _of_others: Option<OwnedSemaphorePermit>,
+}
+
 impl Admission {
-    pub(super) fn new(connections: u16) -> Self {
+    /// `is_embedded`: a server uses this engine, and half of the connections are for it alone.
+    pub(super) fn new(connections: u16, is_embedded: bool) -> Self {
+        let connections = usize::from(connections);
+        let for_others = if is_embedded { (connections / 2).max(1) } else { connections };
         Self {
-            connections: Arc::new(Semaphore::new(usize::from(connections))),
-            waiting: AtomicUsize::new(0),
+            connections: Arc::new(Semaphore::new(connections)),
+            for_others: Arc::new(Semaphore::new(for_others)),
+            own_waiting: AtomicUsize::new(0),
+            others_waiting: AtomicUsize::new(0),
             ids: Arc::default(),
         }
     }
@@ -32,10 +55,12 @@ impl Admission {
     ///
     /// # Errors
     /// Too many wait already, or the engine is stopping.
-    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, Exception> {
-        let _place = WaitingPlace::take(&self.waiting)?;
-        let permit = Arc::clone(&self.connections).acquire_owned().await;
-        permit.map_err(|_| Exception::new(Code::QueryWasCancelled, "The embedded ClickHouse is stopping"))
+    pub(super) async fn enter(&self, asker: Asker) -> Result<Permit, Exception> {
+        let is_other = asker == Asker::Other;
+        let _place = WaitingPlace::take(if is_other { &self.others_waiting } else { &self.own_waiting })?;
+        // In this order: others that wait for their share do not stand in the queue for the connections.
+        let of_others = if is_other { Some(free(&self.for_others).await?) } else { None };
+        Ok(Permit { _connection: free(&self.connections).await?, _of_others: of_others })
     }
 
     /// Takes an id for one statement.
@@ -52,8 +77,14 @@ impl Admission {
 
     /// Turns away whoever waits and comes.
     pub(super) fn close(&self) {
+        self.for_others.close();
         self.connections.close();
     }
+}
+
+async fn free(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Exception> {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    permit.map_err(|_| Exception::new(Code::QueryWasCancelled, "The embedded ClickHouse is stopping"))
 }
 
 /// An id in use.
@@ -98,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_id_is_free_again_after_its_statement() {
-        let admission = Admission::new(2);
+        let admission = Admission::new(2, true);
         let guard = admission.claim("a").unwrap();
         assert!(admission.claim("a").is_err());
         assert!(admission.claim("b").is_ok());
@@ -108,21 +139,47 @@ mod tests {
 
     #[tokio::test]
     async fn one_more_than_may_wait_is_refused() {
-        let admission = Arc::new(Admission::new(2));
-        let _running = (admission.enter().await.unwrap(), admission.enter().await.unwrap());
+        let admission = Arc::new(Admission::new(2, false));
+        let _running = (admission.enter(Asker::Other).await.unwrap(), admission.enter(Asker::Other).await);
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|_| {
                 let admission = Arc::clone(&admission);
-                tokio::spawn(async move { admission.enter().await.map(drop) })
+                tokio::spawn(async move { admission.enter(Asker::Other).await.map(drop) })
             })
             .collect();
-        while admission.waiting.load(Ordering::Relaxed) < MAX_WAITING {
+        while admission.others_waiting.load(Ordering::Relaxed) < MAX_WAITING {
             tokio::task::yield_now().await;
         }
-        assert_eq!(admission.enter().await.unwrap_err().code(), 202);
+        assert_eq!(admission.enter(Asker::Other).await.unwrap_err().code(), 202);
         admission.close();
         for waiter in waiting {
             assert_eq!(waiter.await.unwrap().unwrap_err().code(), 394);
+        }
+    }
+
+    #[tokio::test]
+    async fn others_leave_connections_to_the_server_however_many_they_are() {
+        let admission = Arc::new(Admission::new(5, true));
+        let held =
+            [admission.enter(Asker::Other).await.unwrap(), admission.enter(Asker::Other).await.unwrap()];
+        let others: Vec<_> = (0..MAX_WAITING)
+            .map(|_| {
+                let admission = Arc::clone(&admission);
+                tokio::spawn(async move { admission.enter(Asker::Other).await })
+            })
+            .collect();
+        while admission.others_waiting.load(Ordering::Relaxed) < MAX_WAITING {
+            tokio::task::yield_now().await;
+        }
+        let mut own = Vec::new();
+        for _ in 0..3 {
+            own.push(admission.enter(Asker::Own).await.unwrap());
+        }
+        assert_eq!(admission.connections.available_permits(), 0);
+        drop((own, held));
+        // All get their turn.
+        for other in others {
+            other.await.unwrap().unwrap();
         }
     }
 }

@@ -1,10 +1,16 @@
-//! Who asks: the one user there is, `default` with no password.
+//! Who asks: the one user there is, `default` with no password; or the server that the engine is embedded in, which has a user and a
+//! password of its own, so that queries of others cannot take its connections ([`super::admission`]).
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use subtle::ConstantTimeEq;
+
+use super::OWN_USER;
+use super::admission::Asker;
 use super::exception::{Code, Exception};
+use crate::settings::Secret;
 
 const USER: &str = "default";
 
@@ -58,17 +64,22 @@ impl Credentials {
         self.password.get_or_insert(password);
     }
 
-    /// Lets the one user in.
+    /// Lets the one user in, and the server; `own_key`: the server's password.
     ///
     /// # Errors
-    /// It is somebody else, or with a password.
-    pub(super) fn check(self) -> Result<(), Exception> {
+    /// It is somebody else, or with another password.
+    pub(super) fn check(self, own_key: Option<&Secret>) -> Result<Asker, Exception> {
         if self.in_headers && self.in_parameters {
             return Err(failed("it is not allowed to use both headers and parameters for it"));
         }
         let user = self.user.filter(|user| !user.is_empty()).unwrap_or_else(|| USER.to_owned());
-        if user == USER && self.password.is_none_or(|password| password.is_empty()) {
-            return Ok(());
+        let password = self.password.unwrap_or_default();
+        if user == USER && password.is_empty() {
+            return Ok(Asker::Other);
+        }
+        let is_own = |key: &Secret| key.expose().as_bytes().ct_eq(password.as_bytes()).into();
+        if user == OWN_USER && own_key.is_some_and(is_own) {
+            return Ok(Asker::Own);
         }
         let user: String = user.chars().filter(|character| !character.is_control()).take(64).collect();
         Err(Exception::new(

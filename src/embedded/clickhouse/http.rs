@@ -27,6 +27,7 @@ use super::response::{self, Context, Served};
 use super::sessions::Sessions;
 use crate::guard::{Guard, Refusal, Sender};
 use crate::http1::is_head_too_large;
+use crate::settings::Secret;
 
 /// How often, and how long apart, a statement that nobody waits for is told to stop: it may not have begun yet.
 const STOP_ATTEMPTS: u32 = 100;
@@ -50,6 +51,8 @@ pub(super) struct Service {
     pub(super) guard: Guard,
     /// The directory of answers that are held back.
     pub(super) answers: PathBuf,
+    /// The password of the server that this engine is embedded in.
+    pub(super) own_key: Option<Secret>,
     /// The statements that run.
     pub(super) statements: TaskTracker,
 }
@@ -96,7 +99,7 @@ impl Service {
     async fn query(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
         let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
         let read_only = *request.method() != Method::POST || *sender != Sender::Trusted;
-        let (request, body) = match read(request, read_only).await {
+        let (request, body) = match read(request, read_only, self.own_key.as_ref()).await {
             Ok(request) => request,
             Err(exception) => return unnamed.exception(&exception),
         };
@@ -114,7 +117,7 @@ impl Service {
         body: BodyReader,
     ) -> Result<(Answer, DropGuard), Exception> {
         let query_id = self.admission.claim(&request.query_id)?;
-        let permit = self.admission.enter().await?;
+        let permit = self.admission.enter(request.asker).await?;
         let running = Arc::new(Running::default());
         let gone = self.stop_when_gone(request.query_id.clone(), Arc::clone(&running));
         let (sender, answer) = oneshot::channel();
@@ -203,14 +206,15 @@ fn url_parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)>
 async fn read(
     request: hyper::Request<Incoming>,
     read_only: bool,
+    own_key: Option<&Secret>,
 ) -> Result<(Request, BodyReader), Exception> {
     let headers = request.headers().clone();
     let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
     if form::is_form(&headers) {
         parameters.extend(form::fields(request).await?);
-        return Ok((Request::parse(read_only, &headers, parameters)?, BodyReader::empty()));
+        return Ok((Request::parse(read_only, &headers, parameters, own_key)?, BodyReader::empty()));
     }
-    let parsed = Request::parse(read_only, &headers, parameters)?;
+    let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
     Ok((parsed, BodyReader::new(request.into_body())))
 }
 

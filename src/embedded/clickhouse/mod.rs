@@ -9,7 +9,7 @@
 //! ([`statement`]) serves the interface, not its safety.
 //!
 //! Where it differs from the real server: one user, `default`, without a password and without grants for anything outside
-//! of its tables (files, URLs, other databases, dictionaries: `engine.xml`); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
+//! of its tables, and one with a password for the server that it is embedded in (files, URLs, other databases, dictionaries: `engine.xml`); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
 //! `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
 
 mod admission;
@@ -60,6 +60,9 @@ use crate::guard::Guard;
 use crate::settings::{ClickHouseOptions, Peer};
 
 const PART: &str = "clickhouse";
+/// The user of the server that the engine is embedded in.
+pub const OWN_USER: &str = "roundhouse";
+
 const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
 
 /// The steps of a stop, in order: inserts may end, what still runs is stopped, the engine closes.
@@ -159,7 +162,8 @@ pub async fn run(
     let service = Arc::new(Service {
         engine: Arc::new(engine),
         sessions: Arc::new(Sessions::default()),
-        admission: Admission::new(options.engine.clickhouse_connections),
+        admission: Admission::new(options.engine.clickhouse_connections, options.own_key.is_some()),
+        own_key: options.own_key.clone(),
         answers: layout.answers(),
         guard: Guard::new(address.ip(), &options.hosts.allowed_hosts)
             .reads_only_from(&options.engine.clickhouse_cors_origins),

@@ -5,10 +5,12 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use uuid::Uuid;
 
+use super::admission::Asker;
 use super::codec::Coding;
 use super::credentials::Credentials;
 use super::exception::{Code, Exception};
 use super::sessions::SessionRequest;
+use crate::settings::Secret;
 
 /// Seconds that a session lives without requests, unless the request says otherwise, and at most.
 const SESSION_TIMEOUT: u64 = 60;
@@ -27,6 +29,7 @@ const IGNORED: [&str; 4] = ["quota_key", "stacktrace", "client_protocol_version"
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) query_id: String,
+    pub(super) asker: Asker,
     /// The parameter `query`; the body continues it.
     pub(super) query: Option<String>,
     pub(super) database: Option<String>,
@@ -57,6 +60,7 @@ impl Request {
         read_only: bool,
         headers: &HeaderMap,
         parameters: impl IntoIterator<Item = (String, String)>,
+        own_key: Option<&Secret>,
     ) -> Result<Self, Exception> {
         let header = |name: &str| {
             headers
@@ -75,11 +79,12 @@ impl Request {
         for (name, value) in parameters {
             reading.parameter(name, value)?;
         }
-        std::mem::take(&mut reading.credentials).check()?;
+        let asker = std::mem::take(&mut reading.credentials).check(own_key)?;
         if read_only {
             reading.forbid_changes()?;
         }
         Ok(Self {
+            asker,
             session: reading.session()?,
             query_id: query_id(reading.query_id)?,
             answer_coding: if reading.http_compression { Coding::of_answer(headers) } else { None },

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::EmbeddedError;
+use crate::settings::Secret;
 
 /// How long a part may take until it announces itself.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,8 +52,10 @@ impl Program {
 #[derive(Clone, Debug)]
 pub struct PartSpec {
     pub name: &'static str,
-    /// What the part needs besides its address and directory. Environment variables of ours do not reach it.
+    /// What the part needs besides its address and directory. Environment variables of ours do not reach it, except `secret`.
     pub arguments: Vec<OsString>,
+    /// A variable that it is given, and its value: command lines can be read by everyone.
+    pub secret: Option<(&'static str, Secret)>,
     /// Port 0 takes a free one, which the part then keeps.
     pub listen: SocketAddr,
     pub data_dir: PathBuf,

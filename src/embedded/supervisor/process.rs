@@ -86,6 +86,9 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        if let Some((name, secret)) = &spec.secret {
+            command.env(name, secret.expose());
+        }
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;

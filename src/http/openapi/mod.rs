@@ -11,10 +11,10 @@ mod tidy;
 
 use std::fmt;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, middleware};
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::schema::ComponentsBuilder;
@@ -27,6 +27,7 @@ use utoipa::{IntoResponses, Path, ToSchema};
 
 use self::files::Files;
 use self::problems::Unauthorized;
+use crate::http::deadline::answer_in_time;
 use crate::http::problem::ProblemBody;
 use crate::http::state::AppState;
 
@@ -72,14 +73,14 @@ impl Api {
         Self { router: Router::new(), document: document(), asks_for_key: false }
     }
 
-    /// Adds a handler where its description (`__path_…`, of `#[utoipa::path]`) has it.
+    /// Adds a handler where its description (`__path_…`, of `#[utoipa::path]`) has it. It must answer in time.
     pub fn route<D, H, T>(self, description: D, handler: H) -> Self
     where
         D: Description,
         H: Handler<T, AppState>,
         T: 'static,
     {
-        let route = on(methods::<D>(), handler);
+        let route = on(methods::<D>(), handler).layer(middleware::from_fn(answer_in_time));
         self.add(description, route, D::operation())
     }
 

@@ -18,6 +18,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("query_too_large", 400, "More rows would have to be read than a query may"),
     ("bad_request", 400, "The request cannot be taken apart"),
     ("bad_form", 400, "The form is no form, or not complete"),
+    ("form_too_large", 400, "The form has too much besides its files"),
     ("no_file", 400, "The form has no file"),
     ("broken_off", 400, "The file broke off, or nothing came for a while, or it does not decompress"),
     ("not_csv", 400, "The first line names none of the columns"),
@@ -70,7 +71,9 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("clickhouse_overloaded", 503, "ClickHouse has too many queries or too little memory"),
     ("clickhouse_unavailable", 503, "ClickHouse does not answer"),
     ("rejects_not_loaded", 503, "Rejects of this upload are still on their way into their table"),
+    ("timed_out", 503, "The answer took too long"),
     ("not_ready", 503, "A part is not ready"),
+    ("overloaded", 503, "All connections are in use"),
     ("stopping", 503, "The server is stopping"),
     ("internal", 503, "Something failed that should not"),
     ("disk_full", 507, "Less space is free than is kept in reserve, or a service's disk is full"),
@@ -123,20 +126,20 @@ problems!(
 problems!(
     /// Of an upload.
     Upload:
-    "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
+    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
     "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "header_changed", "decimal_comma",
     "row_rejected", "row_too_large", "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered",
-    "registry_unavailable", "clickhouse_unavailable", "internal", "disk_full",
+    "registry_unavailable", "clickhouse_unavailable", "stopping", "internal", "disk_full",
 );
 
 problems!(
     /// Of a replay.
     Replay:
-    "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "no_such_upload",
+    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "no_such_upload",
     "too_slow", "upload_under_way", "file_too_large", "too_many_rows", "not_text", "unsupported_content_encoding",
     "compressed_form", "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "row_too_large",
-    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "internal", "disk_full",
+    "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable", "clickhouse_unavailable", "rejects_not_loaded", "stopping", "internal", "disk_full",
 );
 
 problems!(
@@ -147,7 +150,7 @@ problems!(
 problems!(
     /// Of a file that is to be reconciled.
     Reconcile:
-    "invalid_parameter", "bad_form", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
+    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "not_text", "unsupported_content_encoding", "compressed_form", "empty_file", "too_many_columns",
     "missing_columns", "duplicate_column", "spool_full", "queue_full", "clickhouse_unavailable", "internal", "stopping",
     "disk_full",

@@ -26,8 +26,12 @@ pub enum UploadError {
     TooManyRows { limit: u64 },
     #[error("{reason}")]
     BrokenOff { reason: String },
-    #[error("the file comes with {found} bytes a second, of which {least} are the least")]
+    #[error("upload too slow: {found} bytes/s, the minimum is {least}")]
     TooSlow { found: u64, least: u64 },
+    #[error("upload stopped because others were waiting: {found} bytes/s, the minimum is then {least}")]
+    GaveWay { found: u64, least: u64 },
+    #[error("the server is stopping")]
+    Stopping,
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("{limit} uploads are under way: try again when one has ended")]
@@ -70,7 +74,8 @@ impl UploadError {
             Self::TooManyRejects { .. } => "too_many_rejects",
             Self::TooManyRows { .. } => "too_many_rows",
             Self::BrokenOff { .. } => "broken_off",
-            Self::TooSlow { .. } => "too_slow",
+            Self::TooSlow { .. } | Self::GaveWay { .. } => "too_slow",
+            Self::Stopping => "stopping",
             Self::TooLarge { .. } => "file_too_large",
             Self::TooMany { .. } => "too_many_uploads",
             Self::Broker { .. } => "broker_unavailable",
@@ -95,6 +100,8 @@ impl From<BodyError> for UploadError {
             BodyError::TooLarge { limit } => Self::TooLarge { limit },
             BodyError::BrokenOff { reason, .. } => Self::BrokenOff { reason },
             BodyError::TooSlow { found, least } => Self::TooSlow { found, least },
+            BodyError::GaveWay { found, least } => Self::GaveWay { found, least },
+            BodyError::Stopping { .. } => Self::Stopping,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The body of an upload: counted, hashed, timed, and, where it must be known whole, spooled to disk.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
@@ -9,10 +12,14 @@ use tokio::sync::mpsc;
 
 use super::{Storage, UploadError};
 use crate::disk;
-use crate::ingest::body::{Body, BodyLimits};
+use crate::ingest::body::{Body, BodyLimits, Stop};
+use crate::ingest::pace::Pace;
 
 /// Bytes by which a file is recognized before it is known whole.
 const HEAD_BYTES: usize = 65_536;
+
+/// How long they may take. By default a sender may be slow for half a minute, and must then send 1 KiB a second.
+const HEAD_TIME: Duration = Duration::from_secs(120);
 
 /// Bytes of a piece that is read back from disk.
 const SPOOL_PIECE_BYTES: usize = 262_144;
@@ -43,13 +50,23 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
 {
-    pub fn new(body: S, limits: BodyLimits) -> Self {
-        let body = Body::new(body, limits);
+    pub fn new(body: S, limits: BodyLimits, stop: Stop) -> Self {
+        let body = Body::new(body, limits, stop);
         Self { body, hash: Sha256::new(), held: Bytes::new(), spooled: None }
     }
 
-    /// Takes the first bytes, and returns their digest.
+    /// Takes the first bytes, and returns their digest. Until they are there, the sender holds nothing but its connection.
     pub async fn head(&mut self) -> Result<String, UploadError> {
+        let head = tokio::time::timeout(HEAD_TIME, self.take_head()).await;
+        head.unwrap_or_else(|_| {
+            let seconds = HEAD_TIME.as_secs();
+            let (found, least) = (self.bytes() / seconds, HEAD_BYTES as u64 / seconds);
+            Err(UploadError::TooSlow { found, least })
+        })
+    }
+
+    async fn take_head(&mut self) -> Result<String, UploadError> {
+        self.body.begin().await?;
         let mut head = BytesMut::new();
         while head.len() < HEAD_BYTES {
             match self.take().await? {
@@ -102,6 +119,11 @@ where
         file.rewind().await.map_err(spool_error)?;
         self.spooled = Some(file);
         Ok(())
+    }
+
+    /// How fast the sender is.
+    pub fn pace(&self) -> &Arc<Pace> {
+        self.body.pace()
     }
 
     /// Bytes taken so far.

@@ -19,6 +19,7 @@ pub mod producers;
 mod producing;
 mod record;
 pub mod replay;
+mod slots;
 mod tally;
 pub mod under_way;
 
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -43,9 +44,11 @@ use self::probe::Probe;
 use self::producers::{Producer, Producers};
 use self::producing::Producing;
 use self::record::Record;
+use self::slots::{Slot, Slots};
 use self::tally::{RowLimits, Tally};
 use self::under_way::UnderWay;
-use super::body::BodyLimits;
+use super::body::{BodyLimits, Stop};
+use super::pace::Pace;
 use super::rows::{ReadOptions, RowReader};
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
@@ -84,8 +87,9 @@ pub struct Uploader {
     producers: Arc<Producers>,
     probe: Probe,
     under_way: UnderWay,
-    places: Arc<Semaphore>,
+    slots: Slots,
     limits: Limits,
+    stop: Stop,
     storage: Storage,
 }
 
@@ -134,7 +138,7 @@ impl Uploader {
         ledger: Arc<Ledger>,
         destination: Destination,
         limits: &Limits,
-        under_way: UnderWay,
+        (under_way, stop): (UnderWay, Stop),
         storage: Storage,
     ) -> Self {
         let producers = Arc::new(Producers::new(kafka, &destination, limits));
@@ -144,15 +148,16 @@ impl Uploader {
             ledger,
             producers,
             under_way,
-            places: Arc::new(Semaphore::new(limits.max_concurrent_uploads)),
+            slots: Slots::new(limits.max_concurrent_uploads, limits.upload_crowded_bytes_per_second),
             limits: limits.clone(),
+            stop,
             storage,
         }
     }
 
-    /// How many uploads have a place: all whose sending has begun, those of which the first bytes are still awaited among them.
+    /// How many uploads have a slot: all whose first bytes have arrived.
     pub fn under_way(&self) -> usize {
-        self.limits.max_concurrent_uploads.saturating_sub(self.places.available_permits())
+        self.slots.held()
     }
 
     /// Makes ready for the first upload, so that it need not wait for connections.
@@ -176,16 +181,20 @@ impl Uploader {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let place = self.place()?;
-        if !options.validate_only {
-            self.storage.disk.check().map_err(|full| UploadFailure::early(full, 0))?;
-            self.check_ledger()?;
-            self.probe.check().await.map_err(|error| UploadFailure::early(error, 0))?;
-        }
         let started = Instant::now();
-        let mut source = Source::new(body, BodyLimits::of(&self.limits));
+        let mut source = self.source(body);
         let head = source.head().await;
         let head = head.map_err(|error| UploadFailure::early(error, source.bytes()))?;
+        let bytes = source.bytes();
+        let early = |error| UploadFailure::early(error, bytes);
+        // A repair waits for ClickHouse, not for a sender.
+        let pace = (!options.is_repair).then(|| Arc::clone(source.pace()));
+        let slot = self.slot(pace).await.map_err(early)?;
+        if !options.validate_only {
+            self.storage.disk.check().map_err(|full| UploadFailure::early(full, bytes))?;
+            self.check_ledger()?;
+            self.probe.check().await.map_err(early)?;
+        }
         if !options.force && !options.validate_only {
             let duplicate = self.find_duplicate(&mut source, &head, options.read.decimal).await;
             if let Some(row) = duplicate.map_err(|error| UploadFailure::early(error, source.bytes()))? {
@@ -193,25 +202,32 @@ impl Uploader {
                 return Ok(Outcome::Duplicate(row));
             }
         }
-        let finished = self.work_on(&options, head, started, place, &mut source).await?;
+        let finished = self.work_on(&options, head, started, slot, &mut source).await?;
         if options.validate_only {
             return Ok(Outcome::Validated(finished));
         }
         Ok(Outcome::Acknowledged(finished))
     }
 
-    /// One of the uploads at the same time, until it is dropped.
-    fn place(&self) -> Result<OwnedSemaphorePermit, UploadFailure> {
-        let permit = self.places.clone().try_acquire_owned();
-        let limit = self.limits.max_concurrent_uploads;
-        permit.map_err(|_| UploadFailure::early(UploadError::TooMany { limit }, 0))
+    /// Waits for a slot, unless the server stops.
+    async fn slot(&self, pace: Option<Arc<Pace>>) -> Result<Slot, UploadError> {
+        let slot = self.stop.begun.run_until_cancelled(self.slots.take(pace)).await;
+        slot.unwrap_or(Err(UploadError::Stopping))
     }
 
-    /// Runs a job on a thread of its own, and gives its producer and its place back. It counts as under way from here on only: before,
-    /// its sender may not have sent anything.
+    /// A body as an upload reads it.
+    fn source<S, E>(&self, body: S) -> Source<S>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        Source::new(body, BodyLimits::of(&self.limits), self.stop.clone())
+    }
+
+    /// Runs a job on a thread of its own, and gives its producer and its slot back.
     fn spawn<T: Send + 'static>(
         &self,
-        place: OwnedSemaphorePermit,
+        slot: Slot,
         run: impl FnOnce() -> (T, Option<Producer>) + Send + 'static,
     ) -> JoinHandle<T> {
         let under_way = self.under_way.begin();
@@ -223,18 +239,18 @@ impl Uploader {
                 // Perhaps because a topic accepts less than it did.
                 None => producers.forget_limits(),
             }
-            drop((under_way, place));
+            drop((under_way, slot));
             outcome
         })
     }
 
-    /// Feeds a file to a thread of its own, which keeps the upload's place until it has ended.
+    /// Feeds a file to a thread of its own, which keeps the upload's slot until it has ended.
     async fn work_on<S, E>(
         &self,
         options: &UploadOptions,
         head_sha256: String,
         started: Instant,
-        place: OwnedSemaphorePermit,
+        slot: Slot,
         source: &mut Source<S>,
     ) -> Result<Finished, UploadFailure>
     where
@@ -245,7 +261,7 @@ impl Uploader {
         let job = self.job(upload_id, options, head_sha256, started);
         let job = job.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        let job = self.spawn(place, move || job.run(receiver));
+        let job = self.spawn(slot, move || job.run(receiver));
         source.feed(&pieces).await;
         drop(pieces);
         let outcome = job.await.unwrap_or_else(|error| {

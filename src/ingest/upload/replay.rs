@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::corrected::CorrectedReader;
 use super::error::{Progress, UploadError, UploadFailure};
-use super::feed::{self, Source};
+use super::feed;
 use super::job::{Finished, patience};
 use super::one_line::{Checked, LineReader};
 use super::producers::Producer;
@@ -25,7 +25,6 @@ use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
 use crate::domain::columns::Source as ColumnSource;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::Value;
-use crate::ingest::body::BodyLimits;
 use crate::ingest::rows::{Reject, Row, shown};
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::later_headers::LaterHeaders;
@@ -82,11 +81,15 @@ impl Uploader {
         E: std::fmt::Display,
     {
         let early = |error: UploadError| UploadFailure::early(error, 0);
-        let place = self.place()?;
+        let mut source = body.map(|body| self.source(body));
+        if let Some(source) = &mut source {
+            source.head().await.map_err(early)?;
+        }
+        let slot = self.slot(source.as_ref().map(|source| source.pace().clone())).await.map_err(early)?;
         self.storage.disk.check().map_err(|full| early(full.into()))?;
         self.check_ledger()?;
         self.probe.check().await.map_err(early)?;
-        let open = match &body {
+        let open = match &source {
             Some(_) => rejects::open_lines(warehouse, upload.upload_id, code).await,
             None => Ok(Vec::new()),
         };
@@ -94,9 +97,9 @@ impl Uploader {
         let replay_id = Uuid::now_v7();
         let job = self.replay_job(replay_id, upload, open, decimal).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
-        let job = self.spawn(place, move || job.run(receiver));
-        match body {
-            Some(body) => Source::new(body, BodyLimits::of(&self.limits)).feed(&pieces).await,
+        let job = self.spawn(slot, move || job.run(receiver));
+        match &mut source {
+            Some(source) => source.feed(&pieces).await,
             None => {
                 let rejected = Rejected { upload_id: upload.upload_id, code, replayed: false };
                 feed_lines(warehouse, &rejected, &pieces).await;

@@ -122,6 +122,7 @@ impl Failure for RepairError {
                     | UploadError::BrokenOff { .. }
                     | UploadError::LedgerFull { .. }
                     | UploadError::NotSaved
+                    | UploadError::Stopping
             ),
             Self::Rejected { .. }
             | Self::NotVisible
@@ -217,7 +218,7 @@ impl Repairer {
     ) -> Self {
         let (queue, queued) = mpsc::channel(MAX_WAITING);
         Self {
-            store: Store::new(warehouse, reconciler.spool.owner()),
+            store: Store::new(warehouse.for_requests(), reconciler.spool.owner()),
             reconciler,
             uploader,
             loads,

@@ -12,7 +12,6 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::{PATIENCE, signal, until};
@@ -266,9 +265,18 @@ async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_and_too_many_are_refused_and_nothing_else() {
-    let server = Server::start(&["--max-upload-bytes", "20000", "--max-concurrent-uploads", "1"]).await;
+    // Nobody gives way to others.
+    let server = Server::start(&[
+        "--max-upload-bytes",
+        "200000",
+        "--max-concurrent-uploads",
+        "1",
+        "--upload-crowded-bytes-per-second",
+        "0",
+    ])
+    .await;
     let problem = server.upload(csv(0..5000), "").await.problem(413, "file_too_large");
-    assert_eq!(problem["limit_bytes"], 20_000);
+    assert_eq!(problem["limit_bytes"], 200_000);
     // One that says so is refused before it is sent.
     let mut announced = server.open_upload(99_999_999_999_999).await;
     let mut answer = String::new();
@@ -281,8 +289,9 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     let answer = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(bomb)).await;
     answer.problem(413, "file_too_large");
 
-    let mut held = server.open_upload(10_000).await;
-    held.write_all(HEADER.as_bytes()).await.unwrap();
+    let text = csv(100..1100);
+    let mut held = server.open_upload(text.len() + 1).await;
+    held.write_all(text.as_bytes()).await.unwrap();
     server.until_under_way(1).await;
     let answer = server.upload(csv(0..10), "force=true").await;
     assert_eq!(answer.headers["retry-after"], "5");
@@ -300,30 +309,88 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_gives_up_one_that_does_not() {
-    let mut server = Server::start(&["--max-concurrent-uploads", "2"]).await;
+async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_takes_no_other() {
+    let mut server = Server::start(&["--stop-grace-seconds", "100"]).await;
     let text = csv(0..20_000);
     let (first, rest) = text.as_bytes().split_at(text.len() / 2);
     let mut ending = server.open_upload(text.len()).await;
     ending.write_all(first).await.unwrap();
-    let mut silent = server.open_upload(text.len()).await;
-    silent.write_all(first).await.unwrap();
-    server.until_under_way(2).await;
+    server.until_under_way(1).await;
     signal(server.pid(), "TERM");
-    until("no connection is taken", async || {
-        TcpStream::connect(server.addresses.api.strip_prefix("http://").unwrap()).await.err()
-    })
-    .await;
+    until("others are refused", async || (server.get("/uploads").await.status == 503).then_some(())).await;
+    server.get("/uploads").await.problem(503, "stopping");
+    server.get("/readyz").await.problem(503, "stopping");
+    server.get("/healthz").await.ok();
+    for path in ["/uploadcsv", "/reconcile"] {
+        let answer = server.send(|http| http.post(server.url(path)).body(csv(0..10))).await;
+        assert_eq!(answer.headers["retry-after"], "5");
+        answer.problem(503, "stopping");
+    }
     ending.write_all(rest).await.unwrap();
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, ending.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""accepted":20000"#), "{answer}");
     assert_eq!(server.stop().await.code(), Some(0));
-    drop(silent);
+}
+
+/// Sends a part of a file, and then one row after the other until the connection fails; returns the answer.
+async fn keep_sending(server: &Server, path: &str, first: u64) -> tokio::task::JoinHandle<(u16, Value)> {
+    let connection = server.connect().await;
+    let (mut reader, mut writer) = connection.into_split();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n");
+    let text = csv(first..first + 10_000);
+    writer.write_all(format!("{head}{text}").as_bytes()).await.unwrap();
+    tokio::spawn(async move {
+        let mut next = first + 10_000;
+        while writer.write_all(lines(next..next + 1).as_bytes()).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            next += 1;
+        }
+    });
+    tokio::spawn(async move {
+        let mut answer = Vec::new();
+        while reader.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {}
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_does_not_end_when_the_server_stops_is_told_how_far_it_got() {
+    let mut server = Server::start(&["--stop-grace-seconds", "1"]).await;
+    let upload = keep_sending(&server, "/uploadcsv", 0).await;
+    let reconciled = keep_sending(&server, "/reconcile", 100_000).await;
+    let text = csv(200_000..220_000);
+    let mut silent = server.open_upload(text.len()).await;
+    silent.write_all(&text.as_bytes()[..text.len() / 2]).await.unwrap();
+    server.until_under_way(2).await;
+    assert_eq!(server.stop().await.code(), Some(0));
+
+    let (status, problem) = upload.await.unwrap();
+    assert_eq!((status, problem["code"].as_str()), (503, Some("stopping")), "{problem:#}");
+    assert!(problem["rows"].as_u64() >= Some(10_000), "{problem:#}");
+    assert_eq!(problem["acknowledged"], problem["accepted"], "{problem:#}");
+    let (status, of_job) = reconciled.await.unwrap();
+    assert_eq!((status, of_job["code"].as_str()), (503, Some("stopping")), "{of_job:#}");
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, silent.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"stopping""#), "{answer}");
+
+    // What was acknowledged is in the ledger, and sending the file again is safe.
     server.restart().await;
-    let receipt = server.upload(text, "wait=visible&force=true").await.ok();
-    assert_eq!(receipt["state"], "visible");
-    assert_eq!(stored(&server).await, "20000\t20000\t5000");
+    let kept = server.get(problem["links"]["self"].as_str().unwrap()).await.ok();
+    assert_eq!(
+        (&kept["state"], &kept["failure"]["code"]),
+        (&json!("failed"), &json!("stopping")),
+        "{kept:#}"
+    );
+    assert_eq!(kept["acknowledged"], problem["acknowledged"]);
+    let receipt = server.upload(text, "wait=visible").await.ok();
+    assert_eq!((&receipt["state"], &receipt["accepted"]), (&json!("visible"), &json!(20_000)));
+    let stored = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
+    let rounds = 20_000 + problem["acknowledged"].as_u64().unwrap();
+    assert_eq!(stored, format!("{rounds}\t{rounds}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

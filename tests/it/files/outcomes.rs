@@ -1,7 +1,6 @@
 //! Every file: one server, one case after the other, each with what docs/FILES.md says of it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -523,6 +522,13 @@ async fn forms(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<String>)
         })
         .await;
     broken.problem(400, "bad_form");
+    let large = server
+        .send(|http| {
+            let head = http.post(&url).header("Content-Type", "multipart/form-data; boundary=x");
+            head.body(format!("--x\r\nA: {}", "b".repeat(1 << 20)))
+        })
+        .await;
+    large.problem(400, "form_too_large");
     let zipped = server
         .send(|http| {
             let head = http.post(&url).header("Content-Type", "multipart/form-data; boundary=x");
@@ -530,13 +536,13 @@ async fn forms(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<String>)
         })
         .await;
     zipped.problem(415, "compressed_form");
-    met.extend(["no_file", "bad_form", "compressed_form"].map(str::to_owned));
+    met.extend(["no_file", "bad_form", "form_too_large", "compressed_form"].map(str::to_owned));
     9
 }
 
 /// Lines that do not end, for which the server needs no more memory than for others.
 async fn long_lines(server: &Server, met: &mut BTreeSet<String>) {
-    let before = high_water_kib(server);
+    let before = server.high_water_kib();
     for start in [String::new(), format!("{HEADER}\n"), format!("{HEADER}\n2020-02-03 04:05:06,1,\"")] {
         let piece = Bytes::from(vec![b'x'; 1 << 16]);
         let pieces = LONG_LINE_BYTES / piece.len();
@@ -549,13 +555,6 @@ async fn long_lines(server: &Server, met: &mut BTreeSet<String>) {
         assert_refused(answer, &start, 400, "line_too_long", "524288");
     }
     met.insert("line_too_long".to_owned());
-    let grown = high_water_kib(server) - before;
+    let grown = server.high_water_kib() - before;
     assert!(grown < LONG_LINE_GROWTH_KIB, "{grown} KiB more");
-}
-
-/// The most memory that the server, without its parts, ever had.
-fn high_water_kib(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -272,9 +272,16 @@ impl Server {
         found.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Waits until so many uploads have a place. To ask by an upload would take one.
+    /// Returns the most memory that the server, without its parts, ever had.
+    pub fn high_water_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    /// Waits until so many uploads have a slot. To ask by an upload would take one.
     pub async fn until_under_way(&self, uploads: u32) {
-        until(&format!("{uploads} uploads have a place"), async || {
+        until(&format!("{uploads} uploads have a slot"), async || {
             (self.metric("roundhouse_uploads_under_way").await == f64::from(uploads)).then_some(())
         })
         .await;
