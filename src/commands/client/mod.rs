@@ -101,7 +101,8 @@ impl Api {
     pub fn new(options: &ServerOptions) -> Result<Self, CommandError> {
         let server = options.server.clone();
         if !matches!(server.scheme(), "http" | "https") {
-            return Err(CommandError::usage(format!("--server {server} is not an http:// or https:// URL")));
+            // Not repeated: `user:password@host` parses as a URL of the scheme `user`.
+            return Err(CommandError::usage("--server is not an http:// or https:// URL"));
         }
         let client = http_client().map_err(failed)?;
         Ok(Self { client, server, key: options.api_key.clone() })

@@ -102,7 +102,10 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             if analysis.statements > 1 {
                 return Err(multiple_statements().into());
             }
-            if used.is_session() && request.is_read_only() && !analysis.read_only {
+            // The engine's own level lets these through: they change what the server does, or end the queries of others.
+            let commands = statement::begins_with(text.bytes(), &[b"SYSTEM", b"KILL"]);
+            let changes = commands || used.is_session() && !analysis.read_only;
+            if request.is_read_only() && changes {
                 return Err(read_only().into());
             }
             used.prepare(&request, text.bytes())?;

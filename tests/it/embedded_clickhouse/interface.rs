@@ -91,7 +91,15 @@ async fn errors_have_the_server_s_code_status_and_text() {
 async fn a_get_may_not_modify() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a").await;
-    for query in ["DROP TABLE t", "INSERT INTO t SELECT 1", "INSERT INTO t VALUES (1)", "SET readonly = 0"] {
+    for query in [
+        "DROP TABLE t",
+        "INSERT INTO t SELECT 1",
+        "INSERT INTO t VALUES (1)",
+        "SET readonly = 0",
+        "SYSTEM STOP MERGES t",
+        "/* one */ system stop merges",
+        "KILL QUERY WHERE 1",
+    ] {
         clickhouse.get(&[("query", query)]).await.exception(164, 500);
         clickhouse.get(&[("query", query), ("session_id", "s"), ("readonly", "0")]).await.exception(164, 500);
     }
