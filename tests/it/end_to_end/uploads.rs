@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::{PATIENCE, signal, until};
-use crate::harness::server::Server;
+use crate::harness::server::{Http, Server};
 
 fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(unit).collect()
@@ -317,12 +317,16 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_takes_no_other() {
     ending.write_all(first).await.unwrap();
     server.until_under_way(1).await;
     signal(server.pid(), "TERM");
-    until("others are refused", async || (server.get("/uploads").await.status == 503).then_some(())).await;
-    server.get("/uploads").await.problem(503, "stopping");
-    server.get("/readyz").await.problem(503, "stopping");
-    server.get("/healthz").await.ok();
+    // On new connections: those that were kept are closed.
+    let get = async |path: &str| Http::new().try_send(|http| http.get(server.url(path))).await.ok();
+    until("others are refused", async || get("/uploads").await.filter(|answer| answer.status == 503)).await;
+    for path in ["/uploads", "/readyz"] {
+        get(path).await.unwrap().problem(503, "stopping");
+    }
+    get("/healthz").await.unwrap().ok();
     for path in ["/uploadcsv", "/reconcile"] {
-        let answer = server.send(|http| http.post(server.url(path)).body(csv(0..10))).await;
+        let url = server.url(path);
+        let answer = Http::new().try_send(|http| http.post(url).body(csv(0..10))).await.unwrap();
         assert_eq!(answer.headers["retry-after"], "5");
         answer.problem(503, "stopping");
     }
