@@ -284,7 +284,8 @@ async fn a_topic_that_is_recreated_with_other_partitions_is_loaded_and_what_it_l
     server.restart_with(&["--loader", "none"]).await;
     let lost = upload(&server, &second, "").await;
     recreate(&server.addresses.kafka_brokers, 3).await;
-    server.restart_with(&[]).await;
+    // An upload that was routed to a partition that is gone gives up soon, and is tried again.
+    server.restart_with(&["--delivery-timeout-seconds", "10"]).await;
     let reason = until_lost(&server, &lost).await;
     assert!(reason.contains("2000 acknowledged rows") && reason.contains("created again"), "{reason}");
     assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");

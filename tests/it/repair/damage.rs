@@ -95,7 +95,7 @@ async fn every_field_and_the_hours_before_and_after_follow_the_file() {
     let directory = tempfile::TempDir::new().unwrap();
     let (earlier, file) = (directory.path().join("earlier.csv"), directory.path().join("file.csv"));
     let rounds: String = (0..50).map(|id| line(id, "0.25")).collect();
-    let again = line(20, "0.5");
+    let again = line(20, "0.25");
     std::fs::write(&file, format!("{HEADER}\n{rounds}{again}")).unwrap();
     // Another hour, player, game, bet, win that is null and is not, name and provider; the first ten only.
     let changed = |id: u64| match id {
