@@ -554,10 +554,9 @@ mod tests {
 
     #[test]
     fn crumbs_cost_no_square_of_the_length_of_a_line() {
-        let shortest = |lines| (0..3).map(|_| time_of_crumbs(lines)).min().unwrap();
-        let (short, long) = (shortest(25_000), shortest(200_000));
-        // Eight times the length: a square would be 64 times the work.
-        assert!(long < short * 24, "{short:?} and {long:?}");
+        let time = time_of_crumbs(200_000);
+        // A quarter of a second without optimization; to look through it all again for each byte takes more than ten.
+        assert!(time.as_secs() < 5, "{time:?}");
     }
 
     #[test]
