@@ -2,7 +2,7 @@
 //!
 //! What an hour lacks, or has too much of, is added to it as one part of its table, so that whoever reads sees it as it was or as
 //! it must be, and nothing between. A round is in `game_rounds` a moment before it is in its hour: nothing may be loaded between
-//! the two looks at them. The loader of this process waits at the [`Gate`]; where another one loads, what is missing must
+//! the two looks at them. The loader of this process waits at the [`Gate`](crate::loader::gate::Gate); where another one loads, what is missing must
 //! be the same twice before it is added.
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! ClickHouse looks at its parts when it starts. The rows of one that it cannot read are in no answer any more, and no answer says
 //! so. So broken parts are looked for here; until their rows are there again the server is not ready, and serves no
-//! aggregates. Lost rounds are restored by the loader when it begins ([`crate::loader::restore`]). The hours are made the sums of their
+//! aggregates. Lost rounds are restored by the loader when it begins (`src/loader/restore.rs`). The hours are made the sums of their
 //! rounds here, whichever of the two tables lost a part: then they count nothing twice either when lost rounds are uploaded again.
 
 use std::collections::BTreeSet;
