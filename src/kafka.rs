@@ -78,7 +78,7 @@ fn is_denied(reason: RDKafkaErrorCode) -> bool {
 
 /// Keeps why a connection failed: librdkafka logs that, and reports a timeout.
 #[derive(Debug, Default)]
-struct Diagnosis(Mutex<Option<String>>);
+pub struct Diagnosis(Mutex<Option<String>>);
 
 impl Diagnosis {
     /// Says why a request failed, as exactly as it is known.
@@ -101,6 +101,12 @@ impl ClientContext for Diagnosis {
 }
 
 impl ConsumerContext for Diagnosis {}
+
+/// A client that looks at topics, and reads none of their messages.
+pub type Observer = BaseConsumer<Diagnosis>;
+
+/// First and next offset, by partition.
+pub type Watermarks = BTreeMap<u16, (i64, i64)>;
 
 impl Kafka {
     /// `brokers`: HOST:PORT,…
@@ -149,14 +155,12 @@ impl Kafka {
     /// # Errors
     /// The broker does not answer, or refuses.
     pub async fn ensure_topic(&self, topic: &str, partitions: u16) -> Result<u16, BrokerError> {
-        let (kafka, name) = (self.clone(), topic.to_owned());
-        let found = blocking(move || kafka.partitions(&name)).await;
+        let found = self.partitions(topic).await;
         if !matches!(found, Err(BrokerError::NoTopic(_))) {
             return found;
         }
         self.create_topic(topic, partitions).await?;
-        let (kafka, name) = (self.clone(), topic.to_owned());
-        blocking(move || kafka.partitions(&name)).await
+        self.partitions(topic).await
     }
 
     async fn create_topic(&self, topic: &str, partitions: u16) -> Result<(), BrokerError> {
@@ -177,28 +181,24 @@ impl Kafka {
         Ok(())
     }
 
-    /// Returns how many partitions a topic has. Blocks.
+    /// Returns how many partitions a topic has.
     ///
     /// # Errors
     /// The broker does not answer, or has no such topic.
-    pub fn partitions(&self, topic: &str) -> Result<u16, BrokerError> {
-        let consumer: BaseConsumer<Diagnosis> = self.client().create_with_context(Diagnosis::default())?;
-        let metadata = consumer.fetch_metadata(Some(topic), ADMIN_TIMEOUT);
-        let metadata = metadata.map_err(|error| consumer.context().of(error))?;
-        let no_topic = || BrokerError::NoTopic(topic.to_owned());
-        let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(no_topic)?;
-        match found.error().map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(reason) if is_denied(reason) => {
-                return Err(BrokerError::MayNotRead { topic: topic.to_owned(), reason });
-            }
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(no_topic()),
-            Some(reason) => return Err(BrokerError::Unavailable(KafkaError::MetadataFetch(reason))),
-        }
-        u16::try_from(found.partitions().len()).ok().filter(|count| *count > 0).ok_or_else(no_topic)
+    pub async fn partitions(&self, topic: &str) -> Result<u16, BrokerError> {
+        let (kafka, topic) = (self.clone(), topic.to_owned());
+        blocking(move || partitions(&kafka.observer()?, &topic)).await
     }
 
-    /// Makes a client for [`max_message_bytes`].
+    /// Makes such a client.
+    ///
+    /// # Errors
+    /// librdkafka cannot make one.
+    pub fn observer(&self) -> Result<Observer, KafkaError> {
+        self.client().create_with_context(Diagnosis::default())
+    }
+
+    /// Makes a client that creates topics and asks for their settings.
     ///
     /// # Errors
     /// librdkafka cannot make one.
@@ -210,23 +210,64 @@ impl Kafka {
     ///
     /// # Errors
     /// The broker does not answer, or has no such topic.
-    pub async fn watermarks(&self, topic: &str) -> Result<BTreeMap<u16, (i64, i64)>, BrokerError> {
-        let kafka = self.clone();
-        let topic = topic.to_owned();
-        blocking(move || {
-            let consumer: BaseConsumer = kafka.client().create()?;
-            (0..kafka.partitions(&topic)?)
-                .map(|partition| {
-                    let marks = consumer.fetch_watermarks(&topic, i32::from(partition), ADMIN_TIMEOUT)?;
-                    Ok((partition, marks))
-                })
-                .collect()
-        })
-        .await
+    pub async fn watermarks(&self, topic: &str) -> Result<Watermarks, BrokerError> {
+        let (kafka, topic) = (self.clone(), topic.to_owned());
+        blocking(move || watermarks(&kafka.observer()?, &topic)).await
     }
 }
 
-/// Returns how many bytes a batch of each topic may have (`max.message.bytes`): none where the broker does not say.
+/// See [`Kafka::partitions`]. Blocks.
+fn partitions(observer: &Observer, topic: &str) -> Result<u16, BrokerError> {
+    let metadata = observer.fetch_metadata(Some(topic), ADMIN_TIMEOUT);
+    let metadata = metadata.map_err(|error| observer.context().of(error))?;
+    let no_topic = || BrokerError::NoTopic(topic.to_owned());
+    let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(no_topic)?;
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => {}
+        Some(reason) if is_denied(reason) => {
+            return Err(BrokerError::MayNotRead { topic: topic.to_owned(), reason });
+        }
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(no_topic()),
+        Some(reason) => return Err(BrokerError::Unavailable(KafkaError::MetadataFetch(reason))),
+    }
+    u16::try_from(found.partitions().len()).ok().filter(|count| *count > 0).ok_or_else(no_topic)
+}
+
+/// See [`Kafka::watermarks`]. Blocks.
+///
+/// # Errors
+/// The broker does not answer, or has no such topic.
+pub fn watermarks(observer: &Observer, topic: &str) -> Result<Watermarks, BrokerError> {
+    (0..partitions(observer, topic)?)
+        .map(|partition| {
+            let marks = observer.fetch_watermarks(topic, i32::from(partition), ADMIN_TIMEOUT)?;
+            Ok((partition, marks))
+        })
+        .collect()
+}
+
+/// Returns a setting of each topic that is a number: none where the broker does not say.
+///
+/// # Errors
+/// The broker does not answer.
+async fn topic_setting(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &[&str],
+    name: &str,
+    timeout: Duration,
+) -> Result<Vec<Option<usize>>, KafkaError> {
+    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let described = admin.describe_configs(&resources, &options).await?;
+    let setting = |topic: &&str| {
+        let of_topic = OwnedResourceSpecifier::Topic((*topic).to_owned());
+        let found = described.iter().flatten().find(|resource| resource.specifier == of_topic)?;
+        found.get(name)?.value.as_ref()?.parse().ok()
+    };
+    Ok(topics.iter().map(setting).collect())
+}
+
+/// Returns how many bytes a batch of each topic may have: none where the broker does not say.
 ///
 /// # Errors
 /// The broker does not answer.
@@ -234,15 +275,7 @@ pub async fn max_message_bytes(
     admin: &AdminClient<DefaultClientContext>,
     topics: &[&str],
 ) -> Result<Vec<Option<usize>>, KafkaError> {
-    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
-    let described = admin.describe_configs(&resources, &options).await?;
-    let limit = |topic: &&str| {
-        let of_topic = OwnedResourceSpecifier::Topic((*topic).to_owned());
-        let found = described.iter().flatten().find(|resource| resource.specifier == of_topic)?;
-        found.get("max.message.bytes")?.value.as_ref()?.parse().ok()
-    };
-    Ok(topics.iter().map(limit).collect())
+    topic_setting(admin, topics, "max.message.bytes", ADMIN_TIMEOUT).await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -14,7 +14,7 @@
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, what is counted.
 //! - [`disk`]: free space, and the part of it that is kept in reserve.
-//! - [`owner`], [`memory`]: who a server is from one start to the next, and its allocator's settings.
+//! - [`owner`], [`memory`], `lock`: who a server is from one start to the next, its allocator's settings, its locks.
 
 pub mod commands;
 pub mod connection;
@@ -28,6 +28,7 @@ mod http1;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;
+mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod owner;

@@ -149,32 +149,23 @@ impl Metrics {
         all.register("request_seconds", "Requests, by route", self.requests.clone());
         let reconciliations = self.reconciliations.clone();
         all.register("reconcile_job_seconds", "Reconciliations, by how they ended", reconciliations);
-        let under_way: Gauge = Gauge::default();
-        under_way.set(i64::try_from(now.uploads_under_way).unwrap_or(i64::MAX));
-        all.register(
-            "uploads_under_way",
-            "Uploads that have a place, at most --max-concurrent-uploads",
-            under_way,
-        );
-        let lost_parts: Gauge = Gauge::default();
-        lost_parts.set(i64::try_from(now.lost_parts).unwrap_or(i64::MAX));
+        let help = "Uploads that have a place, at most --max-concurrent-uploads";
+        all.register("uploads_under_way", help, gauge(now.uploads_under_way));
         let help = "Parts of tables that ClickHouse cannot read, and whose rows are not there again";
-        all.register("lost_parts", help, lost_parts);
+        all.register("lost_parts", help, gauge(now.lost_parts));
         let loading: Family<Loader, Gauge> = Family::default();
         for (loader, loads) in &now.loading {
             loading.get_or_create(&Loader { loader }).set(i64::from(*loads));
         }
         all.register("loading", "1: this server loads the topic; 0: it waits, or another one does", loading);
         if let Some(free) = now.disk_free {
-            all.register("disk_free_bytes", "Bytes free on the data directory's disk", bytes_gauge(free));
+            all.register("disk_free_bytes", "Bytes free on the data directory's disk", gauge(free));
         }
         let help = "Bytes of it that are kept free, --disk-reserve-bytes";
-        all.register("disk_reserve_bytes", help, bytes_gauge(now.disk_reserve));
+        all.register("disk_reserve_bytes", help, gauge(now.disk_reserve));
         if let Some(lag) = now.lag {
-            let offsets: Gauge = Gauge::default();
-            offsets.set(i64::try_from(lag.offsets).unwrap_or(i64::MAX));
             let help = "Offsets of acknowledged uploads that are not in the tables yet";
-            all.register("visible_lag_offsets", help, offsets);
+            all.register("visible_lag_offsets", help, gauge(lag.offsets));
             let seconds = Gauge::<f64, AtomicU64>::default();
             seconds.set(lag.seconds);
             let help = "How long the oldest acknowledged upload waits to be in the tables";
@@ -186,8 +177,8 @@ impl Metrics {
     }
 }
 
-fn bytes_gauge(bytes: u64) -> Gauge {
+fn gauge(value: impl TryInto<i64>) -> Gauge {
     let gauge = Gauge::default();
-    gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    gauge.set(value.try_into().unwrap_or(i64::MAX));
     gauge
 }

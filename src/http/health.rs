@@ -19,7 +19,7 @@ use crate::kafka::health::TopicsHealth;
 use crate::loader::run::LoaderState;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::lost_parts::LostParts;
 
 /// How long a part may take to answer.
@@ -136,11 +136,7 @@ async fn probe<T, E: fmt::Display>(failure: &str, answer: impl Future<Output = R
 
 /// Tells a ClickHouse that does not answer from one that answers with an error.
 async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
-    let failure = match tokio::time::timeout(PROBE_TIMEOUT, warehouse.ping()).await {
-        Ok(Ok(())) => return PartHealth::ready(),
-        Ok(Err(error)) => error,
-        Err(_) => WarehouseError::TimedOut,
-    };
+    let Err(failure) = in_time(PROBE_TIMEOUT, warehouse.ping()).await else { return PartHealth::ready() };
     tracing::debug!(error = %failure, "ClickHouse is not ready");
     match &failure {
         WarehouseError::Exception(exception) => {

@@ -1,7 +1,7 @@
 //! Who holds the connections of the API. When all are in use, who has sent no request, or is slow, goes for one who comes; and a few
 //! more are there for health and metrics, so that these are answered whatever the others do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::pace::Pace;
+use crate::lock::lock;
 
 /// Connections besides the others, on which only health and metrics are answered.
 const SPARE: usize = 64;
@@ -215,10 +216,6 @@ impl Drop for Taken {
         lock(&self.places.table).retain(|place| !Arc::ptr_eq(place, &self.place));
         self.places.left.notify_one();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

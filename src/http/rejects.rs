@@ -24,6 +24,7 @@ use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
 use crate::domain::decimal_mark::DecimalMark;
+use crate::ingest::header::trimmed;
 use crate::ingest::records::RecordReader;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::rejects::{self, RejectRow, Rejected};
@@ -116,7 +117,7 @@ impl FileColumns {
     fn of(row: &LedgerRow) -> Self {
         let delimiter = row.delimiter.bytes().next().unwrap_or(b',');
         let own = names(&row.header, delimiter);
-        let plain = |name: &String| name.trim().to_lowercase();
+        let plain = |name: &String| trimmed(name).to_lowercase();
         let places = |header: &String| {
             let later: Vec<String> = names(header, delimiter).iter().map(plain).collect();
             own.iter().map(|name| later.iter().position(|other| *other == plain(name))).collect()
@@ -138,11 +139,7 @@ impl FileColumns {
         let mut reader = RecordReader::new(self.delimiter, usize::MAX);
         reader.buffer().extend_from_slice(raw.as_bytes());
         let record = reader.next(true).ok().flatten();
-        let field = |at: usize| {
-            let record = record.as_ref()?;
-            let (start, end) = record.bounds(at)?;
-            Some(String::from_utf8_lossy(record.buffer.get(start..end)?).into_owned())
-        };
+        let field = |at: usize| Some(String::from_utf8_lossy(record.as_ref()?.text(at)?).into_owned());
         let own = self.names.iter().enumerate().filter(|(_, name)| !Self::is_ours(name));
         let place = |at: usize| places.map_or(Some(at), |places| places.get(at).copied().flatten());
         own.map(|(at, _)| place(at).and_then(field).unwrap_or_default()).collect()

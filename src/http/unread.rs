@@ -122,7 +122,7 @@ impl Stream for Lent {
             return Poll::Ready(Some(Err(axum::Error::new(reason))));
         };
         this.waiting = None;
-        this.pace.came(next.as_ref().map_or(0, |next| next.as_ref().map_or(0, Bytes::len)) as u64);
+        this.pace.came_next(next.as_ref());
         if !matches!(next, Some(Ok(_))) {
             this.pieces = None;
         }

@@ -179,7 +179,7 @@ where
                 BodyError::BrokenOff { reason, bytes: self.bytes }
             })?,
         };
-        self.pace.came(next.as_ref().map_or(0, |next| next.as_ref().map_or(0, Bytes::len)) as u64);
+        self.pace.came_next(next.as_ref());
         Ok(next)
     }
 

@@ -118,7 +118,7 @@ fn names(fields: &Fields) -> impl Iterator<Item = String> {
 }
 
 /// A name without what may stand around it.
-pub(super) fn trimmed(name: &str) -> &str {
+pub fn trimmed(name: &str) -> &str {
     name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 

@@ -32,7 +32,7 @@ impl Headers {
 
     /// The header by which rows are read now, and its index.
     pub fn current(&self) -> Option<(usize, &Header)> {
-        self.all.len().checked_sub(1).and_then(|at| Some((at, self.all.get(at)?)))
+        self.all.iter().enumerate().next_back()
     }
 
     pub fn get(&self, index: usize) -> Option<&Header> {
@@ -83,8 +83,7 @@ fn is_header(record: &Record<'_>, columns: &Columns) -> bool {
     }
     let mut known = 0;
     let mut is_telling = false;
-    for (start, end) in (0..record.width).map_while(|at| record.bounds(at)) {
-        let text = record.buffer.get(start..end).unwrap_or_default();
+    for text in (0..record.width).map_while(|at| record.text(at)) {
         let Ok(text) = std::str::from_utf8(text) else { continue };
         let name = trimmed(text);
         if let Some(column) = columns.fields().find(|column| column.name.eq_ignore_ascii_case(name)) {

@@ -104,7 +104,7 @@ impl HeldRows {
 }
 
 /// What is known of the decimal mark while a file is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Notation {
     /// None: its sender does not say.
     mark: Option<DecimalMark>,
@@ -120,14 +120,7 @@ pub struct Notation {
 
 impl Notation {
     pub fn new(mark: Option<DecimalMark>) -> Self {
-        Self {
-            mark,
-            has_point: false,
-            held: HeldRows::default(),
-            is_full: false,
-            let_through: 0,
-            lines: Vec::new(),
-        }
+        Self { mark, ..Self::default() }
     }
 
     /// The mark with which amounts are read.
@@ -285,8 +278,7 @@ fn is_amount(column: &Column) -> bool {
 }
 
 fn text_of<'a>(record: &Record<'a>, field: usize) -> &'a [u8] {
-    let (start, end) = record.bounds(field).unwrap_or_default();
-    record.buffer.get(start..end).unwrap_or_default()
+    record.text(field).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -31,13 +32,18 @@ impl Pace {
     }
 
     /// Something has come.
-    pub fn came(&self, bytes: u64) {
+    fn came(&self, bytes: u64) {
         let mut measured = self.measured();
         let waited = measured.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
         measured.window = (measured.window.0 + waited, measured.window.1 + bytes);
         if measured.window.0 >= WINDOW {
             measured.before = std::mem::take(&mut measured.window);
         }
+    }
+
+    /// The stream of its body has given something.
+    pub fn came_next<E>(&self, next: Option<&Result<Bytes, E>>) {
+        self.came(next.and_then(|next| next.as_ref().ok()).map_or(0, Bytes::len) as u64);
     }
 
     /// Returns how fast it was in the last seconds; none if it was not waited for so long, or is not waited for.

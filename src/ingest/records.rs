@@ -32,11 +32,16 @@ pub struct Record<'a> {
     pub is_unclosed: bool,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
     /// Where a field is; none for one that the record does not have, or that is one of too many.
     #[inline]
     pub fn bounds(&self, index: usize) -> Option<Bounds> {
         self.bounds.get(index).copied()
+    }
+
+    /// The text of a field; none as above.
+    pub fn text(&self, index: usize) -> Option<&'a [u8]> {
+        self.bounds(index).and_then(|(start, end)| self.buffer.get(start..end))
     }
 }
 
@@ -54,12 +59,10 @@ pub struct Fields {
 
 impl Fields {
     pub(super) fn of(record: &Record<'_>) -> Self {
-        let text = |&(start, end): &Bounds| {
-            String::from_utf8_lossy(record.buffer.get(start..end).unwrap_or_default()).into_owned()
-        };
+        let owned = |text| String::from_utf8_lossy(text).into_owned();
         Self {
-            raw: String::from_utf8_lossy(record.raw).into_owned(),
-            texts: record.bounds.iter().map(text).collect(),
+            raw: owned(record.raw),
+            texts: (0..record.width).map_while(|at| record.text(at)).map(owned).collect(),
             width: record.width,
             is_unclosed: record.is_unclosed,
         }

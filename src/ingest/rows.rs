@@ -270,7 +270,38 @@ impl RecordParser<'_> {
     /// its byte offset.
     fn parse(&mut self, record: &Record<'_>, header: &Header) -> Result<bool, Box<Reject>> {
         let Self { columns, upload_id, notation, values } = self;
-        parse_record(record, header, columns, *upload_id, notation, values)
+        if record.width != header.width || record.is_unclosed {
+            return Err(Box::new(whole_line(record, header, notation.mark())));
+        }
+        values.clear();
+        let mut is_ambiguous = false;
+        for (column, &field) in columns.iter().zip(&header.fields) {
+            let value = match (column.source, field) {
+                (Source::UploadId, _) => *upload_id,
+                (Source::Line, _) => Value::Long(record.line.cast_signed()),
+                (Source::Field, field) => {
+                    let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
+                    let text = record.buffer.get(start..end).unwrap_or_default();
+                    let value =
+                        validate::parse_field(column, text, start, notation.mark()).map_err(|error| {
+                            Box::new(Reject {
+                                line: record.line,
+                                byte_offset: 0,
+                                column: column.name.clone(),
+                                code: error.code(),
+                                reason: error.to_string(),
+                                value: shown(text),
+                            })
+                        })?;
+                    if let Value::Decimal(_) = value {
+                        is_ambiguous |= notation.is_ambiguous(text);
+                    }
+                    value
+                }
+            };
+            values.push(value);
+        }
+        Ok(is_ambiguous)
     }
 
     /// Gives on the rows that were held back.
@@ -294,49 +325,6 @@ impl RecordParser<'_> {
         }
         Ok(())
     }
-}
-
-/// Fills a record's values in, and returns whether one of its amounts could be another one; or says what is wrong with it, all but its
-/// byte offset.
-fn parse_record(
-    record: &Record<'_>,
-    header: &Header,
-    columns: &Columns,
-    upload_id: Value,
-    notation: &mut Notation,
-    values: &mut Vec<Value>,
-) -> Result<bool, Box<Reject>> {
-    if record.width != header.width || record.is_unclosed {
-        return Err(Box::new(whole_line(record, header, notation.mark())));
-    }
-    values.clear();
-    let mut is_ambiguous = false;
-    for (column, &field) in columns.iter().zip(&header.fields) {
-        let value = match (column.source, field) {
-            (Source::UploadId, _) => upload_id,
-            (Source::Line, _) => Value::Long(record.line.cast_signed()),
-            (Source::Field, field) => {
-                let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
-                let text = record.buffer.get(start..end).unwrap_or_default();
-                let value = validate::parse_field(column, text, start, notation.mark()).map_err(|error| {
-                    Box::new(Reject {
-                        line: record.line,
-                        byte_offset: 0,
-                        column: column.name.clone(),
-                        code: error.code(),
-                        reason: error.to_string(),
-                        value: shown(text),
-                    })
-                })?;
-                if let Value::Decimal(_) = value {
-                    is_ambiguous |= notation.is_ambiguous(text);
-                }
-                value
-            }
-        };
-        values.push(value);
-    }
-    Ok(is_ambiguous)
 }
 
 /// What is wrong with a record that does not come apart into the header's fields.

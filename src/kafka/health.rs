@@ -9,14 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::{BrokerError, Diagnosis, Kafka, blocking};
+use super::{BrokerError, Kafka, Observer, blocking, topic_setting};
 
 /// How long the description of the topics may take, and then all leaders together.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(1200);
@@ -35,13 +33,11 @@ const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 /// Partitions that are named of those in the same trouble.
 const SHOWN_PARTITIONS: usize = 10;
 
-type Client = BaseConsumer<Diagnosis>;
-
 /// Looks at some topics, again and again.
 pub struct TopicsHealth {
     kafka: Kafka,
     topics: Vec<String>,
-    client: Mutex<Option<Arc<Client>>>,
+    observer: Mutex<Option<Arc<Observer>>>,
     /// In-sync replicas that each topic needs, where known.
     minimums: Mutex<Option<(Instant, BTreeMap<String, usize>)>>,
     /// Held while one looks: others then find its answer.
@@ -71,7 +67,7 @@ impl TopicsHealth {
         Self {
             kafka,
             topics: topics.into_iter().collect(),
-            client: Mutex::default(),
+            observer: Mutex::default(),
             minimums: Mutex::default(),
             last: AsyncMutex::default(),
         }
@@ -98,20 +94,19 @@ impl TopicsHealth {
             tracing::debug!(%error, "the broker does not describe its topics");
             "the broker does not answer".to_owned()
         };
-        let client = self.client().map_err(no_answer)?;
-        let (asked, names) = (client.clone(), self.topics.clone());
+        let observer = self.observer().map_err(no_answer)?;
+        let (asked, names) = (observer.clone(), self.topics.clone());
         let topics = blocking(move || describe(&asked, names)).await.map_err(no_answer)?;
-        let (silent, minimums) = tokio::join!(silent_partitions(client, &topics), self.minimums());
+        let (silent, minimums) = tokio::join!(silent_partitions(observer, &topics), self.minimums());
         judge(&topics, &minimums, &silent)
     }
 
-    fn client(&self) -> Result<Arc<Client>, BrokerError> {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
+    fn observer(&self) -> Result<Arc<Observer>, BrokerError> {
+        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(observer) = &*observer {
+            return Ok(observer.clone());
         }
-        let created: Client = self.kafka.client().create_with_context(Diagnosis::default())?;
-        Ok(client.insert(Arc::new(created)).clone())
+        Ok(observer.insert(Arc::new(self.kafka.observer()?)).clone())
     }
 
     /// In-sync replicas that a record needs, by topic; one where the broker does not say.
@@ -132,26 +127,22 @@ impl TopicsHealth {
     }
 
     async fn ask_for_minimums(&self) -> Result<BTreeMap<String, usize>, BrokerError> {
-        let admin: AdminClient<DefaultClientContext> = self.kafka.client().create()?;
-        let options = AdminOptions::new().request_timeout(Some(CONFIG_TIMEOUT));
-        let topics: Vec<_> = self.topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-        let answers = admin.describe_configs(&topics, &options).await?;
-        let minimum = |config: &rdkafka::admin::ConfigResource| {
-            config.get(MIN_INSYNC_REPLICAS)?.value.as_deref()?.parse().ok()
-        };
-        let named = self.topics.iter().zip(answers);
-        Ok(named.filter_map(|(topic, answer)| Some((topic.clone(), minimum(&answer.ok()?)?))).collect())
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let admin = self.kafka.admin()?;
+        let minimums = topic_setting(&admin, &topics, MIN_INSYNC_REPLICAS, CONFIG_TIMEOUT).await?;
+        let named = self.topics.iter().cloned().zip(minimums);
+        Ok(named.filter_map(|(topic, minimum)| Some((topic, minimum?))).collect())
     }
 }
 
 /// Has a broker describe the topics, and no others: a cluster may have thousands. Blocks.
-fn describe(client: &Client, names: Vec<String>) -> Result<Topics, BrokerError> {
+fn describe(observer: &Observer, names: Vec<String>) -> Result<Topics, BrokerError> {
     let deadline = Instant::now() + METADATA_TIMEOUT;
     let mut topics = Topics::new();
     for name in names {
         let left = deadline.saturating_duration_since(Instant::now());
         let metadata =
-            client.fetch_metadata(Some(&name), left).map_err(|error| client.context().of(error))?;
+            observer.fetch_metadata(Some(&name), left).map_err(|error| observer.context().of(error))?;
         let found = metadata.topics().iter().find(|topic| topic.name() == name);
         let partitions = found.map_or(&[][..], |topic| topic.partitions());
         let state = |partition: &MetadataPartition| PartitionState {
@@ -165,7 +156,7 @@ fn describe(client: &Client, names: Vec<String>) -> Result<Topics, BrokerError> 
 }
 
 /// Asks all leaders at the same time. Returns the partitions, by topic, of those that do not answer.
-async fn silent_partitions(client: Arc<Client>, topics: &Topics) -> BTreeMap<String, Vec<i32>> {
+async fn silent_partitions(observer: Arc<Observer>, topics: &Topics) -> BTreeMap<String, Vec<i32>> {
     let mut by_leader: BTreeMap<i32, Vec<(String, i32)>> = BTreeMap::new();
     for (topic, partitions) in topics {
         for partition in partitions.iter().filter(|partition| partition.leader >= 0) {
@@ -173,8 +164,8 @@ async fn silent_partitions(client: Arc<Client>, topics: &Topics) -> BTreeMap<Str
         }
     }
     let asking = by_leader.into_values().map(|partitions| {
-        let client = client.clone();
-        blocking(move || Ok(silent_of(&client, &partitions)))
+        let observer = observer.clone();
+        blocking(move || Ok(silent_of(&observer, &partitions)))
     });
     let mut silent: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in join_all(asking).await.into_iter().flatten().flatten() {
@@ -185,13 +176,13 @@ async fn silent_partitions(client: Arc<Client>, topics: &Topics) -> BTreeMap<Str
 }
 
 /// Returns those of one leader's partitions whose end it does not tell. Blocks.
-fn silent_of(client: &Client, partitions: &[(String, i32)]) -> Vec<(String, i32)> {
+fn silent_of(observer: &Observer, partitions: &[(String, i32)]) -> Vec<(String, i32)> {
     let mut wanted = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
         // An offset that is no number is the end: it cannot fail.
         let _ = wanted.add_partition_offset(topic, *partition, Offset::End);
     }
-    match client.offsets_for_times(wanted, LEADER_TIMEOUT) {
+    match observer.offsets_for_times(wanted, LEADER_TIMEOUT) {
         Ok(answered) => {
             let refused = answered.elements().into_iter().filter(|partition| partition.error().is_err());
             refused.map(|partition| (partition.topic().to_owned(), partition.partition())).collect()

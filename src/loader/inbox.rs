@@ -3,6 +3,8 @@
 //! An inbox is a table with the engine Null and a view. Each row that is sent names its generation ([`super::lease`]). The view runs
 //! when ClickHouse has the whole block, and either passes it on or fails the insert. Tokens of blocks are handed on with them.
 
+use std::collections::HashSet;
+
 use sha2::{Digest, Sha256};
 
 use super::LoaderError;
@@ -32,11 +34,12 @@ impl Inbox {
         Self { table, columns, name }
     }
 
-    /// Makes the table and the view, if they are not there.
-    ///
-    /// # Errors
-    /// ClickHouse does not answer, or refuses.
-    pub(super) async fn create(&self, warehouse: &Warehouse) -> Result<(), LoaderError> {
+    /// Its table and its view.
+    fn names(&self) -> [String; 2] {
+        [self.name.clone(), format!("{}_view", self.name)]
+    }
+
+    async fn create(&self, warehouse: &Warehouse) -> Result<(), LoaderError> {
         for sql in CREATE {
             let sql = sql
                 .replace("/* inbox */", &self.name)
@@ -51,4 +54,28 @@ impl Inbox {
     pub(super) fn insert(&self) -> String {
         format!("INSERT INTO {} ({}, generation) FORMAT RowBinary", self.name, self.columns)
     }
+}
+
+/// Creates the inboxes that do not exist. Where all exist, this user need not be allowed to create any.
+///
+/// # Errors
+/// ClickHouse does not answer, or refuses.
+pub(super) async fn create_missing(warehouse: &Warehouse, inboxes: &[Inbox]) -> Result<(), LoaderError> {
+    let names: Vec<String> = inboxes.iter().flat_map(Inbox::names).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let existing = existing(warehouse, &names).await?;
+    for inbox in inboxes.iter().filter(|inbox| inbox.names().iter().any(|name| !existing.contains(name))) {
+        inbox.create(warehouse).await?;
+    }
+    Ok(())
+}
+
+/// Returns which of some tables and views exist.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(super) async fn existing(warehouse: &Warehouse, names: &[&str]) -> Result<HashSet<String>, LoaderError> {
+    let query = warehouse.query(include_str!("../../queries/loader/existing.sql")).param("names", names);
+    let names: Vec<String> = query.fetch_all().await.map_err(WarehouseError::from)?;
+    Ok(names.into_iter().collect())
 }

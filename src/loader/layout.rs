@@ -4,18 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::recovery::Watermarks;
-use crate::kafka::{BrokerError, Kafka};
+use crate::kafka::{BrokerError, Kafka, Observer, Watermarks, watermarks};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(3);
-
-/// How long one request of a look may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long messages may be there and none of them arrive before they are examined.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
@@ -35,7 +30,7 @@ type Look = JoinHandle<Result<Watermarks, BrokerError>>;
 
 /// Looks at a topic, in the background.
 pub(super) struct Looks {
-    client: Arc<BaseConsumer>,
+    observer: Arc<Observer>,
     topic: String,
     looked_at: Instant,
     /// A look that is under way, and the offsets that came next when it began.
@@ -49,7 +44,7 @@ impl Looks {
     /// librdkafka cannot make a client.
     pub(super) fn new(kafka: &Kafka, topic: &str) -> Result<Self, BrokerError> {
         Ok(Self {
-            client: Arc::new(kafka.client().create()?),
+            observer: Arc::new(kafka.observer()?),
             topic: topic.to_owned(),
             looked_at: Instant::now(),
             under_way: None,
@@ -77,8 +72,8 @@ impl Looks {
             Some(under_way) => self.under_way = Some(under_way),
             None if self.looked_at.elapsed() >= INTERVAL => {
                 self.looked_at = Instant::now();
-                let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
-                let look = runtime.spawn_blocking(move || watermarks(&client, &topic));
+                let (observer, topic) = (Arc::clone(&self.observer), self.topic.clone());
+                let look = runtime.spawn_blocking(move || watermarks(&observer, &topic));
                 self.under_way = Some((look, next.clone()));
             }
             None => {}
@@ -115,18 +110,6 @@ impl Looks {
         }
         None
     }
-}
-
-fn watermarks(client: &BaseConsumer, topic: &str) -> Result<Watermarks, BrokerError> {
-    let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-    let partitions = found.map_or(0, |found| found.partitions().len());
-    if partitions == 0 {
-        return Err(BrokerError::NoTopic(topic.to_owned()));
-    }
-    (0..u16::try_from(partitions).unwrap_or(u16::MAX))
-        .map(|partition| Ok((partition, client.fetch_watermarks(topic, i32::from(partition), TIMEOUT)?)))
-        .collect()
 }
 
 #[cfg(test)]

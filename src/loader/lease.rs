@@ -46,7 +46,7 @@ use uuid::Uuid;
 
 use super::LoaderError;
 use super::run::LoaderState;
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::row_binary::write_text;
 
 /// How long a holder's beat must be the same before another server takes the topic over.
@@ -281,7 +281,7 @@ impl Candidate {
 
     async fn last(&self) -> Result<LastLease, LoaderError> {
         let query = self.warehouse.query(include_str!("../../queries/loader/lease.sql"));
-        in_time(query.param("topic", &self.topic).fetch_one()).await
+        Ok(in_time(TIMEOUT, query.param("topic", &self.topic).fetch_one()).await?)
     }
 
     /// Tries to follow the last lease; none if another server was faster.
@@ -300,9 +300,10 @@ impl Candidate {
             }
             let token = format!("lease:{generation}");
             let inserted = self.warehouse.insert_block(INSERT, &token, "", Bytes::from(row));
-            tokio::time::timeout(TIMEOUT, inserted).await.map_err(|_| WarehouseError::TimedOut)??;
+            in_time(TIMEOUT, inserted).await?;
             let query = self.warehouse.query(include_str!("../../queries/loader/lease_of_generation.sql"));
-            let taken: Vec<Taken> = in_time(query.param("generation", generation).fetch_all()).await?;
+            let taken: Vec<Taken> =
+                in_time(TIMEOUT, query.param("generation", generation).fetch_all()).await?;
             match taken.as_slice() {
                 [taken] if taken.topic == self.topic && taken.process == self.process.to_string() => {
                     return Ok(Some(Lease { candidate: self.clone(), generation }));
@@ -397,19 +398,18 @@ impl Lease {
     /// Tells statements to stop; returns how many still run.
     async fn stop(&self, kind: &str, own: &str) -> Result<u64, LoaderError> {
         let query = |sql| self.warehouse().query(sql).param("kind", kind).param("own", own);
-        let running =
-            in_time(query(include_str!("../../queries/loader/running_statements.sql")).fetch_one()).await?;
+        let running = query(include_str!("../../queries/loader/running_statements.sql"));
+        let running = in_time(TIMEOUT, running.fetch_one()).await?;
         if running > 0 {
-            in_time(query(include_str!("../../queries/loader/kill_statements.sql")).execute()).await?;
+            let kill = query(include_str!("../../queries/loader/kill_statements.sql"));
+            in_time(TIMEOUT, kill.execute()).await?;
         }
         Ok(running)
     }
 
     async fn running_mutations(&self) -> Result<u64, LoaderError> {
-        in_time(
-            self.warehouse().query(include_str!("../../queries/loader/running_mutations.sql")).fetch_one(),
-        )
-        .await
+        let running = self.warehouse().query(include_str!("../../queries/loader/running_mutations.sql"));
+        Ok(in_time(TIMEOUT, running.fetch_one()).await?)
     }
 
     /// Gives signs of life until the task is aborted; cancels `end` when the lease was taken over.
@@ -430,7 +430,7 @@ impl Lease {
 
     async fn beat(&self, beat: u64, released: bool) -> Result<(), LoaderError> {
         let query = self.change(include_str!("../../queries/loader/beat.sql"));
-        in_time(query.param("beat", beat).param("released", released).execute()).await
+        Ok(in_time(TIMEOUT, query.param("beat", beat).param("released", released).execute()).await?)
     }
 
     /// Lets another server have the topic at once.
@@ -439,13 +439,6 @@ impl Lease {
             tracing::debug!(topic = self.topic(), %error, "the lease was not released");
         }
     }
-}
-
-async fn in_time<T>(
-    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
-) -> Result<T, LoaderError> {
-    let answer = tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)?;
-    Ok(answer.map_err(WarehouseError::from)?)
 }
 
 #[cfg(test)]

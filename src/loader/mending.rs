@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::LoaderError;
 use super::chunks::{Chunk, Origin};
 use super::lease::Lease;
-use crate::warehouse::client::WarehouseError;
+use crate::warehouse::client::in_time;
 
 /// How long one query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -81,14 +81,14 @@ struct Differences {
 impl Repeated<'_> {
     /// Whether a table has each row of the chunk once; more than its block, where the topic has dropped some of the messages.
     pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
-        let found: RowsOfChunk = in_time(self.query(table.count()).fetch_one()).await?;
+        let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
         Ok(found.offsets >= rows && found.rows == found.offsets)
     }
 
     /// Whether no table has anything of the chunk.
     pub(super) async fn is_missing(&self) -> Result<bool, LoaderError> {
         for table in [Table::Rounds, Table::Rejects] {
-            let found: RowsOfChunk = in_time(self.query(table.count()).fetch_one()).await?;
+            let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
             if found.rows > 0 {
                 return Ok(false);
             }
@@ -111,7 +111,8 @@ impl Repeated<'_> {
 
     /// Takes the chunk's rows out of a table, unless the lease was taken over.
     pub(super) async fn delete(&self, table: Table) -> Result<(), LoaderError> {
-        in_time(self.query(table.delete()).with_setting("mutations_sync", "1").execute()).await
+        let delete = self.query(table.delete()).with_setting("mutations_sync", "1");
+        Ok(in_time(QUERY_TIMEOUT, delete.execute()).await?)
     }
 
     /// Makes the hourly aggregates of the chunk's hours, players and games the sums of their rounds. Nobody else may be
@@ -146,12 +147,12 @@ impl Repeated<'_> {
         let sql = format!(
             "SELECT count() AS hours, groupBitXor(cityHash64(*)) AS digest FROM ({HOUR_DIFFERENCES})"
         );
-        in_time(self.query(&sql).fetch_one()).await
+        Ok(in_time(QUERY_TIMEOUT, self.query(&sql).fetch_one()).await?)
     }
 
     async fn add_differences(&self) -> Result<(), LoaderError> {
         let sql = format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE {FENCE}");
-        in_time(one_part(self.query(&sql)).execute()).await
+        Ok(in_time(QUERY_TIMEOUT, one_part(self.query(&sql)).execute()).await?)
     }
 
     fn query(&self, sql: &str) -> Query {
@@ -173,11 +174,4 @@ pub(crate) fn one_part(insert: Query) -> Query {
         .with_setting("max_insert_threads", "1")
         .with_setting("min_insert_block_size_rows", "10000000")
         .with_setting("min_insert_block_size_bytes", "1073741824")
-}
-
-async fn in_time<T>(
-    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
-) -> Result<T, LoaderError> {
-    let answer = tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)?;
-    Ok(answer.map_err(WarehouseError::from)?)
 }

@@ -1,6 +1,6 @@
 //! Where loading begins: which topic this is, what of it is loaded, and the chunks that were noted and not done.
 
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -11,13 +11,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::LoaderError;
 use super::chunks::{self, Chunk};
 use super::ledger::{ChunkState, LastChunk, Ledger};
-use crate::kafka::{BrokerError, Kafka};
+use crate::kafka::{BrokerError, Kafka, Watermarks};
 
 /// How long the broker may take to send messages that are there.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// First and next offset, by partition.
-pub(super) type Watermarks = BTreeMap<u16, (i64, i64)>;
 
 /// A topic as the loader finds it.
 #[derive(Debug)]
@@ -100,26 +97,39 @@ async fn is_there(
     if last < low || !chunk.is_done || chunk.fingerprint == 0 {
         return Ok(true);
     }
-    match read_one(kafka, topic, chunk.partition, last).await {
-        Ok(message) => Ok(chunks::fingerprint(&message) == chunk.fingerprint && message.offset() == last),
+    match read(kafka, topic, chunk.partition, last..=last).await {
+        Ok(messages) => {
+            let found = messages.first().ok_or_else(|| BrokerError::NoTopic(topic.to_owned()))?;
+            Ok(chunks::fingerprint(found) == chunk.fingerprint && found.offset() == last)
+        }
         // Damaged since it was loaded: another topic would have another message there, or none.
         Err(LoaderError::Broker(BrokerError::Unavailable(error))) if is_unreadable(&error) => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-/// Reads the messages of one partition from offset `first` to `last`, as many as are still there. Blocks.
+/// Reads the messages of a partition at these offsets, as many as are still there.
 ///
 /// # Errors
 /// The broker does not answer.
-pub fn read_range(
+pub(super) async fn read(
     kafka: &Kafka,
     topic: &str,
     partition: u16,
-    first: i64,
-    last: i64,
-    mut take: impl FnMut(&rdkafka::message::BorrowedMessage<'_>),
-) -> Result<(), BrokerError> {
+    offsets: RangeInclusive<i64>,
+) -> Result<Vec<OwnedMessage>, LoaderError> {
+    let (kafka, topic) = (kafka.clone(), topic.to_owned());
+    let read = tokio::task::spawn_blocking(move || read_blocking(&kafka, &topic, partition, offsets));
+    Ok(read.await??)
+}
+
+fn read_blocking(
+    kafka: &Kafka,
+    topic: &str,
+    partition: u16,
+    offsets: RangeInclusive<i64>,
+) -> Result<Vec<OwnedMessage>, BrokerError> {
+    let (first, last) = offsets.into_inner();
     let consumer: BaseConsumer = kafka
         .consumer("roundhouse-recovery")
         .set("enable.partition.eof", "true")
@@ -129,17 +139,18 @@ pub fn read_range(
     assignment.add_partition_offset(topic, i32::from(partition), Offset::Offset(first))?;
     consumer.assign(&assignment)?;
     let started = Instant::now();
+    let mut messages = Vec::new();
     while started.elapsed() < READ_TIMEOUT {
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Ok(message)) if message.offset() > last => return Ok(()),
+            Some(Ok(message)) if message.offset() > last => return Ok(messages),
             Some(Ok(message)) => {
-                take(&message);
+                messages.push(message.detach());
                 if message.offset() == last {
-                    return Ok(());
+                    return Ok(messages);
                 }
             }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(messages),
             Some(Err(error)) if is_transient(&error) => tracing::debug!(%error, "reading a chunk again"),
             Some(Err(error)) => return Err(error.into()),
         }
@@ -173,20 +184,4 @@ pub(super) fn is_unreadable(error: &rdkafka::error::KafkaError) -> bool {
                 | Code::UnsupportedCompressionType
         )
     )
-}
-
-async fn read_one(
-    kafka: &Kafka,
-    topic: &str,
-    partition: u16,
-    offset: i64,
-) -> Result<OwnedMessage, LoaderError> {
-    let (kafka, topic) = (kafka.clone(), topic.to_owned());
-    let read = tokio::task::spawn_blocking(move || {
-        let mut found = None;
-        read_range(&kafka, &topic, partition, offset, offset, |message| found = Some(message.detach()))?;
-        found.ok_or(BrokerError::NoTopic(topic))
-    });
-    let canceled = |_| BrokerError::Unavailable(rdkafka::error::KafkaError::Canceled);
-    Ok(read.await.map_err(canceled)??)
 }

@@ -11,7 +11,6 @@
 use std::collections::HashSet;
 
 use rdkafka::Message;
-use rdkafka::message::OwnedMessage;
 use roaring::RoaringTreemap;
 
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
@@ -19,7 +18,6 @@ use super::lease::Lease;
 use super::mending::Repeated;
 use super::run::{Loader, TopicKind, rounds_inbox};
 use super::{LoaderError, known_ids, recovery};
-use crate::kafka::BrokerError;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
 
@@ -74,17 +72,18 @@ struct Restoring<'a> {
 impl Restoring<'_> {
     /// Restores the rounds of a chunk that are not stored. Returns how many.
     async fn restore(&mut self, short: &ShortChunk) -> Result<u64, LoaderError> {
-        let messages = self.read(short).await?;
-        let last = messages.last().filter(|last| last.offset() == short.last_offset.cast_signed());
-        if last.is_none_or(|last| fingerprint(last) != short.fingerprint) {
+        let Loader { kafka, registry, topic, .. } = self.loader;
+        let &ShortChunk { epoch, partition, .. } = short;
+        let (first, last) = (short.first_offset.cast_signed(), short.last_offset.cast_signed());
+        let messages = recovery::read(kafka, topic, partition, first..=last).await?;
+        let found = messages.last().filter(|found| found.offset() == last);
+        if found.is_none_or(|found| fingerprint(found) != short.fingerprint) {
             // Another topic of this name, or the messages are gone.
             return Ok(0);
         }
         let conflicts = self.conflicts(short).await?;
-        let Loader { registry, topic, .. } = self.loader;
-        let &ShortChunk { epoch, partition, .. } = short;
         let origin = Origin { topic, epoch, partition, generation: self.lease.generation };
-        let mut builder = ChunkBuilder::new(short.partition).recounting();
+        let mut builder = ChunkBuilder::new(partition).recounting();
         for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
             self.content.learn(registry, message.payload()).await?;
             builder.push(message, &self.content, &origin, &self.stored, &mut RoaringTreemap::new());
@@ -93,28 +92,13 @@ impl Restoring<'_> {
         if chunk.new == 0 {
             return Ok(0);
         }
-        (chunk.first_offset, chunk.last_offset) =
-            (short.first_offset.cast_signed(), short.last_offset.cast_signed());
+        (chunk.first_offset, chunk.last_offset) = (first, last);
         let token = format!("restored:{}", uuid::Uuid::now_v7());
         self.lease.insert_block(&self.insert, &token, chunk.rounds.clone()).await?;
         Repeated { lease: self.lease, origin, chunk: &chunk }.recount_hours().await?;
         let Chunk { new, new_ids, .. } = chunk;
         self.stored |= new_ids;
         Ok(new)
-    }
-
-    async fn read(&self, short: &ShortChunk) -> Result<Vec<OwnedMessage>, LoaderError> {
-        let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
-        let &ShortChunk { partition, first_offset, last_offset, .. } = short;
-        let read = tokio::task::spawn_blocking(move || {
-            let mut messages = Vec::new();
-            let (first, last) = (first_offset.cast_signed(), last_offset.cast_signed());
-            recovery::read_range(&kafka, &topic, partition, first, last, |message| {
-                messages.push(message.detach());
-            })?;
-            Ok::<_, BrokerError>(messages)
-        });
-        Ok(read.await??)
     }
 
     /// The offsets of a chunk at which a round came again with other values.

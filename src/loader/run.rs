@@ -18,17 +18,16 @@ use uuid::Uuid;
 use super::chunks::{Chunk, ChunkBuilder, Content, Origin, Pushed, fingerprint};
 use super::gaps::{self, Cause, Gap};
 use super::gate::Gate;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, create_missing};
 use super::layout::{Change, Looks};
 use super::lease::{Candidate, Lease};
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use super::mending::{Repeated, Table};
-use super::recovery::Watermarks;
 use super::unreadable::Probe;
 use super::{LoaderError, kafka_engine, known_ids, recovery, repeats, restore};
 use crate::domain::columns::Columns;
 use crate::ingest::upload::under_way::UnderWay;
-use crate::kafka::{BrokerError, Kafka};
+use crate::kafka::{BrokerError, Kafka, Watermarks};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::warehouse::client::Warehouse;
@@ -121,7 +120,7 @@ impl Loader {
         tokio::task::spawn_blocking(move || session.work(beginning, &end)).await?
     }
 
-    /// Makes what rows go through on their way into the tables.
+    /// Creates what rows go through on their way into the tables, where it does not exist.
     pub(super) async fn create_inboxes(&self) -> Result<(), LoaderError> {
         let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
         if let TopicKind::Rounds(columns) = &self.kind {
@@ -131,10 +130,7 @@ impl Loader {
                 repeats::counts_inbox(),
             ]);
         }
-        for inbox in inboxes {
-            inbox.create(&self.warehouse).await?;
-        }
-        Ok(())
+        create_missing(&self.warehouse, &inboxes).await
     }
 }
 
@@ -281,16 +277,8 @@ impl Session {
             last,
             "loading a noted chunk again"
         );
-        let (kafka, topic) = (self.loader.kafka.clone(), self.loader.topic.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let mut messages = Vec::new();
-            recovery::read_range(&kafka, &topic, number, first, last, |message| {
-                messages.push(message.detach())
-            })?;
-            Ok::<_, BrokerError>(messages)
-        });
-        let messages =
-            read.await.map_err(|_| BrokerError::Unavailable(rdkafka::error::KafkaError::Canceled))??;
+        let Loader { kafka, topic, .. } = &self.loader;
+        let messages = recovery::read(kafka, topic, number, first..=last).await?;
         let mut builder = ChunkBuilder::new(number);
         for message in &messages {
             self.content.learn(&self.loader.registry, message.payload()).await?;

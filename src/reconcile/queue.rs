@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::SubmitError;
 use super::report::{JobState, JobView, Phase};
 use super::store::Record;
+use crate::lock::lock;
 
 /// The whole of a job's progress.
 const WHOLE: f64 = 1_000_000.0;
@@ -210,10 +211,6 @@ impl Queue {
     pub(super) fn end(&self, id: Uuid) {
         lock(&self.jobs).running.retain(|job| job.id != id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clickhouse::query::Query;
 use uuid::Uuid;
 
 use crate::domain::columns::Columns;
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::client::{self, Warehouse, WarehouseError};
 
 /// Drops a table of a job or of a repair, if it is there.
 pub(super) const DROP_TABLE: &str = include_str!("../../queries/reconcile/drop_table.sql");
@@ -171,5 +171,5 @@ pub(super) async fn stop_queries(warehouse: &Warehouse, tag: &str) -> Result<(),
 pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
 ) -> Result<T, WarehouseError> {
-    Ok(tokio::time::timeout(QUERY_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??)
+    client::in_time(QUERY_TIMEOUT, answer).await
 }

@@ -257,8 +257,7 @@ impl Warehouse {
     /// # Errors
     /// It does not, or not in time.
     pub async fn ping(&self) -> Result<(), WarehouseError> {
-        let answer = self.query("SELECT 1").fetch_one::<u8>();
-        tokio::time::timeout(PING_TIMEOUT, answer).await.map_err(|_| WarehouseError::TimedOut)??;
+        in_time(PING_TIMEOUT, self.query("SELECT 1").fetch_one::<u8>()).await?;
         Ok(())
     }
 
@@ -335,5 +334,19 @@ impl Warehouse {
         }
         insert.end().await?;
         Ok(())
+    }
+}
+
+/// Waits for an answer of ClickHouse, but not without end.
+///
+/// # Errors
+/// It fails, or does not come in time.
+pub async fn in_time<T, E: Into<WarehouseError>>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, WarehouseError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(WarehouseError::TimedOut),
     }
 }

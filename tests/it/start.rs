@@ -131,7 +131,15 @@ async fn a_clickhouse_user_that_may_not_create_tables_is_enough_once_they_are_th
         changes.then(|| (403, ACCESS_DENIED.to_owned()))
     })
     .await;
-    // Its topics are of its own broker, so it must load nothing into the tables of the other.
+    // It loads topics of its own, through what the loader of the other has created.
+    owner.upload(csv(0..10), "wait=visible").await.ok();
+    let server = Server::start(&["--kafka-topic", "others", "--clickhouse-url", &reader.url]).await;
+    let mixed = csv(10..15) + "16,x\n";
+    assert_eq!(server.upload(mixed, "wait=visible").await.ok()["visible"], true);
+    assert_eq!(owner.clickhouse("SELECT count() FROM game_rounds").await.trim(), "15");
+    assert_eq!(owner.clickhouse("SELECT count() FROM rejects").await.trim(), "1");
+    drop(server);
+    // The topics of this one have the names of the other's, in its own broker: it must load nothing into the same tables.
     let options = ["--loader", "none", "--clickhouse-url", &reader.url];
     let server = Server::start(&options).await;
     server.get("/aggregates").await.ok();

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exception::{Code, Exception};
+use crate::lock::lock;
 
 /// Requests that wait for their turn, the server's own and those of others each; one more is refused.
 const MAX_WAITING: usize = 256;
@@ -98,10 +99,6 @@ impl Drop for IdGuard {
     fn drop(&mut self) {
         lock(&self.ids).remove(&self.query_id);
     }
-}
-
-fn lock(ids: &Mutex<HashSet<String>>) -> std::sync::MutexGuard<'_, HashSet<String>> {
-    ids.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct WaitingPlace<'a>(&'a AtomicUsize);

@@ -1,12 +1,13 @@
 //! The running engine: where connections come from, and how queries of others are stopped.
 
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::configuration::Layout;
 use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
 use crate::embedded::EmbeddedError;
+use crate::lock::lock;
 
 /// The setting that carries our query id, so that a query can be found in `system.processes`: the library gives its
 /// queries ids of its own. Nothing else reads it, since the library has no query result cache.
@@ -150,10 +151,6 @@ impl Engine {
     pub(super) fn host_name(&self) -> &str {
         &self.host_name
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs a statement of ours and returns its result as text.

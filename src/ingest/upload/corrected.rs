@@ -62,8 +62,7 @@ impl CorrectedReader {
         let Some(encoding) = self.decode(last)? else { return Ok(None) };
         let Some(reject_line) = self.reject_line else { return self.read_header(encoding, last) };
         let Some(record) = self.records.next(last)? else { return Ok(None) };
-        let (start, end) = record.bounds(reject_line).unwrap_or_default();
-        let field = record.buffer.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
+        let field = record.text(reject_line).and_then(|text| std::str::from_utf8(text).ok());
         Ok(Some(Corrected {
             header: None,
             reject_line: field.and_then(|text| text.trim().parse().ok()),

@@ -153,6 +153,12 @@ impl UploadFailure {
             progress: Box::new(Progress { bytes, ..Progress::default() }),
         }
     }
+
+    /// One that was given up, by the ledger; `rejects`: the first of them.
+    pub(super) fn ended(error: UploadError, row: LedgerRow, rejects: Vec<Reject>) -> Self {
+        let upload_id = Some(row.upload_id);
+        Self { upload_id, error, progress: Box::new(Progress::of(row, rejects)) }
+    }
 }
 
 impl fmt::Display for UploadFailure {

@@ -1,10 +1,8 @@
 //! The thread that reads a file's rows and produces them.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 
-use super::error::{Progress, UploadError, UploadFailure};
+use super::error::{UploadError, UploadFailure};
 use super::feed::Piece;
 use super::producers::Producer;
 use super::producing::Producing;
@@ -12,14 +10,6 @@ use super::record::Record;
 use super::tally::Tally;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
 use crate::warehouse::uploads::LedgerRow;
-
-/// How long the records of an upload that is stopped by a full disk may take: a broker that cannot write answers nothing.
-const FULL_DISK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the records of an upload that ends so may take; none: as long as a record may.
-pub(super) fn patience(ended: Option<&UploadError>) -> Option<Duration> {
-    matches!(ended, Some(UploadError::DiskFull(_))).then_some(FULL_DISK_PATIENCE)
-}
 
 /// A file whose every row is with the broker, or was only looked at.
 #[derive(Debug)]
@@ -52,23 +42,15 @@ impl Job {
         let read = self.read(&mut pieces);
         drop(pieces);
         let Sink { tally, output } = self.sink;
-        let takes_rows =
-            !matches!(read, Err(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }));
-        let delivered = match &output {
-            Some(output) if takes_rows => output.finish(patience(read.as_ref().err())),
-            _ => Ok(()),
-        };
-        let is_empty = takes_rows && delivered.is_ok();
-        let ended = read.and_then(|sha256| delivered.map(|()| sha256));
+        let delivered = output.as_ref().map_or(Ok(true), |output| output.finish(read.as_ref().err()));
+        let is_empty = matches!(delivered, Ok(true));
+        let ended = read.and_then(|sha256| delivered.map(|_| sha256));
         self.record.end(ended.as_ref().map(Clone::clone), &tally, output.as_ref());
         let row = self.record.row;
         let producer = output.filter(|_| is_empty).map(Producing::into_producer);
         let result = match ended {
             Ok(_) => Ok(Finished { row, rejects: tally.shown }),
-            Err(error) => {
-                let upload_id = Some(row.upload_id);
-                Err(UploadFailure { upload_id, error, progress: Box::new(Progress::of(row, tally.shown)) })
-            }
+            Err(error) => Err(UploadFailure::ended(error, row, tally.shown)),
         };
         (result, producer)
     }

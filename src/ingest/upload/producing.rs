@@ -21,6 +21,9 @@ use crate::warehouse::uploads::Offsets;
 /// the hour the sum of its rounds, instead of adding to it.
 pub const REPAIR_HEADER: &str = "roundhouse-repair";
 
+/// How long the records of an upload that is stopped by a full disk may take: a broker that cannot write answers nothing.
+const FULL_DISK_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Bytes of a batch with one record, besides its key, value and headers: 61 of the batch, and 5 for each of 5 lengths at most.
 const MAX_FRAME_BYTES: usize = 86;
 
@@ -149,13 +152,17 @@ impl Producing {
         Ok(self.disk.check()?)
     }
 
-    /// Waits until the broker has every record, or has not taken one in time. `patience`: waits no longer than this; none waits as
-    /// long as a record may take.
+    /// Waits until the broker has every record, or has not taken one in time; not, if reading has `ended` because it takes none. Returns
+    /// whether no record is under way any more.
     ///
     /// # Errors
     /// It has not taken one.
-    pub fn finish(&self, patience: Option<Duration>) -> Result<(), UploadError> {
-        let deadline = patience.map(|patience| Instant::now() + patience);
+    pub fn finish(&self, ended: Option<&UploadError>) -> Result<bool, UploadError> {
+        let deadline = match ended {
+            Some(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }) => return Ok(false),
+            Some(UploadError::DiskFull(_)) => Some(Instant::now() + FULL_DISK_PATIENCE),
+            _ => None,
+        };
         let all = self.rounds.wait_for(self.sent.0, deadline);
         let all = self.dead_letters.wait_for(self.sent.1, deadline) && all;
         match self.rounds.error().or_else(|| self.dead_letters.error()) {
@@ -163,7 +170,7 @@ impl Producing {
             None if !all => {
                 Err(UploadError::Broker { reason: "it has not taken all rows in time".to_owned() })
             }
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 

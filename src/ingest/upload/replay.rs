@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::corrected::CorrectedReader;
-use super::error::{Progress, UploadError, UploadFailure};
+use super::error::{UploadError, UploadFailure};
 use super::feed;
-use super::job::{Finished, patience};
+use super::job::Finished;
 use super::one_line::{Checked, LineReader};
 use super::producers::Producer;
 use super::producing::Producing;
@@ -182,24 +182,14 @@ impl ReplayJob {
     fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Ended, Option<Producer>) {
         let read = self.read(&mut pieces);
         drop(pieces);
-        let takes_rows =
-            !matches!(read, Err(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }));
-        let patience = patience(read.as_ref().err());
-        let delivered = if takes_rows { self.output.finish(patience) } else { Ok(()) };
-        let is_empty = takes_rows && delivered.is_ok();
-        let ended = read.and_then(|sha256| delivered.map(|()| sha256));
+        let delivered = self.output.finish(read.as_ref().err());
+        let is_empty = matches!(delivered, Ok(true));
+        let ended = read.and_then(|sha256| delivered.map(|_| sha256));
         self.record.end(ended.as_ref().map(Clone::clone), &self.tally, Some(&self.output));
         let row = self.record.row;
         let outcome = match ended {
             Ok(_) => Ok((Finished { row, rejects: self.tally.shown }, self.done)),
-            Err(error) => {
-                let upload_id = Some(row.upload_id);
-                Err(UploadFailure {
-                    upload_id,
-                    error,
-                    progress: Box::new(Progress::of(row, self.tally.shown)),
-                })
-            }
+            Err(error) => Err(UploadFailure::ended(error, row, self.tally.shown)),
         };
         (outcome, is_empty.then(|| self.output.into_producer()))
     }

@@ -1,12 +1,13 @@
 //! The uploads at the same time: each has a slot. One whose sender is slow loses it when another waits for one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::UploadError;
 use crate::ingest::pace::Pace;
+use crate::lock::lock;
 
 /// How long an upload waits for a slot. A slow one is noticed before.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,10 +102,6 @@ impl Drop for Slot {
             lock(&self.held).retain(|held| !Arc::ptr_eq(held, pace));
         }
     }
-}
-
-fn lock(held: &Mutex<Vec<Arc<Pace>>>) -> MutexGuard<'_, Vec<Arc<Pace>>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

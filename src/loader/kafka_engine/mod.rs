@@ -25,12 +25,13 @@ use self::group::Group;
 use self::passed_over::Search;
 use super::LoaderError;
 use super::chunks::{Chunk, fingerprint};
+use super::inbox::existing;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::restore::restore;
 use super::run::{Loader, LoaderState, TopicKind, pause};
 use crate::settings::ServiceUrl;
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 
 /// How often the group's offsets are asked for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -40,8 +41,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a table's consumer may take to end with its block.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
-
-const EXISTING: &str = include_str!("../../../queries/kafka_engine/existing.sql");
 
 const DROP: &str = include_str!("../../../queries/kafka_engine/drop.sql");
 
@@ -210,8 +209,8 @@ impl Consumption {
     }
 
     async fn has_other_partitions(&self, following: &Following) -> bool {
-        match self.loader.kafka.watermarks(&self.loader.topic).await {
-            Ok(watermarks) => watermarks.len() != following.next.len(),
+        match self.loader.kafka.partitions(&self.loader.topic).await {
+            Ok(partitions) => usize::from(partitions) != following.next.len(),
             Err(error) => {
                 tracing::debug!(topic = self.loader.topic, %error, "cannot look at the topic");
                 false
@@ -249,12 +248,10 @@ pub(super) async fn hand_back(loader: &Loader, lease: &Lease) -> Result<(), Load
 /// Drops the views and the table, if they are there; the consumer ends with the block that it is at.
 async fn take_down(loader: &Loader) -> Result<(), LoaderError> {
     let names = Tables::of(&loader.kind).names;
-    let existing = loader.warehouse.query(EXISTING).param("names", names);
-    let existing: Vec<String> = existing.fetch_all().await.map_err(WarehouseError::from)?;
-    for name in names.iter().rev().filter(|name| existing.iter().any(|existing| existing == *name)) {
+    let existing = existing(&loader.warehouse, names).await?;
+    for name in names.iter().rev().filter(|name| existing.contains(**name)) {
         let dropped = loader.warehouse.query(DROP).param("name", name).execute();
-        let dropped = tokio::time::timeout(DROP_TIMEOUT, dropped).await;
-        dropped.map_err(|_| WarehouseError::TimedOut)?.map_err(WarehouseError::from)?;
+        in_time(DROP_TIMEOUT, dropped).await?;
     }
     Ok(())
 }

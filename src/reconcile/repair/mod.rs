@@ -19,7 +19,7 @@ mod tables;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -37,6 +37,7 @@ use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
 use crate::loader::lease::{Holder, Tenure};
+use crate::lock::lock;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// Repairs that may wait; one more is refused.
@@ -343,8 +344,4 @@ impl Repairer {
             active.remove(&repair.job);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,2 +1,2 @@
--- Which of the tables and views of ClickHouse's own consumer are there.
+-- Which of some tables and views exist.
 SELECT name FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}
