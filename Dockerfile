@@ -1,5 +1,5 @@
-# The production image: the server alone. It is pointed at Kafka, a registry and ClickHouse by URLs (docker-compose.yml)
-# and holds no engine library, so none of the three can be embedded in it by mistake.
+# The production image: the server alone. URLs connect it to Kafka, a registry and ClickHouse (docker-compose.yml). It has
+# no engine library, so an embedded ClickHouse cannot be started in it by mistake.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
@@ -7,7 +7,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# The caches keep the 600 crates between builds; what is in them is not part of any layer.
+# The caches keep the 600 crates between builds. They are not part of any layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \
     CARGO_TARGET_DIR=/target cargo build --release --locked --bin roundhouse \

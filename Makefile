@@ -1,72 +1,72 @@
-# The daily work on Roundhouse. `make` alone lists the recipes.
+# Recipes for the daily work on Roundhouse. `make` alone lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools engine build demo run test bench fmt lint docs test-clients sample readme clean
+.PHONY: help check-tools check-test-tools engine build demo run test bench fmt lint docs test-clients sample settings clean
 
-# Out of the tree, so that a second clone and a clean checkout build the 600 crates once. One profile serves all.
+# Outside of the repository, so that the 600 crates are built once for all clones. One profile serves everything.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
 CARGO_FLAGS := --release --locked
 ROUNDHOUSE := $(CARGO_TARGET_DIR)/release/roundhouse
 CLIENTS := tests/clients
 
-# What `make run` passes on, for example: make run ARGS='--listen 127.0.0.1:9000'
+# Options for `make run`, for example: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
 
 help: ## Lists the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-check-tools: ## Says which tools are missing, and how to get them
+check-tools: ## Lists tools that are missing, and how to install them
 	@scripts/check-tools
 
 check-test-tools:
 	@scripts/check-tools --tests
 
-engine: engine/node_modules/.installed ## Fetches the ClickHouse engine library with npm, once
+engine: engine/node_modules/.installed ## Downloads the ClickHouse engine library with npm, once
 
 build: check-tools ## Builds the program
 	cargo build $(CARGO_FLAGS)
 
-demo: check-tools engine build ## Does the whole job on data/gamerounds.csv, prints what came of it, and exits
+demo: check-tools engine build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits
 	$(ROUNDHOUSE) demo
 
-run: check-tools engine build ## Serves on http://127.0.0.1:8000, everything embedded; options in ARGS
+run: check-tools engine build ## Serves http://127.0.0.1:8000 with everything embedded; options in ARGS
 	$(ROUNDHOUSE) serve $(ARGS)
 
-test: check-test-tools engine test-clients ## Runs everything that has to pass: format, lints, documentation, all tests
+test: check-test-tools engine test-clients ## Runs every check: format, lints, documentation, all tests
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 	cargo test $(CARGO_FLAGS)
 
-bench: check-tools engine ## Measures each stage and the whole way, beside what limits them: the tables of docs/BENCHMARKS.md
+bench: check-tools engine ## Measures each stage and the whole path; prints the tables of docs/BENCHMARKS.md
 	cargo bench --locked
 
 fmt: ## Formats the source
 	cargo fmt
 
-lint: ## Runs clippy, any warning being an error
+lint: ## Runs clippy; a warning is an error
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
-docs: ## Builds the documentation of the source and says where it is
+docs: ## Builds the documentation of the source and prints its path
 	cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 	@echo '$(CARGO_TARGET_DIR)/doc/roundhouse/index.html'
 
-test-clients: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## Fetches the foreign clients that tests use
+test-clients: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## Downloads the third-party clients that the tests use
 
-sample: build ## Writes data/gamerounds.csv anew; the generator's defaults decide what is in it
+sample: build ## Regenerates data/gamerounds.csv with the defaults of the generator
 	$(ROUNDHOUSE) generate -o data/gamerounds.csv
 
-readme: ## Writes the settings tables in README.md anew, from the options of the program
-	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::
+settings: ## Regenerates the tables of docs/SETTINGS.md from the options of the program
+	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::settings
 
-clean: ## Removes what was built and fetched; what is stored (.roundhouse) stays
+clean: ## Removes everything built and downloaded; stored data (.roundhouse) stays
 	cargo clean
 	rm -rf engine/node_modules $(CLIENTS)/.venv $(CLIENTS)/node_modules
 
-# Each stamp is written last, so that what was broken off is done again.
+# Each stamp is written last, so that an interrupted download is repeated.
 
 engine/node_modules/.installed: engine/package.json engine/package-lock.json scripts/install-engine | check-tools
 	scripts/install-engine

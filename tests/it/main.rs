@@ -18,6 +18,7 @@ mod end_to_end;
 mod files;
 mod foreign_pages;
 mod generate;
+mod grants;
 mod harness;
 mod heads;
 mod kafka_engine;

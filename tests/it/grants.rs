@@ -1,0 +1,73 @@
+//! The rights that docs/OPERATIONS.md lists for the ClickHouse user are enough for everything that the server does.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::harness::files::{HEADER, csv, line};
+use crate::harness::part::Part;
+use crate::harness::process::until;
+use crate::harness::repository;
+use crate::harness::server::Server;
+
+/// What follows each statement of the list.
+const GRANTEE: &str = " TO roundhouse;";
+
+/// Returns a configuration of ClickHouse that gives its user the listed rights and no others.
+fn configuration() -> String {
+    let operations = fs::read_to_string(repository().join("docs/OPERATIONS.md")).expect("docs/OPERATIONS.md");
+    let statements = operations.lines().filter_map(|line| line.strip_suffix(GRANTEE));
+    let grants: String = statements.map(|statement| format!("<query>{statement}</query>")).collect();
+    assert!(grants.contains("GRANT SELECT, INSERT"), "{grants}");
+    format!(
+        "<clickhouse><users><default><grants replace=\"replace\">{grants}</grants></default></users></clickhouse>"
+    )
+}
+
+/// Starts a server whose ClickHouse user has the listed rights.
+async fn server(directory: &TempDir) -> (Part, Server) {
+    let extra = directory.path().join("config.d");
+    fs::create_dir(&extra).unwrap();
+    fs::write(extra.join("grants.xml"), configuration()).unwrap();
+    let clickhouse = Part::start("clickhouse", directory.path(), &[]);
+    let server = Server::start(&["--clickhouse-url", &clickhouse.url()]).await;
+    server.until_ready().await;
+    (clickhouse, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_rights_of_the_clickhouse_user_are_enough_to_load_reconcile_and_repair() {
+    let directory = TempDir::new().unwrap();
+    let (_clickhouse, server) = server(&directory).await;
+    let upload = server.upload(csv(0..10), "wait=visible").await.ok();
+    let invalid = server.upload(csv(12..14) + "16,x\n", "wait=visible").await.ok();
+    let path = |upload: &serde_json::Value, what| {
+        format!("/uploads/{}/{what}", upload["upload_id"].as_str().unwrap())
+    };
+    assert_eq!(
+        server.send(|http| http.post(server.url(&path(&invalid, "replay")))).await.ok()["still_rejected"],
+        1
+    );
+    server.get("/aggregates?format=csv").await;
+    server.get(&path(&upload, "conflicts")).await;
+
+    // One round with another bet, one more, and none of player-2, whose hour is then empty.
+    let rows: String = [0, 3, 4, 6, 7, 9, 21].map(|id| line(id, "0.25")).concat();
+    let body = format!("{HEADER}\n{}{rows}", line(1, "0.75"));
+    let query = format!("upload_id={}", upload["upload_id"].as_str().unwrap());
+    let job = server.send(|http| http.post(server.url(&format!("/reconcile?{query}"))).body(body)).await;
+    let path = job.body["links"]["self"].as_str().unwrap();
+    until("the reconciliation has ended", async || {
+        (server.get(path).await.ok()["state"] == "done").then_some(())
+    })
+    .await;
+    let repair = format!("{path}/repair?prefer=file&remove=unexpected");
+    server.send(|http| http.post(server.url(&repair))).await;
+    let job = until("the repair has ended", async || {
+        let job = server.get(path).await.ok();
+        matches!(job["repair"]["state"].as_str(), Some("done" | "failed")).then_some(job)
+    })
+    .await;
+    assert_eq!((&job["repair"]["state"], &job["verdict"]), (&"done".into(), &"match".into()), "{job:#}");
+    assert!(!server.log().contains("refused the user"), "{}", server.log());
+}
