@@ -32,7 +32,7 @@ fn fault(document: &Document, target: &str) -> Option<&'static str> {
     if !path.exists() {
         return Some("no such file");
     }
-    let Some(anchor) = anchor else { return None };
+    let anchor = anchor?;
     let text = fs::read_to_string(&path).ok()?;
     let has_anchor = headings(&text).any(|heading| slug(heading) == anchor);
     (!has_anchor).then_some("no such heading")
