@@ -1,4 +1,4 @@
-//! The production shape: docker-compose.yml and what it refers to agree with each other and with the program.
+//! The production setup: docker-compose.yml, the files that it names, and the program fit together.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::repository;
 
-/// Returns docker-compose.yml, which the Compose Specification's types must take, unknown keys being errors.
+/// Returns docker-compose.yml, checked against the types of the Compose Specification. An unknown key is an error.
 fn compose() -> &'static Value {
     static COMPOSE: LazyLock<Value> = LazyLock::new(read_compose);
     &COMPOSE
@@ -38,7 +38,7 @@ fn texts(values: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_variables_given_to_roundhouse_are_ones_that_it_reads() {
+fn roundhouse_reads_every_variable_that_compose_sets() {
     let compose = compose();
     let mut cli = Cli::command();
     cli.build();
@@ -53,7 +53,7 @@ fn the_variables_given_to_roundhouse_are_ones_that_it_reads() {
 }
 
 #[test]
-fn all_three_services_are_given_by_url_and_none_is_embedded() {
+fn compose_sets_a_url_for_each_service_so_none_is_embedded() {
     let compose = compose();
     let environment = &compose["services"]["roundhouse"]["environment"];
     for (variable, host) in [
@@ -66,7 +66,7 @@ fn all_three_services_are_given_by_url_and_none_is_embedded() {
 }
 
 #[test]
-fn who_waits_for_a_healthy_service_waits_for_one_that_tells() {
+fn services_wait_only_for_services_that_have_a_health_check() {
     let compose = compose();
     for (name, service) in services(compose) {
         for dependency in service["depends_on"].as_object().into_iter().flatten() {
@@ -78,7 +78,7 @@ fn who_waits_for_a_healthy_service_waits_for_one_that_tells() {
 }
 
 #[test]
-fn nothing_is_published_beyond_loopback_and_everything_is_bounded() {
+fn ports_are_published_on_loopback_only_and_memory_and_versions_are_fixed() {
     let compose = compose();
     for (name, service) in services(compose) {
         for port in texts(&service["ports"]) {
@@ -86,12 +86,12 @@ fn nothing_is_published_beyond_loopback_and_everything_is_bounded() {
         }
         assert!(service["mem_limit"].is_string(), "{name} has no memory limit");
         let image = service["image"].as_str().expect("an image");
-        assert!(image.contains(':') && !image.ends_with(":latest"), "{image} is no particular version");
+        assert!(image.contains(':') && !image.ends_with(":latest"), "{image} does not name a version");
     }
 }
 
 #[test]
-fn volumes_are_declared_and_mounted_files_are_there() {
+fn volumes_are_declared_and_mounted_files_exist() {
     let compose = compose();
     let declared = compose["volumes"].as_object().expect("volumes");
     for (name, service) in services(compose) {
@@ -107,7 +107,7 @@ fn volumes_are_declared_and_mounted_files_are_there() {
 }
 
 #[test]
-fn the_example_of_the_environment_file_names_what_is_required() {
+fn the_example_environment_file_names_every_required_variable() {
     let text = fs::read_to_string(repository().join("docker-compose.yml")).expect("docker-compose.yml");
     let required: BTreeSet<_> =
         text.split("${").skip(1).filter_map(|rest| rest.split_once(":?")).map(|(name, _)| name).collect();
@@ -117,7 +117,7 @@ fn the_example_of_the_environment_file_names_what_is_required() {
 }
 
 #[test]
-fn the_clickhouse_server_is_the_release_of_the_embedded_engine() {
+fn the_clickhouse_server_has_the_release_of_the_embedded_engine() {
     let compose = compose();
     let image = compose["services"]["clickhouse"]["image"].as_str().expect("an image");
     let package = fs::read_to_string(repository().join("engine/package.json")).expect("engine/package.json");
