@@ -135,7 +135,7 @@ async fn a_clickhouse_user_that_may_not_create_tables_is_enough_once_they_are_th
     owner.upload(csv(0..10), "wait=visible").await.ok();
     let server = Server::start(&["--kafka-topic", "others", "--clickhouse-url", &reader.url]).await;
     let mixed = csv(10..15) + "16,x\n";
-    assert_eq!(server.upload(mixed, "wait=visible").await.ok()["visible"], true);
+    assert_eq!(server.upload(mixed, "wait=visible").await.ok()["state"], "visible");
     assert_eq!(owner.clickhouse("SELECT count() FROM game_rounds").await.trim(), "15");
     assert_eq!(owner.clickhouse("SELECT count() FROM rejects").await.trim(), "1");
     drop(server);
