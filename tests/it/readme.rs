@@ -1,5 +1,6 @@
 //! README.md and docs/ are true: paths, links, commands, options and variables that they name exist.
 
+mod api;
 mod commands;
 mod links;
 mod settings;

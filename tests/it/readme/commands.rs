@@ -10,7 +10,7 @@ use super::{Document, documents};
 use crate::harness::repository;
 
 /// Returns the commands of a document, with continued lines joined and without comments.
-fn commands(document: &Document) -> Vec<String> {
+pub(super) fn commands(document: &Document) -> Vec<String> {
     let mut commands = Vec::new();
     let mut open: Option<String> = None;
     for (language, line) in document.code() {
