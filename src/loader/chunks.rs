@@ -1,4 +1,4 @@
-//! Messages of a partition to a block of rows: pure, so that the same messages always make the same block.
+//! Turns the messages of a partition into a block of rows. A pure function: the same messages always give the same block.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::ingest::upload::REPAIR_HEADER;
 use crate::warehouse::row_binary::{write_text, write_value};
 use crate::warehouse::upload_counts::UploadCounts;
 
-/// Rows of a topic's chunk, for each table that takes some, in RowBinary, with the generation at the end of each.
+/// The rows of one chunk, in RowBinary, for each table that they go into. Each row ends with the lease's generation.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     pub partition: u16,
@@ -25,37 +25,37 @@ pub struct Chunk {
     pub last_offset: i64,
     pub messages: u64,
     pub new: u64,
-    /// Rounds that were there already; before [`super::repeats::judge`], conflicts are among them.
+    /// Repeats: rounds that were stored before. Until [`super::repeats::judge`] has run, conflicts are counted here too.
     pub duplicate: u64,
-    /// Rounds that were there already with other values.
+    /// Repeats whose stored round has other values.
     pub conflict: u64,
     pub undecodable: u64,
-    /// Of the new rounds, those that the view does not add to their hours: the hours are made the sums of their rounds.
+    /// The new rounds that the view does not add to their hours. The loader recomputes those hours from their rounds.
     pub recounted: u64,
-    /// Of the last message.
+    /// Fingerprint of the last message.
     pub fingerprint: u64,
-    /// Rows of `game_rounds`: the fields of a file, the other columns, and where it came from.
+    /// Rows of `game_rounds`: the file's fields, then the other columns, then topic position and generation.
     pub rounds: Bytes,
     /// Rows of `rejects`.
     pub rejects: Bytes,
     /// Ids of the new rounds.
     pub new_ids: RoaringTreemap,
-    /// Messages of rounds that were there already, in the order of their offsets.
+    /// Messages whose round was stored before, ordered by offset.
     pub repeats: Vec<Repeat>,
-    /// What the ranges of `repeats` are ranges of.
+    /// The bytes that the ranges in `repeats` point into.
     pub repeated_rows: Vec<u8>,
-    /// What became of the rows of each upload.
+    /// New, duplicate and conflicting rows of each upload.
     pub uploads: BTreeMap<u128, UploadCounts>,
 }
 
 impl Chunk {
-    /// Ids of the repeats whose round came before this chunk.
+    /// Returns the ids of the repeats whose round was stored before this chunk.
     pub fn known_ids(&self) -> impl Iterator<Item = u64> {
         self.repeats.iter().map(|repeat| repeat.id).filter(|id| !self.new_ids.contains(*id))
     }
 
-    /// Makes new rounds of the repeats whose ids are in `gone`, and takes these ids out of it: of several with one id, the first
-    /// comes back. Returns how many did.
+    /// Turns repeats of deleted rounds back into new rounds, the first one per id, and removes their ids from `gone`. Returns how
+    /// many rounds that were.
     pub fn bring_back(&mut self, gone: &mut RoaringTreemap, stored: &Stored, origin: &Origin<'_>) -> u64 {
         let mut rounds = Vec::from(std::mem::take(&mut self.rounds));
         let (repeats, before) = (std::mem::take(&mut self.repeats), self.new);
@@ -69,7 +69,7 @@ impl Chunk {
             for column in stored.columns.iter().filter(|column| !column.is_field()) {
                 write_value(column, repeat.value(column.source), &[], &mut rounds);
             }
-            // Who deleted it has perhaps left it in its hour.
+            // Whoever deleted the round may not have corrected its hour.
             write_origin(origin, repeat.offset, true, &mut rounds);
             self.new += 1;
             self.recounted += 1;
@@ -87,7 +87,7 @@ impl Chunk {
 }
 
 impl Repeat {
-    /// The value of a column that no file has.
+    /// Returns the value of a column that is not a field of a file.
     fn value(&self, source: Source) -> Value {
         match source {
             Source::UploadId => self.upload_id.map_or(Value::Null, Value::Uuid),
@@ -97,21 +97,21 @@ impl Repeat {
     }
 }
 
-/// A message of a round that was there already.
+/// A message whose round was stored before.
 #[derive(Clone, Debug)]
 pub struct Repeat {
     pub id: u64,
     pub offset: i64,
-    /// None: something else than an upload produced it.
+    /// None if the message was not produced by an upload.
     pub upload_id: Option<u128>,
     pub line: Option<u64>,
-    /// Its values in RowBinary, without where it came from: in [`Chunk::repeated_rows`].
+    /// Its fields in RowBinary, without origin: a range of [`Chunk::repeated_rows`].
     pub row: Range<usize>,
-    /// Whether other values are stored: known after [`super::repeats::judge`].
+    /// Whether the stored round has other values. Set by [`super::repeats::judge`].
     pub is_conflict: bool,
 }
 
-/// The columns that are stored, and which of them say what.
+/// The stored columns, and the positions of those with a special meaning.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub columns: Arc<Columns>,
@@ -131,11 +131,11 @@ impl Stored {
     }
 }
 
-/// The columns of the messages' writer, matched to those that are stored.
+/// Maps the columns of the schema that the messages were written with to the stored columns.
 #[derive(Clone, Debug)]
 pub struct Projection {
     writer: Arc<Columns>,
-    /// For each stored column, the writer's; none for one that the writer did not have and that may be null.
+    /// For each stored column, the position of the writer's column. None if the writer's schema lacks it; it is nullable then.
     sources: Vec<Option<usize>>,
 }
 
@@ -143,13 +143,13 @@ impl Projection {
     /// Matches columns by name.
     ///
     /// # Errors
-    /// A column has another type, or is missing and may not be null. Says which.
+    /// A column has another type, or is missing and not nullable. The text names the column.
     pub fn new(writer: Arc<Columns>, stored: &Columns) -> Result<Self, String> {
         let sources = stored
             .iter()
             .map(|column| match writer.position(&column.name) {
                 None if column.is_nullable() => Ok(None),
-                None => Err(format!("the writer's schema has no {}", column.name)),
+                None => Err(format!("column {} is missing in the writer's schema", column.name)),
                 Some(at) => match writer.iter().nth(at) {
                     Some(found)
                         if same_wire_type(found.kind, column.kind)
@@ -157,7 +157,7 @@ impl Projection {
                     {
                         Ok(Some(at))
                     }
-                    _ => Err(format!("the writer's schema has another type for {}", column.name)),
+                    _ => Err(format!("column {} has another type in the writer's schema", column.name)),
                 },
             })
             .collect::<Result<_, _>>()?;
@@ -175,12 +175,12 @@ fn same_wire_type(one: Kind, other: Kind) -> bool {
     }
 }
 
-/// What the messages of a topic are.
+/// What the messages of a topic contain.
 #[derive(Debug)]
 pub enum Content {
-    /// Rounds in Avro, with the ways to read each writer's schema, or why it cannot be read.
+    /// Rounds in Avro. For each schema id, how to read it, or why it cannot be read.
     Rounds { stored: Stored, projections: HashMap<u32, Result<Projection, String>> },
-    /// Rejected lines, with what is wrong with them in the headers.
+    /// Rejected lines. The headers say what is wrong with them.
     Rejects,
 }
 
@@ -190,27 +190,27 @@ pub struct Origin<'a> {
     pub topic: &'a str,
     pub epoch: u32,
     pub partition: u16,
-    /// Of the lease under which the rows are sent: see [`super::inbox`].
+    /// Generation of the lease under which the rows are inserted: see [`super::inbox`].
     pub generation: u32,
 }
 
-/// What became of a message.
+/// What happened to a pushed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     Added,
-    /// Its round is new in another chunk of the batch.
+    /// Not added: its round is new in another chunk of the same batch.
     IsNewElsewhere,
 }
 
-/// Gathers a chunk, message by message.
+/// Builds a chunk, message by message.
 #[derive(Debug, Default)]
 pub struct ChunkBuilder {
     chunk: Chunk,
     rounds: Vec<u8>,
     rejects: Vec<u8>,
-    /// The view adds none of the new rounds to their hours.
+    /// Whether the view leaves all new rounds out of their hours.
     is_recounting: bool,
-    /// One message's values, in the order of its writer's columns and of those that are stored: reused.
+    /// One message's values, in the writer's column order and in the stored order. Reused, to avoid allocations.
     decoded: Vec<Value>,
     values: Vec<Value>,
 }
@@ -220,7 +220,7 @@ impl ChunkBuilder {
         Self { chunk: Chunk { partition, ..Chunk::default() }, ..Self::default() }
     }
 
-    /// Has the view add none of the new rounds to their hours, which may count them already.
+    /// Marks all new rounds as recounted: the view does not add them to their hours, which may already include them.
     pub(super) fn recounting(self) -> Self {
         Self { is_recounting: true, ..self }
     }
@@ -229,7 +229,7 @@ impl ChunkBuilder {
         self.chunk.messages == 0
     }
 
-    /// Bytes of the rows so far, those of repeats included.
+    /// Returns the size of the rows so far in bytes, repeats included.
     pub fn bytes(&self) -> usize {
         let repeats = self.chunk.repeated_rows.len() + self.chunk.repeats.len() * size_of::<Repeat>();
         self.rounds.len() + self.rejects.len() + repeats
@@ -239,9 +239,9 @@ impl ChunkBuilder {
         self.chunk.messages
     }
 
-    /// Adds the next message: a new round, a duplicate of one in `known` or in this chunk, or a reject. `batch`: the ids that are new in
-    /// the chunks of this batch. A message whose id is new in another one of them is not added ([`Pushed::IsNewElsewhere`]): else
-    /// one block would depend on another.
+    /// Adds the next message: as a new round, as a repeat of one in `known` or in this chunk, or as a reject. `batch` has the ids that
+    /// are new in the chunks of this batch. A message whose id is new in another chunk is not added ([`Pushed::IsNewElsewhere`]),
+    /// because one block would then depend on another.
     pub fn push(
         &mut self,
         message: &impl Message,
@@ -268,7 +268,7 @@ impl ChunkBuilder {
         Pushed::Added
     }
 
-    /// Adds a message that ClickHouse's own consumer has stored nowhere, as a reject.
+    /// Adds a message that ClickHouse's own consumer stored in no table, as a reject.
     pub(super) fn push_passed_over(
         &mut self,
         message: &impl Message,
@@ -280,7 +280,7 @@ impl ChunkBuilder {
             Content::Rounds { stored, projections } => {
                 let reason = match self.read_round(message, stored, projections) {
                     Err(reason) => reason,
-                    Ok(_) => "ClickHouse has not stored it, and gives no reason".to_owned(),
+                    Ok(_) => "ClickHouse did not store the message and reported no reason".to_owned(),
                 };
                 self.push_undecodable(message, &reason, origin);
             }
@@ -334,7 +334,7 @@ impl ChunkBuilder {
         Ok(Pushed::Added)
     }
 
-    /// Reads a message's values; returns its payload and the id of the round, or why it is none.
+    /// Decodes a message. Returns its payload and the round's id, or why it is not a round.
     fn read_round<'m>(
         &mut self,
         message: &'m impl Message,
@@ -345,7 +345,7 @@ impl ChunkBuilder {
         let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
         let projection = projections
             .get(&schema_id)
-            .ok_or_else(|| format!("schema {schema_id} is not known"))?
+            .ok_or_else(|| format!("schema {schema_id} is unknown"))?
             .as_ref()
             .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
         avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
@@ -356,7 +356,7 @@ impl ChunkBuilder {
         self.values.extend(projection.sources.iter().map(value));
         let id = match self.values.get(stored.key) {
             Some(Value::Long(id)) => u64::try_from(*id).map_err(|_| "the id of the round is negative")?,
-            _ => return Err("the message has no id of a round".to_owned()),
+            _ => return Err("the message has no round id".to_owned()),
         };
         for (column, value) in stored.columns.iter().zip(&self.values) {
             if !column.admits(*value) {
@@ -402,7 +402,7 @@ impl ChunkBuilder {
     fn push_undecodable(&mut self, message: &impl Message, reason: &str, origin: &Origin<'_>) {
         self.chunk.undecodable += 1;
         write_text(b"", &mut self.rejects);
-        // Neither a line nor a place in a file.
+        // Line and byte offset: unknown.
         self.rejects.extend([0; 16]);
         write_text(b"", &mut self.rejects);
         write_text(b"undecodable_message", &mut self.rejects);
@@ -451,7 +451,7 @@ fn write_origin(origin: &Origin<'_>, offset: i64, is_recounted: bool, rounds: &m
     rounds.extend(origin.generation.to_le_bytes());
 }
 
-/// Returns a hash of a message's time, key and value: a topic made anew does not have the same at the same offset.
+/// Returns a hash of a message's time, key and value. If a topic was recreated, the same offset has another hash.
 pub fn fingerprint(message: &impl Message) -> u64 {
     let mut hash = Sha256::new();
     hash.update(message.timestamp().to_millis().unwrap_or(-1).to_le_bytes());

@@ -1,4 +1,4 @@
-//! What the messages of a topic are, and the schemas that they were written with.
+//! What the messages of a topic contain, and the schemas that they were written with.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::registry::{Registry, RegistryError};
 
 impl Content {
     /// # Errors
-    /// The schema does not say what identifies a round.
+    /// No column of the schema identifies a round.
     pub(super) fn of(kind: &TopicKind) -> Result<Self, RegistryError> {
         let TopicKind::Rounds(columns) = kind else { return Ok(Self::Rejects) };
         let stored =
@@ -17,10 +17,10 @@ impl Content {
         Ok(Self::Rounds { stored, projections: HashMap::new() })
     }
 
-    /// Sees to it that the schema of a message, if it has one, can be read, or is known not to be.
+    /// Fetches the schema of a message, if it has one and it is new. An unusable schema is remembered with its error.
     ///
     /// # Errors
-    /// The registry does not answer: the message must wait, or it would be called undecodable for good.
+    /// The registry does not answer. The message must then wait; otherwise it would become a reject although it is valid.
     pub(super) async fn learn(
         &mut self,
         registry: &Registry,

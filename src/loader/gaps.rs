@@ -1,7 +1,7 @@
-//! Offsets whose messages were not loaded and never will be: noted, counted and passed over.
+//! Gaps: offsets whose messages were not loaded and never will be. They are recorded, counted and skipped.
 //!
-//! A gap is a row of `loader_gaps`, by which an upload is found to have lost rows, and one of `rejects`. It advances its partition
-//! like a chunk without messages. All of it can be noted again after a crash.
+//! A gap is a row of `loader_gaps`, which shows that an upload lost rows, and a row of `rejects`. It advances its partition like a
+//! chunk without messages. After a crash all of it can be written again.
 
 use bytes::Bytes;
 
@@ -26,7 +26,7 @@ pub(super) enum Cause {
     Deleted,
     /// The topic was deleted and created again.
     Recreated,
-    /// They are there, and cannot be read.
+    /// The messages exist but cannot be read.
     Unreadable(String),
 }
 
@@ -48,7 +48,7 @@ impl Cause {
     }
 }
 
-/// Offsets of one partition, the first and the last included.
+/// A range of offsets of one partition; both ends are included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) partition: u16,
@@ -57,12 +57,12 @@ pub(super) struct Gap {
     pub(super) cause: Cause,
 }
 
-/// What gaps go through.
+/// The inbox of `loader_gaps`.
 pub(super) fn inbox() -> Inbox {
     Inbox::new("loader_gaps", COLUMNS)
 }
 
-/// What rejects go through.
+/// The inbox of `rejects`.
 pub(super) fn rejects_inbox() -> Inbox {
     Inbox::new("rejects", REJECT_COLUMNS)
 }
@@ -76,7 +76,7 @@ impl Gap {
         format!("offsets {} to {} were not loaded: {}", self.first, self.last, self.cause.text())
     }
 
-    /// Its row of `loader_gaps`.
+    /// Returns its row of `loader_gaps`.
     fn row(&self, lease: &Lease, epoch: u32) -> Vec<u8> {
         let mut row = Vec::new();
         write_text(lease.topic().as_bytes(), &mut row);
@@ -90,7 +90,7 @@ impl Gap {
         row
     }
 
-    /// Its row of `rejects`: neither an upload, nor a line, nor a value.
+    /// Returns its row of `rejects`, with upload, line and value left empty.
     fn reject(&self, lease: &Lease, epoch: u32) -> Vec<u8> {
         let mut row = Vec::new();
         write_text(b"", &mut row);
@@ -107,14 +107,14 @@ impl Gap {
         row
     }
 
-    /// A chunk without messages that ends where the gap ends.
+    /// Returns a chunk without messages that covers the gap.
     fn chunk(&self) -> Chunk {
         let Self { partition, first, last, .. } = *self;
         Chunk { partition, first_offset: first, last_offset: last, ..Chunk::default() }
     }
 }
 
-/// Notes gaps of an epoch, and that their partitions are loaded up to their ends.
+/// Records gaps of an epoch, and marks their offsets as loaded.
 ///
 /// # Errors
 /// ClickHouse does not answer, or the lease was taken over.
@@ -133,7 +133,7 @@ pub(super) async fn note(
     ledger.write_all(epoch, chunks.iter(), &[ChunkState::Noted, ChunkState::Done]).await
 }
 
-/// Notes gaps, of chunks that are in the ledger already.
+/// Records gaps whose chunks are already in the ledger.
 ///
 /// # Errors
 /// See [`note`].
@@ -147,7 +147,7 @@ pub(super) async fn record(
         let (topic, partition, code) = (lease.topic(), gap.partition, gap.cause.code());
         tracing::error!(topic, partition, code, messages = gap.messages(), "{}", gap.reason());
         metrics.see_lost_messages(code, gap.messages());
-        // The token keeps the reject from being there twice after a crash.
+        // The token prevents a second reject if this runs again after a crash.
         let token = format!("gap:{topic}:{epoch}:{partition}:{}-{}", gap.first, gap.last);
         let reject = Bytes::from(gap.reject(lease, epoch));
         lease.insert_block(&rejects_inbox().insert(), &token, reject).await?;

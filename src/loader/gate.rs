@@ -1,40 +1,40 @@
-//! Keeps loading and the repair of hours apart.
+//! Prevents loading and the repair of hours from running at the same time.
 //!
-//! A round is in `game_rounds` a moment before it is in the hourly aggregates. Who works out what an hour lacks in that moment,
-//! and adds it, counts the round twice.
+//! A new round is in `game_rounds` a moment before it is in the hourly aggregates. A repair that computed the missing amounts of
+//! an hour in that moment would count the round twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// Passed by loaders of this process, from before they note chunks until those are done, and held by a repair of hours.
+/// Loaders of this process pass it from before they note chunks until those are done. A repair of hours holds it closed.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     lock: Arc<RwLock<()>>,
     beginnings: Arc<AtomicU64>,
 }
 
-/// Nothing is loaded by this process while this is there.
+/// While this guard exists, this process loads nothing.
 pub(crate) type Held = OwnedRwLockWriteGuard<()>;
 
 impl Gate {
-    /// Waits until no hours are repaired; none are until the guard is dropped.
+    /// Waits until no repair of hours runs. None starts until the guard is dropped.
     pub(super) async fn load(&self) -> OwnedRwLockReadGuard<()> {
         Arc::clone(&self.lock).read_owned().await
     }
 
-    /// Waits until nothing is loaded; nothing is until the guard is dropped.
+    /// Waits until nothing is being loaded. Loading continues when the guard is dropped.
     pub(crate) async fn hold(&self) -> Held {
         Arc::clone(&self.lock).write_owned().await
     }
 
-    /// Has loaders begin again, with what is stored by then.
+    /// Makes the loaders start again, so that they read again which rounds are stored.
     pub(crate) fn begin_again(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often loaders were asked to begin again.
+    /// Returns how often loaders were asked to start again.
     pub(super) fn beginnings(&self) -> u64 {
         self.beginnings.load(Ordering::Relaxed)
     }

@@ -1,7 +1,8 @@
-//! The way into the tables that the loader writes: only the holder of the lease gets through.
+//! Inboxes: the only way into the tables that the loader writes. ClickHouse accepts rows from the holder of the lease only.
 //!
-//! An inbox is a table with the engine Null and a view. Each row that is sent names its generation ([`super::lease`]). The view runs
-//! when ClickHouse has the whole block, and either passes it on or fails the insert. Tokens of blocks are handed on with them.
+//! An inbox is a table with the engine Null, and a view on it. Each row names the generation of its lease ([`super::lease`]). The view
+//! runs when ClickHouse has received the whole block, and either passes it on or fails the insert. The block's deduplication token is
+//! passed on too.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ const CREATE: [&str; 2] = [
     include_str!("../../queries/loader/create_inbox_view.sql"),
 ];
 
-/// Some columns of a table, as the loader sends them. The generation comes after them, as a UInt32.
+/// An inbox for some columns of a table. The rows end with the generation, as a UInt32.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Inbox {
     table: &'static str,
@@ -27,14 +28,14 @@ impl Inbox {
     /// `columns`: their names, separated by commas.
     pub(super) fn new(table: &'static str, columns: impl Into<String>) -> Self {
         let columns = columns.into();
-        // Other columns need another inbox. One is never changed: for a moment it would have no view, and what is sent then be lost.
+        // Other columns get another inbox. An existing one is never changed: while it has no view, inserted rows would be lost.
         let digest = Sha256::digest(columns.as_bytes());
         let name =
             digest.iter().take(4).fold(format!("{table}_inbox_"), |name, byte| format!("{name}{byte:02x}"));
         Self { table, columns, name }
     }
 
-    /// Its table and its view.
+    /// Returns the names of its table and its view.
     fn names(&self) -> [String; 2] {
         [self.name.clone(), format!("{}_view", self.name)]
     }
@@ -50,16 +51,16 @@ impl Inbox {
         Ok(())
     }
 
-    /// The statement that inserts rows in RowBinary.
+    /// Returns the statement that inserts rows in RowBinary.
     pub(super) fn insert(&self) -> String {
         format!("INSERT INTO {} ({}, generation) FORMAT RowBinary", self.name, self.columns)
     }
 }
 
-/// Creates the inboxes that do not exist. Where all exist, this user need not be allowed to create any.
+/// Creates the inboxes that do not exist. If all exist, the ClickHouse user needs no CREATE privilege.
 ///
 /// # Errors
-/// ClickHouse does not answer, or refuses.
+/// ClickHouse does not answer, or rejects the statement.
 pub(super) async fn create_missing(warehouse: &Warehouse, inboxes: &[Inbox]) -> Result<(), LoaderError> {
     let names: Vec<String> = inboxes.iter().flat_map(Inbox::names).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -70,7 +71,7 @@ pub(super) async fn create_missing(warehouse: &Warehouse, inboxes: &[Inbox]) -> 
     Ok(())
 }
 
-/// Returns which of some tables and views exist.
+/// Returns those of the given tables and views that exist.
 ///
 /// # Errors
 /// ClickHouse does not answer.

@@ -1,4 +1,4 @@
-//! The ids of all rounds that are stored, as roaring bitmaps: a few hundred bytes for a million consecutive ids.
+//! The ids of all stored rounds, as roaring bitmaps: a few hundred bytes for a million consecutive ids.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,11 +12,11 @@ use super::LoaderError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-/// The kinds of a state: a list of ids, and a bitmap.
+/// The two encodings of a `groupBitmap` state: a list of ids, and a bitmap.
 const SMALL_SET: u8 = 0;
 const LARGE_SET: u8 = 1;
 
-/// Returns the ids of all rounds that are stored.
+/// Returns the ids of all stored rounds.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -24,8 +24,8 @@ pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
     fetch(warehouse.query(include_str!("../../queries/loader/all_ids.sql"))).await
 }
 
-/// Returns the ids that are known before what is loaded next: those of other epochs, and of this one those from before the offset in
-/// `next` of their partition.
+/// Returns the ids that count as known for the next chunks: all of other epochs, and those of this epoch whose offset is lower than
+/// the one in `next` for their partition.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -45,7 +45,7 @@ pub async fn before(
     fetch(query).await
 }
 
-/// Returns those of some ids that are stored. `max_query_bytes`: how long the query may be, which has the ids in it.
+/// Returns those of the given ids that are stored. `max_query_bytes`: the limit for the query, which contains the ids.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -58,10 +58,10 @@ pub async fn stored(
     fetch(warehouse.query(&sql).with_setting("max_query_size", max_query_bytes.to_string())).await
 }
 
-/// Returns ids as the state of ClickHouse's `groupBitmap`, in base64.
+/// Returns ids as a state of ClickHouse's `groupBitmap`, in base64.
 ///
 /// # Errors
-/// They cannot be written.
+/// The bitmap cannot be serialized.
 pub fn state(ids: &RoaringTreemap) -> Result<String, LoaderError> {
     let mut bitmap = Vec::with_capacity(ids.serialized_size());
     ids.serialize_into(&mut bitmap).map_err(LoaderError::KnownIds)?;
@@ -76,8 +76,8 @@ async fn fetch(query: clickhouse::query::Query) -> Result<RoaringTreemap, Loader
     parse_state(&state).map_err(LoaderError::KnownIds)
 }
 
-/// Reads the state of ClickHouse's `groupBitmap` over UInt64: a kind; then the number of ids and the ids, or the number
-/// of bytes and a 64-bit roaring bitmap in the portable format.
+/// Reads a state of ClickHouse's `groupBitmap` over UInt64. It is one byte for the encoding, then either the number of ids and the ids,
+/// or the number of bytes and a 64-bit roaring bitmap in the portable format.
 ///
 /// Source: `RoaringBitmapWithSmallSet::write` in ClickHouse's AggregateFunctionGroupBitmapData.h;
 /// <https://github.com/RoaringBitmap/RoaringFormatSpec#extension-for-64-bit-implementations>.
@@ -91,7 +91,7 @@ fn parse_state(mut state: &[u8]) -> io::Result<RoaringTreemap> {
     RoaringTreemap::deserialize_from(state)
 }
 
-/// LEB128.
+/// Reads a LEB128 number.
 fn read_length(state: &mut &[u8]) -> io::Result<u64> {
     let mut length = 0;
     for shift in (0..63).step_by(7) {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_set_is_a_list() {
+    fn a_small_state_is_read_as_a_list_of_ids() {
         let mut state = vec![0, 2];
         state.extend(7_u64.to_le_bytes());
         state.extend(u64::MAX.to_le_bytes());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_one_is_a_bitmap() {
+    fn a_large_state_is_read_as_a_bitmap() {
         let ids: RoaringTreemap = (0..100_000).chain([1 << 40]).collect();
         let mut bitmap = Vec::new();
         ids.serialize_into(&mut bitmap).unwrap();

@@ -1,4 +1,4 @@
-//! Whether a topic is still as it was when its loading began: looked at every few seconds.
+//! Checks every few seconds whether the topic has changed since the session began.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,39 +9,39 @@ use tokio::task::JoinHandle;
 
 use crate::kafka::{BrokerError, Kafka, Observer, Watermarks, watermarks};
 
-/// Between two looks.
+/// Time between two checks.
 const INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long messages may be there and none of them arrive before they are examined.
+/// How long a partition may have messages without delivering any before they are examined.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
-/// What is not as it was.
+/// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// There are more partitions, or fewer.
     Partitions,
-    /// It ends before the offset that comes next.
+    /// The topic ends before the next offset.
     Recreated,
-    /// Messages are there, and do not arrive.
+    /// The topic has messages that do not arrive.
     Stalled,
 }
 
 type Look = JoinHandle<Result<Watermarks, BrokerError>>;
 
-/// Looks at a topic, in the background.
+/// Checks a topic in the background.
 pub(super) struct Looks {
     observer: Arc<Observer>,
     topic: String,
     looked_at: Instant,
-    /// A look that is under way, and the offsets that came next when it began.
+    /// The running check, and the next offsets when it began.
     under_way: Option<(Look, BTreeMap<u16, i64>)>,
-    /// Since when partitions have messages of which none arrived.
+    /// Partitions with messages that do not arrive, and since when.
     behind: BTreeMap<u16, Instant>,
 }
 
 impl Looks {
     /// # Errors
-    /// librdkafka cannot make a client.
+    /// librdkafka cannot create a client.
     pub(super) fn new(kafka: &Kafka, topic: &str) -> Result<Self, BrokerError> {
         Ok(Self {
             observer: Arc::new(kafka.observer()?),
@@ -52,7 +52,7 @@ impl Looks {
         })
     }
 
-    /// Returns what has changed, if a look has found something. `next`: the offsets that come next. `is_idle`: nothing arrived just now.
+    /// Returns what has changed, if a check found a change. `next`: the next offsets. `is_idle`: no message arrived just now.
     ///
     /// # Errors
     /// The topic does not exist any more.
@@ -66,8 +66,8 @@ impl Looks {
             Some((look, before)) if look.is_finished() => match runtime.block_on(look) {
                 Ok(Ok(marks)) => return Ok(self.compare(&marks, &before, next, is_idle, Instant::now())),
                 Ok(Err(error @ BrokerError::NoTopic(_))) => return Err(error),
-                Ok(Err(error)) => tracing::debug!(topic = self.topic, %error, "cannot look at the topic"),
-                Err(error) => tracing::debug!(topic = self.topic, %error, "cannot look at the topic"),
+                Ok(Err(error)) => tracing::debug!(topic = self.topic, %error, "cannot check the topic"),
+                Err(error) => tracing::debug!(topic = self.topic, %error, "cannot check the topic"),
             },
             Some(under_way) => self.under_way = Some(under_way),
             None if self.looked_at.elapsed() >= INTERVAL => {
@@ -81,7 +81,7 @@ impl Looks {
         Ok(None)
     }
 
-    /// `before`: the offsets that came next when the look began.
+    /// `before`: the next offsets when the check began.
     fn compare(
         &mut self,
         marks: &Watermarks,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_that_come_and_go_and_offsets_that_go_back_are_seen() {
+    fn added_and_missing_partitions_and_lower_offsets_are_detected() {
         let (mut looks, now) = (looks(), Instant::now());
         let next = BTreeMap::from([(0, 5), (1, 7)]);
         let mut see = |marks: &[(u16, (i64, i64))]| {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_are_there_and_do_not_arrive_are_a_stall_after_a_while() {
+    fn messages_that_do_not_arrive_for_ten_seconds_are_a_stall() {
         let (mut looks, start) = (looks(), Instant::now());
         let marks = Watermarks::from([(0, (0, 9))]);
         let next = BTreeMap::from([(0, 5)]);
@@ -144,7 +144,7 @@ mod tests {
         };
         assert_eq!(see(0, &next, true), None);
         assert_eq!(see(9, &next, true), None);
-        // Something has arrived meanwhile, or is being loaded.
+        // A message has arrived in between, or is being loaded.
         assert_eq!(see(10, &BTreeMap::from([(0, 6)]), true), None);
         assert_eq!(see(11, &next, true), None);
         assert_eq!(see(20, &next, false), None);

@@ -1,37 +1,37 @@
-//! Who loads a topic: one server at a time, also when one is frozen and goes on later.
+//! The lease of a topic: one server at a time loads it, even if a server freezes and continues later.
 //!
-//! The lease is kept in ClickHouse, where what it protects is. Table `loader_leases` has the *generations* of each topic. The
-//! highest one may change something; all others are refused by ClickHouse itself. So nothing depends on clocks, nor on what a server
-//! believes of itself.
+//! The lease is kept in ClickHouse, next to the data that it protects. Table `loader_leases` has the *generations* of each topic. Only
+//! the holder of the highest generation may change data; ClickHouse itself refuses all others. So nothing depends on clocks, nor on what
+//! a server believes about itself.
 //!
-//! **Claiming.** A server reads the number that comes next, inserts it with a token that names it, and reads who has it. ClickHouse
-//! stores one of several rows with the same token, so one server wins. Who loses looks again. A killed engine can have the token and
-//! not the row: then nobody has that number, and the next one is taken. An older token can be evicted from the window (10,000
-//! claims later) and its number be stored twice: then it counts for nobody, see [`Candidate::claim`].
+//! **Claiming.** A server reads the next free number, inserts it with a token that names the number, and reads who got it. Of several
+//! rows with the same token ClickHouse stores one, so one server wins. The others read again. A killed engine may have stored the
+//! token without the row. Then nobody has that number, and the next one is used. After 10,000 claims a token leaves ClickHouse's
+//! deduplication window, and its number could be stored twice. Such a number is not valid for anyone: see [`Candidate::claim`].
 //!
-//! **When.** A lease that was released, or that this server held before, is claimed at once: the lock on the data directory proves that
-//! the earlier process is dead. Another server's lease is claimed when its beat has not changed for [`TAKE_OVER_AFTER`]. That time is
-//! the sum of intervals between successful reads, each counted with at most [`MAX_INTERVAL`]: while ClickHouse or this server
-//! stands still, no time passes. A wrong guess costs a pause, not rows.
+//! **When.** A server claims a lease at once if the lease was released, or if this server held it before: the lock on the data directory
+//! proves that the earlier process is dead. It claims another server's lease if that server's beat has not changed for
+//! [`TAKE_OVER_AFTER`]. That time is the sum of the intervals between successful reads, and each counts at most [`MAX_INTERVAL`]. So no
+//! time passes while ClickHouse or this server is stopped. A wrong decision costs a pause, but no rows.
 //!
-//! **Fencing.** Blocks go through an [`inbox`](super::inbox), whose view compares the generation with the highest one when the
-//! whole block has arrived, right before it is written. Statements without data compare it in their `WHERE`. Deletions have it in their
-//! condition and delete nothing if it is not the highest any more. What fails so is [`LoaderError::TakenOver`].
+//! **Fencing.** Blocks go through an [`inbox`](super::inbox). Its view compares the generation with the highest one when the whole block
+//! has arrived, right before it is written. Statements without data compare it in their `WHERE`. Deletions have it in their condition
+//! and delete nothing if it is no longer the highest. A refused statement is [`LoaderError::TakenOver`].
 //!
-//! **Why that is enough.** A statement of an earlier holder either looks after the claim, and is refused, or has looked before it and
-//! may write a moment after it. [`Lease::stop_earlier`] ends those before the new holder reads the ledger:
-//! - notes of chunks, `noted` or `done`: the new holder waits until they have ended, so it reads every note that counts.
-//! - blocks: they belong to a chunk that was noted before they were sent. The new holder sees the note and loads the same offsets with
-//!   the same token. Whichever of the two ClickHouse writes first, it drops the other: a token is noted and its part made visible
-//!   under one lock of the table. (An engine that is killed between the two loses the rows: [`super::mending`].)
-//! - sums added to hours, deletions and repairs: these are not idempotent. The new holder stops them and waits until none runs.
+//! **Why that is enough.** A statement of an earlier holder makes its check either after the claim, and is refused, or before it, and
+//! may then write a moment after it. [`Lease::stop_earlier`] stops the latter before the new holder reads the ledger:
+//! - Notes of chunks, `noted` or `done`: the new holder waits until they have ended. So it reads every note that is valid.
+//! - Blocks: their chunk was noted before they were sent. The new holder reads the note and loads the same offsets with the same token.
+//!   ClickHouse keeps the block that it writes first and drops the other: it stores a token and makes its part visible under one lock of
+//!   the table. (If the engine is killed between the two, the rows are lost: [`super::mending`].)
+//! - Amounts added to hours, deletions and repairs: these are not idempotent. The new holder stops them and waits until none runs.
 //!
-//! Of a block whose sender froze half-way, the rest has not arrived, so that ClickHouse has not looked yet: it is refused if the rest ever
-//! comes. Such an insert cannot be stopped while it waits. Therefore inserts of blocks are waited for [`BLOCKS_PATIENCE`] only; all
-//! others until they have ended.
+//! If a sender freezes in the middle of a block, ClickHouse has not made its check yet, and refuses the block if the rest ever arrives.
+//! Such an insert cannot be stopped while it waits for data. Therefore the new holder waits only [`BLOCKS_PATIENCE`] for inserts of
+//! blocks, but waits for all other statements until they have ended.
 //!
-//! Each session of a loader claims a new generation, also after an error of its own: what was given up, because its answer was
-//! late, is then an earlier holder's statement, and cannot arrive after all.
+//! Each session of a loader claims a new generation, also after an error of its own. If a session gave up on a statement because the
+//! answer was late, that statement then belongs to an earlier holder and can no longer write.
 
 use std::time::{Duration, Instant};
 
@@ -49,31 +49,31 @@ use super::run::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::row_binary::write_text;
 
-/// How long a holder's beat must be the same before another server takes the topic over.
+/// How long a holder's beat must stay the same before another server takes the topic over.
 const TAKE_OVER_AFTER: Duration = Duration::from_secs(9);
 
-/// Between two looks of a server that waits.
+/// Time between two reads of the lease by a waiting server.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The longest time that may pass between two looks and be counted.
+/// The most that one interval between two reads counts.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two beats of the holder.
+/// Time between two beats of the holder.
 const BEAT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a small statement may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long inserts of blocks of an earlier holder are waited for: see above.
+/// How long to wait for an earlier holder's inserts of blocks: see above.
 const BLOCKS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long statements of an earlier holder may take to end before the whole is tried again.
+/// How long to wait for an earlier holder's statements to end before the claim fails and is retried.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at them.
+/// Time between two checks whether they have ended.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the queries of all repairs are known by in ClickHouse.
+/// How the `log_comment` of every repair's queries begins.
 pub(crate) const REPAIR_TAG: &str = "roundhouse repair ";
 
 const INSERT: &str = "INSERT INTO loader_leases (generation, topic, owner, process) FORMAT RowBinary";
@@ -83,15 +83,15 @@ const INSERT: &str = "INSERT INTO loader_leases (generation, topic, owner, proce
 pub enum Holder {
     #[default]
     Unknown,
-    /// Not this process, which has no loader. Others may.
+    /// Not this process, which has no loader. Another server may hold it.
     Nobody,
     /// This process, with this generation.
     Us(u32),
-    /// Another server, by the UUID in its data directory.
+    /// Another server, identified by the UUID in its data directory.
     Other(Uuid),
 }
 
-/// Who holds the lease of one topic: shared between the loader and the repair.
+/// Who holds the lease of one topic. The loader and the repair share it.
 #[derive(Clone, Debug, Default)]
 pub struct Tenure(watch::Sender<Holder>);
 
@@ -100,12 +100,12 @@ impl Tenure {
         *self.0.borrow()
     }
 
-    /// Of a process without a loader.
+    /// For a process without a loader.
     pub fn none() -> Self {
         Self(watch::Sender::new(Holder::Nobody))
     }
 
-    /// The generation with which this process may change what is loaded.
+    /// Returns the generation with which this process may change loaded data.
     pub fn generation(&self) -> Option<u32> {
         match self.holder() {
             Holder::Us(generation) => Some(generation),
@@ -113,7 +113,7 @@ impl Tenure {
         }
     }
 
-    /// Waits, within bounds, until it is known who holds the lease.
+    /// Waits up to `patience` until it is known who holds the lease.
     pub async fn wait_until_known(&self, patience: Duration) -> Holder {
         let mut holder = self.0.subscribe();
         let known = holder.wait_for(|holder| *holder != Holder::Unknown);
@@ -131,9 +131,9 @@ impl Tenure {
 /// The last lease of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 struct LastLease {
-    /// The number that the next lease of any topic gets.
+    /// The number for the next lease of any topic.
     next: u32,
-    /// 0: the topic never had a holder.
+    /// 0 if the topic never had a holder.
     generation: u32,
     owner: String,
     process: String,
@@ -146,14 +146,14 @@ struct LastLease {
 pub struct Candidate {
     pub warehouse: Warehouse,
     pub topic: String,
-    /// The server, from one start to the next.
+    /// The server's UUID, the same after a restart.
     pub owner: Uuid,
-    /// This run of it.
+    /// The UUID of this run.
     pub process: Uuid,
     pub tenure: Tenure,
 }
 
-/// For how long a holder has given no sign of life.
+/// How long a holder's beat has not changed.
 #[derive(Debug, Default)]
 struct Silence {
     /// Generation and beat.
@@ -163,7 +163,7 @@ struct Silence {
 }
 
 impl Silence {
-    /// Takes what was seen at a moment; returns for how long it has been the same.
+    /// Adds an observation. Returns how long it has been the same.
     fn see(&mut self, seen: (u32, u64), now: Instant) -> Duration {
         let since = self.looked_at.replace(now).map_or(Duration::ZERO, |at| now.duration_since(at));
         if self.last.replace(seen) == Some(seen) {
@@ -176,8 +176,8 @@ impl Silence {
 }
 
 impl Candidate {
-    /// Works while this server holds the lease, and waits while another one does, until `stop`. `work` gets the lease and a token that is
-    /// cancelled when it must end; it may end by itself, and is then begun again under a new lease.
+    /// Runs `work` while this server holds the lease, and waits while another server holds it, until `stop`. `work` gets the lease and a
+    /// token that is cancelled when it must end. It may also end by itself; it then starts again under a new lease.
     pub(super) async fn run<W>(
         &self,
         state: &watch::Sender<LoaderState>,
@@ -196,7 +196,7 @@ impl Candidate {
                 }
                 Err(error) => error,
             };
-            tracing::warn!(topic = self.topic, %error, "loading is interrupted");
+            tracing::warn!(topic = self.topic, %error, "loading was interrupted; retrying");
             state.send_replace(LoaderState::Waiting(error.to_string()));
             if matches!(error, LoaderError::TakenOver) {
                 continue;
@@ -206,7 +206,7 @@ impl Candidate {
         }
     }
 
-    /// Waits for the lease, and works under it once.
+    /// Waits for the lease, and runs `work` under it once.
     async fn term<W>(
         &self,
         state: &watch::Sender<LoaderState>,
@@ -216,8 +216,8 @@ impl Candidate {
     where
         W: Future<Output = Result<(), LoaderError>>,
     {
-        let Some(lease) = self.wait(state, stop).await? else { return Ok(()) };
-        // Only what is cancelled with `stop` releases the lease: after an error this server is the first to try again.
+        let Some(lease) = self.wait_for_lease(state, stop).await? else { return Ok(()) };
+        // The lease is released only on `stop`. After an error this server keeps it and retries first.
         let end = stop.child_token();
         let beating = lease.clone().beat_until_lost(end.clone());
         let worked = work(lease.clone(), end.clone()).await;
@@ -235,8 +235,8 @@ impl Candidate {
         }
     }
 
-    /// Waits until this server has the lease; none if it must stop before.
-    async fn wait(
+    /// Waits until this server has the lease. Returns none if it must stop before.
+    async fn wait_for_lease(
         &self,
         state: &watch::Sender<LoaderState>,
         stop: &CancellationToken,
@@ -249,15 +249,19 @@ impl Candidate {
             if is_free || silent_for >= TAKE_OVER_AFTER {
                 if let Some(lease) = self.claim(&last).await? {
                     if !is_free {
-                        tracing::warn!(topic = self.topic, from = %last.owner, "the loader of this topic is silent: taking it over");
+                        tracing::warn!(
+                            topic = self.topic,
+                            from = %last.owner,
+                            "the loader of this topic gives no sign of life; taking the topic over"
+                        );
                     }
                     let is_ours = last.process == self.process.to_string();
                     if is_ours {
-                        // A repair of this process goes on, under the new generation.
+                        // A repair of this process continues under the new generation.
                         self.tenure.set(Holder::Us(lease.generation));
                     }
                     lease.stop_earlier(is_ours).await?;
-                    // Only now may a repair begin: it would be stopped with those of earlier processes.
+                    // Repairs may begin only now: an earlier one would be stopped with those of earlier processes.
                     self.tenure.set(Holder::Us(lease.generation));
                     return Ok(Some(lease));
                 }
@@ -284,7 +288,7 @@ impl Candidate {
         Ok(in_time(TIMEOUT, query.param("topic", &self.topic).fetch_one()).await?)
     }
 
-    /// Tries to follow the last lease; none if another server was faster.
+    /// Tries to claim the lease after `last`. Returns none if another server was faster.
     async fn claim(&self, last: &LastLease) -> Result<Option<Lease>, LoaderError> {
         #[derive(Row, Deserialize)]
         struct Taken {
@@ -309,26 +313,26 @@ impl Candidate {
                     return Ok(Some(Lease { candidate: self.clone(), generation }));
                 }
                 [_] => return Ok(None),
-                // The token is there and the row is not; or the number is there twice, and counts for nobody.
+                // The token is stored without its row, or the number is stored twice and valid for nobody.
                 _ => generation += 1,
             }
         }
     }
 }
 
-/// The right to load a topic, until ClickHouse says otherwise.
+/// The right to load a topic, valid until ClickHouse refuses it.
 #[derive(Clone, Debug)]
 pub struct Lease {
     candidate: Candidate,
     pub(super) generation: u32,
 }
 
-/// What a statement does, as far as stopping it goes.
+/// How a statement of the loader can be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It inserts what is sent with it.
+    /// It inserts data that the client sends.
     Block,
-    /// It works on what is stored.
+    /// It changes stored data.
     Change,
 }
 
@@ -341,7 +345,7 @@ impl Lease {
         &self.candidate.topic
     }
 
-    /// What the statements of a kind are known by in ClickHouse, those of all holders.
+    /// Returns how the `log_comment` of this kind of statement begins, for all holders of the topic.
     fn tags(&self, kind: Kind) -> String {
         let kind = match kind {
             Kind::Block => "block",
@@ -354,18 +358,18 @@ impl Lease {
         format!("{}{}", self.tags(kind), self.generation)
     }
 
-    /// A statement that changes something: it has `{generation:UInt32}` in it.
+    /// Builds a statement that changes data. Its SQL must contain `{generation:UInt32}`.
     pub(super) fn change(&self, sql: &str) -> Query {
         let query = self.warehouse().query(sql).with_setting("log_comment", self.tag(Kind::Change));
         query.param("generation", self.generation)
     }
 
-    /// Inserts a block through an inbox, under a token: see [`Warehouse::insert_block`].
+    /// Inserts a block through an inbox with a deduplication token: see [`Warehouse::insert_block`].
     pub(super) async fn insert_block(&self, sql: &str, token: &str, block: Bytes) -> Result<(), LoaderError> {
         Ok(self.warehouse().insert_block(sql, token, &self.tag(Kind::Block), block).await?)
     }
 
-    /// Inserts rows through an inbox that need no token.
+    /// Inserts rows that need no token through an inbox.
     pub(super) async fn insert_rows(
         &self,
         sql: &str,
@@ -374,7 +378,7 @@ impl Lease {
         Ok(self.warehouse().insert_tagged(sql, &self.tag(Kind::Block), pieces).await?)
     }
 
-    /// Ends what earlier holders have begun: see the module. `is_ours`: the earlier one was this process, whose repairs go on.
+    /// Stops the statements of earlier holders: see the module. `is_ours`: the earlier holder was this process, whose repairs continue.
     async fn stop_earlier(&self, is_ours: bool) -> Result<(), LoaderError> {
         let (blocks, changes) = (self.tags(Kind::Block), self.tags(Kind::Change));
         let started = Instant::now();
@@ -395,7 +399,7 @@ impl Lease {
         }
     }
 
-    /// Tells statements to stop; returns how many still run.
+    /// Tells ClickHouse to stop statements. Returns how many still run.
     async fn stop(&self, kind: &str, own: &str) -> Result<u64, LoaderError> {
         let query = |sql| self.warehouse().query(sql).param("kind", kind).param("own", own);
         let running = query(include_str!("../../queries/loader/running_statements.sql"));
@@ -412,14 +416,14 @@ impl Lease {
         Ok(in_time(TIMEOUT, running.fetch_one()).await?)
     }
 
-    /// Gives signs of life until the task is aborted; cancels `end` when the lease was taken over.
+    /// Sends beats until the task is aborted. Cancels `end` if another server took the lease over.
     fn beat_until_lost(self, end: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             for beat in 1.. {
                 match self.beat(beat, false).await {
                     Err(LoaderError::TakenOver) => return end.cancel(),
                     Err(error) => {
-                        tracing::debug!(topic = self.topic(), %error, "a sign of life was not stored")
+                        tracing::debug!(topic = self.topic(), %error, "could not store the beat of the lease")
                     }
                     Ok(()) => {}
                 }
@@ -433,10 +437,10 @@ impl Lease {
         Ok(in_time(TIMEOUT, query.param("beat", beat).param("released", released).execute()).await?)
     }
 
-    /// Lets another server have the topic at once.
+    /// Releases the lease, so that another server can claim it at once.
     async fn release(&self) {
         if let Err(error) = self.beat(u64::MAX, true).await {
-            tracing::debug!(topic = self.topic(), %error, "the lease was not released");
+            tracing::debug!(topic = self.topic(), %error, "could not release the lease");
         }
     }
 }
@@ -446,12 +450,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_is_silent_for_as_long_as_its_beat_was_seen_to_be_the_same() {
+    fn a_holder_is_silent_for_the_time_in_which_its_beat_was_seen_unchanged() {
         let (mut silence, start) = (Silence::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(silence.see((1, 5), at(0)), Duration::ZERO);
         assert_eq!(silence.see((1, 5), at(600)), Duration::from_millis(600));
-        // Whoever stood still meanwhile, this server or ClickHouse: it is not the holder's silence.
+        // A long gap between two reads means that this server or ClickHouse was stopped, not that the holder is silent.
         assert_eq!(silence.see((1, 5), at(60_600)), Duration::from_millis(600) + MAX_INTERVAL);
         assert_eq!(silence.see((1, 6), at(60_700)), Duration::ZERO);
         assert_eq!(silence.see((1, 6), at(61_000)), Duration::from_millis(300));

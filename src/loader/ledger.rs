@@ -1,4 +1,4 @@
-//! What has been loaded: topics by epoch, and chunks of offsets, noted before they are inserted and done after.
+//! The ledger: epochs of topics, and chunks of offsets, noted before they are inserted and marked done afterwards.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::lease::Lease;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-/// The columns of a note.
+/// The columns of a chunk's note.
 const COLUMNS: &str = "topic, epoch, partition, first_offset, last_offset, state, messages, new, duplicate, conflict, \
      undecodable, fingerprint";
 
-/// A topic as it was loaded last.
+/// The last epoch of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct TopicEpoch {
     pub epoch: u32,
@@ -25,7 +25,7 @@ pub struct TopicEpoch {
     by_clickhouse: bool,
 }
 
-/// Who loads a topic.
+/// What loads a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicLoader {
     Roundhouse,
@@ -45,18 +45,18 @@ pub struct LastChunk {
     pub first_offset: u64,
     pub last_offset: u64,
     pub is_done: bool,
-    /// Of the last message, where the chunk is done. 0: it is not known, since the messages could not be read.
+    /// Fingerprint of the last message, if the chunk is done. 0 if it is unknown because the messages could not be read.
     pub fingerprint: u64,
 }
 
-/// Whether chunks are about to be inserted, or are.
+/// Whether chunks are about to be inserted, or are inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkState {
     Noted = 1,
     Done = 2,
 }
 
-/// The ledger of one topic, in the hands of who loads it.
+/// The ledger of one topic, as the holder of its lease writes it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     lease: Lease,
@@ -72,7 +72,7 @@ impl Ledger {
         &self.lease
     }
 
-    /// What notes go through.
+    /// The inbox of `loader_chunks`.
     pub(super) fn inbox() -> Inbox {
         Inbox::new("loader_chunks", COLUMNS)
     }
@@ -87,7 +87,7 @@ impl Ledger {
         Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
     }
 
-    /// Begins a new epoch, and returns it.
+    /// Begins a new epoch and returns it.
     ///
     /// # Errors
     /// ClickHouse does not answer, or the lease was taken over.
@@ -103,7 +103,7 @@ impl Ledger {
         begun.ok_or(LoaderError::Warehouse(WarehouseError::Query(clickhouse::error::Error::RowNotFound)))
     }
 
-    /// Notes that the topic has more partitions, and returns its epoch, which goes on.
+    /// Records that the topic has more partitions. Returns its epoch, which continues.
     ///
     /// # Errors
     /// ClickHouse does not answer, or the lease was taken over.
@@ -124,8 +124,8 @@ impl Ledger {
         Ok(TopicEpoch { partitions, ..known })
     }
 
-    /// Begins a new epoch for another loader where an earlier one ended, and returns it. The chunks come first: an epoch
-    /// without them would begin anew.
+    /// Hands the topic over to another loader: begins a new epoch where the earlier one ended, and returns it. The chunks are written
+    /// first, because an epoch without chunks would begin at the start of the topic.
     ///
     /// # Errors
     /// ClickHouse does not answer, or the lease was taken over.
@@ -173,7 +173,7 @@ impl Ledger {
         Ok(query.fetch_all().await.map_err(WarehouseError::from)?)
     }
 
-    /// Writes the state of chunks down.
+    /// Writes the state of chunks.
     ///
     /// # Errors
     /// ClickHouse does not answer, or the lease was taken over.
@@ -186,7 +186,7 @@ impl Ledger {
         self.write_all(epoch, chunks, &[state]).await
     }
 
-    /// Writes several states of chunks down at once.
+    /// Writes several states of chunks at once.
     ///
     /// # Errors
     /// ClickHouse does not answer, or the lease was taken over.
@@ -224,7 +224,7 @@ struct LoadedOffset {
     next_offset: u64,
 }
 
-/// Returns, for each partition of a topic, the offset that is to be loaded next.
+/// Returns the next offset to load for each partition of a topic.
 ///
 /// # Errors
 /// ClickHouse does not answer.

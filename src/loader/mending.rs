@@ -1,12 +1,12 @@
-//! Makes sure that a chunk that was sent again is there once, whole, in every table.
+//! Mending: makes sure that a chunk that was inserted again after a crash is in every table exactly once.
 //!
-//! ClickHouse writes a block's token down before it makes the block's part visible (`MergeTreeSink::commitPart`). An engine
-//! that is killed between the two has a token without its rows, and drops the block when it comes again. Seldom, but met:
-//! once in some seventy kills amid inserts. So after a repeat a token is not trusted: rows are counted by their offsets, and
-//! hours are compared with the sums of their rounds, of which they are no more than a copy.
+//! ClickHouse stores a block's token before it makes the block's part visible (`MergeTreeSink::commitPart`). An engine that is killed
+//! between the two has the token without the rows, and drops the block when it is sent again. This is rare, but happened once in about
+//! seventy kills during inserts. So after a repeat the token is not trusted: rows are counted by their offsets, and hours, which only
+//! hold the sums of their rounds, are compared with those sums.
 //!
-//! Nothing is left to the order of things: whatever a crash leaves half done, the next start finds the chunk noted
-//! and not done, and begins again here.
+//! Every step can be repeated: whatever a crash leaves unfinished, the next start finds the chunk noted but not done and begins here
+//! again.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use crate::warehouse::client::in_time;
 /// How long one query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Between two looks at hours that differ: an insert that was broken off may still be going on.
+/// Time between two checks of hours that differ: an insert that was given up may still be running.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often hours are looked at before the whole is tried again.
+/// How often hours are checked before the session fails and is retried.
 const MAX_LOOKS: u8 = 6;
 
-/// Part of a statement that only the holder of the lease may run.
+/// The condition that lets only the holder of the lease run a statement.
 pub(crate) const FENCE: &str = include_str!("../../queries/loader/fence.sql");
 
 const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
@@ -56,7 +56,7 @@ impl Table {
     }
 }
 
-/// A chunk that was sent again, and where it came from.
+/// A chunk that was inserted again, and its origin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Repeated<'a> {
     pub(super) lease: &'a Lease,
@@ -64,7 +64,7 @@ pub(super) struct Repeated<'a> {
     pub(super) chunk: &'a Chunk,
 }
 
-/// What a table has of a chunk.
+/// What a table holds of a chunk.
 #[derive(Debug, Row, Deserialize)]
 struct RowsOfChunk {
     rows: u64,
@@ -79,13 +79,13 @@ struct Differences {
 }
 
 impl Repeated<'_> {
-    /// Whether a table has each row of the chunk once; more than its block, where the topic has dropped some of the messages.
+    /// Whether a table has each row of the chunk once. It may have more rows than the block if the topic has deleted some messages.
     pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
         let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
         Ok(found.offsets >= rows && found.rows == found.offsets)
     }
 
-    /// Whether no table has anything of the chunk.
+    /// Whether no table has a row of the chunk.
     pub(super) async fn is_missing(&self) -> Result<bool, LoaderError> {
         for table in [Table::Rounds, Table::Rejects] {
             let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
@@ -96,7 +96,7 @@ impl Repeated<'_> {
         Ok(true)
     }
 
-    pub(super) fn say_lost(&self, table: Table, rows: u64) {
+    pub(super) fn log_lost(&self, table: Table, rows: u64) {
         let Origin { topic, partition, .. } = self.origin;
         let first = self.chunk.first_offset;
         tracing::warn!(
@@ -105,18 +105,17 @@ impl Repeated<'_> {
             first,
             ?table,
             rows,
-            "a block is not there once after a crash; inserting it again"
+            "rows of a chunk are missing or stored twice after a crash; inserting them again"
         );
     }
 
-    /// Takes the chunk's rows out of a table, unless the lease was taken over.
+    /// Deletes the chunk's rows from a table, unless another server took the lease over.
     pub(super) async fn delete(&self, table: Table) -> Result<(), LoaderError> {
         let delete = self.query(table.delete()).with_setting("mutations_sync", "1");
         Ok(in_time(QUERY_TIMEOUT, delete.execute()).await?)
     }
 
-    /// Makes the hourly aggregates of the chunk's hours, players and games the sums of their rounds. Nobody else may be
-    /// loading.
+    /// Sets the hourly aggregates of the chunk's hours, players and games to the sums of their rounds. Nothing else may be loading.
     pub(super) async fn mend_hours(&self) -> Result<(), LoaderError> {
         let mut before = Differences::default();
         for _ in 0..MAX_LOOKS {
@@ -138,7 +137,7 @@ impl Repeated<'_> {
         Err(LoaderError::HoursDiffer { hours: before.hours })
     }
 
-    /// The same, at once, of a chunk whose insert has just ended: nothing that was broken off is still going on.
+    /// Does the same at once, for a chunk whose insert has just ended: no insert that was given up can still be running.
     pub(super) async fn recount_hours(&self) -> Result<(), LoaderError> {
         self.add_differences().await
     }
@@ -166,10 +165,10 @@ impl Repeated<'_> {
     }
 }
 
-/// Makes an `INSERT SELECT` insert all rows as one part: whoever reads meanwhile sees all of them or none.
+/// Makes an `INSERT SELECT` insert all rows as one part, so that a concurrent reader sees all of them or none.
 pub(crate) fn one_part(insert: Query) -> Query {
     insert
-        // The same difference twice is two differences.
+        // Two equal differences are both needed.
         .with_setting("insert_deduplicate", "0")
         .with_setting("max_insert_threads", "1")
         .with_setting("min_insert_block_size_rows", "10000000")

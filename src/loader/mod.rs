@@ -1,21 +1,20 @@
-//! From the topic into ClickHouse, each round once.
+//! Loads the topic into ClickHouse, each round once.
 //!
-//! The loader cuts each partition into chunks of offsets. It notes the chunks it is about to insert in [`ledger`],
-//! inserts each with a token that names its offsets, notes them done, and only then commits the offsets. After a
-//! crash [`recovery`] reads the chunks that were noted and not done again, decides duplicates as of before them
-//! ([`known_ids`]), so that each block is the same as it was, and inserts it with the same token: each table behind
-//! the views takes it once and only once, whichever of them had it already; [`mending`] sees to the blocks whose token
-//! survived a crash and whose rows did not. A round that comes again is compared with the one that is stored ([`repeats`]):
-//! it is a duplicate or a conflict, and changes nothing. The key of a message is the round's id, so that one round is in one
-//! partition, unless partitions were added. Therefore what is known is one set for the whole topic, and no two chunks that are inserted
-//! together have a new round in common.
+//! The loader cuts each partition into chunks of offsets. It notes the chunks that it is about to insert in [`ledger`], inserts each one
+//! with a token that names its offsets, marks them done, and only then commits the offsets. After a crash, [`recovery`] reads the chunks
+//! again that were noted but not done. Duplicates are decided as they were before these chunks ([`known_ids`]), so that each block is the
+//! same as before, and it is inserted with the same token. Each table that the block goes into accepts a token once, whichever of them
+//! had it already. [`mending`] restores blocks whose token survived a crash without their rows. A round that comes again is compared with
+//! the stored one ([`repeats`]): it is a duplicate or a conflict, and changes nothing. The key of a message is the round's id, so one
+//! round is always in one partition, unless partitions were added. Therefore the known ids are one set for the whole topic, and no two
+//! chunks that are inserted together have a new round in common.
 //!
-//! The topic is looked at every few seconds ([`layout`]): partitions that were added are loaded under the same epoch, a topic that was
-//! recreated begins a new one. What was deleted before it was loaded, or cannot be read ([`unreadable`]), is noted as a gap ([`gaps`]).
+//! The topic is checked every few seconds ([`layout`]): added partitions are loaded under the same epoch, and a recreated topic begins a
+//! new epoch. Messages that were deleted before they were loaded, or that cannot be read ([`unreadable`]), are recorded as gaps ([`gaps`]).
 //!
-//! Instead of all this, ClickHouse may consume the topic itself ([`kafka_engine`]), at-least-once.
+//! Instead of all this, ClickHouse can consume the topic itself ([`kafka_engine`]), at least once.
 //!
-//! One server at a time loads a topic: [`lease`] says which, and ClickHouse refuses what any other one sends.
+//! One server at a time loads a topic: [`lease`] decides which one, and ClickHouse refuses what the others send.
 
 pub mod chunks;
 mod content;
@@ -41,10 +40,10 @@ use crate::kafka::BrokerError;
 use crate::registry::RegistryError;
 use crate::warehouse::client::WarehouseError;
 
-/// Part of ClickHouse's error where a statement was sent under an earlier lease: see the fences in `queries/loader`.
+/// Part of ClickHouse's error if a statement was sent under an earlier lease: see the fences in `queries/loader`.
 const FENCED: &str = "roundhouse: the lease was taken over";
 
-/// Why loading stopped. It is tried again.
+/// Why loading stopped. It is retried.
 #[derive(Debug, Error)]
 pub enum LoaderError {
     #[error(transparent)]
@@ -53,26 +52,26 @@ pub enum LoaderError {
     Warehouse(WarehouseError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// ClickHouse's own consumer, without what is secret.
+    /// ClickHouse's own consumer. The text has no secrets in it.
     #[error("cannot start ClickHouse's consumer: {0}")]
     Consumer(String),
-    /// A panic, or a runtime that is being shut down.
-    #[error("the loader's thread broke off: {0}")]
+    /// A panic, or the runtime is shutting down.
+    #[error("the loader's thread stopped: {0}")]
     Thread(#[from] tokio::task::JoinError),
-    #[error("{hours} hours are not the sums of their rounds, and change while they are looked at")]
+    #[error("{hours} hourly aggregates do not match their rounds and keep changing while being checked")]
     HoursDiffer { hours: u64 },
-    /// Parts of `game_rounds` are lost: what is stored is read anew, and what is lost is restored.
-    #[error("rounds were lost with a part of their table; loading begins again")]
+    /// Parts of `game_rounds` are lost. The known ids are read again, and lost rounds are restored.
+    #[error("rounds were lost with a part of their table; loading starts again")]
     RoundsLost,
-    #[error("the bitmap of known ids cannot be read: {0}")]
+    #[error("cannot read the bitmap of known ids: {0}")]
     KnownIds(std::io::Error),
-    /// Someone has deleted it just now: what is stored is looked at anew, and the round that came is loaded.
-    #[error("round {id} was stored and is not any more")]
+    /// It was deleted just now. The known ids are read again, and the message's round is loaded as new.
+    #[error("round {id} was deleted while it was being compared")]
     RoundGone { id: u64 },
-    #[error("ClickHouse's answer breaks off within a round")]
+    #[error("ClickHouse's answer ends in the middle of a row")]
     BrokenRow,
-    /// ClickHouse refuses what is sent under an earlier lease.
-    #[error("another server loads the topic now")]
+    /// ClickHouse refused a statement that was sent under an earlier lease.
+    #[error("another server has taken over the topic")]
     TakenOver,
 }
 
@@ -82,7 +81,7 @@ impl From<WarehouseError> for LoaderError {
     }
 }
 
-/// Whether ClickHouse refused a statement because its lease is not the last one.
+/// Whether ClickHouse refused a statement because its lease is not the latest one.
 pub(crate) fn is_fenced(error: &WarehouseError) -> bool {
     matches!(error, WarehouseError::Exception(exception) if exception.to_string().contains(FENCED))
 }
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_that_was_sent_under_an_earlier_lease_is_told_from_other_failures() {
+    fn a_statement_under_an_earlier_lease_is_distinguished_from_other_failures() {
         let error = |text: &str| LoaderError::from(WarehouseError::from(Error::BadResponse(text.to_owned())));
         let fenced = format!(
             "Code: 395. DB::Exception: {FENCED}: while executing 'FUNCTION throwIf' (FUNCTION_THROW_IF)"

@@ -1,4 +1,4 @@
-//! Where loading begins: which topic this is, what of it is loaded, and the chunks that were noted and not done.
+//! Where loading begins: which epoch the topic is in, what is loaded of it, and which chunks were noted but not done.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -13,24 +13,24 @@ use super::chunks::{self, Chunk};
 use super::ledger::{ChunkState, LastChunk, Ledger};
 use crate::kafka::{BrokerError, Kafka, Watermarks};
 
-/// How long the broker may take to send messages that are there.
+/// How long the broker may take to send messages that exist.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A topic as the loader finds it.
+/// What the loader finds when it begins.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) epoch: u32,
     /// The last chunk of each partition that has any in this epoch.
     pub(super) chunks: Vec<LastChunk>,
-    /// The epoch before, of which nothing more can be loaded: the topic was recreated just now.
+    /// The previous epoch, if the topic was just found to be recreated. No more of it can be loaded.
     pub(super) ended: Option<u32>,
 }
 
-/// Finds out which epoch of a topic this is. Begins a new one where the topic was never loaded, or is not the one that was.
+/// Determines the epoch of a topic. Begins a new one if the topic was never loaded, or was recreated.
 ///
-/// Without ids of topics, which not every broker gives, a topic is known by the last message that was loaded: it
-/// must still be at its offset. Where it is gone because it was kept long enough, everything before it is gone too, and
-/// no offset that comes was used before: the epoch may go on. So it may where partitions were added. A topic never has fewer.
+/// Not every broker gives topics an id. So a topic is recognized by the last loaded message, which must still be at its offset. If
+/// retention has deleted that message, everything before it is deleted too, and no later offset was used before: the epoch
+/// continues. It also continues if partitions were added. A topic never gets fewer.
 ///
 /// # Errors
 /// A service does not answer.
@@ -50,7 +50,7 @@ pub(super) async fn identify(
         is_same = is_same && is_there(kafka, topic, watermarks, chunk).await?;
     }
     if !is_same {
-        tracing::warn!(topic, "the topic was deleted and created again: a new epoch begins");
+        tracing::warn!(topic, "the topic was deleted and created again; beginning a new epoch");
         return begin_epoch(ledger, watermarks, Some(known.epoch)).await;
     }
     if partitions > known.partitions {
@@ -60,7 +60,7 @@ pub(super) async fn identify(
     Ok(Found { epoch: known.epoch, chunks, ended: None })
 }
 
-/// Begins an epoch. What the topic has deleted before that is none of the loader's business.
+/// Begins an epoch. Messages that the topic deleted earlier are not counted as lost.
 async fn begin_epoch(
     ledger: &Ledger,
     watermarks: &Watermarks,
@@ -82,7 +82,7 @@ async fn begin_epoch(
     Ok(Found { epoch, chunks: ledger.last_chunks(epoch).await?, ended })
 }
 
-/// Whether the end of a chunk is still in the topic, or was there and is deleted by now.
+/// Whether the topic still has the end of a chunk, or has deleted it through retention.
 async fn is_there(
     kafka: &Kafka,
     topic: &str,
@@ -102,13 +102,13 @@ async fn is_there(
             let found = messages.first().ok_or_else(|| BrokerError::NoTopic(topic.to_owned()))?;
             Ok(chunks::fingerprint(found) == chunk.fingerprint && found.offset() == last)
         }
-        // Damaged since it was loaded: another topic would have another message there, or none.
+        // The message was damaged after it was loaded. A recreated topic would have another message at this offset, or none.
         Err(LoaderError::Broker(BrokerError::Unavailable(error))) if is_unreadable(&error) => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-/// Reads the messages of a partition at these offsets, as many as are still there.
+/// Reads the messages of a partition at these offsets, except those that were deleted.
 ///
 /// # Errors
 /// The broker does not answer.
@@ -151,7 +151,7 @@ fn read_blocking(
                 }
             }
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(messages),
-            Some(Err(error)) if is_transient(&error) => tracing::debug!(%error, "reading a chunk again"),
+            Some(Err(error)) if is_transient(&error) => tracing::debug!(%error, "retrying to read a chunk"),
             Some(Err(error)) => return Err(error.into()),
         }
     }
@@ -160,7 +160,7 @@ fn read_blocking(
     )))
 }
 
-/// Whether librdkafka goes on by itself after an error that a consumer reports.
+/// Whether librdkafka retries by itself after this consumer error.
 pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     matches!(
@@ -169,7 +169,7 @@ pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
     )
 }
 
-/// Whether a consumer reports that messages are there and cannot be read.
+/// Whether a consumer error says that messages exist but cannot be read.
 pub(super) fn is_unreadable(error: &rdkafka::error::KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     matches!(

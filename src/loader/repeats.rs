@@ -1,9 +1,8 @@
-//! Rounds that come again: compared, value by value, with those that are stored.
+//! Repeats: rounds that come again. They are compared, value by value, with the stored rounds.
 //!
-//! Of all messages with one id the first is stored, in its chunk or in an earlier one. So the others are compared once
-//! their chunks are inserted, all of them with one query. What comes of it is a function of the messages and of
-//! what was stored before them; a chunk that is loaded again brings the same rows of `conflicts` and `upload_counts`,
-//! whose engines take rows with the same offsets for one.
+//! Of all messages with one id the first is stored, in its chunk or in an earlier one. The others are compared with one query after their
+//! chunks are inserted. The result is a function of the messages and of what was stored before them. A chunk that is loaded again writes
+//! the same rows into `conflicts` and `upload_counts`, whose engines merge rows with the same offsets into one.
 
 use std::time::Duration;
 
@@ -23,16 +22,16 @@ const STORED_ROUNDS: &str = include_str!("../../queries/loader/stored_rounds.sql
 const COUNT_COLUMNS: &str =
     "upload_id, topic, epoch, partition, first_offset, last_offset, new, duplicate, conflict";
 
-/// Bytes of a query's text: far more than the bitmap of a round's ids takes, wherever they are.
+/// Limit for a query in bytes: far more than the bitmap of a batch's ids needs, whatever the ids are.
 const MAX_QUERY_BYTES: u32 = 16 << 20;
 
-/// Bytes of rows that are sent at a time.
+/// Bytes of rows that are sent at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// How long the comparison of a round's repeats may take.
+/// How long the comparison of a batch's repeats may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What was found out about a repeat.
+/// The result for one repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nothing is stored under its id.
@@ -44,14 +43,14 @@ enum Verdict {
 /// Repeats of several chunks, by id.
 struct Comparison<'a> {
     chunks: &'a [Chunk],
-    /// Id, chunk, repeat, in this order.
+    /// Id, chunk index and repeat index, sorted.
     order: Vec<(u64, usize, usize)>,
-    /// Of the repeats in `order`.
+    /// The verdicts of the repeats in `order`.
     verdicts: Vec<Verdict>,
 }
 
-/// Makes new rounds of the repeats whose round is known and not stored: someone has deleted it. Before the chunks are noted,
-/// so that after a crash, when what is known is read anew from what is stored, their blocks are the same.
+/// Turns repeats whose known round is no longer stored, because someone deleted it, back into new rounds. This must happen before the
+/// chunks are noted: after a crash the known ids are read from the stored rounds again, and the blocks must be the same.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -76,13 +75,18 @@ pub(super) async fn bring_back(
         let origin = Origin { topic, epoch, partition: chunk.partition, generation: lease.generation };
         let rounds = chunk.bring_back(&mut gone, stored, &origin);
         if rounds > 0 {
-            tracing::info!(topic, partition = chunk.partition, rounds, "rounds were deleted, and come again");
+            tracing::info!(
+                topic,
+                partition = chunk.partition,
+                rounds,
+                "deleted rounds came again and are loaded as new"
+            );
         }
     }
     Ok(())
 }
 
-/// Compares the repeats of chunks that are inserted with what is stored, and counts duplicates and conflicts.
+/// Compares the repeats of inserted chunks with the stored rounds, and counts duplicates and conflicts.
 ///
 /// # Errors
 /// ClickHouse does not answer, or has lost a round.
@@ -105,7 +109,7 @@ pub(super) async fn judge(
     Ok(())
 }
 
-/// Writes the conflicts of judged chunks down, and what became of each upload's rows.
+/// Writes the conflicts of compared chunks, and the counts of each upload's rows.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -141,8 +145,8 @@ impl<'a> Comparison<'a> {
         self.order.iter().map(|(id, ..)| *id).collect()
     }
 
-    /// Compares a stored round with all repeats of it. Where one is stored more than once, as ClickHouse's own consumer
-    /// may have done, it is enough to be equal to one of them.
+    /// Compares a stored round with all its repeats. If a round is stored more than once, which ClickHouse's own consumer can cause,
+    /// a repeat is a duplicate if it equals one of the copies.
     fn compare(&mut self, id: u64, row: &[u8]) {
         let first = self.order.partition_point(|(other, ..)| *other < id);
         for (&(other, chunk, at), verdict) in self.order.iter().zip(&mut self.verdicts).skip(first) {
@@ -161,7 +165,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Chunk, repeat and verdict, in the order of offsets.
+    /// Returns chunk index, repeat index and verdict, ordered by offset.
     fn verdicts(self) -> Result<Vec<(usize, usize, Verdict)>, LoaderError> {
         let judged = self.order.iter().zip(&self.verdicts);
         let mut verdicts = judged
@@ -175,7 +179,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Compares with what is stored, as it arrives.
+/// Reads the stored rounds and compares them as they arrive.
 async fn fetch(
     warehouse: &Warehouse,
     columns: &Columns,
@@ -201,7 +205,7 @@ async fn fetch(
     if bytes.is_empty() { Ok(()) } else { Err(LoaderError::BrokenRow) }
 }
 
-/// Returns the id and the length of the round at the beginning of `bytes`, if all of it is there.
+/// Returns the id and the length of the round at the start of `bytes`, if the whole row has arrived.
 fn round(columns: &Columns, key: Option<&Column>, bytes: &[u8]) -> Option<(u64, usize)> {
     let (mut id, mut length) = (None, 0);
     for column in columns.fields() {
@@ -229,7 +233,7 @@ fn settle(chunk: &mut Chunk, repeat: usize, verdict: Verdict) {
     }
 }
 
-/// The rows of the conflicts, in pieces: all of them at once would take as much memory again as the chunks do.
+/// Returns the rows of the conflicts in pieces. All at once would need as much memory again as the chunks.
 fn conflict_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> impl Iterator<Item = Bytes> {
     let mut conflicts = chunks.iter().flat_map(|chunk| {
         chunk.repeats.iter().filter(|repeat| repeat.is_conflict).map(move |repeat| (chunk, repeat))
@@ -276,7 +280,7 @@ fn count_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
     rows
 }
 
-/// What conflicts go through.
+/// The inbox of `conflicts`.
 pub(super) fn conflicts_inbox(columns: &Columns) -> Inbox {
     let names = names(columns.fields());
     let columns =
@@ -284,7 +288,7 @@ pub(super) fn conflicts_inbox(columns: &Columns) -> Inbox {
     Inbox::new("conflicts", columns)
 }
 
-/// What the counts of uploads go through.
+/// The inbox of `upload_counts`.
 pub(super) fn counts_inbox() -> Inbox {
     Inbox::new("upload_counts", COUNT_COLUMNS)
 }

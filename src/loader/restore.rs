@@ -1,12 +1,10 @@
-//! Rounds that were stored and went with a part of their table that ClickHouse could not read: read from the topic again.
+//! Restores rounds that were lost with a part that ClickHouse could not read, by reading them from the topic again.
 //!
-//! The ledger says how many rounds each chunk brought. Where fewer are stored, the chunk's messages are read once more, and those
-//! rounds that are not stored are inserted with the offsets that they had. Their hours may count them already: so the view leaves
-//! them out (`recounted`), and their hours are made the sums of their rounds. Nothing is loaded meanwhile, and what is known
-//! to be stored is read after it.
+//! The ledger says how many rounds each chunk added. If fewer are stored, the chunk's messages are read again, and the missing rounds
+//! are inserted with their original offsets. Their hours may already include them. So the view leaves them out (`recounted`), and their
+//! hours are set to the sums of their rounds. Nothing is loaded in the meantime, and the known ids are read afterwards.
 //!
-//! A round that someone has removed on purpose looks like one that is lost. Where ClickHouse remembers such a removal, nothing is
-//! restored.
+//! A round that someone deleted on purpose looks the same as a lost one. If ClickHouse remembers such a deletion, nothing is restored.
 
 use std::collections::HashSet;
 
@@ -24,7 +22,7 @@ use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
 const REMOVALS: &str = include_str!("../../queries/lost_parts/removals.sql");
 const CONFLICTS: &str = include_str!("../../queries/lost_parts/conflicts.sql");
 
-/// Restores what was lost of the rounds of a topic, as far as the topic still has it. Returns how many rounds that is.
+/// Restores the lost rounds of a topic that the topic still has. Returns how many were restored.
 ///
 /// # Errors
 /// A service does not answer.
@@ -40,7 +38,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
     if removals > 0 {
         tracing::warn!(
             topic = loader.topic,
-            "lost rounds are not restored: rounds were also removed on purpose, and cannot be told from them"
+            "lost rounds are not restored: rounds were also deleted on purpose, and the two cannot be distinguished"
         );
         return Ok(0);
     }
@@ -56,7 +54,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
         restored += restoring.restore(chunk).await?;
     }
     if restored > 0 {
-        tracing::warn!(topic = loader.topic, rounds = restored, "lost rounds were read from the topic again");
+        tracing::warn!(topic = loader.topic, rounds = restored, "restored lost rounds from the topic");
     }
     Ok(restored)
 }
@@ -78,7 +76,7 @@ impl Restoring<'_> {
         let messages = recovery::read(kafka, topic, partition, first..=last).await?;
         let found = messages.last().filter(|found| found.offset() == last);
         if found.is_none_or(|found| fingerprint(found) != short.fingerprint) {
-            // Another topic of this name, or the messages are gone.
+            // The topic was recreated, or the messages are deleted.
             return Ok(0);
         }
         let conflicts = self.conflicts(short).await?;
@@ -101,7 +99,7 @@ impl Restoring<'_> {
         Ok(new)
     }
 
-    /// The offsets of a chunk at which a round came again with other values.
+    /// Returns the offsets of a chunk at which a round came again with other values.
     async fn conflicts(&self, short: &ShortChunk) -> Result<HashSet<i64>, LoaderError> {
         let query = self.loader.warehouse.query(CONFLICTS).param("topic", &self.loader.topic);
         let query = query.param("epoch", short.epoch).param("partition", short.partition);

@@ -1,4 +1,4 @@
-//! The loader at work: rounds of chunks, one after the other, until it is told to stop.
+//! The loader at work: one batch of chunks after the other, until it is stopped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,28 +33,28 @@ use crate::registry::Registry;
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::uploads::{self, Loaded};
 
-/// How long a first message waits for others before its chunk is inserted.
+/// How long a first message waits for more before its chunk is inserted.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Rows and bytes of all chunks of a round together: what the loader holds in memory.
-const MAX_ROUND_MESSAGES: u64 = 262_144;
-const MAX_ROUND_BYTES: usize = 24 << 20;
+/// Messages and bytes of all chunks of a batch together: the most that the loader holds in memory.
+const MAX_BATCH_MESSAGES: u64 = 262_144;
+const MAX_BATCH_BYTES: usize = 24 << 20;
 
-/// How long loading that was up to date leaves the machine to uploads that are under way. Their senders wait for it; who reads
-/// the aggregates has not asked yet.
+/// How long loading that was up to date pauses for running uploads. Their senders wait for the acknowledgement, and loading would take
+/// processor time from them.
 const GIVE_WAY: Duration = Duration::from_secs(8);
 
 /// Pauses between attempts while a service does not answer.
 const RETRY_PAUSE: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Acknowledged uploads that are looked at when the topic was recreated.
+/// How many acknowledged uploads are checked for lost rows if the topic was recreated.
 const MAX_UPLOADS: u64 = 10_000;
 
-/// The consumer group under which offsets are committed, for those who watch lag; the ledger is what counts.
+/// The consumer group for committed offsets. They only show the lag to others; the loader itself relies on the ledger.
 const GROUP: &str = "roundhouse-loader";
 
-/// Which messages a topic has.
+/// What kind of messages a topic has.
 #[derive(Clone, Debug)]
 pub enum TopicKind {
     Rounds(Arc<Columns>),
@@ -75,27 +75,27 @@ pub struct Loader {
     pub metrics: Metrics,
 }
 
-/// How a loader is doing, for `/readyz`.
+/// The state of a loader, for `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoaderState {
     Starting,
     Running,
-    /// Another server loads the topic. This one takes over if that one dies.
+    /// Another server loads the topic. This one takes over if the other dies.
     Standby {
         owner: Uuid,
     },
-    /// It tries again by itself.
+    /// An attempt failed; the loader retries by itself.
     Waiting(String),
 }
 
 impl Loader {
-    /// Loads until `stop`, while this server holds the lease of the topic. What fails is tried again.
+    /// Loads until `stop` while this server holds the lease of the topic. Retries after failures.
     pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
         let load = |lease, end| self.load(lease, &state, end);
         self.candidate.run(&state, &stop, load).await;
     }
 
-    /// Finishes what was begun, for another loader to go on: returns the offsets that come next.
+    /// Finishes the noted chunks, so that another loader can continue. Returns the next offsets.
     ///
     /// # Errors
     /// A service does not answer.
@@ -120,7 +120,7 @@ impl Loader {
         tokio::task::spawn_blocking(move || session.work(beginning, &end)).await?
     }
 
-    /// Creates what rows go through on their way into the tables, where it does not exist.
+    /// Creates the inboxes that do not exist.
     pub(super) async fn create_inboxes(&self) -> Result<(), LoaderError> {
         let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
         if let TopicKind::Rounds(columns) = &self.kind {
@@ -143,29 +143,29 @@ pub(super) async fn pause(failures: usize, stop: &CancellationToken) {
     }
 }
 
-/// Loading from one start to the next failure.
+/// One run of the loader, from its start to the next failure.
 struct Session {
     loader: Loader,
     lease: Lease,
     ledger: Ledger,
     epoch: u32,
     content: Content,
-    /// Ids of the rounds that are stored, wherever they came from: a round may be in any partition, if some were added.
+    /// Ids of the stored rounds of all partitions: a round may be in any partition if some were added.
     known: RoaringTreemap,
-    /// The offset that comes next in each partition.
+    /// The next offset of each partition.
     next: BTreeMap<u16, i64>,
-    /// The message that ended the last batch: it was read, and comes first in the next one.
+    /// The message that ended the last batch. It was read already and comes first in the next one.
     held: Option<OwnedMessage>,
-    /// What ended the last batch.
+    /// The error that ended the last batch.
     failure: Option<BrokerError>,
     insert_rounds: String,
     insert_rejects: String,
-    /// The last round took all that was there: the next may give way to uploads.
+    /// Whether the last batch took all messages there were. The next one may then pause for uploads.
     is_up_to_date: bool,
 }
 
 impl Session {
-    /// Finds out what is loaded, and loads the chunks that were noted and not done.
+    /// Finds out what is loaded, and loads the chunks that were noted but not done.
     async fn begin(loader: &Loader, lease: &Lease) -> Result<Self, LoaderError> {
         let ledger = Ledger::new(lease);
         let watermarks = loader.kafka.watermarks(&loader.topic).await?;
@@ -203,7 +203,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Notes what was acknowledged in an epoch that has ended, and was not loaded.
+    /// Records what was acknowledged but not loaded in an epoch that has ended.
     async fn note_ended(&self, ended: u32) -> Result<(), LoaderError> {
         let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
         let loaded = Loaded::of_topic(warehouse, topic).await?;
@@ -222,7 +222,7 @@ impl Session {
         gaps::note(&self.lease, &self.ledger, &self.loader.metrics, ended, &gaps).await
     }
 
-    /// Loads the chunks that were noted and not done.
+    /// Loads the chunks that were noted but not done.
     async fn finish(
         &mut self,
         last_chunks: &[LastChunk],
@@ -236,7 +236,7 @@ impl Session {
         self.insert_again(repeated).await
     }
 
-    /// Notes the messages of noted chunks that were deleted before they were inserted. A block is inserted whole or not at all.
+    /// Records messages of noted chunks that were deleted before they were inserted. A block is inserted completely or not at all.
     async fn note_deleted_parts(
         &self,
         repeated: &[Chunk],
@@ -254,7 +254,7 @@ impl Session {
         gaps::record(&self.lease, &self.loader.metrics, self.epoch, &gaps).await
     }
 
-    /// Goes on after messages that were deleted before they were loaded.
+    /// Skips messages that were deleted before they were loaded.
     async fn pass_over_deleted(&mut self, watermarks: &Watermarks) -> Result<(), LoaderError> {
         let mut gaps = Vec::new();
         for (partition, (low, _)) in watermarks {
@@ -265,8 +265,8 @@ impl Session {
         gaps::note(&self.lease, &self.ledger, &self.loader.metrics, self.epoch, &gaps).await
     }
 
-    /// Reads a chunk that was noted and not done: the same messages, the same block. Chunks of one batch have no new round in common;
-    /// where a deleted round came back in several, the first partition has it.
+    /// Reads a chunk that was noted but not done: the same messages give the same block. Chunks of one batch have no new round in common.
+    /// If a deleted round came back in several chunks, the lowest partition gets it.
     async fn repeat(&mut self, noted: LastChunk) -> Result<Chunk, LoaderError> {
         let number = noted.partition;
         let (first, last) = (noted.first_offset.cast_signed(), noted.last_offset.cast_signed());
@@ -285,13 +285,13 @@ impl Session {
             self.push(&mut builder, message, &mut RoaringTreemap::new());
         }
         let mut chunk = builder.finish(messages.last().map_or(0, fingerprint));
-        // The token names the offsets that were noted, also where some of their messages are gone by now.
+        // The token must name the noted offsets, even if some of their messages are deleted by now.
         (chunk.first_offset, chunk.last_offset) = (first, last);
         self.known |= &chunk.new_ids;
         Ok(chunk)
     }
 
-    /// Makes sure that chunks that were noted are there, and notes them done.
+    /// Makes sure that noted chunks are inserted, and marks them done.
     async fn insert_again(&mut self, mut repeated: Vec<Chunk>) -> Result<(), LoaderError> {
         if repeated.is_empty() {
             return Ok(());
@@ -301,7 +301,7 @@ impl Session {
             self.complete(chunk).await?;
         }
         if matches!(self.content, Content::Rounds { .. }) {
-            // Only now: chunks share hours.
+            // Only after all inserts, because chunks share hours.
             for chunk in &repeated {
                 self.repeated(chunk).mend_hours().await?;
             }
@@ -314,13 +314,13 @@ impl Session {
         Ok(())
     }
 
-    /// Inserts blocks of a chunk again, under another token, that the tables do not have though they have the token, or that they have
-    /// twice: a token of an earlier release is another one.
+    /// Checks that each table has each block of a chunk once. If not, deletes the chunk's rows and inserts them under another token. Rows
+    /// are missing if only the token survived, and stored twice if an earlier release used another token.
     async fn complete(&self, chunk: &Chunk) -> Result<(), LoaderError> {
         for (table, statement, block, rows) in self.blocks(chunk) {
             let repeated = self.repeated(chunk);
             if !repeated.is_whole(table, rows).await? {
-                repeated.say_lost(table, rows);
+                repeated.log_lost(table, rows);
                 repeated.delete(table).await?;
                 let token = format!("{}:{}", self.token(chunk), uuid::Uuid::now_v7());
                 self.lease.insert_block(statement, &token, block.clone()).await?;
@@ -338,7 +338,7 @@ impl Session {
         Origin { topic, epoch: self.epoch, partition, generation }
     }
 
-    /// Loads batch after batch, until `stop` or until the topic is not as it was. Blocks.
+    /// Loads batch after batch, until `stop` or until the topic has changed. Blocks.
     fn work(&mut self, beginning: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
         let runtime = Handle::current();
         let consumer = self.assign().map_err(BrokerError::from)?;
@@ -350,7 +350,10 @@ impl Session {
             match looks.changed(&self.next, self.is_up_to_date, &runtime)? {
                 None => {}
                 Some(Change::Stalled) => {
-                    tracing::warn!(topic = self.loader.topic, "messages are there and do not arrive");
+                    tracing::warn!(
+                        topic = self.loader.topic,
+                        "the topic has messages that do not arrive; checking whether they can be read"
+                    );
                     if runtime.block_on(self.pass_over_unreadable())? {
                         return Ok(());
                     }
@@ -361,7 +364,7 @@ impl Session {
                 Err(LoaderError::Broker(BrokerError::Unavailable(error)))
                     if recovery::is_unreadable(&error) =>
                 {
-                    tracing::warn!(topic = self.loader.topic, %error, "messages cannot be read");
+                    tracing::warn!(topic = self.loader.topic, %error, "cannot read messages; looking for the next readable one");
                     return match runtime.block_on(self.pass_over_unreadable())? {
                         true => Ok(()),
                         false => Err(BrokerError::from(error).into()),
@@ -372,12 +375,12 @@ impl Session {
             if chunks.is_empty() {
                 continue;
             }
-            runtime.block_on(self.load_round(&mut chunks))?;
+            runtime.block_on(self.load_batch(&mut chunks))?;
             for chunk in chunks {
                 self.advance(chunk);
             }
             if let Err(error) = self.commit(&consumer) {
-                tracing::warn!(%error, "offsets could not be committed; the ledger has them");
+                tracing::warn!(%error, "could not commit offsets; loading is not affected, since the ledger has them");
             }
         }
         Ok(())
@@ -401,7 +404,7 @@ impl Session {
         Ok(offsets)
     }
 
-    /// Looks in each partition whether the next messages can be read, and notes those that cannot. Returns whether there were any.
+    /// Checks in each partition whether the next messages can be read, and records those that cannot. Returns whether there were any.
     async fn pass_over_unreadable(&self) -> Result<bool, LoaderError> {
         let watermarks = self.loader.kafka.watermarks(&self.loader.topic).await?;
         let mut gaps = Vec::new();
@@ -423,7 +426,7 @@ impl Session {
         Ok(!gaps.is_empty())
     }
 
-    /// Gathers the messages that arrive within the linger time, up to the limits, into a chunk per partition. A message whose round is
+    /// Collects the messages that arrive within the linger time, up to the limits, into one chunk per partition. A message whose round is
     /// new in the chunk of another partition is kept for the next batch.
     fn gather(
         &mut self,
@@ -436,11 +439,11 @@ impl Session {
         let mut first_at: Option<Instant> = None;
         let was_up_to_date = std::mem::replace(&mut self.is_up_to_date, false);
         let (mut messages, mut bytes) = (0, 0);
-        while messages < MAX_ROUND_MESSAGES && bytes < MAX_ROUND_BYTES && !stop.is_cancelled() {
+        while messages < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES && !stop.is_cancelled() {
             let message = match self.take(consumer, first_at) {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
-                // What came before is loaded first: the offset that fails is then the one that comes next.
+                // Load the messages before the error first. The failing offset is then the next one.
                 Err(error) if !gathered.is_empty() => {
                     self.failure = Some(error);
                     break;
@@ -478,7 +481,7 @@ impl Session {
         Ok(gathered.map(|(builder, last)| builder.finish(last.fingerprint())).collect())
     }
 
-    /// Takes the next message: the one that was kept, or one that arrives. None if none does in time.
+    /// Returns the next message: the kept one, or one that arrives. None if none arrives in time.
     fn take<'a>(
         &mut self,
         consumer: &'a BaseConsumer,
@@ -493,12 +496,12 @@ impl Session {
         loop {
             let wait = match first_at {
                 None => LINGER,
-                // What is there already is taken along: a few large blocks cost the engine less than many small ones.
+                // Take all messages that have arrived: a few large blocks cost the engine less than many small ones.
                 Some(first_at) => LINGER.saturating_sub(first_at.elapsed()),
             };
             match consumer.poll(wait) {
                 Some(Ok(message)) => return Ok(Some(Taken::Polled(message))),
-                // Not without end: the topic is looked at between batches.
+                // Do not loop forever: the topic is checked between batches.
                 Some(Err(error)) if recovery::is_transient(&error) && first_at.is_some() => {}
                 Some(Err(error)) if recovery::is_transient(&error) => return Ok(None),
                 Some(Err(error)) => return Err(error.into()),
@@ -524,7 +527,7 @@ impl Session {
         builder.push(message, &self.content, &self.origin(number), &self.known, batch)
     }
 
-    async fn load_round(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
+    async fn load_batch(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         let _loading = self.loader.gate.load().await;
         if let Content::Rounds { stored, .. } = &self.content {
             repeats::bring_back(&self.lease, stored, self.epoch, chunks).await?;
@@ -541,7 +544,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the duplicates of chunks that are inserted from conflicts, and writes down what became of each upload's rows.
+    /// Separates conflicts from duplicates in inserted chunks, and writes the counts of each upload's rows.
     async fn judge(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
         let Content::Rounds { stored, .. } = &self.content else { return Ok(()) };
         repeats::judge(self.lease.warehouse(), stored, chunks).await?;
@@ -555,7 +558,7 @@ impl Session {
         Ok(())
     }
 
-    /// The blocks of a chunk that hold anything: their table, the statement that inserts them, and how many rows they have.
+    /// Returns the blocks of a chunk that are not empty: table, insert statement, block, and number of rows.
     fn blocks<'a>(&'a self, chunk: &'a Chunk) -> impl Iterator<Item = (Table, &'a str, &'a Bytes, u64)> {
         let (rounds, rejects) = match self.content {
             Content::Rounds { .. } => (chunk.new, chunk.undecodable),
@@ -579,7 +582,7 @@ impl Session {
     }
 }
 
-/// A message that was read.
+/// A message that was read from the broker.
 enum Taken<'a> {
     Polled(BorrowedMessage<'a>),
     Held(OwnedMessage),
@@ -615,8 +618,8 @@ impl Taken<'_> {
     }
 }
 
-/// Where loading each partition begins: after the last chunk, or at it, if it was noted and not done. A partition without one begins at
-/// 0: where the first messages are gone, they were deleted before they were loaded (see [`recovery::identify`]).
+/// Returns where loading begins in each partition: after the last chunk, or at its start if it was noted but not done. A partition
+/// without a chunk begins at 0: if its first messages are missing, they were deleted before they were loaded ([`recovery::identify`]).
 fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<u16, i64> {
     let next = |partition: &u16| {
         let last = last_chunks.iter().find(|chunk| chunk.partition == *partition);
@@ -628,7 +631,7 @@ fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<
     watermarks.keys().map(|partition| (*partition, next(partition))).collect()
 }
 
-/// What rounds go through.
+/// The inbox of `game_rounds`.
 pub(super) fn rounds_inbox(columns: &Columns) -> Inbox {
     let others = columns.iter().filter(|column| !column.is_field());
     let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();

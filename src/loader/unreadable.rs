@@ -1,9 +1,9 @@
-//! Messages that are in the topic and cannot be read: a batch whose checksum is wrong, whose compressed data is damaged, or whose
-//! records lie about their length.
+//! Finds messages that exist but cannot be read: a batch with a wrong checksum, with damaged compressed data, or with records whose
+//! length is wrong.
 //!
-//! A client of Kafka reads batches, so an offset within a damaged batch cannot be read either. Where the next readable message is, is
-//! found by trying: with growing steps, then by halving the last one. Readable batches that lie wholly within a step between two
-//! damaged ones are passed over with them, and are among the offsets that are reported.
+//! A Kafka client reads whole batches, so no offset within a damaged batch can be read. The next readable message is found by trying
+//! offsets: first with growing steps, then by halving the last step. If a readable batch lies within one step between two damaged
+//! ones, it is skipped with them and is part of the reported range.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::recovery::is_transient;
 use crate::kafka::{BrokerError, Kafka};
 
-/// How often reading the next message is tried before it is called unreadable.
+/// How often reading the next message is tried before it counts as unreadable.
 const ATTEMPTS: u32 = 3;
 
-/// Between two attempts.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a message may take to arrive.
@@ -28,16 +28,16 @@ const POLL: Duration = Duration::from_millis(100);
 /// The largest step.
 const MAX_STEP: i64 = 1 << 12;
 
-/// What came of reading at an offset.
+/// The result of reading at an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Read {
     /// A message, or the end of the partition.
     Something,
-    /// Nothing, and why.
+    /// Nothing; the text says why.
     Nothing(String),
 }
 
-/// A partition that is tried.
+/// Tries to read a partition at given offsets.
 pub(super) struct Probe {
     consumer: BaseConsumer,
     topic: String,
@@ -46,18 +46,18 @@ pub(super) struct Probe {
 
 impl Probe {
     /// # Errors
-    /// librdkafka cannot make a client.
+    /// librdkafka cannot create a client.
     pub(super) fn new(kafka: &Kafka, topic: &str, partition: u16) -> Result<Self, BrokerError> {
         let consumer = kafka
             .consumer("roundhouse-probe")
             .set("enable.partition.eof", "true")
-            // Messages of a transaction that was aborted can be read, though the loader does not load them.
+            // Messages of an aborted transaction count as readable, although the loader does not load them.
             .set("isolation.level", "read_uncommitted")
             .create()?;
         Ok(Self { consumer, topic: topic.to_owned(), partition })
     }
 
-    /// Looks whether the message at `next` can be read. Returns the last offset that cannot, and why, if it cannot. `high`: the end of the
+    /// Checks whether the message at `next` can be read. If not, returns the last unreadable offset and the reason. `high`: the end of the
     /// partition. Blocks.
     ///
     /// # Errors
@@ -92,20 +92,20 @@ impl Probe {
         while started.elapsed() < TIMEOUT {
             match self.consumer.poll(POLL) {
                 None => {}
-                // What librdkafka had from an earlier offset does not count.
+                // Messages that librdkafka fetched for an earlier offset do not count.
                 Some(Ok(message)) if message.offset() < offset => {}
                 Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Read::Something),
                 Some(Err(error)) if is_transient(&error) => {}
                 Some(Err(error)) => return Ok(Read::Nothing(error.to_string())),
             }
         }
-        // A broker that is away is another matter.
+        // If the broker is unreachable, this fails, and the message does not count as unreadable.
         self.consumer.fetch_watermarks(&self.topic, i32::from(self.partition), TIMEOUT)?;
-        Ok(Read::Nothing("the broker has them, and none arrives".to_owned()))
+        Ok(Read::Nothing("the broker reports messages there but delivers none".to_owned()))
     }
 }
 
-/// Returns the first offset after `unreadable` at which something can be read, as far as it is found; `high` if there is none before.
+/// Returns the first readable offset after `unreadable`, as far as the steps find it, or `high` if none is found before.
 fn first_readable<E>(
     unreadable: i64,
     high: i64,
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_what_cannot_be_read_is_found_in_few_steps() {
+    fn the_end_of_an_unreadable_range_is_found_in_few_steps() {
         for (last, high) in
             [(10, 11), (10, 100), (16, 100), (73, 100), (99, 100), (5_000, 20_000), (19_999, 20_000)]
         {

@@ -1,4 +1,4 @@
-//! When what was acknowledged is in the tables: told from offsets, not from time.
+//! Waits until acknowledged rows are in the tables. This is determined from offsets, not from time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::ledger::loaded_offsets;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// How often the ledger is looked at.
+/// How often the ledger is read.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Waits until every partition is loaded up to its offset in `next_offsets`, or until `patience` is over. Returns
-/// whether it is.
+/// Waits until every partition is loaded up to its offset in `next_offsets`, for at most `patience`. Returns whether it is.
 ///
 /// # Errors
 /// ClickHouse does not answer.

@@ -1,14 +1,14 @@
-//! The columns of ClickHouse's consumer, and the rules that make a message a round: as text for `queries/kafka_engine`.
+//! The columns of ClickHouse's consumer and the rules for a valid round, as SQL text for `queries/kafka_engine`.
 //!
-//! The rules are those of Roundhouse's loader ([`crate::domain::columns::Column::admits`], [`crate::ingest::avro`]). Every column is
-//! read as Nullable, with a type that holds whatever Avro may bring, so that the rules see the value itself: a UInt64 would already
-//! have made a large number of a negative one, and a missing field the default of its type.
+//! The rules are those of Roundhouse's loader ([`crate::domain::columns::Column::admits`], [`crate::ingest::avro`]). Every column is read
+//! as Nullable, with a type that can hold any value that Avro may contain. So the rules see the original value: as UInt64 a negative
+//! number would already have become a large one, and a missing field the type's default.
 
 use crate::domain::columns::{Column, Columns, Kind};
 use crate::domain::{money, timestamp};
 use crate::warehouse::row_binary::{column_type, value_type};
 
-/// What replaces the marks of a definition.
+/// The texts that replace the placeholders of a definition.
 pub(super) struct Marks(Vec<(&'static str, String)>);
 
 impl Marks {
@@ -24,14 +24,14 @@ impl Marks {
         ])
     }
 
-    /// Replaces the marks of a definition.
+    /// Replaces the placeholders of a definition.
     pub(super) fn fill(&self, definition: &str) -> String {
         self.0.iter().fold(definition.to_owned(), |text, (mark, columns)| text.replace(mark, columns))
     }
 }
 
 fn name(column: &Column) -> String {
-    // Avro's names are letters, digits and underscores.
+    // Avro names consist of letters, digits and underscores, so they need no escaping.
     format!("`{}`", column.name)
 }
 
@@ -49,7 +49,7 @@ fn stored_column(column: &Column) -> String {
     format!("{} {}", name(column), column_type(column))
 }
 
-/// What is stored of a column, if the row is a round.
+/// Returns the expression for what is stored of a column.
 fn value(column: &Column) -> String {
     let name = name(column);
     let value = match column.kind {
@@ -61,7 +61,7 @@ fn value(column: &Column) -> String {
     format!("{value} AS {name}")
 }
 
-/// Whether a column has a value that Roundhouse's loader would take.
+/// Returns the condition that a column's value must meet to be loaded.
 fn rule(column: &Column) -> String {
     let name = format!("found.{}", name(column));
     let rule = match column.kind {
@@ -70,14 +70,14 @@ fn rule(column: &Column) -> String {
             let (first, last) = timestamp::RANGE.into_inner();
             format!("toUnixTimestamp64Milli({name}) BETWEEN {first} AND {last}")
         }
-        // Of a decimal ClickHouse checks the bytes, not the digits.
+        // ClickHouse checks the number of bytes of a decimal, but not the number of digits.
         Kind::Decimal { precision, scale } => {
             let most = money::format(money::largest(precision), scale);
             let literal = |sign| format!("CAST('{sign}{most}', 'Decimal({precision}, {scale})')");
             format!("{name} BETWEEN {} AND {}", literal("-"), literal(""))
         }
         Kind::Text { .. } => format!("isValidUTF8({name})"),
-        // Any sixteen bytes are one. Not even null has to be looked for: only columns that may be null have this type.
+        // Any sixteen bytes are valid. No check for null either: only nullable columns have this type.
         Kind::Uuid => "true".to_owned(),
     };
     format!("ifNull({rule}, {})", column.is_nullable())

@@ -1,4 +1,4 @@
-//! The consumer group of ClickHouse's consumer, looked at from outside.
+//! Reads and sets the offsets of the consumer group that ClickHouse's consumer uses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// A client that asks for a group's offsets, and never joins the group.
+/// A client that reads a group's offsets without joining the group.
 pub(super) struct Group {
     name: String,
     topic: String,
@@ -26,7 +26,7 @@ pub(super) struct Group {
 
 impl Group {
     /// # Errors
-    /// librdkafka cannot make a client.
+    /// librdkafka cannot create a client.
     pub(super) fn new(kafka: &Kafka, name: &str, topic: &str) -> Result<Self, BrokerError> {
         let consumer = Arc::new(kafka.consumer(name).create()?);
         Ok(Self { name: name.to_owned(), topic: topic.to_owned(), consumer })
@@ -36,7 +36,7 @@ impl Group {
         &self.name
     }
 
-    /// Returns the offsets that the group has committed, of the partitions that have one.
+    /// Returns the committed offsets of the group, for the partitions that have one.
     ///
     /// # Errors
     /// The broker does not answer.
@@ -56,7 +56,7 @@ impl Group {
         Ok(offsets.collect())
     }
 
-    /// Has the group begin at these offsets; it must have no members.
+    /// Sets the group's offsets. The group must have no members.
     ///
     /// # Errors
     /// The broker does not answer, or the group has members.
@@ -71,7 +71,7 @@ impl Group {
         self.blocking(move |consumer| consumer.commit(&list, CommitMode::Sync)).await
     }
 
-    /// Reads the messages at these offsets, by partition.
+    /// Reads the message at one offset of each partition.
     ///
     /// # Errors
     /// The broker does not answer, or has no such messages.
@@ -99,7 +99,7 @@ impl Group {
         let consumer = Arc::clone(&self.consumer);
         match tokio::task::spawn_blocking(move || ask(&consumer)).await {
             Ok(result) => Ok(result?),
-            // Only when the runtime is being shut down.
+            // This happens only when the runtime is shutting down.
             Err(_) => Err(BrokerError::Unavailable(KafkaError::Canceled)),
         }
     }

@@ -1,12 +1,12 @@
-//! ClickHouse's own consumer of a topic, for those who want no loader: a table with the engine Kafka, and views on it.
+//! Loading with ClickHouse's own consumer instead of Roundhouse's loader: a table with the engine Kafka, and views on it.
 //!
-//! It is at-least-once: what a crash has delivered twice is stored and counted twice, and so is a round that comes
-//! again (docs/LOADERS.md). What is done here is to begin where the other loader ended, and to write into the ledger how
-//! far ClickHouse is, from the offsets that it commits after each block: so everything that asks the ledger what is visible
-//! need not know who loads.
+//! It loads at least once: after a crash, rounds may be delivered again and are then stored and counted twice; so is a round that is
+//! uploaded again (docs/LOADERS.md). This module starts the consumer where the other loader ended. It writes ClickHouse's progress into the
+//! ledger, from the offsets that ClickHouse commits after each block. So everything that reads the ledger works the same with both
+//! loaders.
 //!
-//! Whoever takes a topic over begins a new epoch of it. To the loader of Roundhouse the rounds of other epochs are known
-//! wherever they came from, so that it counts none again that ClickHouse has stored, committed or not.
+//! A loader that takes a topic over begins a new epoch. For Roundhouse's loader all rounds of other epochs are known, so it loads no round
+//! again that ClickHouse has stored, committed or not.
 
 mod columns;
 mod group;
@@ -33,18 +33,18 @@ use super::run::{Loader, LoaderState, TopicKind, pause};
 use crate::settings::ServiceUrl;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 
-/// How often the group's offsets are asked for.
+/// How often the group's offsets are read.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the number of partitions is looked at.
+/// How often the number of partitions is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a table's consumer may take to end with its block.
+/// How long a table's consumer may take to finish its block.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
 
 const DROP: &str = include_str!("../../../queries/kafka_engine/drop.sql");
 
-/// What stands for a topic in ClickHouse, in the order in which it is made: consumption begins with the last.
+/// The tables and views for one topic, in the order in which they are created. Consumption begins with the last one.
 struct Tables {
     names: &'static [&'static str],
     definitions: &'static [&'static str],
@@ -75,7 +75,7 @@ const REJECTS: Tables = Tables {
     names: &["kafka_rejects", "kafka_rejects_view", "kafka_rejects_blocks_view"],
     definitions: &[
         include_str!("../../../queries/kafka_engine/008_rejects.sql"),
-        // Consumption begins here. A block that comes before the next view is one that is looked up.
+        // Consumption begins here. If a block arrives before the next view exists, `passed_over` checks its offsets.
         include_str!("../../../queries/kafka_engine/009_rejects_view.sql"),
         include_str!("../../../queries/kafka_engine/010_rejects_blocks_view.sql"),
     ],
@@ -90,25 +90,26 @@ impl Tables {
     }
 }
 
-/// A topic that ClickHouse is to consume.
+/// A topic that ClickHouse consumes.
 #[derive(Clone, Debug)]
 pub struct Consumption {
-    /// What the topic is, and what ClickHouse's consumer is put up with.
+    /// The topic, and the services that the consumer needs.
     pub loader: Loader,
     pub registry_url: ServiceUrl,
 }
 
-/// A consumer that is put up, and how far the ledger knows it to be.
+/// A running consumer, and its progress in the ledger.
 struct Following {
     ledger: Ledger,
     epoch: TopicEpoch,
     group: Group,
-    /// The offsets that come next.
+    /// The next offsets.
     next: BTreeMap<u16, i64>,
 }
 
 impl Consumption {
-    /// Puts the consumer up, and follows it until `stop`, while this server holds the lease of the topic. It goes on without us.
+    /// Starts the consumer and records its progress until `stop`, while this server holds the lease of the topic. The consumer keeps
+    /// running afterwards.
     pub async fn run(self, state: watch::Sender<LoaderState>, stop: CancellationToken) {
         let consume = |lease, end| self.consume(lease, &state, end);
         self.loader.candidate.run(&state, &stop, consume).await;
@@ -120,19 +121,19 @@ impl Consumption {
         state: &watch::Sender<LoaderState>,
         end: CancellationToken,
     ) -> Result<(), LoaderError> {
-        let following = self.put_up(&lease).await.map_err(|error| match error {
+        let following = self.start_consumer(&lease).await.map_err(|error| match error {
             LoaderError::TakenOver => error,
-            // ClickHouse's errors may repeat the statement, which has the registry's password in it.
+            // ClickHouse's errors may contain the statement, which has the registry's password in it.
             error => LoaderError::Consumer(self.registry_url.masked(&error.to_string())),
         })?;
         self.follow(following, state, &end).await
     }
 
-    /// Makes the tables, with the consumer group where whoever loaded the topic last has ended.
-    async fn put_up(&self, lease: &Lease) -> Result<Following, LoaderError> {
+    /// Creates the tables. The consumer group begins where the last loader ended.
+    async fn start_consumer(&self, lease: &Lease) -> Result<Following, LoaderError> {
         let Loader { kafka, warehouse, topic, .. } = &self.loader;
         self.loader.create_inboxes().await?;
-        take_down(&self.loader).await?;
+        drop_tables(&self.loader).await?;
         let ledger = Ledger::new(lease);
         catch_up(&self.loader, &ledger).await?;
         restore(&self.loader, lease).await?;
@@ -166,7 +167,7 @@ impl Consumption {
             .param("epoch", epoch.epoch)
     }
 
-    /// Writes down how far ClickHouse is. What fails passes; only another loader ends it before `stop`.
+    /// Records ClickHouse's progress. Retries after failures; before `stop` only another loader ends it.
     async fn follow(
         &self,
         mut following: Following,
@@ -179,7 +180,7 @@ impl Consumption {
             if looked_at.elapsed() >= LOOK_INTERVAL {
                 looked_at = Instant::now();
                 if self.has_other_partitions(&following).await {
-                    // The consumer is put up again, and the new ones are followed too.
+                    // The consumer is started again, and then also follows the new partitions.
                     return Ok(());
                 }
             }
@@ -198,7 +199,7 @@ impl Consumption {
                 }
                 Err(error @ LoaderError::TakenOver) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(topic = self.loader.topic, %error, "it is not known how far ClickHouse is");
+                    tracing::warn!(topic = self.loader.topic, %error, "cannot read the offsets that ClickHouse has committed; retrying");
                     state.send_replace(LoaderState::Waiting(error.to_string()));
                     failures += 1;
                     pause(failures, stop).await;
@@ -212,7 +213,7 @@ impl Consumption {
         match self.loader.kafka.partitions(&self.loader.topic).await {
             Ok(partitions) => usize::from(partitions) != following.next.len(),
             Err(error) => {
-                tracing::debug!(topic = self.loader.topic, %error, "cannot look at the topic");
+                tracing::debug!(topic = self.loader.topic, %error, "cannot check the topic");
                 false
             }
         }
@@ -232,12 +233,12 @@ impl Consumption {
     }
 }
 
-/// Ends ClickHouse's consumption of a topic, if there is any, and gives the topic to the loader of Roundhouse.
+/// Stops ClickHouse's consumption of a topic, if there is any, and hands the topic over to Roundhouse's loader.
 ///
 /// # Errors
 /// A service does not answer.
 pub(super) async fn hand_back(loader: &Loader, lease: &Lease) -> Result<(), LoaderError> {
-    take_down(loader).await?;
+    drop_tables(loader).await?;
     let ledger = Ledger::new(lease);
     if let Some(epoch) = catch_up(loader, &ledger).await? {
         ledger.hand_over(epoch, TopicLoader::Roundhouse).await?;
@@ -245,8 +246,8 @@ pub(super) async fn hand_back(loader: &Loader, lease: &Lease) -> Result<(), Load
     Ok(())
 }
 
-/// Drops the views and the table, if they are there; the consumer ends with the block that it is at.
-async fn take_down(loader: &Loader) -> Result<(), LoaderError> {
+/// Drops the views and the table that exist. The consumer finishes its current block first.
+async fn drop_tables(loader: &Loader) -> Result<(), LoaderError> {
     let names = Tables::of(&loader.kind).names;
     let existing = existing(&loader.warehouse, names).await?;
     for name in names.iter().rev().filter(|name| existing.contains(**name)) {
@@ -256,7 +257,7 @@ async fn take_down(loader: &Loader) -> Result<(), LoaderError> {
     Ok(())
 }
 
-/// Writes down how far ClickHouse came, if it was what loaded the topic last; returns the epoch then.
+/// Records ClickHouse's progress if it was the last loader of the topic. Returns the epoch in that case.
 async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>, LoaderError> {
     let Some(epoch) = ledger.topic().await?.filter(|known| known.loader() == TopicLoader::ClickHouse) else {
         return Ok(None);
@@ -270,14 +271,13 @@ async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>
         next.insert(chunk.partition, chunk.last_offset.cast_signed() + 1);
     }
     let mut committed = group.committed(next.keys().copied()).await?;
-    // Of a topic that was made anew: see `recovery::identify`.
+    // Offsets beyond the end belong to an earlier topic of this name: see `recovery::identify`.
     committed.retain(|partition, offset| watermarks.get(partition).is_some_and(|(_, high)| *offset <= *high));
     advance(loader, ledger, epoch, &group, &mut next, &committed).await?;
     Ok(Some(epoch))
 }
 
-/// Notes what lies between the offsets that came next and those that are committed as a chunk of each partition, once all of it
-/// has found a table.
+/// Records the offsets from `next` up to `committed` as one chunk per partition, after every message in them has been stored in a table.
 async fn advance(
     loader: &Loader,
     ledger: &Ledger,
@@ -317,7 +317,7 @@ async fn advance(
     Ok(())
 }
 
-/// The consumer group of an epoch: a new one begins where it is told to.
+/// Returns the name of an epoch's consumer group. Each epoch has its own, so that its start can be set.
 fn group_name(warehouse: &Warehouse, topic: &str, epoch: TopicEpoch) -> String {
     format!("roundhouse-clickhouse-{}-{topic}-{}", warehouse.database(), epoch.epoch)
 }

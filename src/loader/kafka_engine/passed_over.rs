@@ -1,9 +1,9 @@
-//! Messages that ClickHouse's consumer has passed over: it made neither a round nor a reject of them.
+//! Messages that ClickHouse's consumer skipped: they are neither in `game_rounds` nor in `rejects`.
 //!
-//! ClickHouse makes no row of a message without a value, and does not keep the bytes of a message that it can decode and that is no
-//! round. So these are read from the topic once more, refused by the code of Roundhouse's loader, and written into `rejects` as
-//! that would. Only then the ledger gets the offsets: what is visible has found its table. Whatever breaks off in between is
-//! found again, and what is in `rejects` already is not looked at twice.
+//! ClickHouse produces no row for a message without a value. It also does not keep the bytes of a message that it can decode but that is
+//! not a valid round. Such messages are read from the topic again, checked by Roundhouse's loader code, and written into `rejects` in the
+//! same way. Only then are the offsets written to the ledger: every message counted as visible is in a table. If this is interrupted, it
+//! is repeated, and offsets that are already in `rejects` are not checked twice.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks
 const COUNT_REJECTS: &str = include_str!("../../../queries/loader/count_rejects.sql");
 const PASSED_OVER: &str = include_str!("../../../queries/kafka_engine/passed_over.sql");
 
-/// Offsets that are looked up at once.
+/// Number of offsets that are checked at once.
 const MAX_OFFSETS: u64 = 1 << 20;
 
 #[derive(Debug, Row, Deserialize)]
@@ -36,7 +36,7 @@ struct Block {
     rejects: u64,
 }
 
-/// Looks for what was passed over in an epoch of a topic.
+/// Searches an epoch of a topic for skipped messages.
 pub(super) struct Search<'a> {
     loader: &'a Loader,
     lease: &'a Lease,
@@ -46,12 +46,12 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// # Errors
-    /// The schema does not say what identifies a round.
+    /// No column of the schema identifies a round.
     pub(super) fn new(loader: &'a Loader, lease: &'a Lease, epoch: u32) -> Result<Self, LoaderError> {
         Ok(Self { loader, lease, epoch, content: Content::of(&loader.kind)? })
     }
 
-    /// Makes rejects of all that was passed over in a range of offsets. Returns how many of its messages are rejects of the topic.
+    /// Writes a reject for every skipped message in a range of offsets. Returns how many messages of the range are rejects of the topic.
     ///
     /// # Errors
     /// A service does not answer.
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_whole_block_covers_is_looked_up() {
+    fn offsets_that_no_block_covers_are_looked_up() {
         let blocks = |blocks: &[(u64, u64)]| -> Vec<Block> {
             blocks
                 .iter()
@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(gaps(0, 9, &blocks(&[(0, 9)])), []);
         assert_eq!(gaps(5, 9, &[]), [(5, 5)]);
-        // One that was delivered twice, one that reaches beyond the range.
+        // One block was delivered twice, one reaches beyond the range.
         assert_eq!(
             gaps(0, 20, &blocks(&[(1, 4), (1, 4), (3, 8), (10, 12), (20, 30)])),
             [(0, 1), (9, 1), (13, 7)]

@@ -1,4 +1,4 @@
-//! Single messages of a partition, by their offsets.
+//! Reads single messages of a partition by their offsets.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::kafka::{BrokerError, Kafka};
 use crate::loader::LoaderError;
 use crate::loader::recovery::is_transient;
 
-/// How long nothing may come.
+/// How long to wait without receiving a message.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(50);
@@ -20,8 +20,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Bytes of messages that are read at once.
 const MAX_BYTES: usize = 24 << 20;
 
-/// Reads messages of a partition, as many as fit, and takes their offsets out of `offsets`, along with those that hold no message any
-/// more.
+/// Reads messages of a partition, up to the size limit, and removes their offsets from `offsets`. Offsets that no longer hold a message
+/// are removed too.
 ///
 /// # Errors
 /// The broker does not answer.
@@ -33,7 +33,7 @@ pub(super) async fn read(
 ) -> Result<Vec<OwnedMessage>, LoaderError> {
     let Some(first) = offsets.first() else { return Ok(Vec::new()) };
     let mut config = kafka.consumer("roundhouse-clickhouse-rejects");
-    // Offsets that are gone are passed by, and the end is reported: so reading ends.
+    // Deleted offsets are skipped, and the end of the partition is reported, so that reading ends.
     config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
     let mut assignment = TopicPartitionList::new();
     assignment
@@ -51,7 +51,7 @@ pub(super) async fn read(
     Ok(messages)
 }
 
-/// Reads the messages with these offsets, in their order, and takes the offsets that are done out of `wanted`.
+/// Reads the messages with these offsets, in order, and removes the finished offsets from `wanted`.
 fn poll(consumer: &BaseConsumer, wanted: &mut BTreeSet<i64>) -> Result<Vec<OwnedMessage>, KafkaError> {
     let mut heard = Instant::now();
     let (mut messages, mut bytes) = (Vec::new(), 0);
