@@ -1,9 +1,9 @@
-//! What a failed HTTP request says about the connection: the cause in one line, and whether TLS refused it.
+//! Explains a failed HTTP request: the cause in one line, and whether it was a TLS failure.
 
 use std::error::Error;
 use std::io;
 
-/// Characters of a foreign text that an error of ours repeats.
+/// How many characters of another program's text an error repeats.
 const MAX_TEXT: usize = 300;
 
 /// Returns the innermost cause, such as `Connection refused (os error 111)`.
@@ -15,7 +15,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     one_line(&innermost.to_string())
 }
 
-/// Whether the other side does not speak TLS, or its certificate is not accepted. rustls reports both as invalid data.
+/// Whether the other side does not speak TLS, or its certificate was rejected. rustls reports both as invalid data.
 pub fn is_tls_failure(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -27,13 +27,13 @@ pub fn is_tls_failure(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// An `io::Error` may be wrapped in others, which its `source` skips.
+/// Looks into nested errors: an `io::Error` may wrap others, which `source` skips.
 fn is_invalid_data(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
         || error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()).is_some_and(is_invalid_data)
 }
 
-/// Makes one line of a foreign text, and shortens it.
+/// Turns another program's text into one line, and shortens it.
 pub fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrapped_failure_of_tls_is_recognized() {
+    fn a_wrapped_tls_failure_is_recognized() {
         let inner = io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
         let wrapped = io::Error::other(io::Error::other(inner));
         assert!(is_tls_failure(&wrapped));

@@ -1,7 +1,7 @@
-//! Free space of the file system on which the data directory is, and the part of it that is kept in reserve.
+//! Free space on the data directory's file system, and the reserve that is kept free.
 //!
-//! The embedded broker and ClickHouse need space to finish what was acknowledged: to load it, and to merge parts. Uploads and
-//! reconciliations therefore stop before the disk is full, as soon as less than the reserve is free.
+//! The embedded broker and ClickHouse need space to load what was acknowledged and to merge parts. Therefore uploads and reconciliations
+//! stop before the disk is full: as soon as less than the reserve is free.
 
 use std::ffi::CString;
 use std::io;
@@ -11,17 +11,17 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// The file system of a directory.
+/// The file system of a directory, and its reserve.
 #[derive(Clone, Debug)]
 pub struct Disk {
     directory: Arc<Path>,
     reserve: u64,
 }
 
-/// Less is free than is kept in reserve.
+/// Less space is free than the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the disk is full: {free} bytes are free, and {reserve} are kept in reserve; free some space, or lower --disk-reserve-bytes"
+    "the disk is full: {free} bytes are free, fewer than the reserve of {reserve}; free some space, or lower --disk-reserve-bytes"
 )]
 pub struct DiskFull {
     pub free: u64,
@@ -29,7 +29,7 @@ pub struct DiskFull {
 }
 
 impl Disk {
-    /// `reserve`: bytes that are kept free.
+    /// `reserve`: bytes to keep free.
     pub fn new(directory: &Path, reserve: u64) -> Self {
         Self { directory: directory.into(), reserve }
     }
@@ -38,43 +38,43 @@ impl Disk {
         self.reserve
     }
 
-    /// Returns the bytes that a user without privileges may still write.
+    /// Returns the free bytes that a user without privileges may use.
     ///
     /// # Errors
-    /// The directory does not exist.
+    /// The file system cannot be queried, for example because the directory does not exist.
     pub fn free(&self) -> io::Result<u64> {
         let path = CString::new(self.directory.as_os_str().as_bytes())?;
         let mut statistics = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: the path is a string that ends with a zero, and the structure is one of ours, large enough for the call.
+        // SAFETY: the path ends with a zero byte, and the structure is a local one of the right type.
         let outcome = unsafe { libc::statvfs(path.as_ptr(), statistics.as_mut_ptr()) };
         if outcome != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the call succeeded, and so has filled it in.
+        // SAFETY: the call succeeded, so it has filled the structure.
         let statistics = unsafe { statistics.assume_init() };
-        // Their types differ between systems.
+        // The types differ between systems.
         #[allow(clippy::unnecessary_cast)]
         let (blocks, bytes) = (statistics.f_bavail as u64, statistics.f_frsize as u64);
         Ok(blocks.saturating_mul(bytes))
     }
 
-    /// Checks that more is free than the reserve. A file system that cannot be asked is left to those who write to it.
+    /// Checks that at least the reserve is free. If the free space cannot be read, the check passes; a write may still fail later.
     ///
     /// # Errors
-    /// It is not.
+    /// Less than the reserve is free.
     pub fn check(&self) -> Result<(), DiskFull> {
         match self.free() {
             Ok(free) if free < self.reserve => Err(DiskFull { free, reserve: self.reserve }),
             Ok(_) => Ok(()),
             Err(error) => {
-                tracing::debug!(%error, "the free space of the data directory is not known");
+                tracing::debug!(%error, "cannot read the free space of the data directory");
                 Ok(())
             }
         }
     }
 }
 
-/// Whether a write failed because the disk is full.
+/// Whether a write failed because the disk, or the user's quota, is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_full_when_less_is_free_than_the_reserve() {
+    fn a_disk_is_full_when_less_than_the_reserve_is_free() {
         let directory = tempfile::tempdir().unwrap();
         let free = Disk::new(directory.path(), 0).free().unwrap();
         assert!(free > 0);

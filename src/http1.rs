@@ -1,5 +1,4 @@
-//! HTTP/1.1 as the API and the embedded ClickHouse speak it, until they are told to stop; and how large a request's head may be, for
-//! the registry too.
+//! HTTP/1.1 connections of the API and of the embedded ClickHouse. Also the limit for a request's head, which the registry uses too.
 
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -11,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 /// Any error of a service or of a body.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Bytes of a request's head: its first line and its headers.
+/// Maximum bytes of a request's head: its first line and its headers.
 pub(crate) const MAX_HEAD_BYTES: usize = 128 << 10;
 
-/// Bytes that hyper may hold of a head. Its own limit depends on how the bytes arrive: it gives up a head that is incomplete at this
-/// size, and takes one that is complete after a last, large read. So [`is_head_too_large`] decides, and this only bounds memory.
+/// Bytes of a head that hyper may buffer. Hyper's own limit depends on how the bytes arrive: it rejects a head that is incomplete at this
+/// size, but accepts one that a last, large read completes. So [`is_head_too_large`] decides, and this value only bounds memory.
 pub(crate) const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
-/// Whether a request's head is larger than [`MAX_HEAD_BYTES`], however its bytes arrived. Spaces around the values of headers, which are
-/// no part of them, are not counted.
+/// Whether a request's head is larger than [`MAX_HEAD_BYTES`], however its bytes arrived. Whitespace around header values does not belong
+/// to the values and is not counted.
 pub(crate) fn is_head_too_large<B>(request: &Request<B>) -> bool {
     let uri = request.uri();
     let target = [
@@ -33,7 +32,7 @@ pub(crate) fn is_head_too_large<B>(request: &Request<B>) -> bool {
     first_line + target.iter().sum::<usize>() + headers.sum::<usize>() + "\r\n".len() > MAX_HEAD_BYTES
 }
 
-/// Speaks on a connection until it ends; after `stop` until the request that is under way has been answered.
+/// Serves a connection until it ends. After `stop` the current request is still answered.
 pub(crate) async fn converse<I, S, B>(connection: Connection<I, S>, stop: &CancellationToken)
 where
     I: Read + Write + Unpin,
@@ -51,7 +50,7 @@ where
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 

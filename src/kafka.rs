@@ -1,4 +1,4 @@
-//! The broker behind its bootstrap list: topics, and the settings of producers and consumers.
+//! Access to the Kafka broker: topics, and the settings of producers and consumers.
 
 pub mod health;
 
@@ -18,7 +18,7 @@ use thiserror::Error;
 /// How long a request about topics may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of the largest batch that is produced, and the largest that is fetched.
+/// Bytes of the largest batch that is produced or fetched.
 pub const MAX_MESSAGE_BYTES: u32 = 16 << 20;
 
 /// A bootstrap list, from which clients are configured.
@@ -27,26 +27,28 @@ pub struct Kafka {
     brokers: String,
 }
 
-/// Why the broker does not do what is asked of it.
+/// Why a request to the broker failed.
 #[derive(Debug, Error)]
 pub enum BrokerError {
     #[error("the broker does not answer: {0}")]
     Unavailable(#[from] KafkaError),
-    /// The same, with what the connection failed of.
+    /// The same, with the reason why the connection failed.
     #[error("the broker does not answer: {0}")]
     Unreachable(String),
     #[error("cannot create topic {topic}: {reason}")]
     Topic { topic: String, reason: RDKafkaErrorCode },
-    #[error("cannot create topic {topic}: {reason}; create it, or let this client create it")]
+    #[error(
+        "cannot create topic {topic}: {reason}; create it yourself, or grant this client the permission to create it"
+    )]
     MayNotCreate { topic: String, reason: RDKafkaErrorCode },
-    #[error("cannot read topic {topic}: {reason}; let this client read and write it")]
+    #[error("cannot read topic {topic}: {reason}; grant this client the permissions to read and write it")]
     MayNotRead { topic: String, reason: RDKafkaErrorCode },
     #[error("topic {0} does not exist")]
     NoTopic(String),
 }
 
 impl BrokerError {
-    /// Whether trying again is of no use until someone has changed something.
+    /// Whether a retry is useless until someone has changed something.
     pub fn is_permanent(&self) -> bool {
         use RDKafkaErrorCode::{
             InvalidConfig, InvalidPartitions, InvalidRequest, InvalidTopic, PolicyViolation,
@@ -68,7 +70,7 @@ impl BrokerError {
     }
 }
 
-/// Whether a broker refuses for lack of a permission.
+/// Whether the broker refused because a permission is missing.
 fn is_denied(reason: RDKafkaErrorCode) -> bool {
     matches!(
         reason,
@@ -76,12 +78,12 @@ fn is_denied(reason: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Keeps why a connection failed: librdkafka logs that, and reports a timeout.
+/// Remembers why a connection failed. librdkafka only logs the reason, and then reports a timeout.
 #[derive(Debug, Default)]
 pub struct Diagnosis(Mutex<Option<String>>);
 
 impl Diagnosis {
-    /// Says why a request failed, as exactly as it is known.
+    /// Returns the error of a failed request, with the reason if it is known.
     fn of(&self, error: KafkaError) -> BrokerError {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(reason) => BrokerError::Unreachable(reason),
@@ -102,10 +104,10 @@ impl ClientContext for Diagnosis {
 
 impl ConsumerContext for Diagnosis {}
 
-/// A client that looks at topics, and reads none of their messages.
+/// A client that reads the metadata of topics, but no messages.
 pub type Observer = BaseConsumer<Diagnosis>;
 
-/// First and next offset, by partition.
+/// First offset and end offset, by partition.
 pub type Watermarks = BTreeMap<u16, (i64, i64)>;
 
 impl Kafka {
@@ -118,31 +120,31 @@ impl Kafka {
         &self.brokers
     }
 
-    /// Settings that every client of ours has.
+    /// Returns the settings that all clients share.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "roundhouse")
-            // A broker that comes back is found again at once.
+            // Reconnect soon after a broker has come back.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true");
         config
     }
 
-    /// Settings of a consumer that is told its partitions and never joins a group.
+    /// Returns the settings of a consumer with assigned partitions. It never joins a group.
     pub fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            // A byte that changed on its way, or on a disk, must not become a value.
+            // A byte that was changed in transit or on disk must not become part of a value.
             .set("check.crcs", "true")
             .set("fetch.wait.max.ms", "100")
-            // Memory is bounded by the kilobytes, of which each becomes five in librdkafka; the default bound on messages leaves
-            // the fetcher idle.
+            // `queued.max.messages.kbytes` bounds the memory; librdkafka uses about five times as much. The default limit on the number of
+            // messages would leave the fetcher idle.
             .set("queued.min.messages", "1000000")
             .set("queued.max.messages.kbytes", (4 << 10).to_string())
             .set("fetch.queue.backoff.ms", "10")
@@ -150,10 +152,10 @@ impl Kafka {
         config
     }
 
-    /// Returns how many partitions a topic has, and creates it if it does not exist.
+    /// Returns the number of partitions of a topic. Creates the topic if it does not exist.
     ///
     /// # Errors
-    /// The broker does not answer, or refuses.
+    /// The broker does not answer, or refuses the request.
     pub async fn ensure_topic(&self, topic: &str, partitions: u16) -> Result<u16, BrokerError> {
         let found = self.partitions(topic).await;
         if !matches!(found, Err(BrokerError::NoTopic(_))) {
@@ -181,35 +183,35 @@ impl Kafka {
         Ok(())
     }
 
-    /// Returns how many partitions a topic has.
+    /// Returns the number of partitions of a topic.
     ///
     /// # Errors
-    /// The broker does not answer, or has no such topic.
+    /// The broker does not answer, or the topic does not exist.
     pub async fn partitions(&self, topic: &str) -> Result<u16, BrokerError> {
         let (kafka, topic) = (self.clone(), topic.to_owned());
         blocking(move || partitions(&kafka.observer()?, &topic)).await
     }
 
-    /// Makes such a client.
+    /// Creates a client that reads metadata.
     ///
     /// # Errors
-    /// librdkafka cannot make one.
+    /// librdkafka cannot create it.
     pub fn observer(&self) -> Result<Observer, KafkaError> {
         self.client().create_with_context(Diagnosis::default())
     }
 
-    /// Makes a client that creates topics and asks for their settings.
+    /// Creates a client that creates topics and reads their settings.
     ///
     /// # Errors
-    /// librdkafka cannot make one.
+    /// librdkafka cannot create it.
     pub fn admin(&self) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
         self.client().create()
     }
 
-    /// Returns, for each partition of a topic, the first offset there and the one that comes next.
+    /// Returns the first offset and the end offset of each partition of a topic.
     ///
     /// # Errors
-    /// The broker does not answer, or has no such topic.
+    /// The broker does not answer, or the topic does not exist.
     pub async fn watermarks(&self, topic: &str) -> Result<Watermarks, BrokerError> {
         let (kafka, topic) = (self.clone(), topic.to_owned());
         blocking(move || watermarks(&kafka.observer()?, &topic)).await
@@ -236,7 +238,7 @@ fn partitions(observer: &Observer, topic: &str) -> Result<u16, BrokerError> {
 /// See [`Kafka::watermarks`]. Blocks.
 ///
 /// # Errors
-/// The broker does not answer, or has no such topic.
+/// The broker does not answer, or the topic does not exist.
 pub fn watermarks(observer: &Observer, topic: &str) -> Result<Watermarks, BrokerError> {
     (0..partitions(observer, topic)?)
         .map(|partition| {
@@ -246,7 +248,7 @@ pub fn watermarks(observer: &Observer, topic: &str) -> Result<Watermarks, Broker
         .collect()
 }
 
-/// Returns a setting of each topic that is a number: none where the broker does not say.
+/// Returns a numeric setting of each topic, or none if the broker does not report it.
 ///
 /// # Errors
 /// The broker does not answer.
@@ -267,7 +269,7 @@ async fn topic_setting(
     Ok(topics.iter().map(setting).collect())
 }
 
-/// Returns how many bytes a batch of each topic may have: none where the broker does not say.
+/// Returns the maximum batch size of each topic in bytes, or none if the broker does not report it.
 ///
 /// # Errors
 /// The broker does not answer.
@@ -283,7 +285,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, BrokerError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        // Only when the runtime is being shut down.
+        // This happens only when the runtime is shutting down.
         Err(_) => Err(BrokerError::Unavailable(KafkaError::Canceled)),
     }
 }
@@ -297,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_topic_that_exists_needs_no_permission_to_create_it() {
-        // The mock cluster has no CreateTopics at all.
+        // The mock cluster does not support CreateTopics at all.
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("there", 3, 1).unwrap();
         let kafka = Kafka::new(cluster.bootstrap_servers());

@@ -1,20 +1,20 @@
-//! Roundhouse: CSV exports of game rounds in, exactly-once rows and hourly aggregates out.
+//! Roundhouse reads CSV exports of game rounds and turns them into exactly-once rows and hourly aggregates.
 //!
-//! The rooms, and who may enter which:
+//! The modules, and which of them may use which:
 //!
-//! - [`domain`]: money, rounds, hours: parsed once, no I/O; everyone may use it, it uses nothing of ours.
-//! - [`ingest`]: bytes of CSV to Avro to Kafka. Uses `registry` and `kafka`.
-//! - [`loader`]: the topic to ClickHouse, exactly once. Uses `kafka`, `registry` and `warehouse`.
-//! - [`reconcile`]: is every row of a file there? Uses `ingest` and `warehouse`.
-//! - [`registry`], [`kafka`], [`warehouse`]: the three services, each a URL to us. [`connection`]: why one cannot be reached.
-//! - [`http`]: the API. Thin: extract, call one room, shape the reply.
-//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` sees it.
-//! - [`guard`]: who may send requests, the same for all HTTP listeners. Uses nothing of ours.
-//! - [`generate`]: invented files to try it all with. Uses nothing of ours but its options.
+//! - [`domain`]: money, times, columns: parsed once, no I/O. Every module may use it; it uses no other module.
+//! - [`ingest`]: CSV bytes to Avro to Kafka. Uses `registry` and `kafka`.
+//! - [`loader`]: the topic into ClickHouse, exactly once. Uses `kafka`, `registry` and `warehouse`.
+//! - [`reconcile`]: checks that every row of a file is stored, and repairs differences. Uses `ingest` and `warehouse`.
+//! - [`registry`], [`kafka`], [`warehouse`]: clients of the three services. [`connection`]: explains why one cannot be reached.
+//! - [`http`]: the API. Handlers are thin: extract, call one module, shape the answer.
+//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` uses it.
+//! - [`guard`]: decides which requests are accepted, for all HTTP listeners. Uses no other module.
+//! - [`generate`]: generates sample files. Uses no other module except its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
-//! - [`settings`], [`telemetry`], [`metrics`]: options, logs, what is counted.
-//! - [`disk`]: free space, and the part of it that is kept in reserve.
-//! - [`owner`], [`memory`], `lock`: who a server is from one start to the next, its allocator's settings, its locks.
+//! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
+//! - [`disk`]: free space, and the reserve that is kept free.
+//! - [`owner`], [`memory`], `lock`: the server's identity across restarts, allocator settings, locks.
 
 pub mod commands;
 pub mod connection;

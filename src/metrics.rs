@@ -1,4 +1,4 @@
-//! What the server counts, as Prometheus reads it.
+//! Prometheus metrics of the server.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::warehouse::uploads::{LedgerRow, LedgerState};
 
-/// Upper bounds in seconds: from a page of aggregates to a file of an hour.
+/// Bucket bounds in seconds, from one page of aggregates to an upload of an hour.
 const SECONDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0];
 
@@ -40,7 +40,7 @@ struct RequestLabels {
 
 type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// Counters and histograms; clones count together.
+/// Counters and histograms. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     rows: Counter,
@@ -69,30 +69,30 @@ impl Default for Metrics {
     }
 }
 
-/// What is looked up when Prometheus asks.
+/// Values that are read when Prometheus asks.
 #[derive(Clone, Debug, Default)]
 pub struct Now {
     pub uploads_under_way: usize,
-    /// Whether each loader of this process loads.
+    /// Whether each loader of this process is loading.
     pub loading: Vec<(&'static str, bool)>,
-    /// None where ClickHouse does not answer.
+    /// None if ClickHouse does not answer.
     pub lag: Option<Lag>,
     pub lost_parts: usize,
-    /// Bytes that are free on the data directory's disk; none where it cannot be asked.
+    /// Free bytes on the data directory's disk. None if they cannot be read.
     pub disk_free: Option<u64>,
     pub disk_reserve: u64,
 }
 
-/// How far the tables are behind what was acknowledged.
+/// How far the tables lag behind the acknowledged uploads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lag {
     pub offsets: u64,
-    /// How long the oldest upload that is not visible has been acknowledged.
+    /// Age of the oldest acknowledged upload that is not visible yet.
     pub seconds: f64,
 }
 
 impl Metrics {
-    /// Counts what an upload has done since it was last noted.
+    /// Counts the progress of an upload since `before`.
     pub fn see_upload(&self, before: Option<&LedgerRow>, now: &LedgerRow) {
         let since = |count: fn(&LedgerRow) -> u64| count(now).saturating_sub(before.map_or(0, count));
         self.rows.inc_by(since(|row| row.rows));
@@ -113,7 +113,7 @@ impl Metrics {
         self.lost_messages.get_or_create(&Code { code: code.to_owned() }).inc_by(messages);
     }
 
-    /// Counts an upload of a file that was here before.
+    /// Counts an upload of a file that was uploaded before.
     pub fn see_duplicate(&self) {
         self.see_state("duplicate");
     }
@@ -122,53 +122,65 @@ impl Metrics {
         self.uploads.get_or_create(&State { state }).inc();
     }
 
-    /// Counts a request. `route`: as the router has it, not as it was asked for.
+    /// Counts a request. `route`: the pattern in the router, not the requested path.
     pub fn see_request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let labels = RequestLabels { method, route: route.to_owned(), status };
         self.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Counts a reconciliation that has ended.
+    /// Counts a finished reconciliation.
     pub fn see_reconciliation(&self, state: &'static str, took: Duration) {
         self.reconciliations.get_or_create(&State { state }).observe(took.as_secs_f64());
     }
 
-    /// Writes everything in Prometheus' text format (OpenMetrics).
+    /// Writes all metrics in the OpenMetrics text format.
     ///
     /// # Errors
     /// A metric cannot be written as text.
     pub fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
         let mut all = Registry::with_prefix("roundhouse");
-        all.register("upload_rows", "Rows read of uploads", self.rows.clone());
-        all.register("upload_bytes", "Bytes taken of uploads, decompressed", self.bytes.clone());
-        all.register("acknowledged_rows", "Accepted rows that the broker has", self.acknowledged.clone());
-        all.register("rejected_rows", "Rows that were not accepted, by code", self.rejects.clone());
-        let help = "Offsets of the topics that were passed over without being loaded, by reason";
+        all.register("upload_rows", "Rows read from uploads", self.rows.clone());
+        all.register("upload_bytes", "Bytes read from uploads, after decompression", self.bytes.clone());
+        all.register("acknowledged_rows", "Valid rows acknowledged by the broker", self.acknowledged.clone());
+        all.register("rejected_rows", "Invalid rows, by error code", self.rejects.clone());
+        let help = "Messages of the topics that were skipped without being loaded, by reason";
         all.register("lost_messages", help, self.lost_messages.clone());
-        all.register("uploads", "Uploads that have ended, by how", self.uploads.clone());
-        all.register("request_seconds", "Requests, by route", self.requests.clone());
+        all.register("uploads", "Finished uploads, by state", self.uploads.clone());
+        all.register(
+            "request_seconds",
+            "Duration of HTTP requests, by method, route and status",
+            self.requests.clone(),
+        );
         let reconciliations = self.reconciliations.clone();
-        all.register("reconcile_job_seconds", "Reconciliations, by how they ended", reconciliations);
-        let help = "Uploads that have a place, at most --max-concurrent-uploads";
+        all.register(
+            "reconcile_job_seconds",
+            "Duration of finished reconciliations, by state",
+            reconciliations,
+        );
+        let help = "Upload slots in use, at most --max-concurrent-uploads";
         all.register("uploads_under_way", help, gauge(now.uploads_under_way));
-        let help = "Parts of tables that ClickHouse cannot read, and whose rows are not there again";
+        let help = "Table parts that ClickHouse cannot read and whose rows are not restored yet";
         all.register("lost_parts", help, gauge(now.lost_parts));
         let loading: Family<Loader, Gauge> = Family::default();
         for (loader, loads) in &now.loading {
             loading.get_or_create(&Loader { loader }).set(i64::from(*loads));
         }
-        all.register("loading", "1: this server loads the topic; 0: it waits, or another one does", loading);
+        all.register(
+            "loading",
+            "1 if this server loads the topic; 0 if it waits or another server loads it",
+            loading,
+        );
         if let Some(free) = now.disk_free {
-            all.register("disk_free_bytes", "Bytes free on the data directory's disk", gauge(free));
+            all.register("disk_free_bytes", "Free bytes on the data directory's disk", gauge(free));
         }
-        let help = "Bytes of it that are kept free, --disk-reserve-bytes";
+        let help = "Bytes of the disk that are kept free (--disk-reserve-bytes)";
         all.register("disk_reserve_bytes", help, gauge(now.disk_reserve));
         if let Some(lag) = now.lag {
-            let help = "Offsets of acknowledged uploads that are not in the tables yet";
+            let help = "Messages of acknowledged uploads that are not in the tables yet";
             all.register("visible_lag_offsets", help, gauge(lag.offsets));
             let seconds = Gauge::<f64, AtomicU64>::default();
             seconds.set(lag.seconds);
-            let help = "How long the oldest acknowledged upload waits to be in the tables";
+            let help = "How long the oldest acknowledged upload has been waiting to become visible";
             all.register("visible_lag_seconds", help, seconds);
         }
         let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Who a server is, from one start to the next: a UUID in its data directory, by which it knows its own work again.
+//! The identity of a server: a UUID in its data directory, which stays the same across restarts. The server recognizes its own work by it.
 
 use std::fs;
 use std::io;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-/// Returns the UUID that a file holds; makes one, and the file, where there is none.
+/// Returns the UUID in a file. Creates the file with a new UUID if it does not exist.
 ///
 /// # Errors
-/// The file cannot be read or written, or holds something else.
+/// The file cannot be read or written, or does not contain a UUID.
 pub fn owner(path: &Path) -> io::Result<Uuid> {
     match fs::read_to_string(path) {
         Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{} does not hold a UUID: remove it", path.display()),
+                format!("{} does not contain a UUID; remove the file", path.display()),
             )
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

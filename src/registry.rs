@@ -1,7 +1,7 @@
-//! The Schema Registry behind its URL: finds or registers the schema of the topic, and fetches writers' schemas by id.
+//! Client of the Schema Registry: finds or registers the schema of the topic, and fetches the schemas of messages by id.
 //!
-//! What a server needs at its start are reads, unless the schema is new: [`Registry::ensure`] looks it up and registers it
-//! only if it is missing, so that a registry that refuses writes is enough once the schema is there.
+//! Starting a server needs only read access, unless the schema is new: [`Registry::ensure`] looks the schema up and registers it only if it
+//! is missing. So a read-only registry is enough once the schema is registered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,20 +20,20 @@ use crate::settings::{Secret, ServiceUrl};
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of the largest answer that is read.
+/// Maximum size of an answer in bytes.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
-/// The registry's codes for a subject, a version and a schema that it does not know.
+/// The registry's error codes for an unknown subject, version and schema.
 const SUBJECT_NOT_FOUND: u32 = 40401;
 const VERSION_NOT_FOUND: u32 = 40402;
 const SCHEMA_NOT_FOUND: u32 = 40403;
 
-/// Its code for a schema that it cannot parse.
+/// Its error code for a schema that it cannot parse.
 const INVALID_SCHEMA: u32 = 42201;
 
-/// Its code for a subject in the mode READONLY.
+/// Its error code for a subject in mode READONLY.
 const OPERATION_NOT_PERMITTED: u32 = 42205;
 
 /// A client of one registry. Clones share the cache of fetched schemas.
@@ -44,7 +44,7 @@ pub struct Registry {
     by_id: Arc<Mutex<HashMap<u32, Arc<Columns>>>>,
 }
 
-/// Why the registry does not do what is asked of it.
+/// Why a request to the registry failed.
 #[derive(Debug, Error)]
 pub enum RegistryError {
     #[error("cannot create an HTTP client for the schema registry: {0}")]
@@ -53,20 +53,18 @@ pub enum RegistryError {
     Unavailable(String),
     #[error("no TLS connection to the schema registry: {0}; check the URL's scheme and the certificate")]
     Tls(String),
-    #[error(
-        "the schema registry refuses the request (HTTP {status}); check the user and password in its URL"
-    )]
+    #[error("the schema registry denied access (HTTP {status}); check the user and password in its URL")]
     Denied { status: u16 },
-    #[error("the answer is not one of a schema registry ({reason}); check its URL")]
+    #[error("the answer is not from a schema registry ({reason}); check its URL")]
     NotARegistry { reason: String },
-    #[error("the schema registry refuses the request ({reason}); check its URL and its log")]
+    #[error("the schema registry rejected the request ({reason}); check its URL and its log")]
     Rejected { reason: String },
     #[error(
-        "the schema of {subject} is not registered, and the schema registry refuses to register it ({reason}); \
-         register it there, or give a user that may"
+        "the schema of {subject} is not registered, and the schema registry does not allow registering it ({reason}); \
+                 register it there, or use a user that may register schemas"
     )]
     ReadOnly { subject: String, reason: String },
-    #[error("the schema registry refuses the schema of {subject}: {reason}")]
+    #[error("the schema registry rejected the schema of {subject}: {reason}")]
     Refused { subject: String, reason: String },
     #[error("the schema registry has no schema with id {0}")]
     UnknownId(u32),
@@ -75,17 +73,17 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether trying again is of no use until someone has changed something.
+    /// Whether a retry is useless until someone has changed something.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::Unavailable(_))
     }
 }
 
-/// An answer that says no.
+/// An error answer.
 #[derive(Debug)]
 struct Rejection {
     status: u16,
-    /// The registry's own code: 0 where the answer is not one of a registry.
+    /// The registry's own error code, or 0 if the answer is not in the format of a registry.
     code: u32,
     message: String,
 }
@@ -101,14 +99,14 @@ impl Rejection {
     fn into_error(self) -> RegistryError {
         match (self.status, self.code) {
             (403, _) => RegistryError::Denied { status: self.status },
-            // A registry says 404 of a path that it does not have, such as one under the wrong prefix.
+            // A registry answers 404 to an unknown path, for example under a wrong prefix.
             (_, 0 | 404) => RegistryError::NotARegistry { reason: self.reason() },
             _ => RegistryError::Rejected { reason: self.reason() },
         }
     }
 }
 
-/// The outcome of a request that the registry has answered.
+/// The outcome of an answered request.
 type Answer<T> = Result<T, Rejection>;
 
 #[derive(Deserialize)]
@@ -142,10 +140,10 @@ impl Registry {
         Ok(Self { client, url: url.clone(), by_id: Arc::default() })
     }
 
-    /// Returns the id of a schema under a subject. It is registered only if it is not there yet.
+    /// Returns the id of a schema under a subject. Registers the schema only if it is missing.
     ///
     /// # Errors
-    /// The registry does not answer, or the schema is neither there nor accepted.
+    /// The registry does not answer, or the schema is missing and rejected.
     pub async fn ensure(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
         match self.find(subject, schema).await? {
             Some(id) => Ok(id),
@@ -156,12 +154,12 @@ impl Registry {
     /// Returns the columns of the schema with this id, fetched once.
     ///
     /// # Errors
-    /// The registry does not answer, does not know the id, or the schema does not describe rows.
+    /// The registry does not answer or does not know the id, or the schema does not describe rows.
     pub async fn columns(&self, id: u32) -> Result<Arc<Columns>, RegistryError> {
         if let Some(columns) = self.cache().get(&id) {
             return Ok(columns.clone());
         }
-        // Also of a subject that was deleted: its messages are still there.
+        // A deleted subject counts too: its messages still exist.
         let answer = self.get::<ById>(&format!("/schemas/ids/{id}?deleted=true")).await?;
         let found = answer.map_err(|rejection| match rejection.code {
             SCHEMA_NOT_FOUND => RegistryError::UnknownId(id),
@@ -174,20 +172,20 @@ impl Registry {
         Ok(columns)
     }
 
-    /// Whether the registry answers. That this user may not list subjects is an answer too.
+    /// Checks that the registry answers. An error answer, for example because this user may not list subjects, also counts.
     ///
     /// # Errors
-    /// It does not.
+    /// The registry does not answer.
     pub async fn ping(&self) -> Result<(), RegistryError> {
         self.get::<Value>("/subjects").await.map(drop)
     }
 
-    /// Looks a schema up. Where that is refused, as by a proxy that only lets GET through, the subject's versions are read.
+    /// Looks a schema up. If that is refused, for example by a proxy that allows only GET, reads the subject's versions instead.
     async fn find(&self, subject: &str, schema: &str) -> Result<Option<u32>, RegistryError> {
         match self.post::<Registered>(&format!("/subjects/{subject}"), schema).await? {
             Ok(found) => Ok(Some(found.id)),
             Err(Rejection { code: SUBJECT_NOT_FOUND | VERSION_NOT_FOUND | SCHEMA_NOT_FOUND, .. }) => Ok(None),
-            // Registering it says what is wrong with it.
+            // Registering the schema then returns what is wrong with it.
             Err(Rejection { code: INVALID_SCHEMA, .. }) => Ok(None),
             Err(_) => self.find_in_versions(subject, schema).await,
         }
@@ -238,7 +236,7 @@ impl Registry {
         self.send(request.body(body)).await
     }
 
-    /// Sends a request. What passes by itself, or is the same for every request, is an error; the rest is up to the caller.
+    /// Sends a request. Temporary failures and failures of every request are errors; other rejections are left to the caller.
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answer<T>, RegistryError> {
         let request = request.header(header::ACCEPT, format!("{MEDIA_TYPE}, application/json"));
         let request = match self.url.user() {
@@ -275,7 +273,7 @@ impl Registry {
     }
 }
 
-/// Reads an answer, which may not be larger than any of a registry.
+/// Reads an answer up to the maximum size.
 async fn read(mut response: Response) -> Result<Vec<u8>, RegistryError> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|error| transport(&error))? {
@@ -301,8 +299,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_registry_that_is_not_up_may_come_up_and_is_named_with_the_cause() {
-        // Free a moment ago: nobody listens there.
+    async fn a_registry_that_does_not_answer_is_a_temporary_error_that_names_the_cause() {
+        // The port was free a moment ago, so nothing listens there.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = ServiceUrl::parse(&format!("http://ann:secret@{address}")).unwrap();
         let error = Registry::new(&url).unwrap().ensure("t-value", "{}").await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Log set-up: lines for people on a terminal, JSON for machines, always on standard error.
+//! Logging: readable lines on a terminal, otherwise JSON, always on standard error.
 
 use std::io::IsTerminal;
 
@@ -11,8 +11,8 @@ use crate::settings::LogFormat;
 /// # Errors
 /// The directives cannot be parsed.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    // The embedded broker's crates and the Kafka client narrate; their warnings are enough. The Avro parser warns
-    // about what a registry refuses, with the whole schema.
+    // The embedded broker's crates and the Kafka client log too much; their warnings are enough. The Avro parser warns about each schema
+    // that a registry rejects, and prints all of it.
     let directives = format!(
         "apache_avro=error,slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}"
     );
@@ -23,7 +23,7 @@ pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
         LogFormat::Json => false,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start, as in tests, keeps the first.
+    // A second start, as in tests, keeps the first one.
     let _ = if human {
         builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
     } else {

@@ -1,6 +1,6 @@
-//! The games: an id, one name and one provider each.
+//! The games: each has an id, a name and a provider.
 
-/// A game as every row of it shows it.
+/// A game, as its rows show it.
 #[derive(Clone, Debug)]
 pub(super) struct Game {
     pub(super) id: u64,
@@ -8,12 +8,12 @@ pub(super) struct Game {
     pub(super) provider: String,
 }
 
-/// The id of the most played game, and the step to the next: both as in the reference file.
+/// The id of the most played game, and the step to the next id; both from the reference file.
 const FIRST_ID: u64 = 25_062;
 const ID_STEP: u64 = 1_202;
 
-/// Names that a reader of CSV can get wrong (commas, quotes, other delimiters, letters beyond ASCII and beyond
-/// one UTF-16 unit) among ordinary ones; the most played first.
+/// The names of games, the most played first. Some are hard for a CSV reader: commas, quotes, other delimiters, letters beyond ASCII and
+/// beyond one UTF-16 unit.
 const TITLES: [(&str, &str); 40] = [
     ("Book of Wilds", "Play'n GO"),
     ("Star Drift", "NetEnt"),
@@ -57,7 +57,7 @@ const TITLES: [(&str, &str); 40] = [
     ("행운의 용", "日本ゲームズ"),
 ];
 
-/// Returns the game of a rank, the most played being 0.
+/// Returns the game with a given rank; rank 0 is the most played.
 pub(super) fn game(rank: u32) -> Game {
     let rank = u64::from(rank);
     let edition = rank / TITLES.len() as u64 + 1;
@@ -73,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_game_has_an_id_and_a_name_of_its_own() {
+    fn every_game_has_its_own_id_and_name() {
         let ids: HashSet<u64> = (0..200).map(|rank| game(rank).id).collect();
         let names: HashSet<String> = (0..200).map(|rank| game(rank).name).collect();
         assert_eq!((ids.len(), names.len()), (200, 200));
     }
 
     #[test]
-    fn the_last_game_has_an_id_too() {
+    fn the_game_with_the_highest_rank_has_an_id_too() {
         assert_eq!(game(u32::MAX).id, FIRST_ID + ID_STEP * u64::from(u32::MAX));
     }
 }

@@ -3,12 +3,12 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A ChaCha stream. What `rand` makes of it may differ from version to version, so only its `u64`s are used.
+/// A ChaCha stream. Only its `u64`s are used, because other values of `rand` may differ between versions.
 #[derive(Debug)]
 pub(super) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// Returns stream number `stream` of `seed`: streams of one seed have nothing to do with each other.
+    /// Returns stream number `stream` of `seed`. The streams of one seed are independent.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -21,7 +21,7 @@ impl Dice {
         self.0.next_u64()
     }
 
-    /// Returns one of `0..end` (0 for an empty range); its bias, below 2^-32 for these ends, does not matter.
+    /// Returns a number in `0..end` (0 for an empty range). Its bias is below 2^-32 for these ends and does not matter.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         let scaled = (u128::from(self.next()) * u128::from(end)) >> 64;
         u64::try_from(scaled).unwrap_or(0)
@@ -32,16 +32,16 @@ impl Dice {
         self.below(times) == 0
     }
 
-    /// Returns one of the values, each as likely as the others.
+    /// Returns one of the values, all equally likely.
     pub(super) fn pick<T: Copy, const N: usize>(&mut self, values: &[T; N]) -> T {
-        const { assert!(N > 0, "there is nothing to pick") };
+        const { assert!(N > 0, "no values to pick from") };
         values[self.below(N as u64) as usize]
     }
 
-    /// Returns one of `0..end` with a chance that falls as `1 / (1 + rank)`, in steps of powers of two.
+    /// Returns a number in `0..end`. The probability falls as `1 / (1 + rank)`, in steps of powers of two.
     ///
-    /// That is Zipf's law with exponent one in integers alone: each octave of ranks has the same mass, so one is
-    /// drawn, then a rank in it; what lies behind the end is drawn again (at most every other draw).
+    /// This is Zipf's law with exponent one, using integers only. Each octave of ranks is equally likely: an octave is drawn, then a rank in
+    /// it. A rank beyond the end is drawn again (at most every other time).
     pub(super) fn rank_below(&mut self, end: u32) -> u32 {
         let octaves = u64::from(end.max(1).ilog2()) + 1;
         loop {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn low_ranks_come_more_often_and_all_ranks_come() {
+    fn low_ranks_are_more_frequent_and_every_rank_occurs() {
         let mut dice = Dice::new(1, 0);
         let mut seen = [0_u32; 100];
         for _ in 0..100_000 {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn one_player_is_always_the_first() {
+    fn with_one_rank_it_is_always_the_first() {
         assert_eq!(Dice::new(1, 0).rank_below(1), 0);
     }
 }

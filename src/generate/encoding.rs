@@ -1,4 +1,4 @@
-//! The file's encoding, from the UTF-8 that the CSV writer makes.
+//! Converts the UTF-8 of the CSV writer into the file's encoding.
 
 use std::io::{self, Write};
 
@@ -6,11 +6,10 @@ use encoding_rs::{Decoder, UTF_8};
 
 use crate::settings::FileEncoding;
 
-/// UTF-16 code units that are encoded at a time.
+/// UTF-16 code units that are encoded at once.
 const UNITS: usize = 16 << 10;
 
-/// Takes UTF-8 in pieces of any size, also ones that end inside a character, and writes it in one encoding,
-/// a byte order mark first.
+/// Accepts UTF-8 in pieces of any size, which may end inside a character. Writes a byte order mark and then the text in one encoding.
 pub(super) struct Encoded<W> {
     out: W,
     encoding: FileEncoding,
@@ -27,7 +26,7 @@ impl<W: Write> Encoded<W> {
         Ok(encoded)
     }
 
-    /// Flushes and returns what is written to.
+    /// Flushes and returns the inner writer.
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.out.flush()?;
         Ok(self.out)
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_between_two_writes_arrives_whole() {
+    fn a_character_split_between_two_writes_is_written_completely() {
         assert_eq!(encoded(FileEncoding::Utf16le, "é🍀"), [0xff, 0xfe, 0xe9, 0, 0x3c, 0xd8, 0x40, 0xdf]);
         assert_eq!(encoded(FileEncoding::Utf16be, "é🍀"), [0xfe, 0xff, 0, 0xe9, 0xd8, 0x3c, 0xdf, 0x40]);
         assert_eq!(encoded(FileEncoding::Utf8, "é"), [0xef, 0xbb, 0xbf, 0xc3, 0xa9]);

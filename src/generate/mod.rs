@@ -1,8 +1,8 @@
-//! Invented game rounds that look like an operator's export, the same bytes for the same options.
+//! Generates sample game rounds that look like an operator's export. The same options always give the same bytes.
 //!
-//! [`schedule`] says how many rounds fall into each minute, [`tables`] plays them, [`catalogue`] names the games,
-//! [`money`] writes amounts, and [`encoding`] turns the UTF-8 of the `csv` crate into the file's encoding. All
-//! arithmetic is on integers, so that every platform writes the same file; nothing grows with the number of rows.
+//! [`schedule`] decides how many rounds each minute has, [`tables`] plays them, [`catalogue`] names the games, [`money`] writes amounts,
+//! and [`encoding`] converts the UTF-8 of the `csv` crate into the file's encoding. All arithmetic uses integers, so every platform writes
+//! the same file. Memory does not grow with the number of rows.
 
 mod catalogue;
 mod dice;
@@ -32,24 +32,24 @@ pub const COLUMNS: [&str; 10] = [
     "provider",
 ];
 
-/// The largest id that Avro and ClickHouse hold in a signed 64-bit integer.
+/// The largest id that fits a signed 64-bit integer, as used in Avro and ClickHouse.
 const MAX_ID: u64 = i64::MAX.unsigned_abs();
 
 /// Why a file cannot be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     #[error(
-        "--first-id {first_id} with --rows {rows} goes beyond {MAX_ID}, the largest id: lower one of them"
+        "--first-id {first_id} with --rows {rows} exceeds the largest id, {MAX_ID}; lower one of the two"
     )]
     IdsOverflow { first_id: u64, rows: u64 },
     #[error("{0}")]
     Write(#[from] io::Error),
 }
 
-/// Checks what no single option can say about itself.
+/// Checks options that depend on each other.
 ///
 /// # Errors
-/// The ids of the last rows would not be valid.
+/// The ids of the last rows would be invalid.
 pub fn check(options: &GenerateOptions) -> Result<(), GenerateError> {
     let GenerateOptions { first_id, rows, .. } = *options;
     match first_id.checked_add(rows.saturating_sub(1)) {
@@ -65,7 +65,7 @@ pub fn check(options: &GenerateOptions) -> Result<(), GenerateError> {
 pub fn write_file(options: &GenerateOptions, out: impl Write) -> Result<(), GenerateError> {
     check(options)?;
     let encoded = Encoded::new(out, options.encoding)?;
-    // A Windows database tool's export: the byte order mark and CRLF go together.
+    // Database tools on Windows write a byte order mark and CRLF.
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(encoded);
     csv.write_record(COLUMNS).map_err(io_error)?;
     write_rows(options, &mut csv)?;
@@ -88,7 +88,7 @@ fn write_rows<W: Write>(options: &GenerateOptions, csv: &mut csv::Writer<W>) -> 
     Ok(())
 }
 
-/// The buffers of one row's fields, used again for the next.
+/// The buffers of one row's fields. Reused for each row.
 #[derive(Default)]
 struct Row {
     clock: Clock,
@@ -126,7 +126,7 @@ fn decimal(text: &mut String, number: u64) -> &str {
 }
 
 fn io_error(error: csv::Error) -> io::Error {
-    // Keeps the operating system's error, and with it "no space left" and "broken pipe".
+    // Keep the operating system's error, such as "no space left" or "broken pipe".
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         kind => io::Error::other(format!("{kind:?}")),

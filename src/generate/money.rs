@@ -1,24 +1,24 @@
-//! Amounts of money, and the ways in which exports write them.
+//! Amounts of money, as different exports write them.
 
 use std::fmt::Write as _;
 
-/// Units of 10^-8 in one unit of currency: the finest that a valid amount may be.
+/// Units of 10^-8 in one unit of currency: the smallest unit that is valid.
 pub(super) const ONE: u64 = 100_000_000;
 
-/// Below this a float export writes an exponent: `0.0001`, but `1E-05`.
+/// Below this, a float export writes an exponent: `0.0001`, but `1E-05`.
 const LEAST_PLAIN: u64 = ONE / 10_000;
 
-/// What one money column of one row holds.
+/// The value of one money column in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Amount {
     /// Units of 10^-8.
     Units(u64),
-    /// No amount, in the export's spelling of it.
+    /// No amount, as the export spells it.
     Null(&'static str),
 }
 
 impl Amount {
-    /// Writes the amount as an export does: shortest, without trailing zeros.
+    /// Writes the amount like an export: as short as possible, without trailing zeros.
     pub(super) fn text(self, text: &mut String) -> &str {
         text.clear();
         // Writing to a string cannot fail.
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_written_shortest_and_small_ones_with_an_exponent() {
+    fn amounts_are_written_without_trailing_zeros_and_small_ones_with_an_exponent() {
         assert_eq!(written(0), "0");
         assert_eq!(written(10_000_000), "0.1");
         assert_eq!(written(12 * ONE + 1), "12.00000001");

@@ -1,4 +1,4 @@
-//! When the rounds are played: quiet nights, busy evenings, and bursts of ten minutes.
+//! When the rounds are played: few at night, many in the evening, and bursts of ten minutes.
 
 use std::fmt::Write as _;
 
@@ -7,19 +7,19 @@ use chrono::{Days, NaiveDate};
 use super::dice::Dice;
 use crate::settings::GenerateOptions;
 
-/// The day of the first round, 2019-10-22 as in the reference file, in days since 1970-01-01.
+/// The day of the first round, in days since 1970-01-01: 2019-10-22 as in the reference file.
 const FIRST_DAY: u64 = 18_191;
 
-/// How busy each hour of the day is, from midnight on.
+/// The weight of each hour of the day, starting at midnight.
 const HOURS: [u64; 24] = [6, 4, 3, 2, 2, 2, 3, 4, 6, 7, 8, 9, 10, 10, 10, 11, 12, 14, 17, 20, 22, 22, 18, 11];
 
-/// Minutes that are equally busy.
+/// Minutes in a row with the same weight.
 const SLOT_MINUTES: u64 = 10;
 
-/// The stream of [`Dice`] that makes the bursts; the rounds have another.
+/// The stream of [`Dice`] for the bursts; the rounds use another.
 const STREAM: u64 = 1;
 
-/// Spreads a number of rows over the minutes of some days.
+/// Distributes a number of rows over the minutes of some days.
 #[derive(Debug)]
 pub(super) struct Schedule {
     seed: u64,
@@ -35,7 +35,7 @@ impl Schedule {
         Self { seed: options.seed, rows: options.rows, minutes, total_weight }
     }
 
-    /// Returns the minutes in order. Together they hold exactly the rows.
+    /// Returns the minutes in order. Together they have exactly the given number of rows.
     pub(super) fn minutes(&self) -> impl Iterator<Item = Minute> {
         let mut weight_so_far = 0;
         let mut rows_so_far = 0;
@@ -63,7 +63,7 @@ pub(super) struct Minute {
 }
 
 impl Minute {
-    /// Returns the second of each round, counted from the first midnight.
+    /// Returns the second in which each round ends, counted from the first midnight.
     pub(super) fn seconds(self) -> impl Iterator<Item = u64> {
         let Self { first_second, rows } = self;
         (0..rows).map(move |row| {
@@ -73,7 +73,7 @@ impl Minute {
     }
 }
 
-/// How busy each minute is.
+/// The weights of the minutes.
 struct Weights {
     dice: Dice,
     minute: u64,
@@ -104,7 +104,7 @@ impl Iterator for Weights {
     }
 }
 
-/// Writes times as `2019-10-22 08:20:41`, keeping the date for the next one.
+/// Writes times as `2019-10-22 08:20:41`. Keeps the date for the next call.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     day: Option<u64>,
@@ -113,7 +113,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Returns the time that is `second` seconds after the first midnight.
+    /// Returns the time `second` seconds after the first midnight.
     pub(super) fn text(&mut self, second: u64) -> &str {
         let day = second / 86_400;
         if self.day != Some(day) {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_minutes_hold_exactly_the_rows() {
+    fn the_minutes_together_have_exactly_the_rows() {
         for rows in [0, 1, 9_999, u64::MAX] {
             let weights = Weights::new(7, 24 * 60).sum();
             let schedule = Schedule { seed: 7, rows, minutes: 24 * 60, total_weight: weights };

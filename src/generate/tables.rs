@@ -1,22 +1,22 @@
-//! Who plays what: at each table one player plays one game for a while, then somebody else sits down.
+//! Who plays what: at each table one player plays one game for a while, then another player takes the seat.
 
 use super::catalogue::{self, Game};
 use super::dice::Dice;
 use super::money::{Amount, ONE};
 use crate::settings::GenerateOptions;
 
-/// The stream of [`Dice`] that plays the rounds.
+/// The stream of [`Dice`] for the rounds.
 const STREAM: u64 = 0;
 
-/// Players are the same whatever the seed: two files are two exports of one operator. ("round" in ASCII.)
+/// Players do not depend on the seed: two files look like two exports of the same operator. ("round" in ASCII.)
 const PLAYERS_SEED: u64 = 0x72_6f75_6e64;
 
-/// Rounds that a player plays at a sitting, at most.
+/// The most rounds that a player plays in one sitting.
 const SITTING: u64 = 80;
 
 const CENT: u64 = ONE / 100;
 
-/// Usual stakes, the small ones more often.
+/// Usual stakes; small ones occur more often.
 const STAKES: [u64; 12] = [
     5 * CENT,
     10 * CENT,
@@ -32,14 +32,14 @@ const STAKES: [u64; 12] = [
     20 * ONE,
 ];
 
-/// Stakes of games in crypto-currencies, which float exports write as `1E-05`.
+/// Stakes of games in cryptocurrencies, which float exports write as `1E-05`.
 const TINY_STAKES: [u64; 4] = [ONE / 100_000, ONE / 20_000, ONE / 8_000, ONE / 1_000];
 
 /// What a winning round pays, in tenths of the stake.
 const PAYOUTS: [u64; 12] = [2, 4, 5, 5, 8, 10, 10, 15, 20, 25, 60, 250];
 const JACKPOT: u64 = 50_000;
 
-/// How exports write that there is no amount.
+/// How exports write a missing amount.
 const NULLS: [&str; 3] = ["NaN", "", "NULL"];
 
 /// One round, without its id and time.
@@ -47,13 +47,13 @@ const NULLS: [&str; 3] = ["NaN", "", "NULL"];
 pub(super) struct Round<'a> {
     pub(super) player: &'a str,
     pub(super) game: &'a Game,
-    /// Seconds from its start, which is its time, to its place in the file: files are nearly in order of time.
+    /// Seconds from its start, which is its timestamp, to its end. Files are ordered by end, so nearly by timestamp.
     pub(super) duration: u64,
     /// Real bet, bonus bet, real win, bonus win.
     pub(super) amounts: [Amount; 4],
 }
 
-/// All tables of the house.
+/// All tables.
 #[derive(Debug)]
 pub(super) struct Tables {
     dice: Dice,
@@ -64,7 +64,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Opens as many tables as the rows of a quarter of an hour keep busy.
+    /// Creates as many tables as the rows of a quarter of an hour keep busy.
     pub(super) fn new(options: &GenerateOptions) -> Self {
         let quarters = u64::from(options.days) * 24 * 4;
         let count = (options.rows / quarters / (SITTING / 2)).clamp(4, 4_096);
@@ -74,7 +74,7 @@ impl Tables {
         Self { dice, players, games, null_percent: u64::from(options.null_percent), tables }
     }
 
-    /// Plays the next round, at any of the tables.
+    /// Plays the next round, at a random table.
     pub(super) fn play(&mut self) -> Round<'_> {
         let index = self.dice.below(self.tables.len() as u64) as usize;
         let table = &mut self.tables[index];

@@ -1,13 +1,13 @@
-//! A host and its port, as a `Host` header, an origin and `--allowed-host` have it.
+//! A host and port, as written in a `Host` header, an origin and `--allowed-host`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Bytes of a name in DNS.
+/// Maximum bytes of a DNS name.
 const MAX_NAME: usize = 253;
 
-/// A host, perhaps with a port. Names are in lower case.
+/// A host with an optional port. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     name: Name,
@@ -21,7 +21,7 @@ enum Name {
 }
 
 impl Host {
-    /// Reads `name`, `name:port`, `1.2.3.4:port` or `[::1]:port`.
+    /// Parses `name`, `name:port`, `1.2.3.4:port` or `[::1]:port`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -52,7 +52,7 @@ impl Host {
         }
     }
 
-    /// Says whether it is `localhost` or a name below it.
+    /// Whether it is `localhost` or a name below it.
     pub(super) fn is_localhost(&self) -> bool {
         match &self.name {
             Name::Address(_) => false,
@@ -72,7 +72,7 @@ impl Host {
         Self { port: None, ..self }
     }
 
-    /// Says whether this allowed host is the one of a request. Without a port it allows every port.
+    /// Whether this allowed host matches the one of a request. Without a port it matches every port.
     pub(super) fn allows(&self, host: &Self) -> bool {
         self.name == host.name && (self.port.is_none() || self.port == host.port)
     }
@@ -96,7 +96,7 @@ impl FromStr for Host {
         let text = text.trim();
         let bare = text.parse::<Ipv6Addr>().ok().map(|address| format!("[{address}]"));
         Self::parse(bare.as_deref().unwrap_or(text))
-            .ok_or("a host name or address, perhaps with :PORT; no scheme, no path, no wildcard")
+            .ok_or("not a host; give a host name or address with an optional :PORT, without scheme, path or wildcard")
     }
 }
 

@@ -1,15 +1,15 @@
-//! Who may send requests: the one guard of all HTTP listeners (API, embedded registry, embedded ClickHouse).
+//! Decides which requests are accepted: one guard for all HTTP listeners (API, embedded registry, embedded ClickHouse).
 //!
-//! A listener on loopback is open to every program on this machine. A web browser is such a program, and any web page can make it
+//! A listener on loopback can be reached by every program on this machine. A web browser is such a program, and any web page can make it
 //! send requests here:
 //!
-//! - *Under a name of the page.* Its owner lets the name resolve to 127.0.0.1, and the browser takes the answers for the page's own
-//!   (DNS rebinding). The `Host` header has that name. So it must be one of ours, in every request.
-//! - *From the origin of the page.* The browser does not show the answer to the page, but it does send the request, as long as a
-//!   form could send it too. `Origin`, `Sec-Fetch-Site` and `Referer` say where the page is from ([`page`]). A page of another
-//!   origin changes nothing here, unless its request carries a key: a page cannot know one, and browsers attach none by themselves.
+//! - *Under a name of the page.* The page's owner lets its name resolve to 127.0.0.1, and the browser treats the answers as the page's own
+//!   (DNS rebinding). The `Host` header has that name. So the `Host` of every request must be a name of this server.
+//! - *From the origin of the page.* The browser does not show the answer to the page, but it does send the request, as long as a form could
+//!   send it too. `Origin`, `Sec-Fetch-Site` and `Referer` say where the page comes from ([`page`]). A page of another origin cannot
+//!   change anything here, unless its request has a key: a page cannot know one, and browsers do not add it by themselves.
 //!
-//! Programs that are not browsers send none of these headers, and are let in.
+//! Programs that are not browsers send none of these headers, and are accepted.
 
 mod host;
 mod page;
@@ -23,11 +23,11 @@ use thiserror::Error;
 pub use self::host::Host;
 use self::page::{Origin, Page};
 
-/// Why a request is turned away. The listener adds what to do about [`Refusal::Page`].
+/// Why a request is refused. The listener adds what to do about [`Refusal::Page`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// HTTP/1.1 demands exactly one (RFC 9112, section 3.2).
-    #[error("the request has no valid Host header, or several; send one")]
+    /// HTTP/1.1 requires exactly one (RFC 9112, section 3.2).
+    #[error("the request has no valid Host header, or more than one; send exactly one")]
     NoHost,
     #[error(
         "the Host header names another server ({0}); use localhost or the address of this server, or allow the name with --allowed-host"
@@ -47,27 +47,27 @@ impl Refusal {
     }
 }
 
-/// Who sent a request that is let in.
+/// The sender of an accepted request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// A program, a page of this server, or someone with a key.
     Trusted,
-    /// A page of another origin: it may read, and see the answer if its origin is named here.
+    /// A page of another origin. It may read. It sees the answer only if its origin is given here.
     Page(Option<HeaderValue>),
 }
 
-/// What one listener lets in.
+/// Which requests one listener accepts.
 #[derive(Debug)]
 pub struct Guard {
     listen: IpAddr,
     allowed_hosts: Vec<Host>,
     allowed_origins: Vec<Origin>,
-    /// Whether pages of other origins may send requests that only read. They do not see the answers.
+    /// Whether pages of other origins may send requests that only read. They cannot see the answers.
     foreign_reads: bool,
 }
 
 impl Guard {
-    /// Returns the guard of a listener on this address, which `allowed_hosts` name too.
+    /// Returns the guard of a listener on this address. `allowed_hosts`: further names of the server.
     pub fn new(listen: IpAddr, allowed_hosts: &[Host]) -> Self {
         Self {
             listen: listen.to_canonical(),
@@ -77,16 +77,16 @@ impl Guard {
         }
     }
 
-    /// Lets pages of these origins read, and those of no other.
+    /// Allows only pages of these origins to read.
     pub fn reads_only_from(self, origins: &[String]) -> Self {
         let allowed_origins = origins.iter().filter_map(|origin| Origin::parse(origin)).collect();
         Self { allowed_origins, foreign_reads: false, ..self }
     }
 
-    /// Decides about a request. `has_key`: it carries a key that this listener accepts.
+    /// Decides about a request. `has_key`: the request has a key that this listener accepts.
     ///
     /// # Errors
-    /// The request is not for this server, or a page of another origin may not send it.
+    /// The request is for another server, or a page of another origin may not send it.
     pub fn check<B>(&self, request: &Request<B>, has_key: bool) -> Result<Sender, Refusal> {
         let headers = request.headers();
         let host = host_of(headers, request.uri().authority(), request.version())?;
@@ -113,10 +113,10 @@ impl Guard {
         }
     }
 
-    /// Says whether a `Host` header means this listener: by loopback, its own address, or a name that was allowed.
+    /// Whether a `Host` header means this listener: loopback, its own address, or an allowed name.
     ///
-    /// No page can point `localhost` and the names below it elsewhere (RFC 6761, section 6.3), and none can rebind an address. Which
-    /// addresses are ours is not known where the listener takes them all.
+    /// No page can make `localhost`, or a name below it, resolve to another address (RFC 6761, section 6.3), and none can rebind an address.
+    /// A listener on all addresses accepts every address, because it does not know its own.
     fn is_ours(&self, host: &Host) -> bool {
         let by_itself = match host.address() {
             Some(address) => address.is_loopback() || address == self.listen || self.listen.is_unspecified(),
@@ -126,9 +126,9 @@ impl Guard {
     }
 }
 
-/// Returns the host for which a request is meant.
+/// Returns the host that a request is meant for.
 ///
-/// None at all is taken from HTTP/1.0 only, as health checks of load balancers send it: no browser does, each names its host.
+/// A missing `Host` is accepted with HTTP/1.0 only, which health checks of load balancers use. Browsers always send one.
 fn host_of(
     headers: &HeaderMap,
     authority: Option<&Authority>,
@@ -141,7 +141,7 @@ fn host_of(
         (Some(host), None) => Some(parse(host.to_str().map_err(|_| Refusal::NoHost)?)?),
         (Some(_), Some(_)) => return Err(Refusal::NoHost),
     };
-    // A request to a proxy has it in its first line, and that counts (RFC 9112, section 3.2.2).
+    // A request to a proxy has the host in its first line, which takes precedence (RFC 9112, section 3.2.2).
     match authority {
         Some(authority) => parse(authority.as_str()).map(Some),
         None if header.is_none() && version > Version::HTTP_10 => Err(Refusal::NoHost),
@@ -149,15 +149,17 @@ fn host_of(
     }
 }
 
-/// Reads an origin whose pages may read, as `--clickhouse-cors-origins` has it. Empty: none.
+/// Parses an origin for `--clickhouse-cors-origins`, whose pages may read. Empty for none.
 ///
 /// # Errors
-/// It is no origin: what one is.
+/// The text is not an origin. The error says what an origin looks like.
 pub fn cors_origin(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     match text.is_empty() || Origin::parse(text).is_some() {
         true => Ok(text.to_owned()),
-        false => Err("an origin is http://HOST or https://HOST, perhaps with :PORT, and has no path"),
+        false => {
+            Err("not an origin; give http://HOST or https://HOST with an optional :PORT and without a path")
+        }
     }
 }
 

@@ -1,18 +1,18 @@
-//! Which web page had a browser send a request.
+//! Finds out which web page made a browser send a request.
 //!
-//! What browsers say of it:
+//! Browsers send these headers:
 //!
 //! - `Sec-Fetch-Site` (W3C, Fetch Metadata): in every request of Chromium since 76, Firefox since 90 and Safari since 16.4, but only to
-//!   https and loopback. No page can set or remove it. `none` is what a person typed.
-//! - `Origin` (Fetch Standard, section 3.2): in every request of another origin that is not GET or HEAD, and in those of which the page
-//!   wants to see the answer. `null` stands for an origin that is not told, as that of a file or of a page that hides it.
+//!   https and loopback. No page can set or remove it. `none` means that a person typed the address.
+//! - `Origin` (Fetch Standard, section 3.2): in every request to another origin that is not GET or HEAD, and in those whose answer the
+//!   page wants to see. `null` stands for an origin that is not disclosed, such as that of a file or of a page that hides it.
 //! - `Referer`: from most pages, unless they switch it off. Browsers that are too old for the two above send it with forms.
 //!
-//! A form that comes with none of the three is either of a very old browser, from a page that hides the `Referer`, or of no browser:
-//! `curl -F`, Postman, python-requests. They are told apart by two headers that every browser sends and no page can remove:
-//! `User-Agent`, which begins with `Mozilla/` in all of them (HTML Standard, navigator.appCodeName and userAgent), together with
-//! `Accept-Language`. Each alone is not enough: PowerShell's Invoke-WebRequest calls itself `Mozilla/5.0 (Windows NT…` without
-//! `Accept-Language`, and the fetch of Node and Deno sends `Accept-Language: *` under another name.
+//! A form without any of the three comes from a very old browser whose page hides the `Referer`, or not from a browser: `curl -F`,
+//! Postman, python-requests. Two headers that every browser sends and no page can remove tell which: `User-Agent`, which begins with
+//! `Mozilla/` in all of them (HTML Standard, navigator.appCodeName and userAgent), together with `Accept-Language`. Each alone is not
+//! enough: PowerShell's Invoke-WebRequest sends `Mozilla/5.0 (Windows NT…` without `Accept-Language`, and the fetch of Node and Deno
+//! sends `Accept-Language: *` with another `User-Agent`.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -31,12 +31,12 @@ pub(super) enum Page {
     Allowed,
     /// A page of another origin.
     Foreign,
-    /// A browser sent it, and does not say for which page.
+    /// A browser sent it, but did not say from which page.
     Unknown,
 }
 
 impl Page {
-    /// Finds out from the headers; `of_origin` judges an origin.
+    /// Determines it from the headers. `of_origin` classifies an origin.
     pub(super) fn of(headers: &HeaderMap, of_origin: impl Fn(&Origin) -> Self) -> Self {
         let judge = |text: &str| Origin::parse(text).map_or(Self::Foreign, |origin| of_origin(&origin));
         let origin = only(headers, &header::ORIGIN).map(|text| text.map_or(Self::Foreign, judge));
@@ -50,7 +50,7 @@ impl Page {
             None => {}
         }
         match only(headers, &header::REFERER) {
-            // An allowed page that wants to see the answer sends its Origin.
+            // A page of an allowed origin sends `Origin` if it wants to see the answer.
             Some(Some(page)) if judge(page) == Self::Ours => Self::Ours,
             Some(_) => Self::Foreign,
             None if is_browser(headers) => Self::Unknown,
@@ -59,14 +59,14 @@ impl Page {
     }
 }
 
-/// Returns the text of a header: `Some(None)` if it is no text, or there several times.
+/// Returns the text of a header. `Some(None)` if it is not text, or is sent more than once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     Some(first.to_str().ok().filter(|_| values.next().is_none()))
 }
 
-/// Says whether a browser sent it, by what no page can take away (see above).
+/// Whether a browser sent the request, judged by headers that no page can remove (see above).
 fn is_browser(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT).map(|agent| agent.as_bytes());
     agent.is_some_and(|agent| agent.starts_with(b"Mozilla/")) && headers.contains_key(header::ACCEPT_LANGUAGE)
@@ -81,7 +81,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Reads an `Origin` header, or the beginning of a URL.
+    /// Parses an `Origin` header, or the start of a URL.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
@@ -99,10 +99,10 @@ impl Origin {
         if is_tls { 443 } else { 80 }
     }
 
-    /// Says whether its pages are those of the listener, which was asked as `host`.
+    /// Whether its pages belong to this listener. `host`: the host in the request.
     ///
-    /// The listeners speak plain HTTP. An origin with TLS is therefore that of a proxy, and only ours if its name was allowed, with its
-    /// port unless that is the scheme's own or the one of `host`.
+    /// The listeners speak plain HTTP. So an https origin belongs to a proxy, and is accepted only if its name was allowed. Its port must be
+    /// the allowed one or, if none was given, that of `host` or the default port of https.
     pub(super) fn is_ours(&self, host: Option<&Host>, allowed_hosts: &[Host]) -> bool {
         let asked = host
             .filter(|host| host.has_name_of(&self.host))

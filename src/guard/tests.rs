@@ -5,7 +5,7 @@ use super::*;
 const CHROMIUM: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
-/// What programs that are no browsers send with a form, besides its content type.
+/// Headers that programs other than browsers send with a form, besides its content type.
 const PROGRAMS: [&[(&str, &str)]; 6] = [
     &[("user-agent", "curl/8.14.1"), ("accept", "*/*")],
     &[("user-agent", "PostmanRuntime/7.43.0"), ("accept-encoding", "gzip, deflate, br")],
@@ -35,13 +35,13 @@ fn host(guard: &Guard, host: &str) -> Result<Sender, Refusal> {
     guard.check(&request(Method::GET, &[("host", host)]), true)
 }
 
-/// A change that is sent to 127.0.0.1:8000 with these headers, without a key.
+/// Sends a change to 127.0.0.1:8000 with these headers, without a key.
 fn change(guard: &Guard, headers: &[(&str, &str)]) -> Result<Sender, Refusal> {
     guard.check(&request(Method::POST, &[&[("host", "127.0.0.1:8000")], headers].concat()), false)
 }
 
 #[test]
-fn loopback_and_the_address_of_the_listener_are_ours() {
+fn loopback_and_the_address_of_the_listener_are_accepted() {
     let ours = guard("127.0.0.1", &[]);
     let names = [
         "localhost",
@@ -61,7 +61,7 @@ fn loopback_and_the_address_of_the_listener_are_ours() {
 }
 
 #[test]
-fn other_names_are_not_even_with_a_key() {
+fn other_names_are_refused_even_with_a_key() {
     for listen in ["127.0.0.1", "0.0.0.0"] {
         let names = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"];
         for name in
@@ -94,7 +94,7 @@ fn other_names_are_not_even_with_a_key() {
 }
 
 #[test]
-fn a_name_is_allowed_with_its_port_or_with_all() {
+fn a_name_is_allowed_with_one_port_or_with_all_ports() {
     let named = guard("10.0.0.1", &["Rounds.Example", "other.example:8443", "10.0.0.2"]);
     for name in ["rounds.example", "ROUNDS.example:8000", "other.example:8443", "10.0.0.2:1"] {
         assert_eq!(host(&named, name), Ok(Sender::Trusted), "{name}");
@@ -112,7 +112,7 @@ fn a_name_is_allowed_with_its_port_or_with_all() {
 }
 
 #[test]
-fn only_http_1_0_may_name_no_host() {
+fn only_http_1_0_may_omit_the_host() {
     let ours = guard("127.0.0.1", &[]);
     let mut nameless = request(Method::GET, &[]);
     assert_eq!(ours.check(&nameless, false), Err(Refusal::NoHost));
@@ -126,7 +126,7 @@ fn only_http_1_0_may_name_no_host() {
 }
 
 #[test]
-fn a_form_of_a_program_is_let_in() {
+fn a_form_of_a_program_is_accepted() {
     let ours = guard("127.0.0.1", &[]);
     for program in PROGRAMS {
         for form in FORMS {
@@ -137,7 +137,7 @@ fn a_form_of_a_program_is_let_in() {
 }
 
 #[test]
-fn a_browser_that_names_no_page_changes_nothing() {
+fn a_browser_that_names_no_page_cannot_change_anything() {
     let ours = guard("127.0.0.1", &[]);
     let old = [
         ("user-agent", "Mozilla/5.0 (X11; rv:60.0) Gecko/20100101 Firefox/60.0"),
@@ -169,7 +169,7 @@ fn a_page_of_this_server_is_trusted() {
             Ok(Sender::Trusted)
         );
     }
-    // Behind a proxy that speaks TLS, whether it passes the name on or not.
+    // Behind a proxy that speaks TLS, whether it forwards the name or not.
     let named = guard("127.0.0.1", &["rounds.example", "other.example:8443"]);
     let of = |host, origin| {
         named.check(
@@ -188,7 +188,7 @@ fn a_page_of_this_server_is_trusted() {
 }
 
 #[test]
-fn a_page_of_another_origin_changes_nothing_without_a_key() {
+fn a_page_of_another_origin_cannot_change_anything_without_a_key() {
     let ours = guard("127.0.0.1", &[]);
     for headers in [
         [("origin", "http://evil.example")].as_slice(),
@@ -219,7 +219,7 @@ fn a_page_of_another_origin_changes_nothing_without_a_key() {
 }
 
 #[test]
-fn a_page_of_an_allowed_origin_is_told_apart() {
+fn a_page_of_an_allowed_origin_is_recognized() {
     let origins =
         ["http://localhost:8088/", "https://Tabix.example", ""].map(|text| cors_origin(text).unwrap());
     let ours = guard("127.0.0.1", &[]).reads_only_from(&origins);
@@ -250,7 +250,7 @@ fn method() -> impl Strategy<Value = Method> {
     ])
 }
 
-/// Headers that say nothing of the page.
+/// Headers that do not identify a page.
 fn other_headers() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let names = [
         "user-agent",
@@ -271,7 +271,7 @@ fn built(method: Method, headers: &[(&str, String)]) -> Request<()> {
 
 proptest! {
     #[test]
-    fn no_name_that_someone_may_own_is_ours(name in "([a-z0-9-]{1,12}\\.){0,3}[a-z]{2,8}", port in proptest::option::of(any::<u16>()), method in method(), others in other_headers()) {
+    fn no_name_that_someone_may_own_is_accepted(name in "([a-z0-9-]{1,12}\\.){0,3}[a-z]{2,8}", port in proptest::option::of(any::<u16>()), method in method(), others in other_headers()) {
         prop_assume!(name != "localhost" && !name.ends_with(".localhost"));
         let host = port.map_or(name.clone(), |port| format!("{name}:{port}"));
         let headers = [vec![("host", host)], others].concat();
@@ -282,7 +282,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_else_it_sends_a_foreign_page_changes_nothing(
+    fn a_foreign_page_cannot_change_anything_whatever_else_it_sends(
         origin in "(https?://([a-z]{1,9}\\.)?[a-z]{1,9}(:[0-9]{1,4})?|null|[ -~]{0,20})",
         site in prop::sample::select(vec!["cross-site", "same-site", "same-origin", "none", ""]),
         method in method(),
@@ -295,7 +295,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_program_sends_that_names_no_page_is_let_in(method in method(), others in other_headers()) {
+    fn a_program_that_names_no_page_is_accepted_whatever_else_it_sends(method in method(), others in other_headers()) {
         let is_browser = others.iter().any(|(name, value)| *name == "user-agent" && value.starts_with("Mozilla/"));
         prop_assume!(!is_browser);
         let headers = [vec![("host", "localhost:8000".to_owned())], others].concat();

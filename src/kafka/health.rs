@@ -1,7 +1,7 @@
-//! Whether topics can take records: each partition has a leader that answers, and as many in-sync replicas as the topic asks for.
+//! Checks whether topics accept records: each partition needs a leader that answers, and enough in-sync replicas.
 //!
-//! That some broker answers is not enough. After a failure of two brokers of three, the third still describes the topics, and for
-//! as long as the controllers have no majority it still names the leaders that are gone: leaders are therefore asked, too.
+//! It is not enough that some broker answers. If two of three brokers fail, the third one still describes the topics. And while the
+//! controllers have no majority, it still names the failed leaders. Therefore the leaders are asked too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,31 +16,31 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::{BrokerError, Kafka, Observer, blocking, topic_setting};
 
-/// How long the description of the topics may take, and then all leaders together.
+/// Time limits for the description of the topics, and for the answers of all leaders together.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(1200);
 const LEADER_TIMEOUT: Duration = Duration::from_millis(1200);
 
-/// How long the topics' settings may take. A broker that does not give them is asked again after as long as they are remembered.
+/// Time limit for the topics' settings. They are cached for CONFIG_MEMORY, also if the broker did not report them.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(1);
 const CONFIG_MEMORY: Duration = Duration::from_secs(60);
 
-/// How long an answer counts: `/readyz` may be asked often, and by several.
+/// How long a result is cached, since several clients may call `/readyz` often.
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// The setting that says how many in-sync replicas a record needs.
+/// The topic setting for the number of in-sync replicas that a record needs.
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
-/// Partitions that are named of those in the same trouble.
+/// How many partitions with the same problem are named.
 const SHOWN_PARTITIONS: usize = 10;
 
-/// Looks at some topics, again and again.
+/// Checks some topics repeatedly.
 pub struct TopicsHealth {
     kafka: Kafka,
     topics: Vec<String>,
     observer: Mutex<Option<Arc<Observer>>>,
-    /// In-sync replicas that each topic needs, where known.
+    /// The number of in-sync replicas that each topic needs, if known.
     minimums: Mutex<Option<(Instant, BTreeMap<String, usize>)>>,
-    /// Held while one looks: others then find its answer.
+    /// Locked during a check; concurrent callers then get its result.
     last: AsyncMutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -50,16 +50,16 @@ impl fmt::Debug for TopicsHealth {
     }
 }
 
-/// A partition as a broker describes it.
+/// A partition as described by a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PartitionState {
     number: i32,
-    /// Negative: none.
+    /// Negative if there is none.
     leader: i32,
     in_sync: usize,
 }
 
-/// A topic as a broker describes it; none of the partitions: there is no such topic.
+/// Topics as described by a broker. A topic without partitions does not exist.
 type Topics = BTreeMap<String, Vec<PartitionState>>;
 
 impl TopicsHealth {
@@ -73,10 +73,10 @@ impl TopicsHealth {
         }
     }
 
-    /// Checks that every partition can take records. Takes less than four seconds; an answer is remembered for one.
+    /// Checks that every partition accepts records. Takes less than four seconds; the result is cached for one second.
     ///
     /// # Errors
-    /// What keeps records away, without any address.
+    /// The reason why records are not accepted, without any address.
     pub async fn check(&self) -> Result<(), String> {
         let mut last = self.last.lock().await;
         if let Some((at, answer)) = &*last
@@ -84,12 +84,12 @@ impl TopicsHealth {
         {
             return answer.clone();
         }
-        let answer = self.look().await;
+        let answer = self.run_check().await;
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
 
-    async fn look(&self) -> Result<(), String> {
+    async fn run_check(&self) -> Result<(), String> {
         let no_answer = |error: BrokerError| {
             tracing::debug!(%error, "the broker does not describe its topics");
             "the broker does not answer".to_owned()
@@ -109,7 +109,7 @@ impl TopicsHealth {
         Ok(observer.insert(Arc::new(self.kafka.observer()?)).clone())
     }
 
-    /// In-sync replicas that a record needs, by topic; one where the broker does not say.
+    /// Returns the number of in-sync replicas that a record needs, by topic. Topics that the broker does not report are left out.
     async fn minimums(&self) -> BTreeMap<String, usize> {
         let known = self.minimums.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, minimums)) = known
@@ -117,8 +117,8 @@ impl TopicsHealth {
         {
             return minimums;
         }
-        let minimums = self.ask_for_minimums().await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the broker does not give the settings of its topics");
+        let minimums = self.fetch_minimums().await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the broker does not return the settings of the topics");
             BTreeMap::new()
         });
         *self.minimums.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -126,7 +126,7 @@ impl TopicsHealth {
         minimums
     }
 
-    async fn ask_for_minimums(&self) -> Result<BTreeMap<String, usize>, BrokerError> {
+    async fn fetch_minimums(&self) -> Result<BTreeMap<String, usize>, BrokerError> {
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         let admin = self.kafka.admin()?;
         let minimums = topic_setting(&admin, &topics, MIN_INSYNC_REPLICAS, CONFIG_TIMEOUT).await?;
@@ -135,7 +135,7 @@ impl TopicsHealth {
     }
 }
 
-/// Has a broker describe the topics, and no others: a cluster may have thousands. Blocks.
+/// Asks a broker to describe these topics only, since a cluster may have thousands. Blocks.
 fn describe(observer: &Observer, names: Vec<String>) -> Result<Topics, BrokerError> {
     let deadline = Instant::now() + METADATA_TIMEOUT;
     let mut topics = Topics::new();
@@ -155,7 +155,7 @@ fn describe(observer: &Observer, names: Vec<String>) -> Result<Topics, BrokerErr
     Ok(topics)
 }
 
-/// Asks all leaders at the same time. Returns the partitions, by topic, of those that do not answer.
+/// Asks all leaders at the same time. Returns the partitions whose leader does not answer, by topic.
 async fn silent_partitions(observer: Arc<Observer>, topics: &Topics) -> BTreeMap<String, Vec<i32>> {
     let mut by_leader: BTreeMap<i32, Vec<(String, i32)>> = BTreeMap::new();
     for (topic, partitions) in topics {
@@ -175,11 +175,11 @@ async fn silent_partitions(observer: Arc<Observer>, topics: &Topics) -> BTreeMap
     silent
 }
 
-/// Returns those of one leader's partitions whose end it does not tell. Blocks.
+/// Returns those partitions of one leader whose end offset it does not return. Blocks.
 fn silent_of(observer: &Observer, partitions: &[(String, i32)]) -> Vec<(String, i32)> {
     let mut wanted = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
-        // An offset that is no number is the end: it cannot fail.
+        // `Offset::End` is always a valid offset, so this cannot fail.
         let _ = wanted.add_partition_offset(topic, *partition, Offset::End);
     }
     match observer.offsets_for_times(wanted, LEADER_TIMEOUT) {
@@ -194,7 +194,7 @@ fn silent_of(observer: &Observer, partitions: &[(String, i32)]) -> Vec<(String, 
     }
 }
 
-/// Says what keeps records away.
+/// Returns the reasons why records are not accepted.
 fn judge(
     topics: &Topics,
     minimums: &BTreeMap<String, usize>,
@@ -260,24 +260,24 @@ mod tests {
         assert_eq!(judge(&healthy, &minimums, &BTreeMap::new()), Ok(()));
     }
 
-    /// Looks past what is remembered until the answer is `expected`.
+    /// Repeats the check, without the cache, until the result is as expected.
     async fn until(
         health: &TopicsHealth,
         is_expected: impl Fn(&Result<(), String>) -> bool,
     ) -> Result<(), String> {
-        let mut answer = health.look().await;
+        let mut answer = health.run_check().await;
         for _ in 0..100 {
             if is_expected(&answer) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
-            answer = health.look().await;
+            answer = health.run_check().await;
         }
         answer
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_partition_is_ready_as_long_as_its_leader_is_there_and_answers() {
+    async fn a_partition_is_ready_while_it_has_a_leader_that_answers() {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic("rounds", 3, 3).unwrap();
         for number in 0..3 {
@@ -292,7 +292,7 @@ mod tests {
         cluster.partition_leader("rounds", 1, Some(2)).unwrap();
         assert_eq!(until(&health, Result::is_ok).await, Ok(()));
 
-        // The others still describe it as the leader.
+        // The other brokers still name broker 3 as the leader.
         cluster.broker_down(3).unwrap();
         let silent = Err("partition 2 of rounds has a leader that does not answer".to_owned());
         assert_eq!(until(&health, |answer| *answer == silent).await, silent);

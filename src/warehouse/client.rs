@@ -1,4 +1,4 @@
-//! The client, and the tables that it makes.
+//! The ClickHouse client, and the creation of the tables.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::start::SchemaError;
 use super::transport;
 use crate::settings::Secret;
 
-/// The definitions of `queries/schema/`, in the order of their numbers. Each can be run again.
+/// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
 pub(super) const SCHEMA: [&str; 33] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
@@ -52,30 +52,30 @@ pub(super) const SCHEMA: [&str; 33] = [
     include_str!("../../queries/schema/043_loader_topics_continues.sql"),
 ];
 
-/// Made in the database `default`, before all others.
+/// Run in the database `default`, before all others.
 const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
 
-/// For parts of the hourly aggregates that are older than the orders in which they are read.
+/// For parts of the hourly aggregates that were written before the projections existed.
 const PARTS_WITHOUT_ORDERS: &str = include_str!("../../queries/start/parts_without_orders.sql");
 const MATERIALIZE_ORDERS: [&str; 2] = [
     include_str!("../../queries/start/materialize_by_player.sql"),
     include_str!("../../queries/start/materialize_by_game.sql"),
 ];
 
-/// How long an insert may take: far more than a chunk needs, so that only a server that hangs meets it.
+/// Time limit for an insert. Far more than a chunk needs, so only a server that hangs exceeds it.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a server that was asked whether it is there may take.
+/// How long ClickHouse may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long ClickHouse may be silent during a statement that no request waits for: more than the longest may take.
+/// How long ClickHouse may send nothing during a statement that no HTTP request waits for. More than the longest statement takes.
 const SILENCE: Duration = Duration::from_secs(900);
 
 /// A client of one database.
 #[derive(Clone)]
 pub struct Warehouse {
     client: Client,
-    /// One that does not wait for long.
+    /// A client with a shorter time limit.
     for_requests: Client,
     database: String,
 }
@@ -86,18 +86,18 @@ impl std::fmt::Debug for Warehouse {
     }
 }
 
-/// Why ClickHouse does not do what is asked of it.
+/// Why a statement failed.
 #[derive(Debug, Error)]
 pub enum WarehouseError {
     #[error("ClickHouse does not answer in time")]
     TimedOut,
-    /// No connection, or one that was closed before the answer was complete.
+    /// No connection, or it was closed before the answer was complete.
     #[error("ClickHouse does not answer: {0}")]
     Unreachable(#[source] clickhouse::error::Error),
-    /// A query of a client asks for too much: more rows than may be read, or the memory that they need.
-    #[error("more than {rows} rows would have to be read, or too much memory be used")]
+    /// A client's query asks for too much: more rows than may be read, or too much memory.
+    #[error("the query would read more than {rows} rows, or use too much memory")]
     TooMuch { rows: u64 },
-    /// ClickHouse answers, with an error.
+    /// ClickHouse answered with an error.
     #[error("ClickHouse failed: {0}")]
     Exception(Exception),
     /// The request cannot be written, or the answer cannot be read.
@@ -105,7 +105,7 @@ pub enum WarehouseError {
     Query(#[source] clickhouse::error::Error),
 }
 
-/// What a proxy before ClickHouse answers when it does not reach it.
+/// What a proxy in front of ClickHouse answers if it cannot reach ClickHouse.
 const PROXY_FAILURES: [&str; 3] = ["502 Bad Gateway", "503 Service", "504 Gateway"];
 
 impl From<clickhouse::error::Error> for WarehouseError {
@@ -128,7 +128,7 @@ impl From<clickhouse::error::Error> for WarehouseError {
 }
 
 impl WarehouseError {
-    /// Stable: what the API and the ledger of uploads call it.
+    /// Returns the stable error code that the API and the upload ledger use.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TimedOut | Self::Unreachable(_) => "clickhouse_unavailable",
@@ -140,7 +140,7 @@ impl WarehouseError {
         }
     }
 
-    /// What happened, for those who see no inner details.
+    /// Describes the error without internal details, for clients of the API.
     pub fn summary(&self) -> String {
         match self {
             Self::TimedOut | Self::TooMuch { .. } => self.to_string(),
@@ -150,7 +150,7 @@ impl WarehouseError {
             }
             Self::Exception(exception) if exception.is_overload() => "ClickHouse is overloaded".to_owned(),
             Self::Exception(exception) if exception.is_access_denied() => {
-                "ClickHouse refused the user of this server".to_owned()
+                "ClickHouse denied access to the user of this server".to_owned()
             }
             Self::Exception(_) => "ClickHouse failed to run a query".to_owned(),
             Self::Query(_) => "cannot read ClickHouse's answer".to_owned(),
@@ -159,10 +159,10 @@ impl WarehouseError {
 }
 
 impl Warehouse {
-    /// `patience`: how long ClickHouse may be silent during a statement that a request waits for ([`Warehouse::for_requests`]).
+    /// `patience`: how long ClickHouse may send nothing during a statement that an HTTP request waits for ([`Warehouse::for_requests`]).
     ///
     /// # Errors
-    /// The URL is `https`, and the machine's certificates cannot be read.
+    /// The URL is `https`, and the system's certificates cannot be read.
     pub fn new(
         url: &Url,
         user: Option<&str>,
@@ -170,7 +170,7 @@ impl Warehouse {
         database: &str,
         patience: Duration,
     ) -> std::io::Result<Self> {
-        // Compression costs more than it saves where no wire is involved.
+        // On loopback, compression costs more than it saves.
         let loopback = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
             Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -194,17 +194,17 @@ impl Warehouse {
         Ok(Self { client: client(SILENCE)?, for_requests: client(patience)?, database: database.to_owned() })
     }
 
-    /// The same database for statements that a request waits for: they fail when ClickHouse is silent for longer than its patience.
+    /// Returns a client for statements that an HTTP request waits for. They fail if ClickHouse sends nothing for longer than `patience`.
     #[must_use]
     pub fn for_requests(&self) -> Self {
         Self { client: self.for_requests.clone(), ..self.clone() }
     }
 
-    /// Creates the database, its tables and views, where they do not exist. A user that may not create them can start all the same,
-    /// once they exist and are those of this release.
+    /// Creates the database, its tables and views, if they do not exist. A user who may not create them can still start the server if they
+    /// exist and match this release.
     ///
     /// # Errors
-    /// ClickHouse does not answer, or refuses.
+    /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self) -> Result<(), SchemaError> {
         match self.run_schema().await {
             Err(error) if error.is_not_allowed() => self.check_schema(&error).await,
@@ -232,11 +232,11 @@ impl Warehouse {
         Ok(())
     }
 
-    /// Looks whether all is there that this user may not create.
+    /// Checks that everything exists that this user may not create.
     async fn check_schema(&self, refused: &WarehouseError) -> Result<(), SchemaError> {
         let missing = schema::missing(&self.client, &SCHEMA).await?;
         if missing.is_empty() {
-            tracing::info!("this ClickHouse user may not create tables; all that are needed are there");
+            tracing::info!("this ClickHouse user may not create tables; all required tables exist");
             return Ok(());
         }
         let (reason, database) = (refused.at_start(), self.database.clone());
@@ -247,26 +247,26 @@ impl Warehouse {
         &self.database
     }
 
-    /// A query of this database; `sql` takes `{name:Type}` parameters.
+    /// Builds a query in this database. `sql` may have `{name:Type}` parameters.
     pub fn query(&self, sql: &str) -> Query {
         self.client.query_raw(sql)
     }
 
-    /// Whether ClickHouse answers.
+    /// Checks that ClickHouse answers.
     ///
     /// # Errors
-    /// It does not, or not in time.
+    /// ClickHouse does not answer in time, or with an error.
     pub async fn ping(&self) -> Result<(), WarehouseError> {
         in_time(PING_TIMEOUT, self.query("SELECT 1").fetch_one::<u8>()).await?;
         Ok(())
     }
 
-    /// Inserts a block of rows in RowBinary under a token: however often the same block is sent, the table and each
-    /// one behind its views take it once (`queries/schema/002_game_rounds.sql` says how). `tag`: what the insert is known by in
+    /// Inserts a block of rows in RowBinary with a deduplication token. However often the same block is sent, the table, and each table that
+    /// its views write to, stores it once (`queries/schema/002_game_rounds.sql` explains how). `tag`: the `log_comment` of the insert in
     /// `system.processes`.
     ///
     /// # Errors
-    /// ClickHouse does not answer, or refuses. Whether the block was taken is then unknown: send it again.
+    /// ClickHouse does not answer, or refuses the block. It is then unknown whether the block was stored; send it again.
     pub async fn insert_block(
         &self,
         sql: &str,
@@ -283,7 +283,7 @@ impl Warehouse {
             .with_setting("log_comment", tag)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with_setting("async_insert", "0")
-            // One block, whatever the server's own limits for splitting and gathering blocks are.
+            // Keep the block whole, whatever limits the server has for splitting and joining blocks.
             .with_setting("max_insert_block_size", "10000000")
             .with_setting("min_insert_block_size_rows", "10000000")
             .with_setting("min_insert_block_size_bytes", "1073741824");
@@ -292,8 +292,8 @@ impl Warehouse {
         Ok(())
     }
 
-    /// Begins to insert rows in RowBinary, as much as there is: the table gets a part for every `rows` of them. The insert is
-    /// known in `system.processes` by `tag`, and is broken off if it is dropped.
+    /// Starts an insert of any number of rows in RowBinary; the table gets one part for every `rows` of them. `tag` is its `log_comment` in
+    /// `system.processes`. Dropping the insert stops it.
     pub fn insert_in_parts(&self, sql: &str, tag: &str, rows: usize) -> InsertFormatted {
         self.client
             .insert_formatted_with(sql)
@@ -308,15 +308,15 @@ impl Warehouse {
     /// Inserts rows in RowBinary that need no token.
     ///
     /// # Errors
-    /// As above.
+    /// See [`Warehouse::insert_block`].
     pub async fn insert_rows(&self, sql: &str, rows: Bytes) -> Result<(), WarehouseError> {
         self.insert_tagged(sql, "", std::iter::once(rows)).await
     }
 
-    /// Inserts rows in RowBinary that need no token, piece by piece. `tag`: what the insert is known by in `system.processes`.
+    /// Inserts rows in RowBinary that need no token, piece by piece. `tag`: the `log_comment` of the insert in `system.processes`.
     ///
     /// # Errors
-    /// As above.
+    /// See [`Warehouse::insert_block`].
     pub async fn insert_tagged(
         &self,
         sql: &str,
@@ -337,10 +337,10 @@ impl Warehouse {
     }
 }
 
-/// Waits for an answer of ClickHouse, but not without end.
+/// Waits for an answer of ClickHouse, for at most `patience`.
 ///
 /// # Errors
-/// It fails, or does not come in time.
+/// The statement failed, or the answer did not come in time.
 pub async fn in_time<T, E: Into<WarehouseError>>(
     patience: Duration,
     answer: impl Future<Output = Result<T, E>>,

@@ -1,28 +1,28 @@
-//! Exceptions of ClickHouse, as its HTTP interface writes them: `Code: 60. DB::Exception: … (UNKNOWN_TABLE) (version …)`.
+//! Exceptions of ClickHouse, in the form of its HTTP interface: `Code: 60. DB::Exception: … (UNKNOWN_TABLE) (version …)`.
 
 use std::fmt;
 
-/// An exception: its code and name are those of ClickHouse's `system.errors`.
+/// An exception, with the code and name from ClickHouse's `system.errors`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception {
     pub code: u32,
-    /// Empty where the answer had only the code.
+    /// Empty if the answer had only the code.
     pub name: String,
-    /// All of it, for the log: it may quote SQL.
+    /// The whole text, for the log. It may contain SQL.
     text: String,
 }
 
 impl Exception {
-    /// Parses an answer; none if it is no exception.
+    /// Parses an answer. Returns none if it is not an exception.
     pub fn parse(answer: &str) -> Option<Self> {
-        // An exception amid an answer has other text before it.
+        // An exception in the middle of an answer has other text before it.
         let (_, text) = answer.split_once("Code: ")?;
         let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
         let code = text.get(..digits)?.parse().ok()?;
         Some(Self { code, name: name(text).unwrap_or_default().to_owned(), text: answer.trim().to_owned() })
     }
 
-    /// Whether ClickHouse refused to read more rows, or to use more memory, than this one query may.
+    /// Whether this one query exceeded its limit of rows or memory.
     pub fn is_query_limit(&self) -> bool {
         match self.code {
             // TOO_MANY_ROWS, TOO_MANY_BYTES
@@ -33,13 +33,13 @@ impl Exception {
         }
     }
 
-    /// Whether ClickHouse stopped a query because it took too long.
+    /// Whether ClickHouse stopped the query because it took too long.
     pub fn is_timeout(&self) -> bool {
         // TIMEOUT_EXCEEDED, TOO_SLOW
         matches!(self.code, 159 | 160)
     }
 
-    /// Whether ClickHouse has too much to do at the moment.
+    /// Whether ClickHouse is overloaded at the moment.
     pub fn is_overload(&self) -> bool {
         // TOO_MANY_SIMULTANEOUS_QUERIES, TOO_MANY_PARTS
         matches!(self.code, 202 | 252) || self.code == 241
@@ -47,17 +47,17 @@ impl Exception {
 
     /// Whether a disk of ClickHouse is full.
     pub fn is_disk_full(&self) -> bool {
-        // NOT_ENOUGH_SPACE; others have the words of the operating system.
+        // NOT_ENOUGH_SPACE; other codes carry the operating system's message.
         self.code == 243 || self.text.contains("No space left on device")
     }
 
-    /// Whether ClickHouse refused the user, the password, or what this user asks for.
+    /// Whether ClickHouse rejected the user or password, or the user lacks a privilege.
     pub fn is_access_denied(&self) -> bool {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, ACCESS_DENIED, AUTHENTICATION_FAILED
         matches!(self.code, 192..=195 | 497 | 516)
     }
 
-    /// The memory of the whole server, or of all queries of its user, is used up.
+    /// Whether the memory limit of the whole server, or of all queries of its user, was exceeded.
     fn is_server_memory(&self) -> bool {
         ["(total)", "(for user)", "User memory", "Total memory"].iter().any(|mark| self.text.contains(mark))
     }
@@ -69,7 +69,7 @@ impl fmt::Display for Exception {
     }
 }
 
-/// The name of an error: the last upper-case word in brackets.
+/// Returns the name of an error: the last upper-case word in parentheses.
 fn name(text: &str) -> Option<&str> {
     let is_name = |word: &&str| {
         !word.is_empty()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_asks_for_too_much_is_told_from_a_server_that_has_too_little() {
+    fn a_query_over_its_memory_limit_is_distinguished_from_a_server_out_of_memory() {
         let of_query = "Code: 241. DB::Exception: Query memory limit exceeded: would use 1.01 GiB, maximum: 1.00 GiB. (MEMORY_LIMIT_EXCEEDED)";
         let of_server = "Code: 241. DB::Exception: (total) memory limit exceeded: would use 9 GiB, maximum: 8 GiB. (MEMORY_LIMIT_EXCEEDED)";
         assert!(Exception::parse(of_query).unwrap().is_query_limit());

@@ -1,5 +1,5 @@
-//! Parts of our tables that ClickHouse could not read at its start and has set aside: their rows are in no answer any more, and no
-//! query says so.
+//! Lost parts: parts of the tables that ClickHouse could not read when it started, and detached. Their rows are missing in all answers, and
+//! no query reports it.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -14,21 +14,21 @@ const SETTLE: &str = include_str!("../../queries/lost_parts/settle.sql");
 pub const ROUNDS: &str = "game_rounds";
 pub const HOURS: &str = "hourly_aggregates";
 
-/// The table that says how many rounds must be stored.
+/// The table that has the number of rounds that must be stored.
 pub const CHUNKS: &str = "loader_chunks";
 
-/// A part whose rows are gone.
+/// A part whose rows are lost.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct LostPart {
     pub table: String,
     pub table_uuid: String,
-    /// As in `system.detached_parts`.
+    /// The name in `system.detached_parts`.
     pub name: String,
-    /// On disk.
+    /// Size on disk.
     pub bytes: u64,
 }
 
-/// Returns the parts that are lost, and not brought back since.
+/// Returns the lost parts that have not been restored since.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -37,7 +37,7 @@ pub async fn lost_parts(warehouse: &Warehouse) -> Result<Vec<LostPart>, Warehous
 }
 
 impl LostPart {
-    /// Notes that its rows are there again.
+    /// Records that the part's rows are restored.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -47,7 +47,7 @@ impl LostPart {
     }
 }
 
-/// A chunk of the loader's ledger of which rounds are not stored any more.
+/// A chunk in the loader's ledger of which some rounds are no longer stored.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub struct ShortChunk {
     pub topic: String,
@@ -55,14 +55,14 @@ pub struct ShortChunk {
     pub partition: u16,
     pub first_offset: u64,
     pub last_offset: u64,
-    /// Of its last message.
+    /// Fingerprint of its last message.
     pub fingerprint: u64,
-    /// How many rounds.
+    /// Number of missing rounds.
     pub missing: u64,
 }
 
-/// Returns the chunks of all topics of rounds of which rounds are missing, in the order in which they were loaded. Reads the offsets of
-/// all rounds.
+/// Returns the chunks of all round topics with missing rounds, in the order in which they were loaded. Reads the offsets of all stored
+/// rounds.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -70,36 +70,36 @@ pub async fn short_chunks(warehouse: &Warehouse) -> Result<Vec<ShortChunk>, Ware
     Ok(warehouse.query(SHORT_CHUNKS).fetch_all().await?)
 }
 
-/// What is lost, as of the last look.
+/// What is lost, according to the last check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LostParts {
-    /// ClickHouse has said so.
+    /// Whether ClickHouse has answered the check.
     pub is_known: bool,
     pub parts: Vec<LostPart>,
-    /// Rounds that the ledger has and the table has not; none where that is not known.
+    /// Number of rounds that are in the ledger but not in the table. None if unknown.
     pub missing_rounds: Option<u64>,
 }
 
-/// How many parts a reason names.
+/// How many parts the reason names.
 const NAMED_PARTS: usize = 3;
 
 impl LostParts {
-    /// Whether nothing is lost, for all that is known.
+    /// Whether it is known that nothing is lost.
     pub fn is_whole(&self) -> bool {
         self.is_known && self.parts.is_empty()
     }
 
-    /// Whether the ledger says that no round is missing: it does not say it if parts of it are lost too.
+    /// Whether the ledger confirms that no round is missing. It cannot confirm that if parts of the ledger itself are lost.
     pub fn has_all_rounds(&self) -> bool {
         self.missing_rounds == Some(0) && self.parts.iter().all(|part| part.table != CHUNKS)
     }
 
-    /// Whether hourly aggregates may lack rounds.
+    /// Whether hourly aggregates may be incomplete.
     pub fn affects_hours(&self) -> bool {
         self.parts.iter().any(|part| part.table == ROUNDS || part.table == HOURS)
     }
 
-    /// Says what is lost.
+    /// Returns a text that names what is lost.
     pub fn reason(&self) -> String {
         let named: Vec<String> = self
             .parts
@@ -116,7 +116,7 @@ impl LostParts {
             Some(missing) => format!("; {missing} rounds are missing"),
         };
         format!(
-            "ClickHouse cannot read parts of tables, and has set them aside: {}{more}{rounds}",
+            "ClickHouse cannot read some parts of tables and has detached them: {}{more}{rounds}",
             named.join(", ")
         )
     }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_names_table_part_size_and_what_is_missing() {
+    fn the_reason_names_table_part_size_and_missing_rounds() {
         let part = |name: &str| LostPart {
             table: HOURS.to_owned(),
             table_uuid: String::new(),
@@ -138,7 +138,7 @@ mod tests {
         let lost = LostParts { is_known: true, parts, missing_rounds: Some(990) };
         assert_eq!(
             lost.reason(),
-            "ClickHouse cannot read parts of tables, and has set them aside: a of hourly_aggregates (12 bytes), b of \
+            "ClickHouse cannot read some parts of tables and has detached them: a of hourly_aggregates (12 bytes), b of \
              hourly_aggregates (12 bytes), c of hourly_aggregates (12 bytes), and 1 more; 990 rounds are missing"
         );
     }

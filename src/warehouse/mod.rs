@@ -1,4 +1,4 @@
-//! ClickHouse behind its HTTP URL. SQL is in `queries/`, one row struct per query beside the code that runs it.
+//! Access to ClickHouse over its HTTP interface. SQL is in `queries/`; the code that runs a query defines the struct for its rows.
 
 pub mod aggregates;
 pub mod client;

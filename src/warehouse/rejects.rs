@@ -1,4 +1,4 @@
-//! Rejected lines, and which of them a replay has produced after all.
+//! Rejected lines, and which of them a replay has produced since.
 
 use bytes::Bytes;
 use clickhouse::Row;
@@ -16,28 +16,28 @@ const INSERT: &str = "INSERT INTO reject_replays (upload_id, line, replay_id) FO
 #[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 #[schema(as = RejectedLine)]
 pub struct RejectRow {
-    /// Number of its line in the file, from 1.
+    /// Line number in the file, starting at 1.
     pub line: u64,
-    /// Where its line begins in the file (decompressed), in bytes from 0.
+    /// Byte offset of the line in the decompressed file, starting at 0.
     pub byte_offset: u64,
-    /// Empty: the whole line.
+    /// Empty if the whole line is invalid.
     pub column: String,
     pub code: String,
     pub reason: String,
-    /// The line as it stood in the file, in UTF-8.
+    /// The unchanged line, converted to UTF-8.
     pub raw: String,
 }
 
-/// Which rejected lines are asked for.
+/// Selects rejected lines.
 #[derive(Clone, Debug)]
 pub struct Rejected<'a> {
     pub upload_id: Uuid,
     pub code: Option<&'a str>,
-    /// Those that a replay has produced, instead of those that are open.
+    /// Selects lines that a replay has produced, instead of open ones.
     pub replayed: bool,
 }
 
-/// Begins to fetch rejected lines in their order, `limit` at most.
+/// Starts to fetch rejected lines in order, at most `limit`.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -55,7 +55,7 @@ pub fn fetch(
     Ok(query.fetch()?)
 }
 
-/// Returns the numbers of an upload's rejected lines that are open.
+/// Returns the numbers of an upload's open rejected lines.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -69,10 +69,10 @@ pub async fn open_lines(
     Ok(query.fetch_all().await?)
 }
 
-/// Notes that lines of an upload were produced by a replay.
+/// Records that lines of an upload were produced by a replay.
 ///
 /// # Errors
-/// ClickHouse does not answer. It may have taken them: noting them again does no harm.
+/// ClickHouse does not answer. It may still have stored them; recording them again does no harm.
 pub async fn mark_replayed(
     warehouse: &Warehouse,
     upload_id: Uuid,

@@ -3,10 +3,10 @@
 use crate::domain::columns::{Column, Kind};
 use crate::domain::value::Value;
 
-/// Appends a column's value; `buffer` is what text values are ranges of.
+/// Appends a column's value. `buffer`: the bytes that text values refer to.
 ///
-/// `long` goes into Int64, or UInt64 where the schema's minimum is not negative; a timestamp into DateTime64(3); a decimal
-/// into Decimal(P, S), whose width depends on P; a uuid into UUID; a nullable column into Nullable of these.
+/// A `long` is written as Int64, or as UInt64 if the schema's minimum is not negative; a timestamp as DateTime64(3); a decimal as
+/// Decimal(P, S), whose width depends on P; a uuid as UUID; a nullable column as Nullable of these.
 pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     if column.is_nullable() {
         out.push(u8::from(value == Value::Null));
@@ -23,13 +23,13 @@ pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u
     }
 }
 
-/// Returns ClickHouse's type of what [`write_value`] writes of a column.
+/// Returns the ClickHouse type of what [`write_value`] writes for a column.
 pub fn column_type(column: &Column) -> String {
     let kind = value_type(column.kind);
     if column.is_nullable() { format!("Nullable({kind})") } else { kind }
 }
 
-/// Returns ClickHouse's type of values that are not null.
+/// Returns the ClickHouse type of non-null values.
 pub fn value_type(kind: Kind) -> String {
     match kind {
         Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
@@ -41,12 +41,12 @@ pub fn value_type(kind: Kind) -> String {
     }
 }
 
-/// Appends a UUID: two halves, the higher first, each little-endian.
+/// Appends a UUID as two little-endian halves, the higher half first.
 pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
     out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes());
 }
 
-/// Appends a String: its length in LEB128, and its bytes.
+/// Appends a String: its length in LEB128, then its bytes.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
     let mut length = text.len();
     while length >= 0x80 {
@@ -57,8 +57,8 @@ pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// Returns how many bytes the value of a column takes at the beginning of `bytes`, as [`write_value`] writes it; none if they
-/// are not all there.
+/// Returns the number of bytes of a column's value at the start of `bytes`, as [`write_value`] writes it. None if `bytes` ends before the
+/// value does.
 pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
     let flag = usize::from(column.is_nullable());
     if flag == 1 && *bytes.first()? != 0 {
@@ -73,7 +73,7 @@ pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
     (flag + length <= bytes.len()).then_some(flag + length)
 }
 
-/// Bytes of a String and of its length.
+/// Returns the number of bytes of a String, including its length prefix.
 fn text_length(bytes: &[u8]) -> Option<usize> {
     let mut length = 0_usize;
     for (at, byte) in bytes.iter().enumerate().take(9) {
@@ -85,7 +85,7 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Bytes of a Decimal: two's complement of a smaller width is the same low bytes.
+/// Returns the number of bytes of a Decimal. In two's complement, a smaller width is the low bytes of a larger one.
 fn decimal_width(kind: Kind) -> usize {
     match kind {
         Kind::Decimal { precision: 0..=9, .. } => 4,
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_length_of_a_value_is_what_was_written(number: i64, text in 0_usize..40_000) {
+        fn the_length_of_a_value_is_the_number_of_bytes_written(number: i64, text in 0_usize..40_000) {
             let buffer = vec![b'x'; text];
             for column in Columns::parse(SCHEMA).unwrap().iter() {
                 let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
-//! Whether the tables are there, for a user that may not create them.
+//! Checks that the tables exist, for a user who may not create them.
 //!
-//! What must be there is read from the statements of `queries/schema` themselves: tables and views by name, columns and
-//! projections by name, and what a later statement changes by the words in it.
+//! What must exist is taken from the statements in `queries/schema`: the names of tables, views, columns and projections, and the words of
+//! what a later statement changes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use serde::Deserialize;
 
 use super::client::WarehouseError;
 
-/// What a statement creates or changes.
+/// Something that a statement creates or changes.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
     Table,
     Column(&'a str),
-    /// A column whose type has these words.
+    /// A column whose type contains these words.
     ColumnType(&'a str, &'a str),
-    /// A definition that has these words.
+    /// A definition that contains these words.
     Definition(&'a str),
 }
 
@@ -34,10 +34,10 @@ struct Column {
     r#type: String,
 }
 
-/// Returns what the statements would create that is not there, such as `game_rounds.recounted`.
+/// Returns what the statements would create but does not exist yet, such as `game_rounds.recounted`.
 ///
 /// # Errors
-/// ClickHouse does not answer, or refuses.
+/// ClickHouse does not answer, or rejects a query.
 pub(super) async fn missing(client: &Client, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
     let tables =
         client.query_raw(include_str!("../../queries/start/tables.sql")).fetch_all::<Table>().await?;
@@ -70,7 +70,7 @@ pub(super) async fn missing(client: &Client, statements: &[&str]) -> Result<Vec<
     Ok(missing)
 }
 
-/// Returns the table of a statement, and what of it the statement creates or changes.
+/// Returns the table of a statement, and what the statement creates or changes in it.
 fn parse(statement: &str) -> Option<(&str, Vec<Piece<'_>>)> {
     let start = statement.lines().take_while(|line| line.starts_with("--")).map(|line| line.len() + 1).sum();
     let statement = statement.get(start..)?;
@@ -95,7 +95,7 @@ fn parse(statement: &str) -> Option<(&str, Vec<Piece<'_>>)> {
     Some((table, added.chain(projections).chain(modified).collect()))
 }
 
-/// The names of the columns between the parentheses of a CREATE TABLE, each on a line of its own.
+/// Returns the column names in a CREATE TABLE. Each column is on its own line.
 fn columns(statement: &str) -> impl Iterator<Item = &str> {
     let lines =
         statement.lines().skip_while(|line| *line != "(").skip(1).take_while(|line| !line.starts_with(')'));
@@ -104,7 +104,7 @@ fn columns(statement: &str) -> impl Iterator<Item = &str> {
     names.filter(|name| !matches!(*name, "INDEX" | "PROJECTION" | "CONSTRAINT"))
 }
 
-/// What follows each occurrence of a keyword.
+/// Returns the text after each occurrence of a keyword.
 fn after<'a>(text: &'a str, keyword: &'a str) -> impl Iterator<Item = &'a str> {
     text.match_indices(keyword).filter_map(|(at, _)| text.get(at + keyword.len()..))
 }
@@ -117,7 +117,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Whether all words of `wanted` are in a text that ClickHouse may have formatted in another way.
+/// Whether a text contains all words of `wanted`. ClickHouse may have formatted the text differently.
 fn has_words(found: &str, wanted: &str) -> bool {
     let found: HashSet<&str> = words(found).collect();
     words(wanted).all(|word| found.contains(word))
@@ -133,17 +133,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_statement_of_the_schema_is_understood() {
+    fn every_statement_of_the_schema_can_be_parsed() {
         for statement in SCHEMA {
             let (table, pieces) = parse(statement).unwrap_or_else(|| panic!("{statement}"));
             assert!(!table.is_empty());
-            // A setting of a table changes what is fast, not what is right.
+            // A changed table setting affects speed only, so it is not checked.
             assert!(!pieces.is_empty() || statement.contains("MODIFY SETTING"), "{statement}");
         }
     }
 
     #[test]
-    fn a_statement_names_what_must_be_there() {
+    fn the_required_names_are_taken_from_the_statements() {
         let created = "-- Why.\nCREATE TABLE IF NOT EXISTS t\n(\n    a  UInt8,\n    b  String\n        CODEC(ZSTD),\n    INDEX i a TYPE minmax\n)\nENGINE = MergeTree\n";
         assert_eq!(parse(created), Some(("t", vec![Piece::Table, Piece::Column("a"), Piece::Column("b")])));
         let altered = "ALTER TABLE t\n    MODIFY COLUMN s Enum8('x' = 1),\n    ADD COLUMN IF NOT EXISTS c String AFTER a";

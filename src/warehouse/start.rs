@@ -1,18 +1,18 @@
-//! What an error of ClickHouse means while the server starts: whether no waiting mends it, and what to do.
+//! Errors of ClickHouse during the server's start: whether waiting can help, and what to do.
 
 use thiserror::Error;
 
 use super::client::WarehouseError;
 use crate::connection::{cause, is_tls_failure, one_line};
 
-/// ClickHouse's codes for a user that it does not know, and for a password that is wrong or missing; the last one stands for all today.
+/// ClickHouse's codes for an unknown user and for a wrong or missing password. Current releases use only the last one.
 const WRONG_CREDENTIALS: [u32; 4] = [192, 193, 194, 516];
 
-/// Its codes for a statement that this user may not run: ACCESS_DENIED and READONLY.
+/// ClickHouse's codes for a statement that this user may not run: ACCESS_DENIED and READONLY.
 const NOT_ALLOWED: [u32; 2] = [497, 164];
 
-/// Its codes for what no second attempt changes: a statement, function, type or setting that it does not know, and a database
-/// that does not exist.
+/// ClickHouse's codes for errors that a retry cannot fix: an unknown statement, function, type or setting, and a database that does not
+/// exist.
 const UNKNOWN: [u32; 8] = [36, 46, 48, 50, 62, 81, 115, 344];
 
 /// Why the tables cannot be used.
@@ -22,13 +22,13 @@ pub enum SchemaError {
     Warehouse(#[from] WarehouseError),
     #[error(
         "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
-         queries/schema/*.sql in the order of their numbers as a user that may"
+                 queries/schema/*.sql in numerical order as a user who may create them"
     )]
     Missing { reason: String, database: String, missing: String },
 }
 
 impl WarehouseError {
-    /// The code of ClickHouse's exception, if there is one.
+    /// Returns the code of ClickHouse's exception, if there is one.
     fn exception_code(&self) -> Option<u32> {
         match self {
             Self::Exception(exception) => Some(exception.code),
@@ -45,12 +45,12 @@ impl WarehouseError {
         matches!(self, Self::Exception(exception) if exception.is_disk_full())
     }
 
-    /// Whether this user may not run the statement.
+    /// Whether this user lacks the privilege for the statement.
     pub(super) fn is_not_allowed(&self) -> bool {
         self.has_code(&NOT_ALLOWED)
     }
 
-    /// Whether trying again is of no use until someone has changed something.
+    /// Whether a retry is useless until someone has changed something.
     pub fn is_permanent(&self) -> bool {
         let (Self::Unreachable(error) | Self::Query(error)) = self else {
             return [&WRONG_CREDENTIALS[..], &NOT_ALLOWED, &UNKNOWN].iter().any(|codes| self.has_code(codes));
@@ -58,10 +58,10 @@ impl WarehouseError {
         is_tls_failure(error) || matches!(self.http_status(), Some(401 | 403 | 404))
     }
 
-    /// The status of an answer without an exception of ClickHouse: of a proxy, or of another server.
+    /// Returns the status of an answer that is not an exception of ClickHouse, such as one from a proxy or another server.
     fn http_status(&self) -> Option<u16> {
         let Self::Query(clickhouse::error::Error::BadResponse(text)) = self else { return None };
-        // `401 Unauthorized`, or a page with that for its title.
+        // `401 Unauthorized`, or an HTML page with this title.
         let text = text.split_once("<title>").map_or(text.as_str(), |(_, title)| title);
         text.get(..3)?.parse().ok()
     }
@@ -69,7 +69,7 @@ impl WarehouseError {
     /// Says what is wrong and what to do, in one line.
     pub fn at_start(&self) -> String {
         if self.has_code(&WRONG_CREDENTIALS) || self.http_status() == Some(401) {
-            return "ClickHouse refuses the user name or password; check --clickhouse-user and --clickhouse-password"
+            return "ClickHouse rejected the user name or password; check --clickhouse-user and --clickhouse-password"
                 .to_owned();
         }
         match self {

@@ -1,12 +1,12 @@
-//! Text as ClickHouse stores it: a String there may be any bytes.
+//! Text as ClickHouse stores it: a String may contain any bytes.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Bytes that are UTF-8 wherever Roundhouse has validated them. Other programs write to the tables as well, and one of their rows must
-/// not make the others unreadable.
+/// Bytes that are valid UTF-8 if Roundhouse wrote them. Other programs may write to the tables too, and an invalid row of theirs must not
+/// make the other rows unreadable.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(Vec<u8>);
 
@@ -15,18 +15,18 @@ impl Text {
         &self.0
     }
 
-    /// The text to show: U+FFFD stands for what is not UTF-8.
+    /// Returns the text to show. U+FFFD replaces invalid UTF-8.
     pub fn shown(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
 
-    /// [`Text::shown`], without copying it where it is UTF-8.
+    /// Like [`Text::shown`], but does not copy valid UTF-8.
     pub fn into_shown(self) -> String {
         String::from_utf8(self.0)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
-    /// The value of a parameter `{name:String}`: exactly these bytes, in the escaped form that ClickHouse reads.
+    /// Returns the value for a parameter `{name:String}`: exactly these bytes, escaped as ClickHouse expects.
     pub(super) fn parameter(&self) -> String {
         let mut out = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_utf8_is_shown_as_a_replacement_and_passed_on_as_it_is() {
+    fn invalid_utf8_is_shown_as_replacement_characters_and_passed_on_unchanged() {
         let text = Text::from(b"a\xff'\\\tb\xf0\x9f\x92".to_vec());
         assert_eq!(text.shown(), "a\u{fffd}'\\\tb\u{fffd}");
         assert_eq!(text.parameter(), r"a\xFF\'\\\tb\xF0\x9F\x92");

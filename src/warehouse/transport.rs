@@ -1,5 +1,4 @@
-//! The connections to ClickHouse. On none of them an answer is waited for without end: this is the one place through which all
-//! statements go.
+//! The connections to ClickHouse. All statements go through this module, and none of them waits forever for an answer.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -17,18 +16,18 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-/// How long ClickHouse's machine may take to accept a connection.
+/// Time limit for opening a connection to ClickHouse.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Less than the 3 seconds after which ClickHouse closes a connection that is not used.
+/// Less than the 3 seconds after which ClickHouse closes an idle connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Returns a client whose statements fail when ClickHouse is silent for `silence` while something is expected of it.
+/// Returns a client whose statements fail if ClickHouse sends nothing for `silence` while an answer is due.
 ///
 /// # Errors
-/// The machine's certificates cannot be read, and `is_https` needs them.
+/// `is_https` is set, and the system's certificates cannot be read.
 pub(super) fn client(is_https: bool, silence: Duration) -> io::Result<Client> {
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(KEEPALIVE));
@@ -46,7 +45,7 @@ pub(super) fn client(is_https: bool, silence: Duration) -> io::Result<Client> {
     Ok(Client::with_http_client(builder.build(connector)))
 }
 
-/// Opens connections that are given up when the other side is silent.
+/// Opens connections that fail if the other side sends nothing for too long.
 #[derive(Clone, Debug)]
 struct Connector {
     tcp: HttpConnector,
@@ -68,12 +67,12 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection on which nothing may come for so long after something was last sent or received.
+/// A connection that fails if nothing arrives for `silence` after something was last sent or received.
 #[derive(Debug)]
 struct Impatient<C> {
     inner: C,
     silence: Duration,
-    /// Since something is waited for.
+    /// The timer, while an answer is due.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -91,14 +90,14 @@ impl<C: Read + Unpin> Read for Impatient<C> {
         let silence = this.silence;
         let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
         ready!(waiting.as_mut().poll(context));
-        // The connection ends here, also one that was only kept for the next statement.
-        let reason = format!("nothing came for {} seconds", silence.as_secs());
+        // This also closes a connection that was only kept for the next statement.
+        let reason = format!("nothing was received for {} seconds", silence.as_secs());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
     }
 }
 
 impl<C: Write + Unpin> Impatient<C> {
-    /// Waits for the answer to what has been sent now.
+    /// Restarts the timer after something was sent.
     fn sent(&mut self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let (true, Some(waiting)) = (sent.is_ready(), &mut self.waiting) {
             waiting.as_mut().reset(Instant::now() + self.silence);
@@ -152,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers each statement on a connection with `pieces` of a row, `pause` before each of them, and then nothing more.
+    /// Starts a server that answers with `pieces` of a row, with a `pause` before each, and then sends nothing more.
     async fn ask(pieces: usize, pause: Duration) -> Result<String, clickhouse::error::Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -177,9 +176,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_clickhouse_that_falls_silent_is_not_waited_for() {
+    async fn a_statement_fails_if_clickhouse_stops_sending() {
         assert_eq!(ask(4, Duration::ZERO).await.unwrap(), "xxxx");
-        // Longer in all than it may be silent, which it never is for long.
+        // The whole answer takes longer than the limit, but no single pause does.
         assert_eq!(ask(4, Duration::from_millis(200)).await.unwrap(), "xxxx");
         for pieces in [0, 1, 3] {
             let error = ask(pieces, Duration::ZERO).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What became of the rows of an upload, as the loader counts them.
+//! The counts of an upload's loaded rows: new, duplicate and conflicting.
 
 use clickhouse::Row;
 use clickhouse::query::BytesCursor;
@@ -9,40 +9,40 @@ use uuid::Uuid;
 use super::client::{Warehouse, WarehouseError};
 use super::uploads::{LedgerRow, Loaded};
 
-/// Rows of an upload that are loaded so far. Once all of it is visible they add up to the rows that were accepted.
+/// Rows of an upload that are loaded so far. When the upload is visible, they add up to the accepted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
 pub struct UploadCounts {
-    /// Rounds that were not stored yet.
+    /// Rows whose round was not stored before.
     pub new: u64,
-    /// Of a round that was there already with the same values.
+    /// Rows whose round was already stored with the same values.
     pub duplicate: u64,
-    /// Of a round that was there already with other values, which stay.
+    /// Rows whose round was already stored with other values. The stored values are kept.
     pub conflict: u64,
 }
 
 impl UploadCounts {
-    /// The rows that are loaded.
+    /// Returns the number of loaded rows.
     pub fn sum(&self) -> u64 {
         self.new + self.duplicate + self.conflict
     }
 }
 
-/// Rows of an upload that the broker had, and that were not loaded and never will be.
+/// Acknowledged rows of an upload that were not loaded and never will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     pub rows: u64,
-    /// Why.
+    /// Why they were not loaded.
     pub reason: String,
 }
 
-/// Returns the rows that an upload has lost, if `loaded` says that all of the rest is in the tables.
+/// Returns the lost rows of an upload, if `loaded` shows that all its other rows are in the tables.
 pub fn lost_rows(row: &LedgerRow, loaded: &Loaded, counts: &UploadCounts) -> Option<Lost> {
     let gap = loaded.gap(&row.offsets, row.updated_at)?;
     let rows = row.accepted.checked_sub(counts.sum()).filter(|rows| *rows > 0)?;
     loaded.has(&row.offsets, row.updated_at).then(|| Lost { rows, reason: gap.reason.clone() })
 }
 
-/// Whether an acknowledged upload has lost rows, so that its file has to be sent again.
+/// Whether an acknowledged upload has lost rows, and its file must be sent again.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -55,7 +55,7 @@ pub async fn has_lost_rows(warehouse: &Warehouse, row: &LedgerRow) -> Result<boo
     Ok(lost_rows(row, &loaded, &counts).is_some())
 }
 
-/// Returns what became of an upload's rows so far; of an unknown upload, nothing.
+/// Returns the counts of an upload so far. All are zero for an unknown upload.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -64,7 +64,7 @@ pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadC
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
 }
 
-/// Begins to fetch the rounds of an upload that are stored with other values, in a format of ClickHouse's.
+/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats.
 ///
 /// # Errors
 /// ClickHouse does not answer.

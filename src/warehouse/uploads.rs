@@ -1,4 +1,4 @@
-//! The ledger of uploads: how far each has come, and how far the loader has.
+//! The upload ledger: the progress of each upload and of the loader.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, fa
      head_sha256, encoding, delimiter, header, later_headers, decimal, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
      rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id) FORMAT RowBinary";
 
-/// What the ledger says of an upload. That it is visible is told from its offsets: [`Loaded::has`].
+/// The state of an upload in the ledger. Whether it is visible is not stored but determined from its offsets: [`Loaded::has`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerState {
     #[default]
     Receiving,
-    /// The broker has every row.
+    /// The broker has acknowledged every row.
     Acknowledged,
     Failed,
 }
@@ -43,24 +43,24 @@ impl LedgerState {
     }
 }
 
-/// An upload, as it is or was at some moment.
+/// An upload at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerRow {
     pub upload_id: Uuid,
-    /// Grows with every change.
+    /// Increases with every change.
     pub version: u64,
     pub owner: Uuid,
-    /// The upload whose rejects these rows were.
+    /// The upload whose rejected rows this one sends again.
     pub replay_of: Option<Uuid>,
     pub state: LedgerState,
-    /// Why it failed, as the API says it; empty if it did not. So the next.
+    /// Error code of a failed upload, as in the API. Empty otherwise; so is `reason`.
     pub failure_code: String,
     pub reason: String,
     pub file_name: String,
-    /// Of the file as it was sent, in hexadecimal; empty until it is whole.
+    /// SHA-256 of the file as it was sent, in hexadecimal. Empty until all of it has arrived.
     pub sha256: String,
-    /// Of its first bytes.
+    /// SHA-256 of the file's first bytes.
     pub head_sha256: String,
     pub bytes: u64,
     pub encoding: String,
@@ -68,12 +68,12 @@ pub struct LedgerRow {
     /// The file's first line.
     pub header: String,
     pub later_headers: LaterHeaders,
-    /// The decimal mark of its amounts, as its sender named it; empty: it did not.
+    /// The decimal mark that the sender named. Empty if none was named.
     pub decimal: String,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
-    /// Of the accepted ones, those that the broker has.
+    /// Number of accepted rows that the broker has acknowledged.
     pub acknowledged: u64,
     pub rejects_by_code: BTreeMap<String, u64>,
     pub schema_id: u32,
@@ -120,7 +120,7 @@ struct StoredRow {
 }
 
 impl StoredRow {
-    /// Returns the upload, unless the row is not one of ours.
+    /// Returns the upload, or none if Roundhouse did not write the row.
     fn parse(self) -> Option<LedgerRow> {
         Some(LedgerRow {
             upload_id: Uuid::try_parse(&self.upload_id).ok()?,
@@ -155,19 +155,19 @@ impl StoredRow {
     }
 }
 
-/// Which uploads are asked for; what is none does not matter.
+/// Selects uploads. A field that is none does not restrict the result.
 #[derive(Clone, Debug, Default)]
 pub struct Selection<'a> {
     pub upload_id: Option<Uuid>,
-    /// Those that began before this one.
+    /// Uploads that began before this one.
     pub before: Option<Uuid>,
-    /// Those whose first bytes have this digest.
+    /// Uploads whose first bytes have this digest.
     pub head_sha256: Option<&'a str>,
     pub owner: Option<Uuid>,
     pub state: Option<LedgerState>,
 }
 
-/// Returns uploads, newest first, `limit` of them at most.
+/// Returns at most `limit` uploads, newest first.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -190,7 +190,7 @@ pub async fn select(
     Ok(rows.into_iter().filter_map(StoredRow::parse).collect())
 }
 
-/// Where the rows of an upload are that was acknowledged.
+/// The offsets of an acknowledged upload.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
     pub topic: String,
@@ -200,7 +200,7 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// None for an upload that is under way, or has failed.
+    /// Returns none for an upload that is still being received or has failed.
     pub fn of(row: &LedgerRow) -> Option<Self> {
         (row.state == LedgerState::Acknowledged).then(|| Self {
             topic: row.topic.clone(),
@@ -210,7 +210,7 @@ impl Acknowledged {
     }
 }
 
-/// Returns the acknowledged uploads that began last, newest first, `limit` of them at most.
+/// Returns at most `limit` acknowledged uploads, newest first.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -234,10 +234,10 @@ pub async fn last_acknowledged(
     Ok(rows.into_iter().map(parse).collect())
 }
 
-/// Notes uploads as they are now.
+/// Writes the current state of uploads.
 ///
 /// # Errors
-/// ClickHouse does not answer. It may have taken them: noting them again does no harm.
+/// ClickHouse does not answer. It may still have stored them; writing them again does no harm.
 pub async fn write(warehouse: &Warehouse, rows: &[LedgerRow]) -> Result<(), WarehouseError> {
     let mut block = Vec::new();
     for row in rows {
@@ -272,7 +272,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
     ] {
         write_text(text.as_bytes(), out);
     }
-    // A map: how many pairs, in LEB128; there are fewer codes than 128.
+    // A map: the number of pairs in LEB128, which is one byte, since there are fewer than 128 codes.
     let codes = row.rejects_by_code.iter().take(127);
     out.push(codes.len() as u8);
     for (code, count) in codes {
@@ -297,13 +297,13 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
 struct LoadedPartition {
     epoch: u32,
     started_at: i64,
-    /// The epoch goes on where the one before ended.
+    /// The epoch continues where the previous one ended.
     continues: bool,
     partition: u16,
     next_offset: u64,
 }
 
-/// Offsets of a topic that were not loaded and never will be, the first and the last included.
+/// A range of offsets that were not loaded and never will be, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Gap {
     epoch: u32,
@@ -314,7 +314,7 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// How far a topic is in the tables, in each of its epochs.
+/// How far each epoch of a topic is loaded.
 #[derive(Debug)]
 pub struct Loaded {
     partitions: Vec<LoadedPartition>,
@@ -326,19 +326,19 @@ impl Loaded {
     /// ClickHouse does not answer.
     pub async fn of_topic(warehouse: &Warehouse, topic: &str) -> Result<Self, WarehouseError> {
         let query = |sql| warehouse.query(sql).param("topic", topic);
-        // In this order: what is passed over is a gap before its offsets count as loaded.
+        // The order matters: a gap is recorded before its offsets count as loaded.
         let partitions = query(include_str!("../../queries/uploads/loaded_offsets.sql")).fetch_all().await?;
         let gaps = query(include_str!("../../queries/uploads/gaps.sql")).fetch_all().await?;
         Ok(Self { partitions, gaps })
     }
 
-    /// Whether everything up to these offsets is in the tables, or passed over, which were written at `written_at` (milliseconds since
-    /// 1970): a topic that was recreated begins at offset 0 again, so that it matters which of the two they are of.
+    /// Whether everything up to these offsets, which were written at `written_at` (milliseconds since 1970), is in the tables or skipped as a
+    /// gap. The time tells the epoch: after a topic was recreated, its offsets begin at 0 again.
     pub fn has(&self, offsets: &Offsets, written_at: i64) -> bool {
         self.missing(offsets, written_at).is_empty()
     }
 
-    /// Returns, for each partition that is not loaded up to these offsets, by how many it is behind.
+    /// Returns how many offsets are not loaded yet, for each partition that lags.
     pub fn missing(&self, offsets: &Offsets, written_at: i64) -> BTreeMap<u16, u64> {
         let epochs = self.epochs(written_at);
         let next = |partition| {
@@ -355,8 +355,8 @@ impl Loaded {
             .collect()
     }
 
-    /// Returns the first gap among these offsets, which were written at `written_at`. Whose rows are missing is for their counts to say:
-    /// between the first and the last offset of an upload are messages of others, too.
+    /// Returns the first gap within these offsets, which were written at `written_at`. Only the counts show whether this upload lost rows:
+    /// between its first and last offset there are also messages of other uploads.
     pub fn gap(&self, offsets: &Offsets, written_at: i64) -> Option<&Gap> {
         let epochs = self.epochs(written_at);
         self.gaps.iter().find(|gap| {
@@ -367,13 +367,13 @@ impl Loaded {
         })
     }
 
-    /// The epoch in which something was written, and those that go on where it ended.
+    /// Returns the epoch in which something was written, and the epochs that continue it.
     fn epochs(&self, written_at: i64) -> Vec<u32> {
         let mut starts: Vec<(u32, i64, bool)> =
             self.partitions.iter().map(|found| (found.epoch, found.started_at, found.continues)).collect();
         starts.sort_unstable();
         starts.dedup();
-        // The first epoch begins when the loader meets the topic, which may have been long there.
+        // The first epoch begins when the loader first sees the topic, which may be older.
         let written_in = starts.iter().rposition(|(_, started, _)| *started <= written_at).unwrap_or(0);
         let after = starts.iter().skip(written_in + 1).take_while(|(_, _, continues)| *continues);
         starts.iter().skip(written_in).take(1).chain(after).map(|(epoch, ..)| *epoch).collect()
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_before_another_loader_took_over_is_loaded_by_that_one() {
+    fn rows_written_before_another_loader_took_over_are_loaded_by_that_loader() {
         let mut loaded = loaded(&[(1, 100, 0, 50), (2, 200, 0, 80), (3, 300, 0, 5)]);
         let offsets = Offsets::from([(0, (40, 79))]);
         assert_eq!(loaded.missing(&offsets, 150), BTreeMap::from([(0, 30)]));
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_loaded_is_told_by_the_epoch_in_which_it_was_written() {
+    fn whether_rows_are_loaded_depends_on_the_epoch_in_which_they_were_written() {
         let loaded = loaded(&[(1, 100, 0, 50), (1, 100, 1, 10), (2, 200, 0, 5), (3, 300, 0, 0)]);
         let offsets = |offsets: &[(u16, i64)]| -> Offsets {
             offsets.iter().map(|&(partition, last)| (partition, (0, last))).collect()
@@ -424,12 +424,12 @@ mod tests {
         assert!(loaded.has(&offsets(&[]), 150));
         assert!(loaded.has(&offsets(&[(0, 49), (1, 9)]), 150));
         assert!(!loaded.has(&offsets(&[(0, 50)]), 150));
-        // Before the loader met the topic for the first time.
+        // Written before the loader saw the topic for the first time.
         assert!(loaded.has(&offsets(&[(0, 49)]), 1));
-        // The topic was made anew.
+        // The topic was recreated.
         assert!(loaded.has(&offsets(&[(0, 4)]), 250));
         assert!(!loaded.has(&offsets(&[(0, 5)]), 250) && !loaded.has(&offsets(&[(1, 0)]), 250));
-        // And again, and nothing is loaded yet.
+        // The topic was recreated again, and nothing is loaded yet.
         assert!(!loaded.has(&offsets(&[(0, 0)]), 350));
     }
 }

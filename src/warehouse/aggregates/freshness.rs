@@ -1,4 +1,4 @@
-//! Which aggregates are stored at this moment.
+//! The version of the stored aggregates.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -8,11 +8,11 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 
 const VERSION: &str = include_str!("../../../queries/aggregates/version.sql");
 
-/// What is stored, as a number that changes whenever it does.
+/// A number that changes whenever the stored aggregates change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Version {
     pub version: u64,
-    /// Whether all of it can be read in each order. It cannot where parts were attached that an earlier release wrote.
+    /// Whether all rows can be read in each order. Not the case if parts were attached that an earlier release wrote.
     is_ordered: u8,
 }
 
@@ -22,7 +22,7 @@ impl Version {
     }
 }
 
-/// Returns the version of what is stored now.
+/// Returns the current version of the stored aggregates.
 ///
 /// # Errors
 /// ClickHouse does not answer.

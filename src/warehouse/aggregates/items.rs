@@ -1,7 +1,7 @@
-//! A page of aggregates as values.
+//! Reads a page of aggregates as values.
 //!
-//! The rows are read as they are stored, along their order, and those of one key are added up here: one statement of few words, which
-//! ClickHouse plans in a third of the time that it needs for the two of a page that it writes itself (docs/BENCHMARKS.md).
+//! The stored rows are read along their order, and rows with the same key are added up here. This needs one short statement. ClickHouse
+//! plans it in a third of the time that it needs for the two statements of a page that it writes itself (docs/BENCHMARKS.md).
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -14,10 +14,10 @@ use crate::warehouse::text::Text;
 
 const ROWS: &str = include_str!("../../../queries/aggregates/rows.sql");
 
-/// Digits of an amount behind its point, as in queries/schema/003_hourly_aggregates.sql.
+/// Digits of an amount after the decimal point, as in queries/schema/003_hourly_aggregates.sql.
 pub const AMOUNT_SCALE: u32 = 8;
 
-/// What happened in one hour, of one player in one game. Amounts are in units of 10^-[`AMOUNT_SCALE`].
+/// The totals of one hour, one player and one game. Amounts are in units of 10^-[`AMOUNT_SCALE`].
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct Aggregate {
     /// Seconds since 1970.
@@ -36,7 +36,7 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Bets less wins.
+    /// Bets minus wins.
     pub fn net(&self) -> i128 {
         self.real_amount_bet
             .saturating_add(self.bonus_amount_bet)
@@ -52,8 +52,9 @@ impl Aggregate {
         (self.created_hour, self.game) == (other.created_hour, other.game) && self.player == other.player
     }
 
-    /// Adds another row of the same key, as ClickHouse's merges do: rounds modulo 2^64, since a mended hour takes some away by a row that
-    /// adds their complement. Amounts beyond 128 bits take ten thousand million of the largest that a round may have.
+    /// Adds another row with the same key, like ClickHouse's merges. Rounds are added modulo 2^64, because mending lowers an hour's count
+    /// by adding a row with the complement. Amounts saturate at 128 bits, which is ten thousand million times the largest amount of a
+    /// round.
     fn add(&mut self, other: Self) {
         self.game_name = std::mem::take(&mut self.game_name).max(other.game_name);
         self.provider = std::mem::take(&mut self.provider).max(other.provider);
@@ -69,16 +70,16 @@ impl Aggregate {
     }
 }
 
-/// A page.
+/// A page of aggregates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Items {
     pub items: Vec<Aggregate>,
-    /// The last key of the page, where more follow it.
+    /// The last key of the page, if more keys follow.
     pub next: Option<Key>,
 }
 
 impl Items {
-    /// Leaves what fits on a page, and says where the next one begins: behind it, if something is left over, else behind `next`.
+    /// Cuts the items to the limit. The next page begins after the last one if some were cut off, otherwise after `next`.
     fn cut(mut items: Vec<Aggregate>, limit: u64, next: Option<Key>) -> Self {
         if items.len() as u64 <= limit {
             return Self { items, next };
@@ -88,10 +89,10 @@ impl Items {
     }
 }
 
-/// Reads a page, which is at most some megabytes. Without `is_ordered` only the table itself is used.
+/// Reads a page, which is at most a few megabytes. Without `is_ordered` only the table itself is used, not its projections.
 ///
 /// # Errors
-/// ClickHouse does not answer, or more would have to be read than may be.
+/// ClickHouse does not answer, or the query would exceed its limits.
 pub async fn fetch_items(
     warehouse: &Warehouse,
     filter: &Filter,
@@ -103,21 +104,21 @@ pub async fn fetch_items(
     let mut found = if page.skip == 0 {
         Items::cut(read_first(warehouse, &selection, source, page, limits).await?, page.limit, None)
     } else {
-        // What is passed over stays with ClickHouse.
+        // Rows before the page are skipped within ClickHouse.
         let bounds = bounds(warehouse, &selection, page, source, limits).await?;
         let Some(first_and_last) = &bounds.first_and_last else { return Ok(Items::default()) };
         let selection = Selection { extent: Extent::Between(first_and_last), ..selection };
-        // More keys may have come since then.
+        // New keys may have been added since the bounds were read.
         let most = Most { rows: u64::MAX, keys: page.limit.saturating_add(1) };
         let (items, _) = read(warehouse, &selection, source, page, most, limits).await?;
         Items::cut(items, page.limit, bounds.next().cloned())
     };
-    // Of an hour whose rounds a repair has removed, nothing may be left but a zero.
+    // After a repair has removed all rounds of an hour, a row with zero rounds may remain.
     found.items.retain(|item| item.rounds_played != 0);
     Ok(found)
 }
 
-/// Reads the first keys of a selection, until there is one more than a page has, or no more rows.
+/// Reads the first keys of a selection, until there is one key more than fits the page, or no more rows.
 async fn read_first(
     warehouse: &Warehouse,
     selection: &Selection<'_>,
@@ -137,15 +138,15 @@ async fn read_first(
     }
 }
 
-/// How much is read.
+/// How much to read.
 #[derive(Clone, Copy)]
 struct Most {
     rows: u64,
-    /// What has other keys than the first so many is left out.
+    /// Rows after this many keys are ignored.
     keys: u64,
 }
 
-/// Reads rows, and returns what they add up to, and how many they were.
+/// Reads rows. Returns their sums by key, and the number of rows.
 async fn read(
     warehouse: &Warehouse,
     selection: &Selection<'_>,

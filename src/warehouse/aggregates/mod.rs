@@ -1,7 +1,7 @@
 //! Reads the hourly aggregates: pages of them, and their totals.
 //!
-//! The rows are stored in three orders ([`Source`]), so that a page is read along the order that is asked for, or from the few rows
-//! that the filters leave, whichever is less ([`plan`]); never the whole table, unless that is what is asked for.
+//! The rows are stored in three orders ([`Source`]). A page is read along the requested order, or from the rows that pass the filters,
+//! whichever is less ([`plan`]). The whole table is read only if the whole table is requested.
 
 mod freshness;
 mod items;
@@ -22,20 +22,20 @@ pub use self::summary::{Hours, Totals, fetch_summary};
 use super::client::{Warehouse, WarehouseError};
 use super::text::Text;
 
-/// Which aggregates.
+/// Selects aggregates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Any of these; all if empty.
     pub players: Vec<String>,
     /// Any of these; all if empty.
     pub games: Vec<u64>,
-    /// Hours that begin at or after this, in seconds since 1970.
+    /// Hours that start at or after this time, in seconds since 1970.
     pub from: Option<u32>,
-    /// Hours that begin before this, in seconds since 1970.
+    /// Hours that start before this time, in seconds since 1970.
     pub before: Option<u32>,
 }
 
-/// By what the aggregates are sorted first; the rest of their key follows.
+/// The first sort column; the other columns of the key follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
     CreatedHour,
@@ -57,36 +57,36 @@ pub struct Key {
     pub game: u64,
 }
 
-/// What one query may use.
+/// The limits of one query.
 #[derive(Clone, Copy, Debug)]
 pub struct QueryLimits {
-    /// ClickHouse stops it then.
+    /// ClickHouse stops the query after this time.
     pub timeout: Duration,
-    /// Rows that may be read: a query that would read more is refused.
+    /// Maximum number of rows to read. ClickHouse refuses a query that would read more.
     pub rows: u64,
 }
 
-/// Bytes of ClickHouse's memory that one query may use.
+/// Maximum memory of one query in ClickHouse, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
 
-/// A query within limits, which ClickHouse stops when nobody waits for its answer any more.
+/// A query with limits. ClickHouse also stops it if the client closes the connection.
 fn limited(warehouse: &Warehouse, sql: &str, limits: QueryLimits) -> Query {
     warehouse
         .query(sql)
         .with_setting("max_execution_time", limits.timeout.as_secs().max(1).to_string())
         .with_setting("max_rows_to_read", limits.rows.to_string())
         .with_setting("max_memory_usage", MAX_MEMORY.to_string())
-        // Which order is read is decided here.
+        // This code chooses the projection itself.
         .with_setting("optimize_use_projections", "0")
-        // Of parts that lie one behind the other in the order, only those are opened that a page needs.
+        // If parts follow one another in the order, ClickHouse opens only those that the page needs.
         .with_setting("read_in_order_use_virtual_row", "1")
-        // Threads for formatting cost more than they save where an answer is a page.
+        // For a page, threads for formatting cost more than they save.
         .with_setting("output_format_parallel_formatting", "0")
         .with_setting("cancel_http_readonly_queries_on_client_close", "1")
         .with_setting("readonly", "2")
 }
 
-/// Tells a query that asks for too much from a ClickHouse that fails.
+/// Separates queries that exceed their limits from other failures of ClickHouse.
 fn sort(error: clickhouse::error::Error, limits: QueryLimits) -> WarehouseError {
     match error.into() {
         WarehouseError::Exception(exception) if exception.is_query_limit() => {

@@ -1,5 +1,5 @@
-//! A page of aggregates that ClickHouse writes: first where it begins and ends, so that what follows it is known before it is sent,
-//! then its rows.
+//! Reads a page of aggregates that ClickHouse formats. The page's start and end are found first, so that the link to the next page is
+//! known before the rows are sent.
 
 use bytes::Bytes;
 use clickhouse::Row;
@@ -14,34 +14,34 @@ use crate::warehouse::text::Text;
 const BOUNDS: &str = include_str!("../../../queries/aggregates/page_bounds.sql");
 const PAGE: &str = include_str!("../../../queries/aggregates/page.sql");
 
-/// How many times the rows that are looked at grow, where keys are stored so often that they are too few.
+/// Factor by which the number of rows to read grows if many stored rows share a key.
 pub(super) const GROWTH: u64 = 16;
 
-/// Rows that are looked at for a page, at most: a key is in each part of the table once at most, and no more parts are there for long.
+/// Limit for that growth: each part has a key at most once, and the table never has more parts than this for long.
 pub(super) const MAX_COPIES: u64 = 4096;
 
-/// Which of the aggregates, in which order.
+/// Which aggregates to return, in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     pub limit: u64,
     pub skip: u64,
     pub order: Order,
-    /// Only those behind this one.
+    /// Only aggregates after this key.
     pub after: Option<Key>,
 }
 
 impl Page {
-    /// How many keys are looked for: those that are passed over, those of the page, and one that says whether there are more.
+    /// Returns how many keys to look for: those to skip, those of the page, and one more that shows whether more follow.
     pub(super) fn wanted(&self) -> u64 {
         self.skip.saturating_add(self.limit).saturating_add(1)
     }
 
-    /// Rows of a block: no more is read than is needed for one page.
+    /// Returns the block size in rows, so that ClickHouse reads no more than a page needs.
     pub(super) fn block_rows(&self) -> u64 {
         self.wanted().clamp(1024, 65_536)
     }
 
-    /// The aggregates that the page is the beginning of, and from where they are read. Without `is_ordered` that is the table itself.
+    /// Returns the aggregates of this page and all later ones, and where to read them. Without `is_ordered` that is the table itself.
     pub(super) async fn selection<'a>(
         &'a self,
         warehouse: &Warehouse,
@@ -60,20 +60,20 @@ impl Page {
     }
 }
 
-/// How ClickHouse writes a page.
+/// The format in which ClickHouse writes a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageFormat {
-    /// With a header.
+    /// With a header line.
     Csv,
-    /// An object per line.
+    /// One JSON object per line.
     Ndjson,
-    /// Arrow's stream.
+    /// The Arrow stream format.
     Arrow,
     Parquet,
 }
 
 impl PageFormat {
-    /// ClickHouse's name of it.
+    /// Returns ClickHouse's name of the format.
     fn name(self) -> &'static str {
         match self {
             Self::Ndjson => "JSONEachRow",
@@ -83,7 +83,7 @@ impl PageFormat {
         }
     }
 
-    /// Times as RFC 3339 and money as decimal strings, where the format has no types for them.
+    /// Returns settings that write times as RFC 3339 and money as decimal strings, if the format has no types for them.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Ndjson => &[
@@ -98,7 +98,7 @@ impl PageFormat {
     }
 }
 
-/// Where a page begins and ends, and whether more follow; none of it if nothing is there.
+/// Where a page starts and ends, and whether more rows follow. No keys if the page is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     pub first_and_last: Option<(Key, Key)>,
@@ -106,13 +106,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The last key, where more follow it.
+    /// Returns the last key, if more keys follow.
     pub fn next(&self) -> Option<&Key> {
         self.first_and_last.as_ref().filter(|_| self.has_more).map(|(_, last)| last)
     }
 }
 
-/// The rows of a page, as ClickHouse writes them. Dropped, the query is stopped.
+/// The rows of a page, as ClickHouse writes them. Dropping it stops the query.
 pub struct Rows {
     cursor: BytesCursor,
     limits: QueryLimits,
@@ -125,7 +125,7 @@ impl std::fmt::Debug for Rows {
 }
 
 impl Rows {
-    /// Returns the next piece; none at the end.
+    /// Returns the next piece, or none at the end.
     ///
     /// # Errors
     /// ClickHouse fails, or the query was stopped.
@@ -134,10 +134,10 @@ impl Rows {
     }
 }
 
-/// Finds a page, and begins to read it as ClickHouse writes it. Without `is_ordered` only the table itself is used.
+/// Finds a page and starts to read it in ClickHouse's format. Without `is_ordered` only the table itself is used, not its projections.
 ///
 /// # Errors
-/// ClickHouse does not answer, or more would have to be read than may be.
+/// ClickHouse does not answer, or the query would exceed its limits.
 pub async fn fetch(
     warehouse: &Warehouse,
     filter: &Filter,
@@ -166,7 +166,7 @@ struct BoundsRow {
     last_row: u64,
 }
 
-/// Finds where a page begins and ends.
+/// Finds where a page starts and ends.
 pub(super) async fn bounds(
     warehouse: &Warehouse,
     selection: &Selection<'_>,

@@ -1,6 +1,6 @@
-//! How aggregates are found: in which order they are read, and the text of the conditions.
+//! Plans how aggregates are read: in which order, and with which conditions.
 //!
-//! All text here is fixed; whatever a client sends goes into parameters.
+//! The SQL text here is fixed. Everything that a client sends goes into parameters.
 
 use clickhouse::Row;
 use clickhouse::query::Query;
@@ -11,14 +11,14 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 
 const ESTIMATE: &str = include_str!("../../../queries/aggregates/estimate.sql");
 
-/// So few rows are read in a moment: nothing better is looked for.
+/// Reading this many rows is so fast that no better plan is searched.
 const FEW_ROWS: u64 = 8_192;
 
-/// The columns of the key in the tables, and what the outer queries call them.
+/// The key columns in the tables, and their names in the outer queries.
 const STORED: [&str; 3] = ["created_hour", "user_id", "game_id"];
 pub(super) const SHOWN: [&str; 3] = ["hour", "player", "game"];
 
-/// An order in which the aggregates are stored: a projection's rows are in the same parts as the table's.
+/// An order in which the aggregates are stored. The rows of a projection are in the same parts as those of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// By hour, player, game: the table itself.
@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What stands behind FROM.
+    /// Returns the text after FROM.
     pub(super) fn table(self) -> &'static str {
         match self {
             Self::Hours => "hourly_aggregates",
@@ -48,12 +48,12 @@ impl Source {
     }
 }
 
-/// From where the rows that pass the filters can be read.
+/// Where the rows that pass the filters can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
-    /// They are together, and in the order that is asked for as far as it matters.
+    /// The rows are stored together, and already in the requested order.
     One(Source),
-    /// Together and then to be sorted, or in order with others between them.
+    /// Read the rows where they are stored together and sort them, or read along the order and skip the rows in between.
     Either { together: Source, in_order: Source },
 }
 
@@ -63,8 +63,8 @@ fn choice(filter: &Filter, key: SortKey) -> Choice {
     if together == in_order { Choice::One(together) } else { Choice::Either { together, in_order } }
 }
 
-/// Returns the same order of what passes the filters, said so that it is one of those in which they are stored: within one player,
-/// or one game, the order of hours is that of the player, or of the game. ClickHouse would sort all rows for the former.
+/// Rewrites the order to an equivalent one that is stored: within one player or one game, the order by hour is the same as the order by
+/// player or by game. For the original order, ClickHouse would sort all rows.
 pub(super) fn as_stored(filter: &Filter, order: Order) -> Order {
     let key = match (order.key, filter.players.len(), filter.games.len()) {
         (SortKey::CreatedHour, 1, _) => SortKey::Player,
@@ -74,7 +74,7 @@ pub(super) fn as_stored(filter: &Filter, order: Order) -> Order {
     Order { key, ..order }
 }
 
-/// Where the rows that pass the filters are together; none if all pass.
+/// Returns where the rows that pass the filters are stored together, or none if there is no filter.
 pub(super) fn selective(filter: &Filter) -> Option<Source> {
     if !filter.players.is_empty() {
         Some(Source::Players)
@@ -85,8 +85,8 @@ pub(super) fn selective(filter: &Filter) -> Option<Source> {
     }
 }
 
-/// Chooses from where `wanted` rows are read: all rows that pass the filters where they are together, or along the order until
-/// there are enough. By ClickHouse's estimates, so that what is read grows at most with the square root of the table.
+/// Chooses where to read `wanted` rows: all rows that pass the filters where they are stored together, or along the order until there are
+/// enough. Compares ClickHouse's estimates, so that the number of rows read grows at most with the square root of the table.
 pub(super) async fn source(
     warehouse: &Warehouse,
     selection: &Selection<'_>,
@@ -104,7 +104,7 @@ pub(super) async fn source(
     }
     let mut matching = u128::from(to_read);
     if together == Source::Players && !selection.filter.games.is_empty() {
-        // No order has players and games together: as many match as if the two had nothing to do with each other.
+        // No stored order has players and games together. Assume that the two filters are independent.
         let (of_games, of_hours) = tokio::try_join!(estimate(Source::Games), estimate(Source::Hours))?;
         matching = matching * u128::from(of_games) / u128::from(of_hours).max(1);
         if of_games < to_read {
@@ -115,7 +115,7 @@ pub(super) async fn source(
     Ok(if u128::from(to_read) <= until_enough { together } else { in_order })
 }
 
-/// The aggregates that a page is a part of.
+/// The aggregates that a page is part of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Selection<'a> {
     pub(super) filter: &'a Filter,
@@ -123,19 +123,19 @@ pub(super) struct Selection<'a> {
     pub(super) extent: Extent<'a>,
 }
 
-/// Which of those that pass the filters.
+/// Which of the rows that pass the filters.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extent<'a> {
     All,
     Nothing,
-    /// Those behind a key in the order.
+    /// Those after a key, in the order.
     After(&'a Key),
-    /// Those from the first to the last, both included.
+    /// Those from the first to the last key, both included.
     Between(&'a (Key, Key)),
 }
 
 impl<'a> Extent<'a> {
-    /// The keys, by the names that their parameters begin with.
+    /// Returns the keys, with the prefixes of their parameters' names.
     fn keys(self) -> Vec<(&'static str, &'a Key)> {
         match self {
             Self::All | Self::Nothing => Vec::new(),
@@ -146,8 +146,7 @@ impl<'a> Extent<'a> {
 }
 
 impl Selection<'_> {
-    /// A query with its marks replaced and its parameters given. `names`: what the columns of the key are called where the order
-    /// stands.
+    /// Builds a query: replaces the placeholders and sets the parameters. `names`: the names of the key columns in ORDER BY.
     pub(super) fn query(
         &self,
         warehouse: &Warehouse,
@@ -163,7 +162,7 @@ impl Selection<'_> {
         self.bind(limited(warehouse, &sql, limits))
     }
 
-    /// Gives the parameters of the conditions, and no others: each costs ClickHouse time.
+    /// Sets the parameters that the conditions use, and no others: each parameter costs ClickHouse time.
     fn bind(&self, mut query: Query) -> Query {
         let filter = self.filter;
         query = match filter.players.as_slice() {
@@ -190,7 +189,7 @@ impl Selection<'_> {
         query
     }
 
-    /// [`Selection::query`] over the tables' own names.
+    /// [`Selection::query`] with the column names of the tables.
     pub(super) fn stored_query(
         &self,
         warehouse: &Warehouse,
@@ -224,11 +223,11 @@ impl Selection<'_> {
         Ok(found.iter().map(|estimate| estimate.rows).sum())
     }
 
-    /// Fixed text for each condition that applies.
+    /// Returns the conditions that apply, as fixed text.
     fn conditions(&self) -> String {
         let filter = self.filter;
         let mut conditions = Vec::new();
-        // An equation keeps the order of the columns behind it, a set does not.
+        // An equality keeps the order of the following columns; a set does not.
         match filter.players.len() {
             0 => {}
             1 => conditions.push("user_id = {player:String}".to_owned()),
@@ -259,7 +258,7 @@ impl Selection<'_> {
         if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
     }
 
-    /// The columns of the key in their order, without those that are the same in all that passes the filters.
+    /// Returns the key columns in order, without those that the filters fix to one value.
     fn varying_columns(&self) -> Vec<Column> {
         let is_one = |column: Column| {
             column == PLAYER && self.filter.players.len() == 1
@@ -269,14 +268,14 @@ impl Selection<'_> {
     }
 }
 
-/// A column of the key: its place in [`STORED`], and the part of its parameters' names and their type.
+/// A key column: its position in [`STORED`], the suffix of its parameters' names, and their type.
 type Column = (usize, &'static str, &'static str);
 
 const HOUR: Column = (0, "hour", "UInt32");
 const PLAYER: Column = (1, "player", "String");
 const GAME: Column = (2, "game", "UInt64");
 
-/// The columns of the key, in the order of a sort key.
+/// Returns the key columns in the order of a sort key.
 fn columns(key: SortKey) -> [Column; 3] {
     match key {
         SortKey::CreatedHour => [HOUR, PLAYER, GAME],
@@ -285,7 +284,7 @@ fn columns(key: SortKey) -> [Column; 3] {
     }
 }
 
-/// The condition that a key is beyond another one, column by column: ClickHouse does not use its index for a comparison of tuples.
+/// Returns the condition that a key is beyond another one, column by column: ClickHouse does not use its index for tuple comparisons.
 fn beyond(columns: &[Column], name: &str, comparison: &str, or_equal: bool) -> String {
     let Some((&(column, part, kind), rest)) = columns.split_first() else { return or_equal.to_string() };
     let value = format!("{{{name}_{part}:{kind}}}");
@@ -298,8 +297,9 @@ fn beyond(columns: &[Column], name: &str, comparison: &str, or_equal: bool) -> S
     format!("({column} {comparison} {value} OR ({column} = {value} AND {rest}))")
 }
 
-/// All columns of the key, also those that a filter fixes: without one in front, rows could come out of order when ClickHouse reads
-/// along an order that has it (`read_in_order_use_virtual_row`, <https://github.com/ClickHouse/ClickHouse/pull/110725>).
+/// Returns the ORDER BY list with all key columns, also those that a filter fixes. If the first column were left out, rows could come out
+/// of order when ClickHouse reads along an order that has it (`read_in_order_use_virtual_row`,
+/// <https://github.com/ClickHouse/ClickHouse/pull/110725>).
 fn order_by(order: Order, names: [&str; 3]) -> String {
     let direction = if order.descending { " DESC" } else { "" };
     columns(order.key).map(|(column, _, _)| format!("{}{direction}", names[column])).join(", ")
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_where_they_are_together_or_in_order() {
+    fn rows_are_read_where_they_are_stored_together_or_in_order() {
         use Source::{Games, Hours, Players};
         let one = |filter: Filter, key| match choice(
             &filter,

@@ -1,4 +1,4 @@
-//! Totals of aggregates, as a whole and hour by hour.
+//! Totals of aggregates, overall and per hour.
 
 use clickhouse::Row;
 use clickhouse::query::RowCursor;
@@ -10,26 +10,26 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 
 const SUMMARY: &str = include_str!("../../../queries/aggregates/summary.sql");
 
-/// Totals of all, or of one hour. Amounts are decimal strings.
+/// Overall totals, or the totals of one hour. Amounts are decimal strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Totals {
     is_total: u8,
-    /// Seconds since 1970; of no meaning in the totals of all.
+    /// Seconds since 1970. Not used in the overall totals.
     pub created_hour: u32,
     pub rounds_played: u64,
-    /// How many different players.
+    /// Number of different players.
     pub players: u64,
-    /// How many different games.
+    /// Number of different games.
     pub games: u64,
     pub real_amount_bet: String,
     pub bonus_amount_bet: String,
     pub real_amount_win: String,
     pub bonus_amount_win: String,
-    /// Bets less wins, real and bonus together.
+    /// Bets minus wins, real and bonus together.
     pub net: String,
 }
 
-/// The totals of the hours, in their order. Dropped, the query is stopped.
+/// The totals of the hours, in order. Dropping it stops the query.
 pub struct Hours {
     cursor: RowCursor<Totals>,
     limits: QueryLimits,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Hours {
 }
 
 impl Hours {
-    /// Returns the next hour; none at the end.
+    /// Returns the next hour, or none at the end.
     ///
     /// # Errors
     /// ClickHouse fails, or the query was stopped.
@@ -51,10 +51,10 @@ impl Hours {
     }
 }
 
-/// Adds up what passes the filters: all of it, and hour by hour. Without `is_ordered` only the table itself is used.
+/// Computes the totals of what passes the filters, overall and per hour. Without `is_ordered` only the table itself is used.
 ///
 /// # Errors
-/// ClickHouse does not answer, or more would have to be read than may be.
+/// ClickHouse does not answer, or the query would exceed its limits.
 pub async fn fetch_summary(
     warehouse: &Warehouse,
     filter: &Filter,
@@ -76,7 +76,7 @@ pub async fn fetch_summary(
         net: zero(),
         ..Totals::default()
     };
-    // All of it comes first; nothing comes where there is nothing.
+    // The overall totals come first. If nothing passes the filters, no row comes.
     let totals = hours.next().await?.unwrap_or(nothing);
     Ok((totals, hours))
 }
