@@ -1,10 +1,10 @@
-//! How far a log is known to be on the disk, in a second file beside it.
+//! A mark: a second file next to a log that says how far the log is known to be on disk.
 //!
-//! Without it, a log whose end is missing looks like one that a crash cut in the middle of a write, and what was lost goes
-//! unnoticed. A mark names the log that it belongs to, so that a mark of another one is not believed.
+//! Without it, a log whose end is missing looks like one whose last write was interrupted by a crash, and the loss goes unnoticed. A mark
+//! names the log that it belongs to, so that the mark of another log is not used by mistake.
 //!
-//! The file has two slots, written in turn: one that a crash tears leaves the other, which is a little older and never
-//! wrong. Each fits into a sector.
+//! The file has two slots, written alternately. If a crash interrupts the write of one, the other one is still valid, only a little
+//! older. Each slot fits into one disk sector.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 const MAGIC: &[u8; 8] = b"RHMARK\x00\x01";
 
-/// Where the second slot starts: in a sector of its own.
+/// Where the second slot starts, in its own sector.
 const SLOT_STEP: u64 = 512;
 
-/// Magic, owner, number of the mark, end, checksum.
+/// Magic bytes, owner, sequence number, end, checksum.
 const SLOT_BYTES: usize = 8 + 16 + 8 + 8 + 4;
 
 /// The mark of one log.
@@ -27,26 +27,27 @@ const SLOT_BYTES: usize = 8 + 16 + 8 + 8 + 4;
 pub struct Mark {
     path: PathBuf,
     owner: Uuid,
-    /// Marks that were written before, which says whose turn it is.
+    /// Number of earlier marks, which determines the slot to write next.
     number: u64,
     end: u64,
 }
 
-/// What is known of a log's end.
+/// What is known about a log's end.
 #[derive(Debug)]
 pub enum Known {
-    /// There is no mark.
+    /// The mark does not exist.
     Nothing,
-    /// There is a file, and no mark in it that can be believed.
+    /// The file exists, but has no valid mark of this log.
     Damaged,
     Marked(Mark),
 }
 
 impl Known {
-    /// Returns the mark of a log that ends at `end`, on the disk. One that is there is written in place: a full disk allows it.
+    /// Returns the mark of a log that ends at `end`, and makes sure that it is on disk. An existing mark is written in place, which works
+    /// even if the disk is full.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The file cannot be written.
     pub fn reaching(self, path: &Path, owner: Uuid, end: u64) -> io::Result<Mark> {
         let Self::Marked(mut mark) = self else { return Mark::create(path, owner, end) };
         if mark.end != end {
@@ -57,7 +58,7 @@ impl Known {
 }
 
 impl Mark {
-    /// Reads the mark of a log with this id, which its own files state too; without an id, that of any log.
+    /// Reads the mark of the log with this id, which is also in the log's own files. Without an id, reads the mark of any log.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -75,10 +76,10 @@ impl Mark {
         })
     }
 
-    /// Creates the mark of a log, on the disk on return, in place of any other.
+    /// Creates the mark of a log, and replaces any other. It is on disk on return.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The file cannot be written.
     fn create(path: &Path, owner: Uuid, end: u64) -> io::Result<Self> {
         let draft = path.with_extension("draft");
         let mark = Self { path: path.to_owned(), owner, number: 0, end };
@@ -92,21 +93,20 @@ impl Mark {
         Ok(mark)
     }
 
-    /// The log that it belongs to.
+    /// Returns the id of the log that it belongs to.
     pub fn owner(&self) -> Uuid {
         self.owner
     }
 
-    /// Up to where the log is on the disk.
+    /// Returns how far the log is on disk.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Notes that the log is on the disk up to `end`. Without `sync`, that survives the end of this process and not a power
-    /// cut.
+    /// Records that the log is on disk up to `end`. Without `sync`, this survives the end of the process, but not a power cut.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The file cannot be written.
     pub fn set(&mut self, end: u64, sync: bool) -> io::Result<()> {
         (self.number, self.end) = (self.number + 1, end);
         let file = OpenOptions::new().write(true).open(&self.path)?;
@@ -125,7 +125,7 @@ impl Mark {
     }
 }
 
-/// Reads number, end and owner of the mark in a slot, if it is one of this owner.
+/// Reads number, end and owner from a slot, if it has a valid mark of this owner.
 fn read_slot(slot: &[u8], wanted: Option<Uuid>) -> Option<(u64, u64, Uuid)> {
     let (slot, sum) = slot.get(..SLOT_BYTES)?.split_at_checked(SLOT_BYTES - 4)?;
     let (owner, rest) = slot.strip_prefix(MAGIC)?.split_at_checked(16)?;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_mark_is_read_and_goes_on() {
+    fn the_last_mark_is_read_and_can_be_moved() {
         for sets in 0..5 {
             let (_directory, path) = written(sets);
             assert_eq!(end(&path), Some(sets * 100));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_never_makes_a_mark_that_was_not_written() {
+    fn a_damaged_file_never_yields_a_mark_that_was_not_written() {
         let (_directory, path) = written(5);
         let whole = fs::read(&path).expect("read");
         for place in 0..whole.len() {

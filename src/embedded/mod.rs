@@ -1,7 +1,7 @@
-//! The three services as parts of this binary: each a child process that speaks its own protocol on loopback.
+//! The three services as parts of this binary. Each is a child process that speaks its service's protocol on loopback.
 //!
-//! A part is run by `roundhouse embedded NAME`, by hand or by the [`supervisor`]. Everything else in the crate
-//! knows them by their URLs only.
+//! A part is started with `roundhouse embedded NAME`, by hand or by the [`supervisor`]. All other modules know the parts only by their
+//! URLs.
 
 pub mod broker;
 pub mod clickhouse;
@@ -18,26 +18,26 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why an embedded part cannot run: one line each, with the remedy.
+/// Why an embedded part cannot run. Each message is one line and says what to do.
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
     #[error(
-        "{address} is in use: stop what listens there, or give {option} another port (0 takes a free one)"
+        "{address} is in use; stop the program that listens there, or give {option} another port (0 picks a free one)"
     )]
     PortInUse { address: SocketAddr, option: &'static str },
     #[error("cannot listen on {address} ({option}): {source}")]
     Listen { address: SocketAddr, option: &'static str, source: io::Error },
-    #[error("{} is used by another roundhouse: stop it, or give --data-dir another directory", .directory.display())]
+    #[error("{} is used by another roundhouse; stop it, or give --data-dir another directory", .directory.display())]
     DirectoryInUse { directory: PathBuf },
     #[error("cannot use the directory {}: {source}", .directory.display())]
     Directory { directory: PathBuf, source: io::Error },
     #[error(
-        "the ClickHouse engine library is not there (looked at {looked_at}): run `npm ci --prefix engine`, or name it with --clickhouse-library"
+        "the ClickHouse engine library does not exist (looked at {looked_at}); run `npm ci --prefix engine`, or give its path with --clickhouse-library"
     )]
     LibraryMissing { looked_at: String },
-    #[error("{} is not a usable ClickHouse engine library ({reason}): run `npm ci --prefix engine`, or name another with --clickhouse-library", .path.display())]
+    #[error("{} is not a usable ClickHouse engine library ({reason}); run `npm ci --prefix engine`, or give another path with --clickhouse-library", .path.display())]
     LibraryWrong { path: PathBuf, reason: String },
-    /// What a part announced about itself: one of these, as text.
+    /// The error that a part announced, as text.
     #[error("{reason}")]
     Announced { reason: String },
     #[error("the {part} failed: {reason}")]
@@ -45,7 +45,7 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
-    /// Sorts what `bind` returned.
+    /// Converts the error of `bind`.
     pub fn listen(address: SocketAddr, option: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::PortInUse { address, option },
@@ -53,7 +53,7 @@ impl EmbeddedError {
         }
     }
 
-    /// Wraps what went wrong with a directory or a file in it.
+    /// Wraps an error of a directory or of a file in it.
     pub fn directory(directory: &Path, source: io::Error) -> Self {
         Self::Directory { directory: directory.to_owned(), source }
     }

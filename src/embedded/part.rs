@@ -1,4 +1,4 @@
-//! What every embedded part does alike: take its directory, announce itself, stop in time.
+//! What all embedded parts do in the same way: lock their directory, announce themselves, stop in time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -14,51 +14,51 @@ use tokio_util::sync::CancellationToken;
 use super::EmbeddedError;
 use super::private::{self, LOCK_FILE};
 
-/// How long a part that is told to stop may take before it ends itself.
+/// How long a part may take to stop before it exits by itself.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a part waits for a predecessor that is still stopping to let go of its directory.
+/// How long a part waits until its predecessor, which may still be stopping, releases the directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(12);
 
-/// How often it looks.
+/// How often it tries to lock the directory.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A line of JSON that a supervised part prints on standard output: one of the first two, then any number of the last.
+/// A line of JSON that a supervised part prints on standard output: one of the first two, then any number of the last one.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Announcement {
-    /// It answers at this address.
+    /// The part answers at this address.
     Ready { address: SocketAddr },
-    /// It cannot start.
+    /// The part cannot start.
     Failed { reason: String },
-    /// What of it cannot be used now, in place of what it announced before.
+    /// What cannot be used now. Replaces the previous announcement of this kind.
     Impaired { reasons: Vec<String> },
 }
 
-/// Tells the supervisor, or the person at the terminal, how a part's start went.
+/// Reports to the supervisor, or to the person at the terminal, how the start of a part went.
 #[derive(Clone, Copy, Debug)]
 pub struct Announcer {
     supervised: bool,
 }
 
 impl Announcer {
-    /// `supervised`: announce in JSON on standard output instead of a log line.
+    /// `supervised`: print JSON on standard output in addition to the log.
     pub fn new(supervised: bool) -> Self {
         Self { supervised }
     }
 
-    /// Says that the part answers at `address`.
+    /// Announces that the part answers at `address`.
     pub fn ready(&self, part: &'static str, address: SocketAddr) {
         tracing::info!(part, %address, "embedded part ready");
         self.print(&Announcement::Ready { address });
     }
 
-    /// Says that the part cannot run.
+    /// Announces that the part cannot run.
     pub fn failed(&self, error: &EmbeddedError) {
         self.print(&Announcement::Failed { reason: error.to_string() });
     }
 
-    /// Says what of the part cannot be used now: nothing where there are no reasons.
+    /// Announces what cannot be used now. Without reasons, everything works again.
     pub fn impaired(&self, reasons: Vec<String>) {
         self.print(&Announcement::Impaired { reasons });
     }
@@ -66,7 +66,7 @@ impl Announcer {
     fn print(&self, announcement: &Announcement) {
         if self.supervised {
             let line = serde_json::to_string(announcement).unwrap_or_default();
-            // A supervisor that went away is noticed through standard input.
+            // If the supervisor has ended, standard input shows it.
             let _ = writeln!(io::stdout(), "{line}");
         }
     }
@@ -89,9 +89,9 @@ pub fn stop_on_signals(stop: CancellationToken, patience: Duration) {
     });
 }
 
-/// Cancels `stop` when standard input closes, which the kernel does for a supervisor however it ends.
+/// Cancels `stop` when standard input closes. The kernel closes it when the supervisor ends, however it ends.
 ///
-/// A thread of its own, so that it works while the runtime is blocked.
+/// Runs on its own thread, so that it works even if the runtime is blocked.
 pub fn stop_with_stdin(stop: CancellationToken) {
     std::thread::spawn(move || {
         let mut byte = [0_u8; 1];
@@ -114,29 +114,29 @@ fn stop_in_time(stop: &CancellationToken, patience: Duration) {
     std::process::exit(1);
 }
 
-/// A directory that is ours until this is dropped or the process ends, however it ends.
+/// The lock on a directory. It is held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _file: File,
 }
 
 impl DirectoryLock {
-    /// Makes the directory, and takes it, waiting a little for a predecessor that is still stopping.
+    /// Creates the directory and locks it. Waits a little for a predecessor that is still stopping.
     ///
     /// # Errors
-    /// Another process holds it, or it cannot be made or written.
+    /// Another process holds the lock, or the directory cannot be created or written.
     pub async fn take(directory: &Path) -> Result<Self, EmbeddedError> {
         Self::take_within(directory, LOCK_PATIENCE).await
     }
 
-    /// [`DirectoryLock::take`] with a given patience.
+    /// Like [`DirectoryLock::take`], but waits for at most `patience`.
     ///
     /// # Errors
-    /// As there.
+    /// See [`DirectoryLock::take`].
     pub async fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
         let failed = |error| EmbeddedError::directory(directory, error);
         private::create_directory(directory).map_err(failed)?;
-        // The file stays when the lock goes: one that is removed could be locked by two, under one name.
+        // The file stays when the lock is released. If it were removed, two processes could each lock a file of the same name.
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -155,7 +155,7 @@ impl DirectoryLock {
                 Err(TryLockError::WouldBlock) => {}
             }
             if !waiting {
-                tracing::info!(directory = %directory.display(), "waiting for another process to let go of it");
+                tracing::info!(directory = %directory.display(), "the data directory is locked by another process; waiting");
                 waiting = true;
             }
             tokio::time::sleep(LOCK_INTERVAL).await;
@@ -175,6 +175,6 @@ mod tests {
         assert!(matches!(second, Err(EmbeddedError::DirectoryInUse { .. })));
         let waiting = DirectoryLock::take_within(directory.path(), Duration::from_secs(60));
         let (third, ()) = tokio::join!(waiting, async { drop(first) });
-        third.expect("once the first let go");
+        third.expect("once the first has released it");
     }
 }

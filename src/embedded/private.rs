@@ -1,42 +1,42 @@
-//! Files and directories for their owner alone: they hold all data, and no other user of the machine has a key to show.
+//! Makes files and directories accessible to their owner only. They hold all data, and other users of the machine must not read it.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// A directory with this file in it is one of ours.
+/// A directory with this file in it belongs to Roundhouse.
 pub const LOCK_FILE: &str = "lock";
 
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// What others may have of a file or a directory.
+/// The permission bits of other users.
 const OTHERS: u32 = 0o077;
 
-/// The mode of a directory like /tmp.
+/// The permission bit of a directory in which all users may write, such as /tmp.
 const WRITTEN_BY_ALL: u32 = 0o002;
 
-/// Has the process create files with mode 0600 and directories with 0700, those of the libraries included.
+/// Makes the process, including its libraries, create files with mode 0600 and directories with mode 0700.
 pub fn set_umask() {
-    // SAFETY: takes a number, cannot fail, and changes nothing but the mask.
+    // SAFETY: the call takes a number, cannot fail, and changes only the mask.
     unsafe { libc::umask(OTHERS as libc::mode_t) };
 }
 
-/// Makes a directory, with its parents, if it does not exist.
+/// Creates a directory and its parents, if they do not exist.
 ///
 /// # Errors
-/// It cannot be made.
+/// The directory cannot be created.
 pub fn create_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)
 }
 
-/// Makes a directory, or closes an existing one to others if it is ours: earlier versions left it open.
+/// Creates a directory. Removes other users' access to an existing one if it belongs to Roundhouse; earlier versions allowed access.
 ///
-/// One with files of somebody else in it stays as it is, and so does one in which everybody writes: what we create in
-/// there is private by itself.
+/// A directory with other files in it stays unchanged. So does one in which all users may write: what Roundhouse creates there has
+/// private modes of its own.
 ///
 /// # Errors
-/// It cannot be made or read.
+/// The directory cannot be created or read.
 pub fn close_directory(directory: &Path) -> io::Result<()> {
     create_directory(directory)?;
     let mode = fs::metadata(directory)?.mode();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_and_one_of_ours_are_closed_and_that_of_somebody_else_is_not() {
+    fn a_new_directory_and_one_of_roundhouse_become_private_but_others_do_not() {
         let parent = tempfile::tempdir().unwrap();
         let new = parent.path().join("a/b");
         close_directory(&new).unwrap();

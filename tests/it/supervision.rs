@@ -132,7 +132,7 @@ async fn a_port_in_use_is_one_clear_line_and_ends_the_others() {
     let specs = vec![registry(directory.path(), "one", ANY_PORT), registry(directory.path(), "two", address)];
     let error = Supervisor::start(program(), specs).await.unwrap_err().to_string();
     let expected = format!(
-        "{address} is in use: stop what listens there, or give --embedded-registry-listen another port (0 takes a free one)"
+        "{address} is in use; stop the program that listens there, or give --embedded-registry-listen another port (0 picks a free one)"
     );
     assert_eq!(error, expected);
     assert_eq!(processes(directory.path()), NO_PROCESS);
@@ -146,7 +146,7 @@ async fn a_held_directory_is_one_clear_line() {
     let specs = vec![registry(directory.path(), "registry", ANY_PORT)];
     let error = Supervisor::start(program(), specs).await.unwrap_err().to_string();
     let expected = format!(
-        "{} is used by another roundhouse: stop it, or give --data-dir another directory",
+        "{} is used by another roundhouse; stop it, or give --data-dir another directory",
         held.display()
     );
     assert_eq!(error, expected);

@@ -1,6 +1,6 @@
-//! Which request is answered by whom, in which versions.
+//! Dispatches requests: which ones are supported, in which versions, and what answers them.
 //!
-//! What `nisshi` does well it does: the protocol's many messages, the catalogue, groups. Ours is what touches records.
+//! `nisshi` provides the messages of the protocol, the catalogue and the groups. Everything that handles records is our own code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ const INIT_PRODUCER_ID: i16 = 22;
 const DESCRIBE_CONFIGS: i16 = 32;
 const DELETE_GROUPS: i16 = 42;
 
-/// The requests that are answered: key, first and last version. None of these versions has tagged fields, but for that
-/// of [`API_VERSIONS`] with which clients begin.
+/// The supported requests: API key, first and last version. None of these versions has tagged fields, except version 3 of
+/// [`API_VERSIONS`], with which clients begin.
 const APIS: [(i16, i16, i16); 20] = [
     (PRODUCE, 3, 8),
     (FETCH, 4, 11),
@@ -71,15 +71,15 @@ const APIS: [(i16, i16, i16); 20] = [
     (DELETE_GROUPS, 0, 1),
 ];
 
-/// Bytes of a request other than a produce request.
+/// Maximum bytes of a request other than a produce request.
 const MAX_SMALL_REQUEST: usize = 1 << 20;
 
-/// What every connection works on.
+/// What all connections share.
 pub(super) struct Broker {
     pub catalogue: Catalogue,
     pub log: Arc<Log>,
     groups: Controller<Engine>,
-    /// Held while a topic is made or deleted.
+    /// Locked while a topic is created or deleted.
     pub topic_changes: Mutex<()>,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// What a request's header says.
+/// The fields of a request's header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub key: i16,
@@ -97,21 +97,21 @@ pub(super) struct Call {
     pub correlation_id: i32,
 }
 
-/// What goes back to the client.
+/// The answer to a request.
 pub(super) enum Answer {
     Now(Bytes),
-    /// In this request's turn, once it is done.
+    /// Sent in this request's turn, once it is complete.
     Later(BoxFuture<'static, Bytes>),
-    /// Nothing, by the client's wish.
+    /// No answer, because the client wants none (`acks=0`).
     None,
 }
 
-/// Why a connection is closed instead of answered.
+/// Why a connection is closed without an answer.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
     #[error("malformed request")]
     Malformed,
-    #[error("request {0} in version {1} is not spoken here")]
+    #[error("unsupported request: API key {0}, version {1}")]
     Unsupported(i16, i16),
     #[error("the request failed: {0}")]
     Failed(String),
@@ -129,7 +129,7 @@ impl Broker {
         Ok(Self { catalogue, log, groups, topic_changes: Mutex::new(()) })
     }
 
-    /// Works on one request: `frame` is all of it, its length included.
+    /// Answers one request. `frame`: the whole request, including its length.
     pub async fn answer(&self, frame: Bytes) -> Result<Answer, Refusal> {
         let mut reader = Reader(frame.slice(4.min(frame.len())..));
         let call = Call { key: reader.i16()?, version: reader.i16()?, correlation_id: reader.i32()? };
@@ -189,7 +189,7 @@ impl Broker {
         answer.map_err(failed)
     }
 
-    /// Has a service of `nisshi_storage` answer from the catalogue.
+    /// Lets a service of `nisshi_storage` answer from the catalogue.
     async fn stored<S, R>(&self, service: S, request: R) -> Result<Body, Refusal>
     where
         S: Service<Engine, R>,
@@ -205,7 +205,7 @@ fn failed(error: impl fmt::Display) -> Refusal {
     Refusal::Failed(error.to_string())
 }
 
-/// Gives an idempotent producer its id: at random among so many that none comes twice.
+/// Gives an idempotent producer a random id. There are so many ids that none occurs twice.
 fn init_producer(request: &InitProducerIdRequest) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().throttle_time_ms(0);
     if request.transactional_id.is_some() {
@@ -217,7 +217,7 @@ fn init_producer(request: &InitProducerIdRequest) -> InitProducerIdResponse {
     response.error_code(0).producer_id(rand::random::<i64>() & i64::MAX).producer_epoch(0)
 }
 
-/// Lists what is spoken; in version 0, with the error that says so, where the question's version is not.
+/// Lists the supported requests. If the version of this request is not supported, answers in version 0 with that error.
 fn api_versions(call: Call, spoken: bool) -> Bytes {
     let mut answer = Writer::answer(call.correlation_id, 256);
     if !spoken {

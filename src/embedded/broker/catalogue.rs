@@ -1,4 +1,4 @@
-//! What the broker knows besides records: topics, consumer groups and their committed offsets, kept by
+//! The catalogue: topics, consumer groups and their committed offsets. Everything that the broker stores besides records. It is kept by
 //! `nisshi_storage` in a SlateDB database of small files.
 
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use uuid::Uuid;
 use super::log::TopicEntry;
 use super::{CLUSTER_ID, NODE_ID};
 
-/// How long a change waits for others that go to the disk with it.
+/// How long a change waits for others that are written to disk with it.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How often its many small write-ahead files become one table, so that the next start reads few of them.
+/// How often the many small write-ahead files are merged into one table, so that the next start reads only a few files.
 const TIDY_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long a file that nothing refers to any more is kept.
+/// How long an unreferenced file is kept.
 const GARBAGE_AGE: Duration = Duration::from_secs(60);
 
-/// Bytes after which what changed is written as a table.
+/// Bytes of changes after which a table is written.
 const TABLE_BYTES: usize = 1 << 20;
 
-/// Bytes of changes that may wait for the disk.
+/// Maximum bytes of changes that are not on disk yet.
 const MAX_UNFLUSHED_BYTES: usize = 32 << 20;
 
 #[derive(Clone)]
 pub(super) struct Catalogue {
-    /// What the services of `nisshi_storage` work on.
+    /// The storage engine that the services of `nisshi_storage` use.
     pub engine: Engine,
     db: Arc<Db>,
 }
 
 impl Catalogue {
-    /// Opens the database. `advertised`: where clients are told to connect.
+    /// Opens the database. `advertised`: the address that clients are told to connect to.
     pub async fn open(store: Arc<dyn ObjectStore>, advertised: Url) -> Result<Self, String> {
         let db = Db::builder("catalogue", store).with_settings(settings()).build().await;
         let db = Arc::new(db.map_err(|error| error.to_string())?);
@@ -62,7 +62,7 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// All topics.
+    /// Returns all topics.
     pub async fn topics(&self) -> Result<Vec<TopicEntry>, String> {
         let metadata = self.engine.metadata(None).await.map_err(|error| error.to_string())?;
         let entry = |topic: &nisshi_sans_io::metadata_response::MetadataResponseTopic| {
@@ -75,10 +75,10 @@ impl Catalogue {
         Ok(metadata.topics().iter().filter_map(entry).collect())
     }
 
-    /// Enters a topic.
+    /// Adds a topic.
     ///
     /// # Errors
-    /// The Kafka error: it is there already, say.
+    /// The Kafka error, for example that the topic exists.
     pub async fn create(&self, topic: CreatableTopic) -> Result<Uuid, ErrorCode> {
         self.engine.create_topic(topic, false).await.map_err(|error| kafka_error(&error))
     }
@@ -86,34 +86,34 @@ impl Catalogue {
     /// Removes a topic and the offsets that groups committed for it.
     ///
     /// # Errors
-    /// The Kafka error: there is no such topic, say.
+    /// The Kafka error, for example that the topic does not exist.
     pub async fn delete(&self, name: &str) -> Result<(), ErrorCode> {
         let deleted = self.engine.delete_topic(&TopicId::Name(name.to_owned())).await;
         match deleted.map_err(|error| kafka_error(&error))? {
             ErrorCode::None => {}
             refused => return Err(refused),
         }
-        // The engine leaves them, and they would apply to the next topic of this name.
+        // The engine keeps these offsets, and they would apply to the next topic with this name.
         self.forget_offsets(|topic| topic == name).await.map_err(|error| {
             tracing::error!(topic = name, error, "cannot remove committed offsets");
             ErrorCode::KafkaStorageError
         })
     }
 
-    /// Writes what waits, now and then, as one table; returns when the database is closed.
+    /// Regularly writes pending changes as one table. Returns when the database is closed.
     pub async fn keep_tidy(self) {
         loop {
             tokio::time::sleep(TIDY_INTERVAL).await;
             if let Err(error) =
                 self.db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable }).await
             {
-                tracing::debug!(%error, "the broker's catalogue is not tidied any more");
+                tracing::debug!(%error, "the broker's catalogue can no longer be flushed");
                 return;
             }
         }
     }
 
-    /// Writes everything and closes the database.
+    /// Writes all changes and closes the database.
     pub async fn close(&self) -> Result<(), String> {
         self.db.flush().await.map_err(|error| error.to_string())?;
         self.db.close().await.map_err(|error| error.to_string())
@@ -154,8 +154,8 @@ fn settings() -> Settings {
     }
 }
 
-/// How the engine's keys of committed offsets begin; then follow the group and the topic, each its length (seven
-/// bits a byte, the lowest first) and its text, and the partition.
+/// The prefix of the engine's keys for committed offsets. It is followed by the group, the topic and the partition. Group and topic are
+/// each stored as the length (seven bits per byte, lowest first) and the text.
 const OFFSET_KEYS: &[u8] = b"\x01c";
 
 fn topic_of_offset_key(key: &[u8]) -> Option<&str> {
@@ -175,7 +175,7 @@ fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// What a client is told of an error.
+/// Returns the error code for the client.
 fn kafka_error(error: &nisshi_storage::Error) -> ErrorCode {
     match error {
         nisshi_storage::Error::Api(code) => *code,

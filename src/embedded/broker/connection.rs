@@ -1,7 +1,7 @@
-//! One client's connection: frames in, answers out in the order of their requests.
+//! The connection of one client. It reads requests and writes answers in the order of the requests.
 //!
-//! Whatever comes over the port, a connection uses no more memory than it was sent bytes, and an end comes to one
-//! that stops in the middle of a request.
+//! Whatever a client sends, a connection uses no more memory than the bytes received. A connection that stops in the middle of a request
+//! is closed.
 
 use std::io;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tokio::time::timeout;
 
 use super::api::{Answer, Broker, Refusal};
 
-/// Bytes of a request; Kafka's `socket.request.max.bytes`.
+/// Maximum bytes of a request, like Kafka's `socket.request.max.bytes`.
 const MAX_FRAME_BYTES: usize = 100 << 20;
 
-/// Bytes reserved before they arrived.
+/// Bytes reserved before they have arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
 
-/// How long the rest of a request may take once it has begun.
+/// Time limit for the rest of a request once it has begun.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the client may take to accept an answer.
+/// Time limit for the client to accept an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests that wait for the disk at the same time.
+/// How many requests of a connection may wait for the disk at the same time.
 const ANSWERS_AHEAD: usize = 16;
 
-/// Serves a client until it goes away or sends what is no request.
+/// Serves a client until it disconnects or sends an invalid request.
 pub(super) async fn serve(broker: Arc<Broker>, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, writer) = stream.into_split();
@@ -78,7 +78,7 @@ async fn write_answers(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<A
     Ok(())
 }
 
-/// Reads a frame with its length; `None` when the client has gone away between two.
+/// Reads a frame, including its length. Returns `None` if the client has closed the connection between two frames.
 async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<Option<Bytes>> {
     let mut prefix = [0; 4];
     if let Err(error) = reader.read_exact(&mut prefix).await {
@@ -86,7 +86,7 @@ async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<Option<Bytes>> {
     }
     let length = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
     if length > MAX_FRAME_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "no request is that large"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the request is too large"));
     }
     let mut frame = BytesMut::with_capacity(4 + length.min(READ_AHEAD_BYTES));
     frame.extend_from_slice(&prefix);
@@ -97,7 +97,7 @@ async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<Option<Bytes>> {
 async fn read_rest(reader: &mut OwnedReadHalf, frame: &mut BytesMut, bytes: usize) -> io::Result<()> {
     let mut limited = reader.take((bytes - frame.len()) as u64);
     while frame.len() < bytes {
-        // Grows by doubling, so never by more than has arrived.
+        // The buffer grows by doubling, so never by more than has arrived.
         frame.reserve((bytes - frame.len()).min(frame.len().max(READ_AHEAD_BYTES)));
         if limited.read_buf(frame).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,17 +1,17 @@
-//! How many files and connections the broker may have open, by what the system allows the process.
+//! Decides how many files and connections the broker may have open, within the limit of the process.
 
 use super::MAX_CONNECTIONS;
 
-/// Files of the log that are open at the same time, where the system allows as many.
+/// Maximum open files of the log, if the process may have that many.
 const MAX_OPEN_FILES: usize = 1_000;
 
-/// Descriptors for everything else, if a quarter of all is not less: the catalogue, directories that are synced, the runtime.
+/// Descriptors for everything else (the catalogue, directories that are synced, the runtime), but at most a quarter of all.
 const RESERVED: usize = 128;
 
-/// What is assumed where the system does not say.
+/// Assumed if the system does not report a limit.
 const USUAL_LIMIT: usize = 256;
 
-/// How the descriptors of the process are shared out.
+/// How the descriptors of the process are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Descriptors {
     pub connections: usize,
@@ -19,7 +19,7 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises the limit of the process as far as it may, and shares out what it is.
+    /// Raises the limit of the process as far as allowed, and divides the descriptors.
     pub fn claim() -> Self {
         Self::of(raise_limit().unwrap_or(USUAL_LIMIT))
     }
@@ -32,7 +32,7 @@ impl Descriptors {
     }
 }
 
-/// Sets the soft limit to the hard one, and returns what holds.
+/// Sets the soft limit to the hard limit, and returns the limit in force.
 fn raise_limit() -> Option<usize> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes to the structure that it is given and keeps no pointer to it.
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_shared_out_within_the_limit() {
+    fn descriptors_are_divided_within_the_limit() {
         let of = |limit| {
             let Descriptors { connections, open_files } = Descriptors::of(limit);
             (connections, open_files)

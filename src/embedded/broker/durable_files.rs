@@ -1,7 +1,7 @@
-//! The object store of the catalogue: local files that are on the disk when `put` returns.
+//! The object store of the catalogue: local files that are on disk when `put` returns.
 //!
-//! `object_store::local::LocalFileSystem` leaves that to the kernel, so that a power cut can take back what was
-//! acknowledged, or leave an empty file where the database expects one of its own.
+//! `object_store::local::LocalFileSystem` does not sync its files. A power cut could then undo what was acknowledged, or leave an empty
+//! file where the database expects one of its own.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ pub(super) struct DurableFiles {
 }
 
 impl DurableFiles {
-    /// Keeps its objects under `root`, which must exist.
+    /// Stores objects under `root`, which must exist.
     pub fn new(root: &FilePath) -> io::Result<Self> {
         let root = root.canonicalize()?;
         let files = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
@@ -108,12 +108,12 @@ impl ObjectStore for DurableFiles {
     }
 }
 
-/// Writes a file beside its place, and names it once it is whole and on the disk.
+/// Writes a draft file, syncs it, and then gives it its final name.
 fn put(draft: &FilePath, target: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
     let mut file = File::create(draft)?;
     payload.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
-    let directory = target.parent().ok_or_else(|| io::Error::other("an object without a directory"))?;
+    let directory = target.parent().ok_or_else(|| io::Error::other("the object's path has no directory"))?;
     if !directory.exists() {
         fs::create_dir_all(directory)?;
         directory.parent().map_or(Ok(()), sync_directory)?;

@@ -1,4 +1,4 @@
-//! Fetch: batches out, as they lie in the files, waiting a while for some if there are none.
+//! Fetch requests: returns batches as they are in the files, and waits a while if there are none.
 
 use std::time::Duration;
 
@@ -11,11 +11,10 @@ use super::api::Call;
 use super::log::{Log, Partition, ReadError};
 use super::wire::{Malformed, Reader, Writer};
 
-/// The longest that a fetch waits, whatever it asks for.
+/// The longest time that a fetch waits, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// The most that one answer holds, but for a batch that is larger: what a client asks for beyond it costs memory, and
-/// makes it no faster.
+/// The most bytes that one answer has, unless a single batch is larger. More would cost memory without making a client faster.
 const MAX_BYTES: usize = 8 << 20;
 
 struct Request {
@@ -47,7 +46,7 @@ impl Found {
     }
 }
 
-/// Reads what is asked for, once there is enough of it or the time is up.
+/// Reads what was requested, as soon as there is enough of it or the time is up.
 pub(super) async fn fetch(log: &Log, call: &Call, body: Bytes) -> Result<Bytes, Malformed> {
     let request = parse(call.version, Reader(body))?;
     if request.in_session {
@@ -103,7 +102,7 @@ fn parse(version: i16, mut reader: Reader) -> Result<Request, Malformed> {
         })?;
         Ok((name, partitions))
     })?;
-    // What follows (partitions to forget in a session, the client's rack) does not matter here.
+    // The rest (partitions to forget in a session, the client's rack) is not needed.
     Ok(Request {
         wait: wait.min(MAX_WAIT),
         min_bytes,
@@ -143,7 +142,7 @@ fn read_partition(partition: &Partition, wanted: Wanted, left: usize) -> Found {
     };
     match records {
         Ok(records) => Found { number: wanted.number, error: ErrorCode::None, start, end, records },
-        // As Kafka answers it. A client that goes on at the offset of the next whole batch reads on.
+        // Kafka answers the same. A client can continue at the offset of the next whole batch.
         Err(ReadError::Damaged) => {
             Found { start, end, ..Found::refused(wanted.number, ErrorCode::CorruptMessage) }
         }

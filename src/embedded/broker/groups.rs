@@ -1,4 +1,4 @@
-//! Consumer groups: the coordinator of `nisshi_broker`, asked with what requests say.
+//! Consumer groups: passes requests to the coordinator of `nisshi_broker`.
 
 use nisshi_broker::Result;
 use nisshi_broker::coordinator::group::administrator::Controller;

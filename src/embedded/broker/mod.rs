@@ -1,27 +1,27 @@
-//! The embedded Kafka broker: one node, for one machine, that keeps what it acknowledges.
+//! The embedded Kafka broker: one node, for a single machine. It keeps everything that it acknowledges.
 //!
-//! Two parts share the work. `nisshi` (formerly tansu, pinned: later versions want a newer compiler) keeps the
-//! [`catalogue`] of topics, groups and committed offsets in a SlateDB database, coordinates groups and writes answers.
-//! The [`log`] of records is ours, and so is all that reads requests, because nisshi 0.7.0-pre.2 with its own log
+//! It has two parts. `nisshi` (formerly tansu, pinned because later versions need a newer compiler) keeps the [`catalogue`] of topics,
+//! groups and committed offsets in a SlateDB database, coordinates groups and writes answers. The [`log`] of records is our own code, and
+//! so is the parsing of requests, because nisshi 0.7.0-pre.2 with its own log
 //!
-//! - shows consumers records before they are on the disk, so that a crash can put others at the same offsets;
-//! - writes one file for every few milliseconds of a trickle (5,500 files for 24,000 records), and with every batch
-//!   again the map of all batches' times, so that each batch costs more than the one before;
-//! - fails a transaction, and with it a request, when two idempotent producers send at the same time;
-//! - answers an offset out of range with silence, and a waiting fetch up to 250 ms late;
-//! - keeps a deleted topic's committed offsets for the next topic of that name;
-//! - takes a length from the network for a number of bytes to allocate, and a topic's partition count as it comes.
+//! - shows records to consumers before they are on disk, so that a crash can put other records at the same offsets;
+//! - writes a file every few milliseconds under a low load (5,500 files for 24,000 records), and with every batch rewrites the map of all
+//!   batches' timestamps, so that each batch costs more than the one before;
+//! - fails a transaction, and the request with it, when two idempotent producers send at the same time;
+//! - does not answer a fetch with an offset out of range, and answers a waiting fetch up to 250 ms late;
+//! - keeps a deleted topic's committed offsets for the next topic with the same name;
+//! - allocates as many bytes as a length from the network says, and accepts any partition count.
 //!
-//! What holds: a record is acknowledged, and shown, once it is on the disk (`fdatasync`, one for all that came while
-//! the one before ran). The catalogue's files are synced likewise. Records are kept until their topic or they
-//! themselves are deleted; there is no retention. Every idempotent producer's last five batches per partition are known
-//! across restarts. Only topics that were created exist, none is made by asking for it. A batch has at most
-//! [`MAX_BATCH_BYTES`], or what its topic says; compressed ones are stored as they come, after a look at their records.
-//! Checksums are checked whenever records are read: damaged ones are never served, and the announcement of the broker says which.
+//! Guarantees: a record is acknowledged and visible once it is on disk (`fdatasync`; one covers everything that arrived while the previous
+//! one ran). The catalogue's files are synced too. Records are kept until they or their topic are deleted; there is no retention. The last
+//! five batches per partition of every idempotent producer are remembered across restarts. Topics must be created explicitly; a metadata
+//! request creates none. A batch has at most [`MAX_BATCH_BYTES`], or the topic's own limit. Compressed batches are stored unchanged after
+//! their records were checked. Checksums are checked whenever records are read: damaged records are never served, and the broker announces
+//! which ones they are.
 //!
-//! What is missing, and refused: transactions, more partitions for a topic that is there, changed configurations,
-//! authentication (it listens on loopback unless told otherwise). A group's first member waits half its
-//! `session.timeout.ms` for others before it gets partitions: use a short one (6 s).
+//! Not supported and refused: transactions, adding partitions to a topic, changing configurations, authentication (it listens on loopback
+//! unless configured otherwise). The first member of a group waits half of its `session.timeout.ms` for others before it gets partitions;
+//! use a short one (6 s).
 
 mod api;
 mod catalogue;
@@ -59,26 +59,26 @@ use super::part::{Announcer, DirectoryLock};
 use super::sandbox::Needs;
 use crate::settings::BrokerOptions;
 
-/// The part's name, and that of the option that gives its address.
+/// The part's name, and the option for its address.
 const PART: &str = "broker";
 const LISTEN_OPTION: &str = "--embedded-kafka-listen";
 
 const CLUSTER_ID: &str = "roundhouse";
 const NODE_ID: i32 = 1;
 
-/// Bytes of one batch: a producer's `message.max.bytes` may be set up to it.
+/// Maximum bytes of one batch. A producer's `message.max.bytes` may be set up to this.
 const MAX_BATCH_BYTES: usize = 32 << 20;
 
-/// Connections at the same time, where the system allows as many descriptors; further ones wait.
+/// Maximum number of connections, if the process may have enough descriptors; further ones wait.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long a file of the log stays open that nobody uses.
+/// How long an unused file of the log stays open.
 const IDLE_FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a stop waits for answers that are under way.
+/// How long a stop waits for unfinished answers.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Makes the part's directory, and says what else the part needs.
+/// Creates the part's directory, and returns what else the part needs.
 ///
 /// # Errors
 /// The directory cannot be used.
@@ -89,7 +89,7 @@ pub fn needs(options: &BrokerOptions) -> Result<Needs, EmbeddedError> {
 /// Runs the broker until `stop`.
 ///
 /// # Errors
-/// The address or the directory is taken or cannot be used, or the disk failed.
+/// The address or the directory is in use or cannot be used, or the disk failed.
 pub async fn run(
     options: &BrokerOptions,
     announcer: &Announcer,
@@ -110,11 +110,11 @@ pub async fn run(
     let tending = [
         tokio::spawn(broker.catalogue.clone().keep_tidy()),
         tokio::spawn(close_idle_files(Arc::clone(&broker.log))),
-        tokio::spawn(tell_damages(Arc::clone(&broker.log), *announcer)),
+        tokio::spawn(announce_damages(Arc::clone(&broker.log), *announcer)),
     ];
     tokio::select! {
         () = stop.cancelled() => {}
-        () = disk_failure.cancelled() => return Err(failed("the disk failed a sync, see the log")),
+        () = disk_failure.cancelled() => return Err(failed("a sync of the disk failed; see the log")),
     }
     let _ = accepting.await;
     connections.close();
@@ -141,7 +141,7 @@ async fn open(
     Broker::new(catalogue, Arc::new(log)).map(Arc::new).map_err(failed)
 }
 
-/// Closes files that nobody reads or writes any more, now and then.
+/// Regularly closes files that are no longer used.
 async fn close_idle_files(log: Arc<Log>) {
     loop {
         tokio::time::sleep(IDLE_FILE_TIMEOUT / 2).await;
@@ -149,17 +149,17 @@ async fn close_idle_files(log: Arc<Log>) {
     }
 }
 
-/// Announces what of the log is damaged, whenever that changes.
-async fn tell_damages(log: Arc<Log>, announcer: Announcer) {
+/// Announces the damages of the log whenever they change.
+async fn announce_damages(log: Arc<Log>, announcer: Announcer) {
     let mut damages = log.damages().watch();
-    // What was found at the start.
+    // Also announce what was found at the start.
     damages.mark_changed();
     while damages.changed().await.is_ok() {
-        announcer.impaired(log.damages().told());
+        announcer.impaired(log.damages().reasons());
     }
 }
 
-/// Accepts connections until `stop`, which ends them too.
+/// Accepts connections until `stop`, which also ends them.
 async fn accept(
     broker: Arc<Broker>,
     listener: TcpListener,
@@ -187,7 +187,7 @@ async fn accept(
                 });
             }
             Err(error) => {
-                // Out of file handles, say: the others must not starve.
+                // For example, no file descriptors are left. Wait, so that the open connections can continue.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

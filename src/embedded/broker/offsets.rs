@@ -1,4 +1,4 @@
-//! ListOffsets: the first and the last offset of a partition, and the first since a time.
+//! ListOffsets requests: the first and last offset of a partition, and the first offset since a time.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::log::{Header, Log, Partition};
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
-/// An offset, and the time of its record (milliseconds), -1 each if there is none.
+/// An offset and the timestamp of its record (milliseconds). Each is -1 if there is none.
 type Answer = (i64, i64);
 
-/// Answers for every partition asked about. Looks through the log for those asked for by time.
+/// Answers for every requested partition. Searches the log if an offset is requested by time.
 pub(super) async fn list(log: &Arc<Log>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let log = Arc::clone(log);
     let look = move || {
@@ -69,9 +69,9 @@ fn find_by_time(partition: &Partition, timestamp: i64) -> Result<Answer, ErrorCo
         }
     });
     if let Err(error) = walked {
-        // Accepted by an earlier version, which did not look into batches.
+        // Earlier versions accepted batches without checking their records.
         tracing::warn!(%error, offset = header.base_offset, "cannot read the records of a batch");
     }
-    // The batch's start is early enough where no record was found.
+    // If no record was found, the start of the batch is a safe answer, because it is early enough.
     Ok(found.unwrap_or((header.base_offset.max(start), header.max_timestamp)))
 }

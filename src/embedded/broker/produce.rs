@@ -1,4 +1,4 @@
-//! Produce: batches in, an answer once they are on the disk.
+//! Produce requests: appends batches, and answers once they are on disk.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ struct Request {
     topics: Vec<TopicData>,
 }
 
-/// Why a batch was not taken.
+/// Why a batch was refused.
 struct Refused {
     code: ErrorCode,
-    /// What the code does not say.
+    /// Details that the code does not express.
     reason: Option<String>,
 }
 
@@ -44,17 +44,17 @@ impl From<BatchError> for Refused {
     }
 }
 
-/// What became of the batch for one partition, before it is on the disk.
+/// The result for one partition's batch, before it is on disk.
 struct Outcome {
     number: i32,
     appended: Result<(Arc<Partition>, Appended), Refused>,
 }
 
-/// Appends the batches; the answer waits for the disk while the connection's next request is worked on.
+/// Appends the batches. The answer waits for the disk while the connection's next request is handled.
 pub(super) fn produce(log: &Log, call: &Call, body: Bytes) -> Result<Answer, Malformed> {
     let request = parse(Reader(body))?;
     let acks = request.acks;
-    // In place: another thread would cost a small request more than the page cache does.
+    // On this thread: for a small request, another thread would cost more than writing to the page cache.
     let outcomes = tokio::task::block_in_place(|| append(log, request));
     if acks == 0 {
         return Ok(Answer::None);

@@ -1,6 +1,6 @@
-//! Reads the small requests, each in the versions without tagged fields, into the structures of `nisshi_sans_io`.
+//! Parses the small requests into the structures of `nisshi_sans_io`, in their versions without tagged fields.
 //!
-//! Its own reader believes every length it meets and takes three minutes to compile; this one does neither.
+//! The parser of `nisshi_sans_io` allocates whatever a length field says and takes three minutes to compile; this one does neither.
 
 use nisshi_sans_io::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
@@ -25,7 +25,7 @@ use super::wire::{Malformed, Reader};
 
 type Parsed<T> = Result<T, Malformed>;
 
-/// Reads `(number, extra)` per partition, by topic, as several requests have it.
+/// Parses an array of topics, each with an array of partitions, as several requests have it.
 fn by_topic<T>(
     reader: &mut Reader,
     mut partition: impl FnMut(&mut Reader) -> Parsed<T>,
@@ -33,7 +33,7 @@ fn by_topic<T>(
     reader.array(|topic| Ok((topic.text()?, topic.array(&mut partition)?)))
 }
 
-/// Versions 1 to 8. No topic is made by asking for it: a mistyped name would be one.
+/// Versions 1 to 8. Never creates a topic, because a mistyped name would create one.
 pub(super) fn metadata(version: i16, reader: &mut Reader) -> Parsed<MetadataRequest> {
     let topics =
         reader.nullable_array(|topic| Ok(MetadataRequestTopic::default().name(Some(topic.text()?))))?;
@@ -84,7 +84,7 @@ pub(super) fn offset_commit(version: i16, reader: &mut Reader) -> Parsed<OffsetC
     Ok(request.topics(Some(topics.into_iter().map(topic).collect())))
 }
 
-/// Versions 1 to 5; no topics means all.
+/// Versions 1 to 5. A null array means all topics.
 pub(super) fn offset_fetch(reader: &mut Reader) -> Parsed<OffsetFetchRequest> {
     let request = OffsetFetchRequest::default().group_id(Some(reader.text()?));
     let topics = reader.nullable_array(|topic| {

@@ -1,4 +1,4 @@
-//! Topics: made, deleted, described, shortened. The catalogue knows them, the log holds their records.
+//! Creates, deletes and describes topics, and deletes records. The catalogue stores the topics, the log their records.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use super::MAX_BATCH_BYTES;
 use super::api::Broker;
 use super::log::{TopicEntry, TopicSettings};
 
-/// Partitions of a topic that does not say how many.
+/// Number of partitions if the request does not give one.
 const DEFAULT_PARTITIONS: i32 = 1;
 
 const MAX_PARTITIONS: i32 = 256;
 
-/// Bytes of a topic's name, as in Kafka.
+/// Maximum bytes of a topic name, as in Kafka.
 const MAX_NAME_BYTES: usize = 249;
 
-/// How every topic is configured, besides [`MAX_MESSAGE_BYTES`].
+/// The fixed settings of every topic, besides [`MAX_MESSAGE_BYTES`].
 const FIXED: [(&str, &str); 5] = [
     ("cleanup.policy", "delete"),
     ("retention.ms", "-1"),
@@ -34,10 +34,10 @@ const FIXED: [(&str, &str); 5] = [
     ("message.timestamp.type", "CreateTime"),
 ];
 
-/// The setting that a topic's creator may choose: bytes of a batch as it is sent.
+/// The only setting that a topic's creator may choose: maximum bytes of a batch as it is sent.
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
-/// Why a topic was not made.
+/// Why a topic was not created.
 struct Refusal(ErrorCode, String);
 
 pub(super) async fn create(broker: &Broker, request: CreateTopicsRequest) -> CreateTopicsResponse {
@@ -74,7 +74,7 @@ async fn create_one(
     let (partitions, settings) = check(&topic)?;
     let _one_at_a_time = broker.topic_changes.lock().await;
     if broker.log.topic(&topic.name).is_some() {
-        return Err(Refusal(ErrorCode::TopicAlreadyExists, format!("topic {} exists", topic.name)));
+        return Err(Refusal(ErrorCode::TopicAlreadyExists, format!("topic {} already exists", topic.name)));
     }
     if validate_only {
         return Ok((Uuid::nil(), partitions));
@@ -86,7 +86,7 @@ async fn create_one(
         .replication_factor(1)
         .assignments(Some(Vec::new()))
         .configs(Some(Vec::new()));
-    let failed = |code: ErrorCode| Refusal(code, "the topic cannot be stored".to_owned());
+    let failed = |code: ErrorCode| Refusal(code, "cannot store the topic".to_owned());
     let id = broker.catalogue.create(topic).await.map_err(failed)?;
     let entry = TopicEntry { name, id, partitions: partitions.unsigned_abs() };
     let log = Arc::clone(&broker.log);
@@ -94,13 +94,13 @@ async fn create_one(
         .await
         .map_err(std::io::Error::other);
     added.flatten().map_err(|error| {
-        tracing::error!(%error, "cannot make the files of a topic");
+        tracing::error!(%error, "cannot create the files of a topic");
         failed(ErrorCode::KafkaStorageError)
     })?;
     Ok((id, partitions))
 }
 
-/// Returns how many partitions a topic gets that can be created, and its settings.
+/// Checks a new topic. Returns its number of partitions and its settings.
 fn check(topic: &CreatableTopic) -> Result<(i32, TopicSettings), Refusal> {
     let name = &topic.name;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -110,20 +110,20 @@ fn check(topic: &CreatableTopic) -> Result<(i32, TopicSettings), Refusal> {
         || name == ".."
         || !name.bytes().all(legal)
     {
-        let reason = "a topic's name has 1 to 249 ASCII letters, digits, '.', '_' and '-'".to_owned();
+        let reason = "invalid topic name; use 1 to 249 ASCII letters, digits, '.', '_' and '-'".to_owned();
         return Err(Refusal(ErrorCode::InvalidTopicException, reason));
     }
     let partitions = if topic.num_partitions == -1 { DEFAULT_PARTITIONS } else { topic.num_partitions };
     if !(1..=MAX_PARTITIONS).contains(&partitions) {
         return Err(Refusal(
             ErrorCode::InvalidPartitions,
-            format!("a topic has 1 to {MAX_PARTITIONS} partitions"),
+            format!("invalid number of partitions; use 1 to {MAX_PARTITIONS}"),
         ));
     }
     if !matches!(topic.replication_factor, -1 | 1)
         || topic.assignments.as_ref().is_some_and(|all| !all.is_empty())
     {
-        let reason = "there is one broker: the replication factor is 1".to_owned();
+        let reason = "the embedded broker is a single node; use replication factor 1".to_owned();
         return Err(Refusal(ErrorCode::InvalidReplicationFactor, reason));
     }
     let mut settings = TopicSettings::default();
@@ -131,13 +131,13 @@ fn check(topic: &CreatableTopic) -> Result<(i32, TopicSettings), Refusal> {
     Ok((partitions, settings))
 }
 
-/// Refuses what would not be done, rather than to accept it and not to do it.
+/// Refuses a setting that would have no effect, instead of accepting it silently.
 fn configure(settings: &mut TopicSettings, config: &CreatableTopicConfig) -> Result<(), Refusal> {
     let invalid = |reason: String| Err(Refusal(ErrorCode::InvalidConfig, reason));
     let given = config.value.as_deref().unwrap_or_default();
     if config.name == MAX_MESSAGE_BYTES {
         let Some(bytes) = given.parse().ok().filter(|bytes| (1..=MAX_BATCH_BYTES).contains(bytes)) else {
-            return invalid(format!("{MAX_MESSAGE_BYTES} is a number from 1 to {MAX_BATCH_BYTES}"));
+            return invalid(format!("{MAX_MESSAGE_BYTES} must be a number from 1 to {MAX_BATCH_BYTES}"));
         };
         settings.max_message_bytes = bytes;
         return Ok(());
@@ -164,7 +164,7 @@ async fn delete_one(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
     let (log, name) = (Arc::clone(&broker.log), name.to_owned());
     let removed = tokio::task::spawn_blocking(move || log.remove(&name)).await.map_err(std::io::Error::other);
     if let Err(error) = removed.flatten() {
-        tracing::warn!(%error, "files of a deleted topic stay until the next start");
+        tracing::warn!(%error, "could not delete the files of a deleted topic; the next start deletes them");
     }
     Ok(())
 }
@@ -179,7 +179,7 @@ pub(super) async fn delete_records(broker: &Broker, request: DeleteRecordsReques
                         .partition(&topic.name, wanted.partition_index)
                         .ok_or(ErrorCode::UnknownTopicOrPartition)
                         .and_then(|partition| {
-                            // -1 is the high watermark.
+                            // -1 means the high watermark.
                             let offset =
                                 if wanted.offset == -1 { partition.end_offset() } else { wanted.offset };
                             partition.delete_before(offset).map(|()| partition.start_offset())
@@ -224,7 +224,7 @@ pub(super) fn describe(broker: &Broker, request: DescribeConfigsRequest) -> Desc
     DescribeConfigsResponse::default().throttle_time_ms(0).results(Some(results))
 }
 
-/// Returns the settings of a topic, and whether each has its default value.
+/// Returns the settings of a topic, and whether each one has its default value.
 fn configuration(settings: TopicSettings) -> impl Iterator<Item = (&'static str, String, bool)> {
     let bytes = settings.max_message_bytes;
     let chosen = (MAX_MESSAGE_BYTES, bytes.to_string(), settings == TopicSettings::default());

@@ -1,17 +1,16 @@
-//! The few primitives of the Kafka protocol that the busy requests are made of.
+//! Reads and writes the primitive types of the Kafka protocol, for the most frequent requests.
 //!
-//! Only their versions without tagged fields are spoken, which every client knows; all other requests are read and
-//! written by `nisshi_sans_io`.
+//! Only versions without tagged fields are supported, which every client knows. Other answers are written by `nisshi_sans_io`.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The bytes are not the request that they say they are.
+/// The bytes are not a valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed request")]
 pub(super) struct Malformed;
 
-/// Reads a request; nothing is allocated on the word of a length in it.
+/// Reads a request. Never allocates memory because of a length field alone.
 #[derive(Debug)]
 pub(super) struct Reader(pub Bytes);
 
@@ -32,25 +31,25 @@ impl Reader {
         self.0.try_get_i64().map_err(|_| Malformed)
     }
 
-    /// Text, or `None` for null.
+    /// Reads text, or `None` for null.
     pub fn string(&mut self) -> Result<Option<String>, Malformed> {
         let length = self.i16()?;
         let bytes = self.take(i32::from(length))?;
         bytes.map(|bytes| String::from_utf8(bytes.into()).map_err(|_| Malformed)).transpose()
     }
 
-    /// Text that must not be null.
+    /// Reads text that must not be null.
     pub fn text(&mut self) -> Result<String, Malformed> {
         self.string()?.ok_or(Malformed)
     }
 
-    /// Bytes, shared with the request, or `None` for null.
+    /// Reads bytes, shared with the request, or `None` for null.
     pub fn bytes(&mut self) -> Result<Option<Bytes>, Malformed> {
         let length = self.i32()?;
         self.take(length)
     }
 
-    /// The items of an array; null is none.
+    /// Reads the items of an array. A null array gives no items.
     pub fn array<T>(
         &mut self,
         item: impl FnMut(&mut Self) -> Result<T, Malformed>,
@@ -58,7 +57,7 @@ impl Reader {
         Ok(self.nullable_array(item)?.unwrap_or_default())
     }
 
-    /// The items of an array, or `None` for null.
+    /// Reads the items of an array, or `None` for null.
     pub fn nullable_array<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
@@ -80,12 +79,12 @@ impl Reader {
     }
 }
 
-/// Writes an answer, the length of the frame before it.
+/// Writes an answer. The frame begins with its length.
 #[derive(Debug)]
 pub(super) struct Writer(BytesMut);
 
 impl Writer {
-    /// Begins the answer to the request with this correlation id; `capacity`: about how many bytes will follow.
+    /// Begins the answer to the request with this correlation id. `capacity`: about how many bytes will follow.
     pub fn answer(correlation_id: i32, capacity: usize) -> Self {
         let mut bytes = BytesMut::with_capacity(capacity + 8);
         bytes.put_i32(0);
@@ -113,7 +112,7 @@ impl Writer {
         self
     }
 
-    /// Text of at most 32,767 bytes; longer is cut, which no name that was read from a request is.
+    /// Writes text of at most 32,767 bytes. Longer text is cut; no name that was read from a request is that long.
     pub fn string(&mut self, text: &str) -> &mut Self {
         let length = i16::try_from(text.len()).unwrap_or(i16::MAX);
         self.i16(length);
@@ -121,7 +120,7 @@ impl Writer {
         self
     }
 
-    /// Text, or null.
+    /// Writes text, or null.
     pub fn nullable_string(&mut self, text: Option<&str>) -> &mut Self {
         match text {
             Some(text) => self.string(text),
@@ -135,12 +134,12 @@ impl Writer {
         self
     }
 
-    /// Begins an array: the items follow.
+    /// Begins an array. The items must follow.
     pub fn array(&mut self, items: usize) -> &mut Self {
         self.i32(i32::try_from(items).unwrap_or_default())
     }
 
-    /// The frame.
+    /// Returns the complete frame.
     pub fn finish(mut self) -> Bytes {
         let length = i32::try_from(self.0.len() - 4).unwrap_or_default();
         if let Some(place) = self.0.get_mut(..4) {

@@ -1,7 +1,7 @@
-//! The system calls that a part can make: a seccomp filter.
+//! The system calls that a part may use: a seccomp filter.
 //!
-//! A list of what is refused, not of what is allowed: the engine is a library of half a gigabyte whose calls nobody knows.
-//! What is refused fails with EPERM, as if the user were not allowed to.
+//! It lists refused calls instead of allowed ones, because nobody knows all calls of the engine, a library of half a gigabyte. A refused
+//! call fails with EPERM, as if the user lacked the permission.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use thiserror::Error;
 
 use super::Connect;
 
-/// Requests of ioctl() that put characters into a terminal's input.
+/// Requests of ioctl() that insert characters into a terminal's input.
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
-/// An old name of packet sockets: the kernel still takes it as a kind of AF_INET.
+/// The old type of packet sockets, which the kernel still accepts for AF_INET.
 const SOCK_PACKET: i32 = 10;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -32,8 +32,8 @@ enum FilterError {
     Install(#[from] seccompiler::Error),
 }
 
-/// Never made by a part: other programs and processes, the memory of others, the machine's set-up, ways around this
-/// filter, and (since Landlock does not cover it) modes, owners and attributes of files by their paths.
+/// Calls that no part needs: starting programs and processes, reading the memory of other processes, changing the machine's setup, and
+/// bypassing this filter. Also changing modes, owners and attributes of files by path, which Landlock does not cover.
 const REFUSED: [c_long; 53] = [
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -90,7 +90,7 @@ const REFUSED: [c_long; 53] = [
     libc::SYS_sethostname,
 ];
 
-/// Calls that only this processor has.
+/// Calls that exist only on this processor architecture.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_HERE: [c_long; 11] = [
     libc::SYS_fork,
@@ -108,13 +108,13 @@ const REFUSED_HERE: [c_long; 11] = [
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: [c_long; 1] = [452]; // fchmodat2
 
-/// Restricts this thread and those that it will start; returns what the kernel does not enforce.
+/// Restricts this thread and the threads that it will start. Returns what the kernel does not enforce.
 pub(super) fn restrict(connect: &Connect) -> Option<String> {
     install(connect).err().map(|error| format!("system calls are not restricted: {error}"))
 }
 
 fn install(connect: &Connect) -> Result<(), FilterError> {
-    // "No such call", so that the C library creates threads with clone(), whose flags a filter can read.
+    // ENOSYS makes the C library create threads with clone(), whose flags a filter can read.
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     for (rules, error) in [(clone3, libc::ENOSYS), (refused(connect)?, libc::EPERM)] {
         seccompiler::apply_filter(&program(rules, error)?)?;
@@ -128,11 +128,11 @@ fn program(rules: Rules, error: i32) -> Result<BpfProgram, BackendError> {
     SeccompFilter::new(both_tables(rules), SeccompAction::Allow, refuse, architecture)?.try_into()
 }
 
-/// Adds the numbers of x86-64's second table of calls (x32), where a kernel has it.
+/// Adds the call numbers of x86-64's second table (x32), which some kernels have.
 #[cfg(target_arch = "x86_64")]
 fn both_tables(mut rules: Rules) -> Rules {
     const X32: i64 = 0x4000_0000;
-    // Calls with other numbers there: execve, ptrace, process_vm_readv, process_vm_writev, execveat, and the signals.
+    // Calls that have other numbers there: execve, ptrace, process_vm_readv, process_vm_writev, execveat, and the signals.
     const OTHERS: [i64; 7] = [520, 521, 524, 536, 539, 540, 545];
     let same: Vec<_> = rules.iter().map(|(call, rules)| (call | X32, rules.clone())).collect();
     rules.extend(same);
@@ -154,11 +154,11 @@ fn refused(connect: &Connect) -> Result<Rules, BackendError> {
     let conditional = [
         (libc::SYS_clone, vec![vec![has_not(0, libc::CLONE_THREAD)?]]),
         (libc::SYS_socket, sockets(connect)?),
-        // A connection that a send makes: connect() is the one that is looked at.
+        // A send with MSG_FASTOPEN opens a connection. Landlock checks only connect().
         (libc::SYS_sendto, vec![vec![has(3, libc::MSG_FASTOPEN)?]]),
         (libc::SYS_sendmsg, vec![vec![has(2, libc::MSG_FASTOPEN)?]]),
         (libc::SYS_sendmmsg, vec![vec![has(3, libc::MSG_FASTOPEN)?]]),
-        // Keys typed for the user into the terminal that the part was started from.
+        // Characters inserted into the terminal from which the part was started.
         (libc::SYS_ioctl, vec![vec![is(1, TIOCSTI)?], vec![is(1, TIOCLINUX)?]]),
         (libc::SYS_kill, vec![vec![is_other_process()?]]),
         (libc::SYS_tgkill, vec![vec![is_other_process()?]]),
@@ -173,7 +173,7 @@ fn refused(connect: &Connect) -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// Sockets other than those of TCP, and of UDP where names are looked up.
+/// Returns the refused sockets: all except TCP, and UDP if names are resolved.
 fn sockets(connect: &Connect) -> Result<Vec<Conditions>, BackendError> {
     let families = [libc::AF_INET, libc::AF_INET6].map(i32::unsigned_abs);
     let mut others: Conditions = Vec::new();
@@ -181,7 +181,7 @@ fn sockets(connect: &Connect) -> Result<Vec<Conditions>, BackendError> {
         others.push(is_not(0, family.into())?);
     }
     if connect.names {
-        // Which addresses this machine has: the resolver sorts by them.
+        // The resolver reads the machine's addresses, because it sorts its results by them.
         others.push(is_not(0, libc::AF_NETLINK.unsigned_abs().into())?);
     }
     let mut refused = vec![others];
@@ -196,7 +196,7 @@ fn sockets(connect: &Connect) -> Result<Vec<Conditions>, BackendError> {
 }
 
 fn is_kind(kind: i32) -> Result<SeccompCondition, BackendError> {
-    // The lowest four bits; the others are SOCK_CLOEXEC and SOCK_NONBLOCK.
+    // The lowest four bits are the type; the others are SOCK_CLOEXEC and SOCK_NONBLOCK.
     condition(1, SeccompCmpOp::MaskedEq(0xf), kind.unsigned_abs().into())
 }
 

@@ -1,12 +1,12 @@
-//! The sandbox of the embedded parts: what a part may do to this machine, whatever it is asked for.
+//! The sandbox of the embedded parts. It limits what a part may do to this machine, whatever it is asked to do.
 //!
-//! A part enters it right at its start, while its process has one thread: the kernel binds both halves to a thread and
-//! to those that it starts later. There is no way out of it.
+//! A part enters the sandbox at its start, while its process has one thread. The kernel applies both halves to that thread and to the
+//! threads that it starts later. A part cannot leave the sandbox.
 //!
 //! - [`paths`] (Landlock): the files, the TCP ports and the processes that the part can reach.
-//! - [`calls`] (seccomp): the system calls that it can make. It cannot start a program or a process.
+//! - [`calls`] (seccomp): the system calls that it can use. It cannot start a program or a process.
 //!
-//! What the kernel does not support is named in one line of the log; the part runs without it.
+//! If the kernel does not support something, one log line names it, and the part runs without it.
 
 #[cfg(target_os = "linux")]
 mod calls;
@@ -24,19 +24,19 @@ use super::private;
 #[derive(Debug)]
 pub struct Needs {
     pub part: &'static str,
-    /// Files that it reads, and directories that it reads with all that is in them.
+    /// Files that the part reads, and directories that it reads with everything in them.
     pub read: Vec<PathBuf>,
-    /// Directories of its own, in which it creates, changes and removes files.
+    /// The part's own directories, in which it creates, changes and removes files.
     pub own: Vec<PathBuf>,
-    /// Files outside of these directories that it writes.
+    /// Files outside of these directories that the part writes.
     pub write: Vec<PathBuf>,
-    /// The port that it listens on; 0 is any free one.
+    /// The port that the part listens on; 0 means any free port.
     pub listen: u16,
     pub connect: Connect,
 }
 
 impl Needs {
-    /// What a part needs that keeps files in one directory and connects to nothing. Makes the directory.
+    /// For a part that keeps its files in one directory and opens no connections. Creates the directory.
     ///
     /// # Errors
     /// The directory cannot be used.
@@ -57,24 +57,24 @@ impl Needs {
     }
 }
 
-/// Where a part may connect to. The kernel knows ports, not hosts.
+/// Which ports a part may connect to. The kernel can restrict ports, but not hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connect {
     pub ports: BTreeSet<u16>,
-    /// Every port.
+    /// Allows every port.
     pub any_port: bool,
-    /// Hosts are given by name, which takes DNS.
+    /// Hosts are given by name, so DNS is needed.
     pub names: bool,
 }
 
 impl Connect {
-    /// Whether it may connect to nothing.
+    /// Whether the part may not open any connection.
     pub fn is_nowhere(&self) -> bool {
         self.ports.is_empty() && !self.any_port
     }
 }
 
-/// Enters the sandbox, for good. To be called before the process has a second thread.
+/// Enters the sandbox permanently. Must be called before the process has a second thread.
 pub fn enter(needs: &Needs) {
     let missing = confine(needs);
     if !missing.is_empty() {
@@ -91,7 +91,7 @@ fn confine(needs: &Needs) -> Vec<String> {
 /// Returns what the kernel does not enforce.
 #[cfg(not(target_os = "linux"))]
 fn confine(_needs: &Needs) -> Vec<String> {
-    vec!["there is one for Linux only: the part can do whatever its user can".to_owned()]
+    vec!["the sandbox exists for Linux only; the part can do whatever its user can".to_owned()]
 }
 
 #[cfg(test)]

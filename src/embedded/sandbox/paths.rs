@@ -10,12 +10,11 @@ use landlock::{
 
 use super::Needs;
 
-/// The version of Landlock that has all that is asked for, and the Linux that brought each earlier one.
+/// The version of Landlock that supports everything used here, and the Linux version that introduced it.
 const TARGET: ABI = ABI::V6;
 const LINUX: &str = "Linux 6.12";
 
-/// What every part reads of the system: the number of processors, the limits of its control group, its own memory and
-/// threads, time zones, random numbers.
+/// What every part reads from the system: the number of processors, the limits of its control group, time zones, random numbers.
 const SYSTEM: [&str; 6] = [
     "/sys/fs/cgroup",
     "/sys/devices/system",
@@ -25,8 +24,8 @@ const SYSTEM: [&str; 6] = [
     "/dev/random",
 ];
 
-/// What every part reads under /proc. All of it would show the command lines of other processes, and all of /proc/self the
-/// environment of this one, with what passwords may be in it.
+/// What every part reads under /proc. Access to all of /proc would reveal the command lines of other processes. Access to all of /proc/self
+/// would reveal this process's environment, which may contain passwords.
 const PROC: [&str; 16] = [
     "/proc/self/auxv",
     "/proc/self/cgroup",
@@ -48,10 +47,10 @@ const PROC: [&str; 16] = [
 
 const NULL: &str = "/dev/null";
 
-/// DNS: its resolver, over TCP when an answer is long.
+/// The port of DNS over TCP, which the resolver uses for long answers.
 const DNS_PORT: u16 = 53;
 
-/// Restricts this thread and those that it will start; returns what the kernel does not enforce.
+/// Restricts this thread and the threads that it will start. Returns what the kernel does not enforce.
 pub(super) fn restrict(needs: &Needs) -> Option<String> {
     match domain(needs) {
         Ok(status) => missing(&status),
@@ -64,7 +63,7 @@ fn domain(needs: &Needs) -> Result<RestrictionStatus, RulesetError> {
     let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let write = make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate});
     let mut ruleset = Ruleset::default()
-        // Without it (before Linux 5.19) no file could be moved to another directory, which ClickHouse does.
+        // Without it (before Linux 5.19), no file could be moved to another directory, which ClickHouse needs.
         .set_compatibility(CompatLevel::SoftRequirement)
         .handle_access(AccessFs::Refer)?
         .set_compatibility(CompatLevel::BestEffort)
@@ -88,7 +87,7 @@ fn domain(needs: &Needs) -> Result<RestrictionStatus, RulesetError> {
     ruleset.restrict_self()
 }
 
-/// Everything but devices, sockets and named pipes.
+/// Everything except devices, sockets and named pipes.
 fn own() -> BitFlags<AccessFs> {
     make_bitflags!(AccessFs::{
         ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | MakeSym | RemoveFile | RemoveDir | Refer
@@ -100,8 +99,8 @@ fn ports(needs: &Needs) -> BitFlags<AccessNet> {
     if needs.connect.any_port { all & AccessNet::BindTcp } else { all }
 }
 
-/// Keeps the entries under /proc open for as long as the process lives: the kernel makes a new one for a name that
-/// nobody uses, and a rule holds for the one that it was given.
+/// Keeps the entries under /proc open while the process lives. The kernel creates a new inode for a name that nobody has open, and a rule
+/// applies only to the inode that it was created with.
 fn pin() {
     for path in PROC {
         if let Ok(opened) = PathFd::new(Path::new(path)) {
@@ -114,14 +113,14 @@ fn missing(status: &RestrictionStatus) -> Option<String> {
     match (&status.ruleset, status.landlock) {
         (RulesetStatus::FullyEnforced, _) => None,
         (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => Some(format!(
-            "the kernel has version {} of Landlock, {} ({LINUX}) is needed: {} not restricted",
+            "the kernel has version {} of Landlock, but {} ({LINUX}) is needed; {} not restricted",
             effective_abi as i32,
             TARGET as i32,
             if effective_abi < ABI::V4 { "ports and signals are" } else { "signals are" }
         )),
         (_, LandlockStatus::NotEnabled) => {
-            Some("Landlock is not enabled in the kernel: files and ports are not restricted".to_owned())
+            Some("Landlock is not enabled in the kernel; files and ports are not restricted".to_owned())
         }
-        _ => Some(format!("the kernel has no Landlock ({LINUX}): files and ports are not restricted")),
+        _ => Some(format!("the kernel has no Landlock ({LINUX}); files and ports are not restricted")),
     }
 }

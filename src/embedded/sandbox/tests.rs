@@ -1,4 +1,4 @@
-//! The sandbox binds threads, so that a test can try it on a thread of its own.
+//! The sandbox applies to threads, so each test can try it on its own thread.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,12 +12,12 @@ use super::*;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Runs `work` in a sandbox. On a kernel that enforces less, there is nothing to see.
+/// Runs `work` in a sandbox. Skips it on a kernel that does not enforce everything.
 fn confined(needs: &Needs, work: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let confined = scope.spawn(|| {
             let missing = confine(needs);
-            if missing.is_empty() { work() } else { eprintln!("not tried: {missing:?}") }
+            if missing.is_empty() { work() } else { eprintln!("skipped: {missing:?}") }
         });
         confined.join().unwrap();
     });
@@ -32,13 +32,13 @@ fn assert_refused<T: std::fmt::Debug>(outcome: io::Result<T>) {
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
-/// What a system call of ours returns, as an error number.
+/// Returns the error number of a failed system call.
 fn error_of(returned: i64) -> Option<i32> {
     (returned < 0).then(|| io::Error::last_os_error().raw_os_error()).flatten()
 }
 
 #[test]
-fn files_outside_of_its_own_directories_are_out_of_reach() {
+fn files_outside_its_own_directories_cannot_be_reached() {
     let (own, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (own, outside) = (own.path(), outside.path());
     let secret = outside.join("secret");
@@ -70,17 +70,17 @@ fn files_outside_of_its_own_directories_are_out_of_reach() {
 }
 
 #[test]
-fn no_program_and_no_process_is_started_and_none_is_signalled() {
+fn a_part_cannot_start_or_signal_programs_and_processes() {
     let own = tempfile::tempdir().unwrap();
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let other_pid = i32::try_from(other.id()).unwrap();
     confined(&needs(own.path()), || {
         assert_refused(Command::new("/bin/true").status());
-        // A script of its own is no more of a program.
+        // The part cannot run a script that it has written either.
         let script = own.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
         assert_refused(Command::new(&script).status());
-        // SAFETY: none of these succeeds; if one did, the test would fail, or end with its process.
+        // SAFETY: none of these calls succeeds. If one did, the test would fail, or its process would end.
         let refused = unsafe {
             [
                 error_of(libc::fork().into()),
@@ -97,18 +97,18 @@ fn no_program_and_no_process_is_started_and_none_is_signalled() {
         assert_eq!(refused, [Some(libc::EPERM); 9]);
         // SAFETY: takes numbers and null pointers.
         assert_eq!(error_of(unsafe { libc::syscall(libc::SYS_clone3, 0, 0) }), Some(libc::ENOSYS));
-        // SAFETY: signal 0 only asks whether the process is there.
+        // SAFETY: signal 0 only checks whether the process exists.
         assert_eq!(error_of(unsafe { libc::kill(libc::getpid(), 0) }.into()), None);
-        // Threads are what it has instead.
+        // Threads are allowed.
         assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
     });
-    assert!(other.try_wait().unwrap().is_none(), "it was ended");
+    assert!(other.try_wait().unwrap().is_none(), "the other process was ended");
     other.kill().unwrap();
     other.wait().unwrap();
 }
 
 #[test]
-fn it_listens_on_its_port_and_connects_to_those_that_it_was_given() {
+fn a_part_listens_on_its_port_and_connects_only_to_given_ports() {
     let own = tempfile::tempdir().unwrap();
     let (broker, other) = (TcpListener::bind(ANY).unwrap(), TcpListener::bind(ANY).unwrap());
     let (broker, other) = (broker.local_addr().unwrap(), other.local_addr().unwrap());

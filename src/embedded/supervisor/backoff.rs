@@ -1,11 +1,11 @@
-//! How long to wait before a part is started again.
+//! How long to wait before a part is restarted.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A part that lived this long is taken for healthy, and what happened before is forgotten.
+/// A part that was ready for this long counts as healthy, and earlier failures are forgotten.
 const HEALTHY: Duration = Duration::from_secs(30);
 
 /// Doubles the wait with each failure in a row.
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_up_to_its_limit_and_health_resets_it() {
+    fn the_wait_doubles_up_to_a_limit_and_a_healthy_process_resets_it() {
         let mut backoff = Backoff::new();
         let waits: Vec<u128> = (0..8).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);

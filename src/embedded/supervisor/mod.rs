@@ -1,8 +1,8 @@
-//! Starts the embedded parts as child processes, starts one that dies again, and ends them in order.
+//! Starts the embedded parts as child processes, restarts one that dies, and stops them in order.
 //!
-//! Each part has a task of its own (`part.rs`) that owns its process (`process.rs`) from the first start to the
-//! last stop, and publishes its [`PartStatus`]. A part's standard input is a pipe from us: its closing tells the
-//! part to stop, and the kernel closes it when we die, however we die.
+//! Each part has its own task (`part.rs`). The task owns the part's process (`process.rs`) from the first start to the last stop, and
+//! publishes its [`PartStatus`]. A part's standard input is a pipe from the supervisor. When it closes, the part stops; the kernel closes
+//! it when the supervisor dies, however it dies.
 
 mod backoff;
 mod part;
@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use super::EmbeddedError;
 use crate::settings::Secret;
 
-/// How long a part may take until it announces itself.
+/// How long a part may take to announce itself.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a part that is told to stop may take before it is killed; a little more than it gives itself.
+/// How long a part may take to stop before it is killed. A little longer than the part's own limit.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// The binary that is all parts, and how it is run.
+/// The binary that contains all parts, and how to run it.
 #[derive(Clone, Debug)]
 pub struct Program {
     executable: PathBuf,
@@ -37,12 +37,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// `arguments` go before `embedded NAME`: log options, which would otherwise come from the environment.
+    /// `arguments` are placed before `embedded NAME`: the log options, which would otherwise come from the environment.
     pub fn new(executable: PathBuf, arguments: Vec<OsString>) -> Self {
         Self { executable, arguments, start_timeout: START_TIMEOUT, stop_timeout: STOP_TIMEOUT }
     }
 
-    /// Changes how long a part may take to start and to stop.
+    /// Sets how long a part may take to start and to stop.
     pub fn with_timeouts(self, start_timeout: Duration, stop_timeout: Duration) -> Self {
         Self { start_timeout, stop_timeout, ..self }
     }
@@ -52,49 +52,49 @@ impl Program {
 #[derive(Clone, Debug)]
 pub struct PartSpec {
     pub name: &'static str,
-    /// What the part needs besides its address and directory. Environment variables of ours do not reach it, except `secret`.
+    /// What the part needs besides its address and directory. It does not inherit Roundhouse's environment variables, except `secret`.
     pub arguments: Vec<OsString>,
-    /// A variable that it is given, and its value: command lines can be read by everyone.
+    /// A variable for the part, with its value. Not an argument, because every user can read command lines.
     pub secret: Option<(&'static str, Secret)>,
-    /// Port 0 takes a free one, which the part then keeps.
+    /// With port 0 the part gets a free port and keeps it after restarts.
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
 }
 
-/// How a part is.
+/// The status of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartStatus {
-    /// It is starting for the first time.
+    /// The part is starting for the first time.
     Starting,
-    /// It announced itself, and takes connections.
+    /// The part has announced itself and accepts connections.
     Ready { address: SocketAddr },
-    /// It answers, and not everything that it has can be used: `reasons` say what, and what to do.
+    /// The part answers, but something in it cannot be used. `reasons` say what, and what to do.
     Impaired { address: SocketAddr, reasons: Vec<String> },
-    /// It ended, and is being started again; `reason` is what happened last.
+    /// The part has ended and is being restarted. `reason`: the last failure.
     Restarting { address: SocketAddr, reason: String },
-    /// It was stopped, or could not be started the first time, and will not be started again.
+    /// The part was stopped, or its first start failed. It is not restarted.
     Stopped,
 }
 
-/// A part and how it is now.
+/// A part and its current status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartState {
     pub name: &'static str,
     pub status: PartStatus,
 }
 
-/// Looks at the parts of a supervisor from elsewhere.
+/// A view of the parts of a supervisor, for other modules.
 #[derive(Clone, Debug)]
 pub struct PartStates(Vec<(&'static str, watch::Receiver<PartStatus>)>);
 
 impl PartStates {
-    /// Returns how each part is, in the order in which they were given.
+    /// Returns the status of each part, in the order in which the parts were given.
     pub fn current(&self) -> Vec<PartState> {
         self.0.iter().map(|(name, status)| PartState { name, status: status.borrow().clone() }).collect()
     }
 }
 
-/// The running parts. Dropped without [`Supervisor::stop`], it tells all of them to stop at once.
+/// The running parts. If it is dropped without [`Supervisor::stop`], all parts are told to stop at once.
 #[derive(Debug)]
 pub struct Supervisor {
     parts: Vec<Part>,
@@ -106,23 +106,23 @@ struct Part {
     address: Option<SocketAddr>,
     status: watch::Receiver<PartStatus>,
     stop: CancellationToken,
-    /// Ends after the part's last process.
+    /// Ends after the part's last process has ended.
     task: JoinHandle<()>,
 }
 
 impl Supervisor {
-    /// Starts all parts at the same time, and waits until each answers.
+    /// Starts all parts at the same time, and waits until each one answers.
     ///
     /// # Errors
-    /// A part cannot start: its reason. The others have been stopped then.
+    /// The reason why a part cannot start. The other parts are stopped in that case.
     pub async fn start(program: Program, specs: Vec<PartSpec>) -> Result<Self, EmbeddedError> {
         Self { parts: Vec::new() }.and(program, specs).await
     }
 
-    /// Starts further parts, which need the addresses of the first.
+    /// Starts further parts, which need the addresses of the first ones.
     ///
     /// # Errors
-    /// As [`Supervisor::start`].
+    /// See [`Supervisor::start`].
     pub async fn and(mut self, program: Program, specs: Vec<PartSpec>) -> Result<Self, EmbeddedError> {
         let (mut waiting, running) = (Vec::new(), self.parts.len());
         for spec in specs {
@@ -135,7 +135,10 @@ impl Supervisor {
             self.parts.push(Part { name, address: None, status, stop, task });
             waiting.push(async move {
                 first_start.await.unwrap_or_else(|_| {
-                    Err(EmbeddedError::Failed { part: name, reason: "its supervision broke off".to_owned() })
+                    Err(EmbeddedError::Failed {
+                        part: name,
+                        reason: "its supervisor task ended unexpectedly".to_owned(),
+                    })
                 })
             });
         }
@@ -155,27 +158,27 @@ impl Supervisor {
         }
     }
 
-    /// Returns where a part answers: the real port when 0 was asked for, the same after restarts.
+    /// Returns the address of a part. It is the real port if 0 was requested, and stays the same after restarts.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.parts.iter().find(|part| part.name == name)?.address
     }
 
-    /// Returns how each part is, in the order in which they were given.
+    /// Returns the status of each part, in the order in which the parts were given.
     pub fn states(&self) -> Vec<PartState> {
         self.watch().current()
     }
 
-    /// Returns what keeps showing how the parts are, for those who do not own the supervisor.
+    /// Returns a view of the parts for modules that do not own the supervisor.
     pub fn watch(&self) -> PartStates {
         PartStates(self.parts.iter().map(|part| (part.name, part.status.clone())).collect())
     }
 
-    /// Stops the parts one after the other, the last one given first: no part loses one that it may be using.
+    /// Stops the parts one after the other, the last one first, so that no part loses another one that it may be using.
     pub async fn stop(mut self) {
         while let Some(part) = self.parts.pop() {
             part.stop.cancel();
             if let Err(error) = part.task.await {
-                tracing::error!(part = part.name, %error, "the supervision of an embedded part broke off");
+                tracing::error!(part = part.name, %error, "the supervisor task of an embedded part ended unexpectedly");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The life of one part: started, watched, started again, stopped.
+//! The life cycle of one part: start, watch, restart, stop.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::process::{Event, Process};
 use super::{PartSpec, PartStatus, Program};
 use crate::embedded::EmbeddedError;
 
-/// What the first start came to: the part's address, or why it cannot run.
+/// The result of the first start: the part's address, or why it cannot run.
 pub(super) type Started = oneshot::Sender<Result<SocketAddr, EmbeddedError>>;
 
-/// Owns a part's process, and the order in which it comes and goes.
+/// Owns the process of a part, and starts, restarts and stops it.
 pub(super) struct Task {
     program: Program,
     spec: PartSpec,
@@ -33,11 +33,11 @@ impl Task {
         Self { program, spec, status, stop }
     }
 
-    /// Runs the part until it is told to stop. If the first start fails, that is all there is.
+    /// Runs the part until it is told to stop. Does not retry if the first start fails.
     pub(super) async fn run(mut self, started: Started) {
         match self.start().await {
             Ok(process) => {
-                // The port is the part's from now on.
+                // From now on the part keeps this port.
                 self.spec.listen = process.address;
                 let _ = started.send(Ok(process.address));
                 self.keep_running(process).await;
@@ -54,18 +54,18 @@ impl Task {
         loop {
             let ready = Instant::now();
             self.status.send_replace(PartStatus::Ready { address: process.address });
-            let Some(reason) = self.until_ended(&mut process).await else {
+            let Some(reason) = self.wait_until_ended(&mut process).await else {
                 return process.stop(self.program.stop_timeout).await;
             };
-            match self.start_again(reason, ready.elapsed(), &mut backoff).await {
+            match self.restart(reason, ready.elapsed(), &mut backoff).await {
                 Some(next) => process = next,
                 None => return,
             }
         }
     }
 
-    /// Waits until the process ends, and returns how; nothing if it is to be stopped.
-    async fn until_ended(&self, process: &mut Process) -> Option<String> {
+    /// Waits until the process ends, and returns how it ended. None if it must be stopped.
+    async fn wait_until_ended(&self, process: &mut Process) -> Option<String> {
         let address = process.address;
         loop {
             let event = tokio::select! {
@@ -84,8 +84,8 @@ impl Task {
         }
     }
 
-    /// Tries until the part runs again; nothing if it is told to stop.
-    async fn start_again(
+    /// Retries until the part runs again. None if it must be stopped.
+    async fn restart(
         &self,
         mut reason: String,
         mut lived: Duration,
@@ -94,12 +94,7 @@ impl Task {
         loop {
             let wait = backoff.after(std::mem::take(&mut lived));
             let part = self.spec.name;
-            tracing::error!(
-                part,
-                reason,
-                wait_ms = wait.as_millis(),
-                "embedded part failed; starting it again"
-            );
+            tracing::error!(part, reason, wait_ms = wait.as_millis(), "embedded part failed; restarting it");
             self.status.send_replace(PartStatus::Restarting { address: self.spec.listen, reason });
             tokio::select! {
                 () = self.stop.cancelled() => return None,
@@ -107,7 +102,7 @@ impl Task {
             }
             match self.start().await {
                 Ok(process) => {
-                    tracing::info!(part, address = %process.address, "embedded part runs again");
+                    tracing::info!(part, address = %process.address, "embedded part is running again");
                     return Some(process);
                 }
                 Err(_) if self.stop.is_cancelled() => return None,
@@ -116,7 +111,7 @@ impl Task {
         }
     }
 
-    /// Starts a process; one that does not get ready, also because we are told to stop, has ended on return.
+    /// Starts a process. If it does not become ready, or if this task is told to stop, the process has ended on return.
     async fn start(&self) -> Result<Process, EmbeddedError> {
         let failed = |reason: String| EmbeddedError::Failed { part: self.spec.name, reason };
         let mut starting = Process::spawn(&self.program, &self.spec)

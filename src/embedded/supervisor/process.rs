@@ -1,4 +1,4 @@
-//! One process of a part.
+//! One process of an embedded part.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,13 +14,13 @@ use super::{PartSpec, Program};
 use crate::embedded::EmbeddedError;
 use crate::embedded::part::Announcement;
 
-/// Bytes of an announcement.
+/// Maximum bytes of an announcement.
 const MAX_ANNOUNCEMENT: u64 = 64 * 1024;
 
-/// How long a process that closed its standard output without a word may take to end.
+/// How long to wait for the exit of a process that closed its standard output without an announcement.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The variables that a part gets: of the system's libraries, and for looking into a failure.
+/// The environment variables that a part inherits: for the system's libraries, and for debugging.
 const INHERITED: [&str; 13] = [
     "PATH",
     "HOME",
@@ -37,7 +37,7 @@ const INHERITED: [&str; 13] = [
     "RUST_BACKTRACE",
 ];
 
-/// A process that was spawned and has not announced itself.
+/// A spawned process that has not announced itself yet.
 #[derive(Debug)]
 pub(super) struct Starting {
     part: &'static str,
@@ -46,27 +46,27 @@ pub(super) struct Starting {
     stdout: BufReader<ChildStdout>,
 }
 
-/// A process that announced itself.
+/// A process that has announced itself.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) address: SocketAddr,
     part: &'static str,
     child: Child,
     stdin: Option<ChildStdin>,
-    /// What it announces while it runs.
+    /// Announcements of the running process.
     impaired: mpsc::Receiver<Vec<String>>,
 }
 
-/// What happens to a process that runs.
+/// What can happen to a running process.
 #[derive(Debug)]
 pub(super) enum Event {
     Ended(String),
-    /// What of it cannot be used now.
+    /// What cannot be used now.
     Impaired(Vec<String>),
 }
 
 impl Process {
-    /// Spawns a part's process.
+    /// Starts a part's process.
     pub(super) fn spawn(program: &Program, spec: &PartSpec) -> io::Result<Starting> {
         let mut command = Command::new(&program.executable);
         command
@@ -77,10 +77,10 @@ impl Process {
             .args(&spec.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C in a terminal goes to us alone; we end the parts in order.
+            // Ctrl-C in a terminal reaches only the supervisor, which stops the parts in order.
             .process_group(0)
             .kill_on_drop(true);
-        // Variables are for the process that a person starts, passwords among them. A part gets what we decided.
+        // Environment variables, some with passwords, are meant for the process that a person starts. A part gets only the listed ones.
         for (name, _) in std::env::vars_os() {
             if !INHERITED.iter().any(|inherited| name == *inherited) {
                 command.env_remove(name);
@@ -104,14 +104,14 @@ impl Process {
         }
     }
 
-    /// Tells the process to stop, and kills it if it does not in time.
+    /// Tells the process to stop, and kills it if it does not stop in time.
     pub(super) async fn stop(self, patience: Duration) {
         stop(self.part, self.child, self.stdin, patience).await;
     }
 }
 
 impl Starting {
-    /// Waits for the announcement, and until the address in it takes connections.
+    /// Waits for the announcement, and until the announced address accepts connections.
     pub(super) async fn announced(&mut self) -> Result<SocketAddr, EmbeddedError> {
         let failed = |reason: String| EmbeddedError::Failed { part: self.part, reason };
         let mut line = Vec::new();
@@ -129,16 +129,16 @@ impl Starting {
             Ok(Announcement::Failed { reason }) => return Err(EmbeddedError::Announced { reason }),
             Ok(Announcement::Impaired { .. }) | Err(_) => {
                 let start: String = String::from_utf8_lossy(&line).chars().take(80).collect();
-                return Err(failed(format!("it announced {start:?}, which nobody understands")));
+                return Err(failed(format!("its announcement {start:?} is invalid")));
             }
         };
-        TcpStream::connect(reachable(address))
-            .await
-            .map_err(|error| failed(format!("it announced {address}, which takes no connection: {error}")))?;
+        TcpStream::connect(reachable(address)).await.map_err(|error| {
+            failed(format!("the address {address} that it announced does not accept connections: {error}"))
+        })?;
         Ok(address)
     }
 
-    /// Goes on to the process that is ready. All that it writes is read, so that it does not block.
+    /// Turns it into a running process. Its output is read continuously, so that it does not block.
     pub(super) fn ready(self, address: SocketAddr) -> Process {
         let Self { part, child, stdin, stdout } = self;
         let (sender, impaired) = mpsc::channel(1);
@@ -146,7 +146,7 @@ impl Starting {
         Process { address, part, child, stdin, impaired }
     }
 
-    /// Tells the process to stop, and kills it if it does not in time.
+    /// Tells the process to stop, and kills it if it does not stop in time.
     pub(super) async fn stop(self, patience: Duration) {
         let Self { part, child, stdin, mut stdout } = self;
         tokio::spawn(async move { tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await });
@@ -154,7 +154,7 @@ impl Starting {
     }
 }
 
-/// Hands on what a process announces while it runs, until its output ends. Other lines are passed over.
+/// Forwards the announcements of a running process until its output ends. Ignores other lines.
 async fn read_announcements(mut stdout: BufReader<ChildStdout>, sender: mpsc::Sender<Vec<String>>) {
     let mut line = Vec::new();
     loop {
@@ -164,13 +164,13 @@ async fn read_announcements(mut stdout: BufReader<ChildStdout>, sender: mpsc::Se
             Ok(0) | Err(_) => return,
         }
         if let Ok(Announcement::Impaired { reasons }) = serde_json::from_slice(&line) {
-            // Nobody wants it any more once the process is being stopped.
+            // While the process is being stopped, nobody receives this any more.
             let _ = sender.send(reasons).await;
         }
     }
 }
 
-/// Closes the standard input, which tells a part to stop, waits, and kills what is left.
+/// Closes standard input, which tells a part to stop. Waits, and kills the process if it is still running.
 async fn stop(part: &'static str, mut child: Child, stdin: Option<ChildStdin>, patience: Duration) {
     drop(stdin);
     match tokio::time::timeout(patience, child.wait()).await {
@@ -188,7 +188,7 @@ fn exit(status: io::Result<ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
-/// Returns where to find what listens on all addresses.
+/// Returns an address to connect to, also for a listener on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

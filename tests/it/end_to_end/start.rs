@@ -16,7 +16,7 @@ async fn a_port_in_use_is_named_with_its_option() {
         ["--listen", "--embedded-kafka-listen", "--embedded-registry-listen", "--embedded-clickhouse-listen"]
     {
         let refusal = refusal(&directory.path().join("data"), &[option, &address]).await;
-        refusal.assert(1, &format!("{address} is in use: stop what listens there, or give {option} "));
+        refusal.assert(1, &format!("{address} is in use; stop the program that listens there, or give {option} "));
     }
 }
 
@@ -32,7 +32,7 @@ async fn a_missing_engine_library_is_told_with_the_remedy() {
 async fn a_data_directory_in_use_is_refused_and_its_holder_goes_on() {
     let server = Server::start(&[]).await;
     let refusal = refusal(&server.data_dir(), &[]).await;
-    refusal.assert(1, "is used by another roundhouse: stop it, or give --data-dir another directory");
+    refusal.assert(1, "is used by another roundhouse; stop it, or give --data-dir another directory");
     server.until_ready().await;
 }
 

@@ -1,5 +1,5 @@
-//! A record batch as producers send it and files keep it (Kafka's message format 2): 61 bytes of header, then records, which
-//! are checked once, when they are accepted.
+//! A record batch in Kafka's message format 2, as producers send it and files store it: a header of 61 bytes, then the records. The
+//! records are checked once, when the batch is accepted.
 
 use bytes::{Bytes, BytesMut};
 use crc_fast::CrcAlgorithm;
@@ -8,27 +8,27 @@ use thiserror::Error;
 
 use super::records::{self, Expected, Record, RecordsError};
 
-/// Bytes of a batch before its first record.
+/// Size of the batch header in bytes.
 pub(in super::super) const HEADER_BYTES: usize = 61;
 
-/// Bytes before the part that the header's length counts: the base offset and the length itself.
+/// Bytes that the length field of the header does not count: the base offset and the length itself.
 const LENGTH_PREFIX: usize = 12;
 
-/// Where the part under the checksum starts: what the broker fills in (offset, epoch) lies before it.
+/// Where the checksummed part starts. The fields that the broker sets (offset, epoch) come before it.
 const CHECKSUMMED_FROM: usize = 21;
 
-/// Where the checksum lies.
+/// The position of the checksum.
 const CHECKSUM: std::ops::Range<usize> = 17..CHECKSUMMED_FROM;
 
-/// Where the newest timestamp lies.
+/// The position of the newest timestamp.
 const MAX_TIMESTAMP: std::ops::Range<usize> = 35..43;
 
 const MAGIC: u8 = 2;
 
-/// The attributes that say how records are compressed. The others mark transactions and what only a broker sets.
+/// The attribute bits for the compression codec. The others mark transactions and what only a broker sets.
 const CODEC_ATTRIBUTES: i16 = 0b111;
 
-/// Why a producer's batch is not accepted.
+/// Why a producer's batch is refused.
 #[derive(Debug, Error)]
 pub(in super::super) enum BatchError {
     #[error("the batch has {bytes} bytes; the topic accepts {limit} (max.message.bytes)")]
@@ -50,7 +50,7 @@ pub(in super::super) enum BatchError {
 }
 
 impl BatchError {
-    /// The error as a producer knows it. One that sending again cannot mend is not `CorruptMessage`, which clients repeat.
+    /// Returns the Kafka error code. `CorruptMessage` is used only if a retry can help, because clients retry it.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::TooLarge { .. } | Self::Records(RecordsError::TooLarge) => ErrorCode::MessageTooLarge,
@@ -65,11 +65,11 @@ impl BatchError {
     }
 }
 
-/// What the header of a batch says.
+/// The fields of a batch header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Header {
     pub base_offset: i64,
-    /// Bytes of the whole batch, this header included.
+    /// Bytes of the whole batch, including this header.
     pub bytes: u64,
     checksum: u32,
     attributes: i16,
@@ -83,9 +83,9 @@ pub(in super::super) struct Header {
 }
 
 impl Header {
-    /// Reads a header; `None` if the bytes are too few or no batch.
+    /// Parses a header. Returns `None` if there are too few bytes, or if they are not a batch.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        // First what most bytes that are no header fail at.
+        // Check first what most invalid bytes fail.
         if *bytes.get(16)? != MAGIC {
             return None;
         }
@@ -109,38 +109,38 @@ impl Header {
         plausible.then_some(header)
     }
 
-    /// The same batch at another offset.
+    /// Returns the header of the same batch at another offset.
     pub fn at(self, base_offset: i64) -> Self {
         Self { base_offset, ..self }
     }
 
-    /// The offset after its last record.
+    /// Returns the offset after its last record.
     pub fn next_offset(&self) -> i64 {
         self.base_offset + i64::from(self.last_offset_delta) + 1
     }
 
-    /// The sequence number of its last record: sequences wrap to 0 after `i32::MAX`.
+    /// Returns the sequence number of its last record. Sequence numbers wrap to 0 after `i32::MAX`.
     pub fn last_sequence(&self) -> i32 {
         self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
     }
 
-    /// Says that `batch`, all of it, has the checksum that this header states.
+    /// Whether `batch`, the whole batch, has the checksum in this header.
     pub fn matches(&self, batch: &[u8]) -> bool {
         batch.len() as u64 == self.bytes
             && batch.get(CHECKSUMMED_FROM..).is_some_and(|covered| checksum(covered) == self.checksum)
     }
 
-    /// Hands each record of `batch`, whose header this is, to `seen`.
+    /// Calls `seen` for each record of `batch`, which has this header.
     ///
     /// # Errors
-    /// They are not what the header says.
+    /// The records do not match the header.
     pub fn records(&self, batch: &[u8], seen: impl FnMut(Record)) -> Result<(), RecordsError> {
         let Self { attributes, records, base_timestamp, .. } = *self;
         let records = Expected { attributes, records, base_timestamp };
         records::walk(batch.get(HEADER_BYTES..).unwrap_or_default(), records, seen)
     }
 
-    /// Checks what the header of a producer's batch says, by itself.
+    /// Checks the header of a producer's batch, without the records.
     fn check(&self) -> Result<(), BatchError> {
         let offsets = i64::from(self.last_offset_delta) + 1;
         if self.attributes & !CODEC_ATTRIBUTES != 0 {
@@ -155,7 +155,7 @@ impl Header {
     }
 }
 
-/// A batch from a producer, found whole and acceptable; its offset is not assigned yet.
+/// A checked batch from a producer. Its offset is not assigned yet.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Batch {
     pub header: Header,
@@ -163,7 +163,7 @@ pub(in super::super) struct Batch {
 }
 
 impl Batch {
-    /// Checks all that a producer sent for one partition, down to its last record.
+    /// Checks everything that a producer sent for one partition, down to the last record.
     ///
     /// # Errors
     /// See [`BatchError`].
@@ -188,7 +188,7 @@ impl Batch {
         Ok(if newest == header.max_timestamp { batch } else { batch.with_max_timestamp(newest) })
     }
 
-    /// The same batch with the newest timestamp of its records in its header, as Kafka corrects it: offsets are looked up by it.
+    /// Corrects the newest timestamp in the header, like Kafka. Lookups by time use it.
     fn with_max_timestamp(self, max_timestamp: i64) -> Self {
         let mut bytes = BytesMut::from(self.bytes);
         if let Some(place) = bytes.get_mut(MAX_TIMESTAMP) {
@@ -201,7 +201,7 @@ impl Batch {
         Self { header: Header { max_timestamp, checksum, ..self.header }, bytes: bytes.freeze() }
     }
 
-    /// The first bytes as the log keeps them: with the offset that was assigned, and leader epoch 0.
+    /// Returns the first bytes as stored in the log, with the assigned offset and leader epoch 0.
     pub fn stored_prefix(&self, base_offset: i64) -> [u8; 16] {
         let mut prefix = [0; 16];
         let (offset, rest) = prefix.split_at_mut(8);
@@ -216,7 +216,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
-    // The 32 bits of the sum come in 64.
+    // The 32-bit checksum is returned as 64 bits.
     (crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) & u64::from(u32::MAX)) as u32
 }
 

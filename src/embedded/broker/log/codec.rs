@@ -1,4 +1,4 @@
-//! The codecs in which producers compress the records of a batch.
+//! The codecs that producers use to compress the records of a batch.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read as _};
 
@@ -6,13 +6,13 @@ use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder;
 use thiserror::Error;
 
-/// Bytes that are decompressed at a time.
+/// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// How Java's producers begin snappy data: blocks follow, each after its length. Others send one bare block.
+/// How Snappy data of Java producers begins. Blocks follow, each preceded by its length. Other producers send one block only.
 const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
 
-/// Bytes before the first of these blocks: the magic and two version numbers.
+/// Bytes before the first block: this prefix and two version numbers.
 const XERIAL_HEADER_BYTES: usize = 16;
 
 /// How the records of a batch are compressed.
@@ -25,13 +25,13 @@ pub(in super::super) enum Codec {
     Zstd,
 }
 
-/// There is no codec with this number.
+/// The error for an unknown codec number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("unknown compression codec {0}; Kafka has 0 (none), 1 (gzip), 2 (snappy), 3 (lz4) and 4 (zstd)")]
 pub(in super::super) struct UnknownCodec(pub i16);
 
 impl Codec {
-    /// Reads the codec from the attributes of a batch.
+    /// Returns the codec in the attributes of a batch.
     pub fn of(attributes: i16) -> Result<Self, UnknownCodec> {
         match attributes & 0b111 {
             0 => Ok(Self::None),
@@ -43,7 +43,7 @@ impl Codec {
         }
     }
 
-    /// Returns the name that Kafka's settings use.
+    /// Returns the codec's name in Kafka's settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -54,9 +54,9 @@ impl Codec {
         }
     }
 
-    /// Returns a reader of the decompressed records, which takes from `records` what it needs.
+    /// Returns a reader of the decompressed records, which advances `records` as needed.
     ///
-    /// It decompresses piece by piece. Snappy, whose blocks state their size, is decompressed at once: at most `max_bytes`.
+    /// It decompresses piece by piece. Only Snappy is decompressed at once, up to `max_bytes`; its blocks state their size.
     pub fn reader<'a>(self, records: &'a mut &[u8], max_bytes: usize) -> io::Result<Box<dyn BufRead + 'a>> {
         Ok(match self {
             Self::None => Box::new(records),
@@ -89,7 +89,7 @@ fn snappy(mut records: &[u8], max_bytes: usize) -> io::Result<Vec<u8>> {
     Ok(decompressed)
 }
 
-/// Appends a decompressed block, unless that would be more than `max_bytes` in all.
+/// Appends a decompressed block, unless the total would exceed `max_bytes`.
 fn add_block(decompressed: &mut Vec<u8>, block: &[u8], max_bytes: usize) -> io::Result<()> {
     let start = decompressed.len();
     let end = start.saturating_add(snap::raw::decompress_len(block)?);

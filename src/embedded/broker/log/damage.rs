@@ -1,4 +1,4 @@
-//! What of the log cannot be read: found, told, and gone around.
+//! Damage: parts of the log that cannot be read. It is detected, reported and skipped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,22 +9,22 @@ use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Damages that are told one by one; further ones are counted.
-const TOLD: usize = 10;
+/// How many damaged places are reported one by one; the others are only counted.
+const MAX_REASONS: usize = 10;
 
-/// Records that are lost, in one place of one file. Nothing of the file is changed: who knows how to mend it still can.
+/// Lost records in one place of one file. The file is not changed, so that it can still be repaired by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) struct Damage {
-    /// Offset of the first record that is lost.
+    /// Offset of the first lost record.
     pub first: i64,
-    /// Offset after the last one.
+    /// Offset after the last lost record.
     pub next: i64,
-    /// Where in the file the bytes are that are not the records, and where they end.
+    /// Where the damaged bytes start in the file, and where they end.
     pub position: u64,
     pub end: u64,
 }
 
-/// Why records are not read.
+/// Why records cannot be read.
 #[derive(Debug, Error)]
 pub(in super::super) enum ReadError {
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub(in super::super) enum ReadError {
     Damaged,
 }
 
-/// A damage with the names of its partition and its file.
+/// A damage, with its partition and file.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Place {
     pub partition: PartitionName,
@@ -41,7 +41,7 @@ pub(in super::super) struct Place {
     pub damage: Damage,
 }
 
-/// What users call a partition.
+/// The name of a partition for users.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) struct PartitionName {
     pub topic: String,
@@ -50,7 +50,7 @@ pub(in super::super) struct PartitionName {
 }
 
 impl PartitionName {
-    /// The id of its log, which differs from that of any other partition, also of a later topic of this name.
+    /// Returns the id of its log. It differs from that of every other partition, including those of a later topic with the same name.
     pub fn owner(&self) -> Uuid {
         Uuid::from_u128(self.topic_id.as_u128() ^ u128::from(self.number))
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Place {
         if end > position {
             write!(f, "{file} is damaged at byte {position}")?;
         } else if *end > 0 {
-            write!(f, "{file} ends at byte {position} before them")?;
+            write!(f, "{file} ends at byte {position}, before these records")?;
         } else {
             write!(f, "their file is missing or empty")?;
         }
@@ -79,12 +79,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// All damages that are known.
+/// All known damages.
 #[derive(Debug, Default)]
 pub(in super::super) struct Damages(watch::Sender<BTreeMap<(PartitionName, i64), Place>>);
 
 impl Damages {
-    /// Notes a damage, and logs it the first time.
+    /// Records a damage, and logs it the first time.
     pub(super) fn note(&self, place: Place) {
         self.0.send_if_modified(|known| {
             let key = (place.partition.clone(), place.damage.first);
@@ -97,7 +97,7 @@ impl Damages {
         });
     }
 
-    /// Forgets the damages of records before `offset`, which were deleted.
+    /// Removes the damages of deleted records, those before `offset`.
     pub(super) fn forget(&self, partition: &PartitionName, offset: i64) {
         self.0.send_if_modified(|known| {
             let before = known.len();
@@ -106,18 +106,18 @@ impl Damages {
         });
     }
 
-    /// Follows what [`Damages::told`] returns.
+    /// Returns a receiver that changes whenever [`Damages::reasons`] does.
     pub fn watch(&self) -> watch::Receiver<BTreeMap<(PartitionName, i64), Place>> {
         self.0.subscribe()
     }
 
-    /// Says in plain words what cannot be read.
-    pub fn told(&self) -> Vec<String> {
+    /// Describes what cannot be read.
+    pub fn reasons(&self) -> Vec<String> {
         let known = self.0.borrow();
-        let mut told: Vec<String> = known.values().take(TOLD).map(Place::to_string).collect();
-        if known.len() > TOLD {
-            told.push(format!("{} more places are damaged, see the log", known.len() - TOLD));
+        let mut reasons: Vec<String> = known.values().take(MAX_REASONS).map(Place::to_string).collect();
+        if known.len() > MAX_REASONS {
+            reasons.push(format!("{} more places are damaged; see the log", known.len() - MAX_REASONS));
         }
-        told
+        reasons
     }
 }

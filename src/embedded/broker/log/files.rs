@@ -1,8 +1,8 @@
-//! The open files of the log: those that were used last, never more than a given number.
+//! The open files of the log: the most recently used ones, never more than a given number.
 //!
-//! A log of thousands of partitions has more files than a process may open. A file is opened when it is used, lent to one user
-//! or several, and closed when another needs its place or nobody has used it for a while. Who needs a place waits while all
-//! are lent; nobody holds two at a time, so that someone always returns one.
+//! A log of thousands of partitions has more files than a process may open. A file is opened when it is needed and lent to one or more
+//! users. It is closed when another file needs its place, or when it has not been used for a while. If all open files are lent, a user
+//! waits until one is returned. No user holds two files at once, so one is always returned.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-/// Names a file, also before it is opened.
+/// Identifies a file, even before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId(u64);
 
@@ -25,14 +25,14 @@ pub(in super::super) struct OpenFiles {
     state: Mutex<State>,
     returned: Condvar,
     ids: AtomicU64,
-    /// Cancelled when the disk failed a sync.
+    /// Cancelled when a sync of the disk has failed.
     failure: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<FileId, Entry>,
-    /// Files that are just being opened or closed.
+    /// Number of files that are being opened or closed.
     pending: usize,
 }
 
@@ -43,14 +43,14 @@ struct Entry {
     last_use: Instant,
 }
 
-/// An open file, and whether it may have bytes that are not on the disk.
+/// An open file, and whether some of its bytes may not be on disk yet.
 #[derive(Debug)]
 struct OpenFile {
     file: File,
     unsynced: AtomicBool,
 }
 
-/// A file that stays open until this is dropped.
+/// A lent file. It stays open until this is dropped.
 #[derive(Debug)]
 pub(super) struct Lent<'a> {
     files: &'a OpenFiles,
@@ -59,7 +59,7 @@ pub(super) struct Lent<'a> {
 }
 
 impl OpenFiles {
-    /// `failure` is cancelled when the disk fails a sync.
+    /// `failure` is cancelled when a sync of the disk has failed.
     pub fn new(capacity: usize, failure: CancellationToken) -> Self {
         Self {
             capacity: capacity.max(1),
@@ -70,28 +70,28 @@ impl OpenFiles {
         }
     }
 
-    /// Returns a new name for a file.
+    /// Returns an unused file id.
     pub(super) fn new_id(&self) -> FileId {
         FileId(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Lends a file for reading and writing, opening it if need be. Blocks while all places are lent.
+    /// Lends a file for reading and writing, and opens it if necessary. Blocks while all open files are lent.
     pub(super) fn lend(&self, id: FileId, path: &Path) -> io::Result<Lent<'_>> {
         self.lend_with(id, || OpenOptions::new().read(true).write(true).open(path))
     }
 
-    /// Creates a file, which must not exist, and lends it.
+    /// Creates a file, which must not exist yet, and lends it.
     pub(super) fn create(&self, id: FileId, path: &Path) -> io::Result<Lent<'_>> {
         self.lend_with(id, || OpenOptions::new().read(true).write(true).create_new(true).open(path))
     }
 
-    /// Closes a file that is not used any more.
+    /// Closes a file that is no longer used.
     pub(super) fn forget(&self, id: FileId) {
         self.state().open.remove(&id);
         self.returned.notify_all();
     }
 
-    /// Closes the files that nobody has used for so long.
+    /// Closes the files that have not been used for this long.
     pub fn close_idle(&self, unused_for: Duration) {
         self.state().open.retain(|_, entry| {
             entry.lent > 0
@@ -126,7 +126,7 @@ impl OpenFiles {
                 return Err(error);
             }
         };
-        // Another user may have opened it meanwhile: then ours is closed again.
+        // Another user may have opened it in the meantime. Then this one is closed again.
         let entry = state.open.entry(id).or_insert_with(|| Entry {
             file: Arc::new(OpenFile { file: opened, unsynced: AtomicBool::new(false) }),
             lent: 0,
@@ -136,7 +136,7 @@ impl OpenFiles {
         Ok(Lent { files: self, id, file: Arc::clone(&entry.file) })
     }
 
-    /// Closes the file that was used the longest time ago, or waits until one is returned.
+    /// Closes the least recently used file, or waits until one is returned.
     fn make_room<'a>(&'a self, mut state: MutexGuard<'a, State>) -> io::Result<MutexGuard<'a, State>> {
         let unused = state.open.iter().filter(|(_, entry)| entry.lent == 0);
         let Some(id) = unused.min_by_key(|(_, entry)| entry.last_use).map(|(id, _)| *id) else {
@@ -145,7 +145,7 @@ impl OpenFiles {
         let Some(Entry { file, .. }) = state.open.remove(&id) else { return Ok(state) };
         state.pending += 1;
         drop(state);
-        // A failed write is reported to those who had the file open when it failed: not to who opens it later.
+        // The kernel reports a failed write only to those who had the file open at that time. So sync before closing.
         let synced = if file.unsynced.load(Ordering::Acquire) { file.file.sync_data() } else { Ok(()) };
         drop(file);
         let mut state = self.state();
@@ -164,17 +164,17 @@ impl OpenFiles {
 }
 
 impl Lent<'_> {
-    /// Runs a write, after which the file has bytes that are not on the disk.
+    /// Runs a write and marks the file as not yet on disk.
     pub fn write(&self, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let written = write(&self.file.file);
         self.file.unsynced.store(true, Ordering::Release);
         written
     }
 
-    /// Waits until all that was written before is on the disk.
+    /// Waits until all earlier writes are on disk.
     pub fn sync(&self) -> io::Result<()> {
         if self.files.failure.is_cancelled() {
-            return Err(io::Error::other("the disk failed an earlier sync"));
+            return Err(io::Error::other("an earlier sync of the disk failed"));
         }
         self.file.unsynced.store(false, Ordering::Release);
         self.file.file.sync_data()
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_files_are_open_than_there_are_places() {
+    fn never_more_files_are_open_than_the_limit_allows() {
         let (files, directory) = files(3);
         let all = created(&files, directory.path(), 10);
         for (number, (id, path)) in all.iter().enumerate() {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn many_users_share_one_place() {
+    fn many_users_share_one_open_file_slot() {
         let (files, directory) = files(1);
         let all = created(&files, directory.path(), 4);
         std::thread::scope(|scope| {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_takes_no_place() {
+    fn a_file_that_cannot_be_opened_uses_no_slot() {
         let (files, directory) = files(1);
         for _ in 0..3 {
             let failed = files.lend(files.new_id(), &directory.path().join("missing"));

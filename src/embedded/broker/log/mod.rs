@@ -1,9 +1,9 @@
-//! The records: a directory per topic, in it one per partition, in it files of whole batches as Kafka keeps them.
+//! The log of records: a directory per topic, a subdirectory per partition, and files of whole batches in Kafka's format.
 //!
-//! A batch is acknowledged, and shown to consumers, once `fdatasync` has put it on the disk; one sync covers all
-//! that was appended while the one before it ran. A restart walks over the last file of each partition, checks
-//! every checksum, and cuts off what was half written ([`recovery`]). Checksums are checked again whenever records are read:
-//! what is [`damage`]d is told and never served. Files are opened when they are used ([`files`]).
+//! A batch is acknowledged and shown to consumers once `fdatasync` has written it to disk. One sync covers everything that was appended
+//! while the previous one ran. A start reads the last file of each partition, checks every checksum, and cuts off an unfinished write
+//! ([`recovery`]). Checksums are checked again whenever records are read: [`damage`]d records are reported and never served. Files are
+//! opened when they are needed ([`files`]).
 
 mod batch;
 mod codec;
@@ -33,7 +33,7 @@ pub(super) use self::files::OpenFiles;
 pub(super) use self::partition::{Appended, Partition};
 pub(super) use self::settings::TopicSettings;
 
-/// Everything that is stored, by topic.
+/// All stored records, by topic.
 #[derive(Debug)]
 pub(super) struct Log {
     directory: PathBuf,
@@ -46,11 +46,11 @@ pub(super) struct Log {
 struct Shared {
     files: Arc<OpenFiles>,
     damages: Damages,
-    /// Cancelled when the disk fails: only a restart tells what it holds then.
+    /// Cancelled when the disk fails. Only a restart can then find out what is on disk.
     failure: CancellationToken,
 }
 
-/// A topic's partitions. Its directory carries its id: a topic made anew under the same name starts empty.
+/// A topic's partitions. The directory is named after the topic's id, so that a recreated topic starts empty.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub id: Uuid,
@@ -58,7 +58,7 @@ pub(super) struct Topic {
     partitions: Vec<Arc<Partition>>,
 }
 
-/// A topic as the catalogue knows it.
+/// A topic in the catalogue.
 #[derive(Clone, Debug)]
 pub(super) struct TopicEntry {
     pub name: String,
@@ -67,10 +67,9 @@ pub(super) struct TopicEntry {
 }
 
 impl Log {
-    /// Opens the log of these topics, and removes what is left of any other.
+    /// Opens the log of these topics, and removes the directories of all others.
     ///
-    /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails: only a restart tells what it holds
-    /// then.
+    /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails; only a restart can then find out what is on disk.
     pub fn open(
         directory: &Path,
         topics: &[TopicEntry],
@@ -94,22 +93,22 @@ impl Log {
         Ok(log)
     }
 
-    /// The topic of that name.
+    /// Returns the topic with this name.
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// The partition of that topic and number.
+    /// Returns the partition with this topic and number.
     pub fn partition(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
         self.topic(topic)?.partition(partition)
     }
 
-    /// What of the records is known to be damaged.
+    /// Returns the known damages.
     pub fn damages(&self) -> &Damages {
         &self.shared.damages
     }
 
-    /// The files that are open.
+    /// Returns the open files.
     pub fn files(&self) -> &OpenFiles {
         &self.shared.files
     }
@@ -122,8 +121,8 @@ impl Log {
         settings.store(&directory)
     }
 
-    /// Opens a topic. One that has no settings yet is of an earlier version, or a crash came before it was created: then nothing
-    /// is there to be missed.
+    /// Opens a topic. If it has no settings, it comes from an earlier version, or a crash interrupted its creation; then no records can be
+    /// missing.
     fn open_topic(&self, topic: &TopicEntry) -> io::Result<()> {
         let directory = self.directory_of(topic.id);
         let stored = TopicSettings::load(&directory)?;
@@ -148,7 +147,7 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets a topic and removes its records.
+    /// Removes a topic and its records.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         let removed = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         let Some(topic) = removed else { return Ok(()) };
@@ -156,7 +155,7 @@ impl Log {
         fs::remove_dir_all(self.directory_of(topic.id))
     }
 
-    /// Waits until everything is on the disk.
+    /// Waits until everything is on disk.
     pub fn sync_all(&self) -> io::Result<()> {
         let topics: Vec<_> =
             self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
@@ -169,13 +168,13 @@ impl Log {
 }
 
 impl Topic {
-    /// The partition of that number.
+    /// Returns the partition with this number.
     pub fn partition(&self, number: i32) -> Option<Arc<Partition>> {
         self.partitions.get(usize::try_from(number).ok()?).cloned()
     }
 }
 
-/// Puts `bytes` in place of a file, or leaves it as it is: they are on the disk on return.
+/// Replaces a file completely or not at all. The new contents are on disk on return.
 fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("draft");
     let mut file = File::create(&draft)?;
@@ -185,7 +184,7 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// Waits until the names in a directory are on the disk.
+/// Waits until the names in a directory are on disk.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! One partition: its segments, who may append, and up to where its records are safe on the disk.
+//! One partition: its segments, the state for appending, and the offset up to which records are on disk.
 
 use std::fs;
 use std::io;
@@ -19,16 +19,16 @@ use super::segment::{self, Batches, Segment, producers_path};
 use super::{Shared, replace_file, sync_directory};
 use crate::embedded::mark::{Known, Mark};
 
-/// Bytes after which a new segment is begun: what a restart reads of each partition at most.
+/// Bytes after which a new segment begins. A start reads at most this much per partition.
 const SEGMENT_BYTES: u64 = 128 << 20;
 
-/// Name of the file that holds the first offset, where records were deleted.
+/// Name of the file with the first offset, if records were deleted.
 const START_FILE: &str = "start";
 
-/// Name of the file that says up to where records are on the disk.
+/// Name of the file with the offset up to which records are on disk.
 const MARK_FILE: &str = "durable";
 
-/// How often the mark is put on the disk too; in between, it survives the end of the process only.
+/// How often the mark itself is synced. In between, it survives only the end of the process.
 const MARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(in super::super) struct Partition {
     writer: Mutex<Writer>,
     segments: RwLock<Vec<Arc<Segment>>>,
     start: AtomicI64,
-    /// The offset up to which records are safe, so acknowledged and shown to consumers; negative once the partition is deleted.
+    /// The offset up to which records are on disk, and so acknowledged and visible to consumers. Negative once the partition is deleted.
     safe: watch::Sender<i64>,
     syncing: AtomicBool,
     mark: Mutex<MarkState>,
@@ -59,7 +59,7 @@ struct MarkState {
     is_synced: bool,
 }
 
-/// What [`Partition::append`] did: the records are safe once [`Partition::wait_until_safe`] says so.
+/// The result of [`Partition::append`]. The records are on disk once [`Partition::wait_until_safe`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Appended {
     pub base_offset: i64,
@@ -67,7 +67,7 @@ pub(in super::super) struct Appended {
 }
 
 impl MarkState {
-    /// Moves the mark. That it cannot be written is no reason to refuse records: only damage would then go unnoticed.
+    /// Moves the mark. If it cannot be written, records are still accepted; damage at the end could then go unnoticed.
     fn set(&mut self, end: u64, sync: bool) {
         let set = self.mark.set(end, sync);
         self.is_synced = sync && set.is_ok();
@@ -75,15 +75,15 @@ impl MarkState {
             self.synced_at = Instant::now();
         }
         if let Err(error) = set {
-            tracing::warn!(%error, "cannot note how far the log was written");
+            tracing::warn!(%error, "cannot write the mark of the log's end");
         }
     }
 }
 
 impl Partition {
-    /// Opens a partition's directory, making it if need be, and mends what a crash left behind.
+    /// Opens a partition's directory, creates it if necessary, and recovers it after a crash.
     ///
-    /// `is_new`: it may be that nothing of it was created yet.
+    /// `is_new`: the partition may not have been created yet.
     pub(super) fn open(
         name: PartitionName,
         directory: &Path,
@@ -96,7 +96,7 @@ impl Partition {
         let bases = segment::base_offsets(directory)?;
         let opening = Opening { name: &name, directory, shared, known: &known, is_new };
         let Opened { segments, next_offset, producers, is_changed } = opening.run(&bases)?;
-        // Creating a mark puts all names in its directory on the disk.
+        // Creating a mark also syncs all names in its directory.
         if is_changed && matches!(known, Known::Marked(_)) {
             sync_directory(directory)?;
         }
@@ -114,28 +114,28 @@ impl Partition {
             segments: RwLock::new(segments),
             name,
         };
-        partition.tell_damages();
+        partition.report_damages();
         Ok(partition)
     }
 
-    /// Tells what was found damaged at the start.
-    fn tell_damages(&self) {
+    /// Reports the damages found at the start.
+    fn report_damages(&self) {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(first) = segments.first().filter(|first| first.base_offset > self.start_offset()) {
-            self.tell_missing(first);
+            self.report_missing(first);
         }
         for segment in &segments {
-            segment.damages().into_iter().for_each(|damage| self.tell(segment, damage));
+            segment.damages().into_iter().for_each(|damage| self.report(segment, damage));
         }
     }
 
-    /// Tells that there is no file of the records before the first segment.
-    fn tell_missing(&self, first: &Segment) {
+    /// Reports that the file with the records before the first segment is missing.
+    fn report_missing(&self, first: &Segment) {
         let damage = Damage { first: self.start_offset(), next: first.base_offset, position: 0, end: 0 };
-        self.tell(first, damage);
+        self.report(first, damage);
     }
 
-    fn tell(&self, segment: &Segment, damage: Damage) {
+    fn report(&self, segment: &Segment, damage: Damage) {
         let is_deleted = *self.safe.borrow() < 0;
         if !is_deleted && damage.next > self.start_offset() {
             let place = Place { partition: self.name.clone(), file: segment.path.clone(), damage };
@@ -143,22 +143,22 @@ impl Partition {
         }
     }
 
-    /// The offset of the first record.
+    /// Returns the offset of the first record.
     pub fn start_offset(&self) -> i64 {
         self.start.load(Ordering::Acquire)
     }
 
-    /// The offset after the last record that is safe: the high watermark.
+    /// Returns the offset after the last record that is on disk: the high watermark.
     pub fn end_offset(&self) -> i64 {
         (*self.safe.borrow()).max(0)
     }
 
-    /// Follows [`Partition::end_offset`].
+    /// Returns a receiver for changes of [`Partition::end_offset`].
     pub fn watch_end(&self) -> watch::Receiver<i64> {
         self.safe.subscribe()
     }
 
-    /// Appends a batch, or finds that it was already. Blocks for as long as the page cache takes.
+    /// Appends a batch, unless it was appended before. Blocks until it is in the page cache.
     ///
     /// # Errors
     /// The Kafka error for the producer.
@@ -184,10 +184,10 @@ impl Partition {
         Ok(appended)
     }
 
-    /// Waits until what was appended is on the disk.
+    /// Waits until the appended records are on disk.
     ///
     /// # Errors
-    /// The partition was deleted meanwhile.
+    /// The partition was deleted in the meantime.
     pub async fn wait_until_safe(&self, appended: Appended) -> Result<(), ErrorCode> {
         let mut safe = self.safe.subscribe();
         match safe.wait_for(|safe| *safe < 0 || *safe >= appended.next_offset).await {
@@ -196,36 +196,36 @@ impl Partition {
         }
     }
 
-    /// Reads whole batches from the one that holds `offset` on: about `max_bytes`, at least one if there is one.
+    /// Reads whole batches, starting with the one that contains `offset`: about `max_bytes`, but at least one batch if there is one.
     ///
     /// # Errors
-    /// The record at `offset` is damaged: reading goes on at the next whole batch.
+    /// The record at `offset` is damaged. Reading can continue at the next whole batch.
     pub fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, ReadError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let after = segments.partition_point(|segment| segment.base_offset <= offset);
-        // Before the first one: its file is missing.
+        // If the offset is before the first segment, its file is missing.
         let segment = segments.get(after.saturating_sub(1)).cloned();
         drop(segments);
         let Some(segment) = segment else { return Ok(Bytes::new()) };
         if segment.base_offset > offset {
-            self.tell_missing(&segment);
+            self.report_missing(&segment);
             return Err(ReadError::Damaged);
         }
         match segment.read(offset, self.end_offset(), max_bytes)? {
             Batches::Whole(batches) => Ok(batches),
             Batches::Damaged(damage) => {
-                self.tell(&segment, damage);
+                self.report(&segment, damage);
                 Err(ReadError::Damaged)
             }
         }
     }
 
-    /// The first batch with a record at least as new as `timestamp` (milliseconds), whole.
+    /// Returns the whole first batch that has a record at least as new as `timestamp` (milliseconds).
     pub fn first_since(&self, timestamp: i64) -> io::Result<Option<Bytes>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
         for segment in segments {
             let found = segment.first_since(timestamp, self.start_offset(), self.end_offset());
-            segment.damages().into_iter().for_each(|damage| self.tell(&segment, damage));
+            segment.damages().into_iter().for_each(|damage| self.report(&segment, damage));
             if let Some(batch) = found? {
                 return Ok(Some(batch));
             }
@@ -233,10 +233,10 @@ impl Partition {
         Ok(None)
     }
 
-    /// Deletes the records before `offset`; their space comes back by whole segments.
+    /// Deletes the records before `offset`. Disk space is freed by whole segments.
     ///
     /// # Errors
-    /// There is no such offset, or the disk refused.
+    /// The offset does not exist, or the files cannot be changed.
     pub fn delete_before(&self, offset: i64) -> Result<(), ErrorCode> {
         let _writer = self.writer();
         if offset > self.end_offset() {
@@ -263,14 +263,14 @@ impl Partition {
         Ok(())
     }
 
-    /// Refuses further records, and lets those who wait for something know.
+    /// Refuses further records, and wakes everyone who waits for records.
     pub fn close(&self) {
         self.writer().closed = true;
         self.safe.send_replace(-1);
         self.shared.damages.forget(&self.name, i64::MAX);
     }
 
-    /// Waits until everything appended is on the disk, and the mark that says so.
+    /// Waits until all appended records, and the mark, are on disk.
     pub fn sync_now(&self) -> io::Result<()> {
         let writer = self.writer();
         let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
@@ -283,7 +283,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Notes that everything before an offset is on the disk.
+    /// Moves the mark: everything before this offset is on disk.
     fn mark_durable(&self, next_offset: i64) {
         let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let end = next_offset.cast_unsigned();
@@ -310,7 +310,7 @@ impl Partition {
         segment.append(batch, writer.next_offset)
     }
 
-    /// Begins a new segment. The one before it is on the disk from then on.
+    /// Begins a new segment, after syncing the full one.
     fn roll(&self, writer: &Writer, full: &Segment) -> io::Result<Arc<Segment>> {
         full.sync()?;
         writer.producers.save(&producers_path(&self.directory, writer.next_offset))?;
@@ -321,7 +321,7 @@ impl Partition {
         Ok(segment)
     }
 
-    /// Syncs in the background: whatever is appended while one sync runs is covered by the next.
+    /// Syncs in the background. What is appended during one sync is covered by the next.
     fn sync_soon(self: &Arc<Self>) {
         if !self.syncing.swap(true, Ordering::AcqRel) {
             let partition = Arc::clone(self);
@@ -338,16 +338,16 @@ impl Partition {
             let synced = segment.map_or(Ok(()), |segment| segment.sync());
             if let Err(error) = synced {
                 if *self.safe.borrow() < 0 {
-                    // Its files were deleted meanwhile.
+                    // Its files were deleted in the meantime.
                     return;
                 }
-                // What the disk holds is unknown now, and stays so: a restart reads it back.
+                // It is now unknown what is on disk, and stays so until a restart reads it.
                 tracing::error!(directory = %self.directory.display(), %error, "cannot sync the log");
                 self.writer().closed = true;
                 self.shared.failure.cancel();
                 return;
             }
-            // Before the acknowledgement: what is acknowledged must be known to be there.
+            // Before the acknowledgement: the mark must cover everything that is acknowledged.
             self.mark_durable(next_offset);
             self.safe.send_modify(|safe| {
                 if *safe >= 0 {
@@ -363,7 +363,7 @@ impl Partition {
     }
 }
 
-/// What is needed to open a partition.
+/// Parameters for opening a partition.
 struct Opening<'a> {
     name: &'a PartitionName,
     directory: &'a Path,
@@ -372,12 +372,12 @@ struct Opening<'a> {
     is_new: bool,
 }
 
-/// What was found in a partition's directory.
+/// The contents of a partition's directory.
 struct Opened {
     segments: Vec<Arc<Segment>>,
     next_offset: i64,
     producers: Producers,
-    /// There are new names in the directory.
+    /// Whether the directory has new names.
     is_changed: bool,
 }
 
@@ -392,7 +392,7 @@ impl Opening<'_> {
         let base = bases.last().copied().unwrap_or(0);
         let mut producers = self.producers(base);
         let Some(base) = bases.last() else {
-            // Without its files, a partition that had records goes on after them.
+            // If its files are missing, a partition continues after the records that it had.
             let next_offset = durable.unwrap_or(0);
             segments.push(Arc::new(Segment::create(files, self.directory, next_offset)?));
             return Ok(Opened { segments, next_offset, producers, is_changed: true });
@@ -404,14 +404,14 @@ impl Opening<'_> {
         }
         segments.push(Arc::new(segment));
         if is_closed {
-            // Whose batches are lost cannot be judged by what is left of them.
+            // If batches are lost, the remaining ones do not show what producers sent last.
             producers = Producers::default();
             segments.push(Arc::new(Segment::create(files, self.directory, next_offset)?));
         }
         Ok(Opened { segments, next_offset, producers, is_changed: is_closed || is_cut })
     }
 
-    /// The offset up to which records are known to be on the disk.
+    /// Returns the offset up to which records are known to be on disk.
     fn durable(&self, bases: &[i64]) -> Option<i64> {
         let lost = match self.known {
             Known::Marked(mark) => return i64::try_from(mark.end()).ok(),
@@ -422,22 +422,22 @@ impl Opening<'_> {
             let file = self.directory.join(MARK_FILE);
             tracing::error!(
                 file = %file.display(),
-                "{}: the file that says how far the log was written is missing or damaged; records at the end of the log \
-                 may be lost without a trace",
+                                "{}: the file that says how far the log was written is missing or damaged; records at the end of the log \
+                                 may be lost without being noticed",
                 self.name
             );
         }
         None
     }
 
-    /// What producers had sent before the last segment.
+    /// Returns what producers had sent before the last segment.
     fn producers(&self, base: i64) -> Producers {
         let path = producers_path(self.directory, base);
         Producers::load(&path).unwrap_or_else(|error| {
             tracing::error!(
                 file = %path.display(),
                 %error,
-                "{}: cannot read what producers sent last; a batch that one of them sends again is stored again",
+                "{}: cannot read what producers sent last; a batch that is sent again will be stored twice",
                 self.name
             );
             Producers::default()
@@ -445,7 +445,7 @@ impl Opening<'_> {
     }
 }
 
-/// The first offset that was not deleted; `first`: that of the first segment.
+/// Returns the first offset that was not deleted. `first`: the start of the first segment.
 fn load_start(directory: &Path, first: i64) -> io::Result<i64> {
     let path = directory.join(START_FILE);
     let text = match fs::read_to_string(&path) {
@@ -458,7 +458,7 @@ fn load_start(directory: &Path, first: i64) -> io::Result<i64> {
         tracing::error!(
             file = %path.display(),
             first,
-            "the file that says which records were deleted is damaged; deleted records of the first segment are back"
+            "the file that says which records were deleted is damaged; deleted records of the first segment are visible again"
         );
         first
     }))

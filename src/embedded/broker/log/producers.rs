@@ -1,5 +1,4 @@
-//! What each idempotent producer sent last to a partition, so that a batch sent again is acknowledged again and
-//! not stored again.
+//! Remembers the last batches of each idempotent producer. A batch that is sent again is acknowledged again but not stored again.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -12,10 +11,10 @@ use nisshi_sans_io::ErrorCode;
 use super::batch::Header;
 use super::replace_file;
 
-/// Batches remembered of each producer: it may have this many unanswered.
+/// Batches remembered per producer. A producer may have this many unacknowledged ones.
 const REMEMBERED_BATCHES: usize = 5;
 
-/// Producers remembered of a partition; beyond that, those that were quiet the longest are forgotten.
+/// Producers remembered per partition. Beyond that, those that have been quiet the longest are forgotten.
 const REMEMBERED_PRODUCERS: usize = 1_000;
 
 #[derive(Debug, Default)]
@@ -36,11 +35,11 @@ struct Remembered {
     base_offset: i64,
 }
 
-/// Whether a batch is to be stored.
+/// Whether a batch must be stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     New,
-    /// It is stored already, at this offset.
+    /// It is already stored, at this offset.
     Stored(i64),
 }
 
@@ -48,7 +47,7 @@ impl Producers {
     /// Compares a batch with what its producer sent before.
     ///
     /// # Errors
-    /// The Kafka error: a batch before it is missing, or it is from before a newer epoch.
+    /// The Kafka error: an earlier batch is missing, or the batch's epoch is old.
     pub fn judge(&self, batch: &Header) -> Result<Verdict, ErrorCode> {
         let Some(known) = self.by_id.get(&batch.producer_id).filter(|_| batch.producer_id >= 0) else {
             return Ok(Verdict::New);
@@ -79,7 +78,7 @@ impl Producers {
         }
     }
 
-    /// Remembers a batch that was stored at the offset its header states.
+    /// Remembers a batch, which was stored at the offset in its header.
     pub fn remember(&mut self, batch: &Header) {
         if batch.producer_id < 0 {
             return;
@@ -105,7 +104,7 @@ impl Producers {
         }
     }
 
-    /// Drops the half that has not sent for the longest time.
+    /// Forgets the half of the producers that have been quiet the longest.
     fn forget_the_quietest(&mut self) {
         let last = |producer: &Producer| producer.recent.back().map_or(-1, |sent| sent.base_offset);
         let mut offsets: Vec<i64> = self.by_id.values().map(last).collect();
@@ -114,7 +113,7 @@ impl Producers {
         self.by_id.retain(|_, producer| last(producer) >= median);
     }
 
-    /// Writes all of it to a file, durably: what a log that starts with a new segment cannot read from it.
+    /// Writes everything to a file and syncs it. A new segment needs it, because its log does not contain the earlier batches.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut text = String::new();
         for (id, producer) in &self.by_id {
@@ -127,7 +126,7 @@ impl Producers {
         replace_file(path, text.as_bytes())
     }
 
-    /// Reads what [`Producers::save`] wrote; a missing file is nobody.
+    /// Reads what [`Producers::save`] wrote. A missing file means no producers.
     pub fn load(path: &Path) -> io::Result<Self> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -139,7 +138,7 @@ impl Producers {
             let (id, producer) = parse_line(line).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{}: not a line of it: {line}", path.display()),
+                    format!("{}: invalid line: {line}", path.display()),
                 )
             })?;
             producers.by_id.insert(id, producer);
@@ -167,7 +166,7 @@ fn parse_line(line: &str) -> Option<(i64, Producer)> {
 mod tests {
     use super::*;
 
-    /// The header of a batch of ten records.
+    /// Returns the header of a batch of ten records.
     fn batch(producer: i64, epoch: i16, sequence: i32, base_offset: i64) -> Header {
         let mut bytes = [0; 61];
         bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_sent_again_is_found_where_it_is_stored() {
+    fn a_batch_sent_again_is_found_at_its_stored_offset() {
         let producers = sent(6);
         assert_eq!(producers.judge(&batch(7, 0, 20, 0)), Ok(Verdict::Stored(200)));
         assert_eq!(producers.judge(&batch(7, 0, 50, 0)), Ok(Verdict::Stored(500)));
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded() {
+    fn saved_producers_are_loaded() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("producers");
         sent(3).save(&path).expect("saved");
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quietest_are_forgotten_first() {
+    fn the_producers_that_are_quiet_the_longest_are_forgotten_first() {
         let mut producers = Producers::default();
         for number in 0..=REMEMBERED_PRODUCERS as i64 {
             producers.remember(&batch(number, 0, 0, number * 10));

@@ -1,7 +1,7 @@
-//! Walks over the records of a batch and checks that they are what its header says.
+//! Reads the records of a batch and checks that they match its header.
 //!
-//! Nothing is copied or kept: lengths are followed, keys and values skipped. Compressed records are decompressed piece by
-//! piece, up to a limit.
+//! Nothing is copied or kept: lengths are followed, keys and values are skipped. Compressed records are decompressed piece by piece, up to
+//! a limit.
 
 use std::io::{self, BufRead};
 
@@ -9,15 +9,15 @@ use thiserror::Error;
 
 use super::codec::{Codec, UnknownCodec};
 
-/// Bytes of a batch's records after decompression. A consumer needs that much memory for them.
+/// Maximum bytes of a batch's records after decompression. A consumer needs this much memory for them.
 pub(in super::super) const MAX_RECORDS_BYTES: usize = super::super::MAX_BATCH_BYTES;
 
-/// What is wrong with the records of a batch.
+/// Why the records of a batch are invalid.
 #[derive(Debug, Error)]
 pub(in super::super) enum RecordsError {
     #[error(transparent)]
     Codec(#[from] UnknownCodec),
-    #[error("the records cannot be decompressed ({codec}): {source}")]
+    #[error("cannot decompress the records ({codec}): {source}")]
     Decompression { codec: &'static str, source: io::Error },
     #[error("the records have more than {MAX_RECORDS_BYTES} bytes after decompression; send smaller batches")]
     TooLarge,
@@ -25,19 +25,19 @@ pub(in super::super) enum RecordsError {
     Malformed { record: i32, reason: &'static str },
     #[error("the timestamp of record {record} is out of range")]
     Timestamp { record: i32 },
-    #[error("bytes follow after the last record")]
+    #[error("there are bytes after the last record")]
     Trailing,
 }
 
-/// One record, as far as the broker looks at it.
+/// The fields of a record that the broker reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Record {
     pub offset_delta: i32,
-    /// Milliseconds.
+    /// Milliseconds since 1970.
     pub timestamp: i64,
 }
 
-/// What a batch's header says about its records.
+/// The fields of a batch header that describe its records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub attributes: i16,
@@ -45,10 +45,10 @@ pub(super) struct Expected {
     pub base_timestamp: i64,
 }
 
-/// Hands each record of a batch to `seen`; `bytes` are what follows the batch's header.
+/// Calls `seen` for each record of a batch. `bytes`: what follows the batch header.
 ///
 /// # Errors
-/// They are not exactly as many records as expected, whole and numbered without a gap.
+/// The number of records is wrong, one is incomplete, or they are not numbered in order.
 pub(super) fn walk(
     bytes: &[u8],
     expected: Expected,
@@ -56,7 +56,7 @@ pub(super) fn walk(
 ) -> Result<(), RecordsError> {
     let codec = Codec::of(expected.attributes)?;
     if codec == Codec::None {
-        // The hot path: without it, every byte of a length would be a virtual call.
+        // The hot path. Through the reader below, every byte of a length would be a virtual call.
         return Walk { source: bytes, left: bytes.len(), codec, record: 0 }.run(expected, &mut seen);
     }
     let mut compressed = bytes;
@@ -66,13 +66,13 @@ pub(super) fn walk(
     };
     let source = codec.reader(&mut compressed, MAX_RECORDS_BYTES).map_err(failed)?;
     Walk { source, left: MAX_RECORDS_BYTES, codec, record: 0 }.run(expected, &mut seen)?;
-    // A reader may end with its first frame.
+    // A decoder may stop after its first frame.
     if compressed.is_empty() { Ok(()) } else { Err(RecordsError::Trailing) }
 }
 
 struct Walk<R> {
     source: R,
-    /// Bytes that may still be read: of the record in which we are, or of all.
+    /// Bytes left to read: of the current record, or of all records.
     left: usize,
     codec: Codec,
     record: i32,
@@ -132,7 +132,7 @@ impl<R: BufRead> Walk<R> {
         Ok(Record { offset_delta, timestamp })
     }
 
-    /// Skips a length and as many bytes; -1 is null.
+    /// Skips a length and that many bytes. A length of -1 means null.
     #[inline]
     fn skip_field(&mut self, may_be_null: bool) -> Result<(), RecordsError> {
         let length = self.varint()?;
@@ -186,23 +186,23 @@ impl<R: BufRead> Walk<R> {
         Ok(byte)
     }
 
-    /// Reads a number of at most 32 bits.
+    /// Reads a number of up to 32 bits.
     #[inline]
     fn varint(&mut self) -> Result<i32, RecordsError> {
         let value = self.number(u32::BITS)?;
         i32::try_from(value).map_err(|_| self.malformed("a number in it is too large"))
     }
 
-    /// Reads a number of at most 64 bits.
+    /// Reads a number of up to 64 bits.
     #[inline]
     fn varlong(&mut self) -> Result<i64, RecordsError> {
         self.number(u64::BITS)
     }
 
-    /// Reads a number: seven bits a byte, the lowest first, the sign in the lowest bit.
+    /// Reads a zigzag number with seven bits per byte, lowest bits first.
     #[inline]
     fn number(&mut self, bits: u32) -> Result<i64, RecordsError> {
-        // Most have one byte.
+        // Most numbers have one byte.
         if self.left > 0
             && let Ok(&[byte @ ..0x80, ..]) = self.source.fill_buf()
         {

@@ -1,17 +1,17 @@
-//! What a start makes of the last file of a partition: a write that a crash broke off is cut off, damage is kept and told.
+//! Recovery of a partition's last file at the start: an unfinished write is cut off, damage is kept and reported.
 //!
-//! The two look alike. What tells them apart is the partition's mark (`crate::embedded::mark`): the offset up to which records
-//! are known to be on the disk. It is written after every sync and before any record is acknowledged, so after the end of a
-//! process it covers all that was acknowledged. The mark itself is synced once a second at most, since its own sync would cost
-//! every small write as much as its data: after a power cut it may be behind by one second of writing, never ahead.
+//! The two look alike. The partition's mark (`crate::embedded::mark`) distinguishes them. It is the offset up to which records are known to
+//! be on disk. It is written after every sync and before any record is acknowledged. So when a process ends, the mark covers everything
+//! that was acknowledged. The mark itself is synced at most once a second, since syncing it would cost a small write as much again as its
+//! data. After a power cut it may therefore lag by one second of writing; it is never ahead.
 //!
-//! - What is missing or wrong before the mark was acknowledged: it is damage. The file stays as it is, the offsets that are lost are
-//!   never given again, and records that follow go on to be served.
-//! - What is wrong after the mark was never acknowledged: it is cut off, whatever it looks like. After a power cut, a later batch
-//!   may be whole where an earlier one is not: the kernel writes pages in any order. Of a record that is complete and has the wrong
-//!   checksum a copy is kept, since it might be damage to the last second before a power cut.
-//! - Without a mark (a log of an earlier version), whole batches after the wrong place or a record that is complete and has the
-//!   wrong checksum are taken for damage, and the rest for a write that was broken off.
+//! - Missing or invalid bytes before the mark were acknowledged: this is damage. The file stays unchanged, the lost offsets are never
+//!   assigned again, and later records are still served.
+//! - Invalid bytes after the mark were never acknowledged: they are cut off, whatever they look like. After a power cut a later batch may be
+//!   whole although an earlier one is not, because the kernel writes pages in any order. A complete record with a wrong checksum is
+//!   copied first, since it might be damage to the last second before a power cut.
+//! - Without a mark (a log of an earlier version), the following count as damage: whole batches after the invalid place, and a complete
+//!   record with a wrong checksum. Everything else counts as an unfinished write.
 
 use std::fs;
 use std::io;
@@ -24,20 +24,20 @@ use super::files::OpenFiles;
 use super::segment::{self, Contents, Index, Segment};
 use super::walk::{End, header_at, next_batch, read_at};
 
-/// The last segment of a partition after a start.
+/// The last segment of a partition, after recovery.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub segment: Segment,
-    /// Its end is missing: what comes next belongs into a new file, that starts at [`Recovered::next_offset`].
+    /// Its end is missing. New records go into a new file that starts at [`Recovered::next_offset`].
     pub is_closed: bool,
     pub next_offset: i64,
-    /// Bytes were cut off.
+    /// Whether bytes were cut off.
     pub is_cut: bool,
 }
 
-/// Opens the last segment and hands the header of each whole batch to `seen`.
+/// Opens the last segment and calls `seen` with the header of each whole batch.
 ///
-/// `durable`: the offset up to which records are known to be on the disk, if it is known.
+/// `durable`: the offset up to which records are known to be on disk, if there is a mark.
 pub(super) fn recover(
     files: &Arc<OpenFiles>,
     directory: &Path,
@@ -74,7 +74,7 @@ struct Recovery<'a> {
     file: &'a fs::File,
     position: u64,
     offset: i64,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     bytes: u64,
     durable: Option<i64>,
     index: Index,
@@ -82,7 +82,7 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Walks to the end of what is whole. Returns whether what is missing after it was acknowledged.
+    /// Reads to the end of the whole batches. Returns whether acknowledged records after it are missing.
     fn run(&mut self, mut seen: impl FnMut(&Header)) -> io::Result<bool> {
         let mut batch = Vec::new();
         loop {
@@ -101,24 +101,24 @@ impl Recovery<'_> {
         }
     }
 
-    /// Cuts off what is after this place, and keeps a copy of it if it looks like more than an unfinished write.
+    /// Cuts off everything after this position. Keeps a copy if it may be more than an unfinished write.
     fn cut(&self, path: &Path) -> io::Result<()> {
         let cut = self.bytes - self.position;
         tracing::warn!(
-            file = %path.display(), cut, offset = self.offset, "bytes of an unfinished write removed from the end of the log"
+            file = %path.display(), cut, offset = self.offset, "removed an unfinished write from the end of the log"
         );
         if self.header()?.is_some() {
             let copy = path.with_extension("cut");
             let mut bytes = vec![0; usize::try_from(cut).map_err(io::Error::other)?];
             read_at(self.file, &mut bytes, self.position)?;
             fs::write(&copy, bytes)?;
-            tracing::warn!(copy = %copy.display(), "a record among them is complete and has a wrong checksum; they are kept");
+            tracing::warn!(copy = %copy.display(), "the removed bytes contain a complete record with a wrong checksum; a copy of them is kept");
         }
         self.file.set_len(self.position)?;
         self.file.sync_all()
     }
 
-    /// The header of the batch at this place, if it is whole and the one that must follow.
+    /// Returns the header of the batch at this position, if the batch is whole and has the expected offset.
     fn whole_batch(&self, batch: &mut Vec<u8>) -> io::Result<Option<Header>> {
         let Some(header) = self.header()? else { return Ok(None) };
         batch.resize(usize::try_from(header.bytes).map_err(io::Error::other)?, 0);
@@ -126,14 +126,14 @@ impl Recovery<'_> {
         Ok(header.matches(batch).then_some(header))
     }
 
-    /// A header that states the right offset and a length that fits into the file.
+    /// Returns the header at this position, if it has the expected offset and its batch fits into the file.
     fn header(&self) -> io::Result<Option<Header>> {
         Ok(header_at(self.file, self.position)?.filter(|header| {
             header.base_offset == self.offset && header.bytes <= self.bytes.saturating_sub(self.position)
         }))
     }
 
-    /// The damage at this place, where no whole batch is; none if it is nothing but a write that was broken off.
+    /// Returns the damage at this position, where there is no whole batch. None if it is only an unfinished write.
     fn damage(&self) -> io::Result<Option<Damage>> {
         let damage = |next, end| Some(Damage { first: self.offset, next, position: self.position, end });
         let everything = End { bytes: self.bytes, offset: i64::MAX };

@@ -1,7 +1,7 @@
-//! One file of a partition's log: whole batches, one after the other, their offsets without a gap.
+//! One file of a partition's log: whole batches in order, without gaps between their offsets.
 //!
-//! Every batch that leaves it has the checksum that its header states. What has not is a [`Damage`]: it is never served, and a
-//! reader goes on after it.
+//! Every batch that is returned has the checksum in its header. Everything else is a [`Damage`]: it is never served, and a reader
+//! continues after it.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use super::damage::Damage;
 use super::files::{FileId, OpenFiles};
 use super::walk::{End, Found, Walk, damage_at, read_at};
 
-/// Bytes of log between two entries of the index.
+/// Bytes of log between two index entries.
 const INDEX_STEP: u64 = 64 << 10;
 
 #[derive(Debug)]
@@ -28,11 +28,11 @@ pub(super) struct Segment {
     contents: Mutex<Contents>,
 }
 
-/// What is known of the contents of the file.
+/// What is known about the contents of the file.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub end: End,
-    /// Where some batches start, by offset; made on first use for a file that is not written any more.
+    /// Positions of some batches, by offset. For a file that is no longer written, it is built at the first use.
     pub index: Option<Index>,
     pub damages: Vec<Damage>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Contents {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index(Vec<(i64, u64)>);
 
-/// Batches that were read, or why there are none.
+/// The batches that were read, or the damage in their place.
 #[derive(Debug)]
 pub(super) enum Batches {
     Whole(Bytes),
@@ -49,7 +49,7 @@ pub(super) enum Batches {
 }
 
 impl Segment {
-    /// Makes the file of a segment that starts at `base_offset`.
+    /// Creates the file of a segment that starts at `base_offset`.
     pub fn create(files: &Arc<OpenFiles>, directory: &Path, base_offset: i64) -> io::Result<Self> {
         let end = End { bytes: 0, offset: base_offset };
         let contents = Contents { end, index: Some(Index::default()), damages: Vec::new() };
@@ -58,7 +58,7 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Knows a segment that another follows, which starts at `next_offset`.
+    /// Opens a segment that is followed by another one, which starts at `next_offset`.
     pub fn open(
         files: &Arc<OpenFiles>,
         directory: &Path,
@@ -70,7 +70,7 @@ impl Segment {
         Ok(Self::with(files, directory, base_offset, Contents { end, index: None, damages: Vec::new() }))
     }
 
-    /// A segment whose file is there.
+    /// Returns a segment whose file exists.
     pub(super) fn with(
         files: &Arc<OpenFiles>,
         directory: &Path,
@@ -82,34 +82,34 @@ impl Segment {
         Self { base_offset, path, files: Arc::clone(files), id: files.new_id(), contents }
     }
 
-    /// The name of its file.
+    /// Returns the id of its file.
     pub fn id(&self) -> FileId {
         self.id
     }
 
-    /// Takes what a start found in the file.
+    /// Sets the contents that recovery found in the file.
     pub fn set_contents(&self, contents: Contents) {
         *self.contents() = contents;
     }
 
-    /// Where its log ends.
+    /// Returns where its log ends.
     pub fn end(&self) -> End {
         self.contents().end
     }
 
-    /// Appends a batch at the end. One caller at a time.
+    /// Appends a batch. Only one caller at a time.
     pub fn append(&self, batch: &Batch, base_offset: i64) -> io::Result<()> {
         let position = self.end().bytes;
         let prefix = batch.stored_prefix(base_offset);
         let rest = batch.bytes.get(prefix.len()..).unwrap_or_default();
         let file = self.files.lend(self.id, &self.path)?;
-        // The prefix last: without it there is no batch.
+        // Write the prefix last: without it there is no batch.
         let written = file.write(|file| {
             file.write_all_at(rest, position + prefix.len() as u64)?;
             file.write_all_at(&prefix, position)
         });
         if let Err(error) = written {
-            // A full disk: give back what was taken, so that the next append finds a clean end.
+            // If the disk is full, free what was written, so that the next append finds a clean end.
             file.set_len(position)?;
             return Err(error);
         }
@@ -122,7 +122,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Removes its files.
+    /// Deletes its files.
     pub fn delete(&self, directory: &Path) -> io::Result<()> {
         fs::remove_file(&self.path)?;
         match fs::remove_file(producers_path(directory, self.base_offset)) {
@@ -131,13 +131,13 @@ impl Segment {
         }
     }
 
-    /// Waits until all that was appended is on the disk.
+    /// Waits until everything appended is on disk.
     pub fn sync(&self) -> io::Result<()> {
         self.files.lend(self.id, &self.path)?.sync()
     }
 
-    /// Reads whole batches from the one that holds `offset` on, none of them reaching beyond `end_offset`: as many as
-    /// fit into `max_bytes`, at least one if there is one.
+    /// Reads whole batches, starting with the one that contains `offset` and not beyond `end_offset`: as many as fit into `max_bytes`, but
+    /// at least one if there is one.
     pub fn read(&self, offset: i64, end_offset: i64, max_bytes: usize) -> io::Result<Batches> {
         let file = match self.files.lend(self.id, &self.path) {
             Ok(file) => file,
@@ -175,8 +175,8 @@ impl Segment {
         Ok(Batches::Damaged(damage))
     }
 
-    /// The first batch whose newest record is at least as new as `timestamp` (milliseconds), whole. Damaged ones are passed
-    /// over: nobody knows how new they are.
+    /// Returns the whole first batch whose newest record is at least as new as `timestamp` (milliseconds). Skips damaged batches, because
+    /// their timestamps are unknown.
     pub fn first_since(
         &self,
         timestamp: i64,
@@ -211,7 +211,7 @@ impl Segment {
         Ok(None)
     }
 
-    /// Damages that were come across.
+    /// Returns the damages found so far.
     pub fn damages(&self) -> Vec<Damage> {
         self.contents().damages.clone()
     }
@@ -223,7 +223,7 @@ impl Segment {
         }
     }
 
-    /// The damage that a file is gone.
+    /// Returns the damage for a missing file.
     fn missing(&self) -> Batches {
         let end = self.end();
         Batches::Damaged(Damage { first: self.base_offset, next: end.offset, position: 0, end: 0 })
@@ -234,7 +234,7 @@ impl Segment {
         (contents.end, contents.damages.clone())
     }
 
-    /// Where to start walking to find the batch that holds `offset`: the offset and the place of a batch.
+    /// Returns the offset and the position of a batch, from which to search for the batch that contains `offset`.
     fn position_before(&self, file: &File, offset: i64) -> io::Result<(i64, u64)> {
         if let Some(index) = &self.contents().index {
             return Ok(index.before(offset, self.base_offset));
@@ -265,22 +265,22 @@ impl Drop for Segment {
 }
 
 impl Index {
-    /// Takes in a batch, if the last one is far enough before it.
+    /// Adds a batch, if it is far enough from the last entry.
     pub fn note(&mut self, offset: i64, position: u64) {
         if self.0.last().is_none_or(|(_, last)| position - last >= INDEX_STEP) {
             self.0.push((offset, position));
         }
     }
 
-    /// The last batch known that starts at or before `offset`; the start of the file if there is none.
+    /// Returns the last known batch that starts at or before `offset`, or the start of the file.
     fn before(&self, offset: i64, base_offset: i64) -> (i64, u64) {
         let after = self.0.partition_point(|(start, _)| *start <= offset);
         after.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or((base_offset, 0))
     }
 }
 
-/// Bytes of those batches at the start of `bytes` that are whole and right, follow one another from `offset` on, and end at or
-/// before `end_offset`.
+/// Returns the number of bytes at the start of `bytes` that are valid whole batches, follow one another from `offset`, and end at or before
+/// `end_offset`.
 fn whole_batches(bytes: &[u8], mut offset: i64, end_offset: i64) -> usize {
     let mut whole = 0;
     while let Some(header) = bytes.get(whole..).and_then(Header::parse) {
@@ -299,17 +299,17 @@ fn whole_batches(bytes: &[u8], mut offset: i64, end_offset: i64) -> usize {
     whole
 }
 
-/// The file of a segment: its first offset in twenty digits, as Kafka names it.
+/// Returns the file of a segment. As in Kafka, its name is the first offset in twenty digits.
 pub(super) fn path(directory: &Path, base_offset: i64) -> PathBuf {
     directory.join(format!("{base_offset:020}.log"))
 }
 
-/// The file beside it that holds what producers had sent before it.
+/// Returns the file with what producers had sent before the segment.
 pub(super) fn producers_path(directory: &Path, base_offset: i64) -> PathBuf {
     directory.join(format!("{base_offset:020}.producers"))
 }
 
-/// The first offsets of the segments in a directory, in order.
+/// Returns the first offsets of the segments in a directory, in order.
 pub(super) fn base_offsets(directory: &Path) -> io::Result<Vec<i64>> {
     let mut offsets = Vec::new();
     for entry in directory.read_dir()? {

@@ -1,4 +1,4 @@
-//! What a topic is configured with, in a file in its directory.
+//! The settings of a topic, in a file in its directory.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,10 @@ use super::replace_file;
 
 const FILE_NAME: &str = "settings.json";
 
-/// The settings of a topic that its creator may choose.
+/// The settings that the creator of a topic may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct TopicSettings {
-    /// Bytes of a batch as it was sent: `max.message.bytes`.
+    /// Maximum bytes of a batch as it is sent: `max.message.bytes`.
     pub max_message_bytes: usize,
 }
 
@@ -25,7 +25,7 @@ impl Default for TopicSettings {
 }
 
 impl TopicSettings {
-    /// Reads the settings of the topic in `directory`, if they were stored.
+    /// Reads the settings of the topic in `directory`, if there are any.
     pub fn load(directory: &Path) -> io::Result<Option<Self>> {
         let path = directory.join(FILE_NAME);
         let text = match fs::read(&path) {
@@ -34,16 +34,16 @@ impl TopicSettings {
             Err(error) => return Err(error),
         };
         let settings = serde_json::from_slice(&text).unwrap_or_else(|error| {
-            // Larger batches than wanted harm nobody; a broker that does not start harms every topic.
+            // Accepting larger batches than intended is harmless. A broker that does not start affects every topic.
             tracing::error!(
-                file = %path.display(), %error, "the settings of a topic are damaged; using the default ones"
+                file = %path.display(), %error, "the settings of a topic are damaged; using the default settings"
             );
             Self::default()
         });
         Ok(Some(settings))
     }
 
-    /// Stores them, on the disk on return.
+    /// Stores the settings. They are on disk on return.
     pub fn store(self, directory: &Path) -> io::Result<()> {
         replace_file(&directory.join(FILE_NAME), &serde_json::to_vec(&self)?)
     }

@@ -1,4 +1,4 @@
-//! A partition whose files are damaged while it is closed.
+//! Tests with a partition whose files are damaged while it is closed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use tokio::runtime::Runtime;
 use super::batch::tests::batch_of;
 use super::*;
 
-/// Records of each batch.
+/// Records per batch.
 const RECORDS: i64 = 3;
 const BATCHES: i64 = 6;
 
-/// A log with one topic of one partition, and where its files are.
+/// A log with one topic of one partition, and its directory.
 struct Fixture {
     runtime: Runtime,
     directory: tempfile::TempDir,
@@ -22,7 +22,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// Creates the topic and appends some batches, all of them acknowledged.
+    /// Creates the topic and appends some batches; all are acknowledged.
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -60,12 +60,12 @@ impl Fixture {
     }
 }
 
-/// The batch of this number as it is sent.
+/// Returns the batch with this number, as it is sent.
 fn content(number: i64) -> Bytes {
     batch_of(RECORDS as i32, format!("value of batch {number}").as_bytes()).into()
 }
 
-/// Reads a batch from one of its offsets: none if the log says that it is damaged. Anything else must be right.
+/// Reads the batch at an offset. None if the log reports it as damaged. Otherwise its contents must be correct.
 fn read(partition: &Partition, offset: i64) -> Option<()> {
     match partition.read(offset, 1) {
         Ok(bytes) => {
@@ -80,13 +80,13 @@ fn read(partition: &Partition, offset: i64) -> Option<()> {
     }
 }
 
-/// What happens to a file.
+/// A change to a file.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
     Flip(u8),
     Cut,
     Zero,
-    /// Bytes of a write that was not finished come after the end.
+    /// Bytes of an unfinished write after the end.
     Extend,
     Remove,
 }
@@ -108,7 +108,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn no_damage_loses_a_record_in_silence_or_gives_its_offset_again(
+    fn every_lost_record_is_reported_and_its_offset_is_never_assigned_again(
         of_mark in prop::bool::weighted(0.2),
         place in any::<prop::sample::Index>(),
         what in prop_oneof![
@@ -131,7 +131,7 @@ proptest! {
                 (0..end + round * RECORDS).filter(|offset| read(&partition, *offset).is_none()).collect();
             prop_assert!(!of_mark || lost.is_empty(), "{:?}", lost);
             prop_assert!(lost_before.as_ref().is_none_or(|before| *before == lost));
-            prop_assert_eq!(log.damages().told().is_empty(), lost.is_empty());
+            prop_assert_eq!(log.damages().reasons().is_empty(), lost.is_empty());
             lost_before = Some(lost);
             let appended = fixture.append(&log, BATCHES + round);
             prop_assert_eq!(appended.base_offset, end + round * RECORDS);
@@ -140,7 +140,7 @@ proptest! {
 }
 
 #[test]
-fn a_write_that_broke_off_is_cut_off_in_silence() {
+fn an_unfinished_write_is_cut_off_and_not_reported_as_damage() {
     let fixture = Fixture::new();
     let whole = fs::read(fixture.segment()).expect("read");
     let mut unfinished = content(BATCHES).to_vec();
@@ -150,7 +150,7 @@ fn a_write_that_broke_off_is_cut_off_in_silence() {
             let torn = [&whole[..], &unfinished[..length], &vec![0; zeros]].concat();
             fs::write(fixture.segment(), torn).expect("write");
             let log = fixture.open();
-            assert_eq!(log.damages().told(), Vec::<String>::new(), "{length} bytes");
+            assert_eq!(log.damages().reasons(), Vec::<String>::new(), "{length} bytes");
             assert_eq!(log.partition("topic", 0).expect("a partition").end_offset(), BATCHES * RECORDS);
             assert_eq!(fs::read(fixture.segment()).expect("read"), whole);
         }
@@ -158,20 +158,20 @@ fn a_write_that_broke_off_is_cut_off_in_silence() {
 }
 
 #[test]
-fn of_a_complete_record_that_was_not_acknowledged_and_is_wrong_a_copy_is_kept() {
+fn a_complete_unacknowledged_record_with_a_wrong_checksum_is_copied_before_it_is_cut_off() {
     let fixture = Fixture::new();
     let whole = fs::read(fixture.segment()).expect("read");
     let mut wrong = content(BATCHES).to_vec();
     wrong[..8].copy_from_slice(&(BATCHES * RECORDS).to_be_bytes());
     *wrong.last_mut().expect("bytes") ^= 1;
     fs::write(fixture.segment(), [&whole[..], &wrong].concat()).expect("write");
-    assert_eq!(fixture.open().damages().told(), Vec::<String>::new());
+    assert_eq!(fixture.open().damages().reasons(), Vec::<String>::new());
     assert_eq!(fs::read(fixture.segment()).expect("read"), whole);
     assert_eq!(fs::read(fixture.file("00000000000000000000.cut")).expect("read"), wrong);
 }
 
 #[test]
-fn without_a_mark_a_complete_record_with_a_wrong_checksum_is_damage_and_a_half_one_is_not() {
+fn without_a_mark_a_complete_record_with_a_wrong_checksum_is_damage_but_an_incomplete_one_is_not() {
     let fixture = Fixture::new();
     let whole = fs::read(fixture.segment()).expect("read");
     let open = |bytes: &[u8]| {
@@ -182,35 +182,38 @@ fn without_a_mark_a_complete_record_with_a_wrong_checksum_is_damage_and_a_half_o
     let mut changed = whole.clone();
     *changed.last_mut().expect("bytes") ^= 1;
     let log = open(&changed);
-    let told = log.damages().told();
-    assert!(told[0].contains("partition 0 of topic topic: offsets 15 to 17 cannot be read"), "{told:?}");
+    let reasons = log.damages().reasons();
+    assert!(
+        reasons[0].contains("partition 0 of topic topic: offsets 15 to 17 cannot be read"),
+        "{reasons:?}"
+    );
     assert_eq!(log.partition("topic", 0).expect("a partition").end_offset(), 18);
     drop(log);
     fs::remove_file(fixture.file("00000000000000000018.log")).expect("removed");
     let log = open(&whole[..whole.len() - 1]);
-    assert_eq!(log.damages().told(), Vec::<String>::new());
+    assert_eq!(log.damages().reasons(), Vec::<String>::new());
     assert_eq!(log.partition("topic", 0).expect("a partition").end_offset(), 15);
 }
 
 #[test]
-fn damage_is_forgotten_with_the_records_that_are_deleted() {
+fn damage_is_no_longer_reported_after_its_records_are_deleted() {
     let fixture = Fixture::new();
     let mut bytes = fs::read(fixture.segment()).expect("read");
     bytes[100] ^= 1;
     fs::write(fixture.segment(), bytes).expect("write");
     let log = fixture.open();
-    assert_eq!(log.damages().told().len(), 1);
+    assert_eq!(log.damages().reasons().len(), 1);
     let partition = log.partition("topic", 0).expect("a partition");
     partition.delete_before(2).expect("deleted");
-    assert_eq!(log.damages().told().len(), 1, "one of its records is left");
+    assert_eq!(log.damages().reasons().len(), 1, "one of its records is left");
     partition.delete_before(3).expect("deleted");
-    assert_eq!(log.damages().told(), Vec::<String>::new());
+    assert_eq!(log.damages().reasons(), Vec::<String>::new());
     drop((partition, log));
-    assert_eq!(fixture.open().damages().told(), Vec::<String>::new());
+    assert_eq!(fixture.open().damages().reasons(), Vec::<String>::new());
 }
 
 #[test]
-fn a_damaged_file_of_the_first_offset_stops_nothing() {
+fn the_partition_opens_although_the_file_with_its_first_offset_is_damaged() {
     let fixture = Fixture::new();
     fixture.open().partition("topic", 0).expect("a partition").delete_before(6).expect("deleted");
     fs::write(fixture.file("start"), [0xff, 0]).expect("write");

@@ -1,4 +1,4 @@
-//! Walks over the batches of a segment, one after the other, and around what is none.
+//! Walks over the batches of a segment in order, and skips damage.
 
 use std::fs::File;
 use std::io;
@@ -10,33 +10,33 @@ use super::damage::Damage;
 /// Bytes read at once while walking over small batches.
 const WALK_BYTES: usize = 32 << 10;
 
-/// Bytes read at once while looking for the next batch after a damage.
+/// Bytes read at once while searching for the next batch after damage.
 const SEARCH_BYTES: usize = 1 << 20;
 
 /// Where the log in a file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub bytes: u64,
-    /// The offset that follows.
+    /// The offset after it.
     pub offset: i64,
 }
 
-/// What a walk comes across.
+/// What a walk finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Where it starts, and its header. That its records are right is not checked.
+    /// The position and the header of a batch. Its records are not checked.
     Batch(u64, Header),
     Damage(Damage),
 }
 
-/// Walks over headers: small batches through a window, large ones by jumping.
+/// Walks over headers. It reads small batches in blocks and skips over large ones.
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     file: &'a File,
     position: u64,
     offset: i64,
     end: End,
-    /// Damages that are known already.
+    /// Damages found earlier.
     known: &'a [Damage],
     window: Vec<u8>,
     window_start: u64,
@@ -89,22 +89,22 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns how far the damage reaches that starts at `position`, where the record at `offset` should be: to the next whole batch,
-/// or to the end.
+/// Returns the damage that starts at `position`, where the record at `offset` is expected. It extends to the next whole batch or to the
+/// end.
 pub(super) fn damage_at(file: &File, position: u64, offset: i64, end: End) -> io::Result<Damage> {
     let found = next_batch(file, position, offset, end)?;
     let (stop, next) = found.unwrap_or((end.bytes.max(position), end.offset));
     Ok(Damage { first: offset, next, position, end: stop })
 }
 
-/// Finds the first whole batch after `position` that has a later offset, and returns where it is.
+/// Returns the position and the offset of the first whole batch after `position` that has a later offset.
 pub(super) fn next_batch(
     file: &File,
     position: u64,
     offset: i64,
     end: End,
 ) -> io::Result<Option<(u64, i64)>> {
-    // Mostly the header is right and says where the next batch is. A search might find a batch inside a record.
+    // Usually the header is correct and gives the position of the next batch. A search might find a batch inside a record.
     if let Some(header) = header_at(file, position)?.filter(|header| header.base_offset == offset) {
         let after = position + header.bytes;
         let next = header_at(file, after)?.filter(|next| next.base_offset == header.next_offset());
@@ -132,13 +132,13 @@ pub(super) fn next_batch(
                 return Ok(Some((found, header.base_offset)));
             }
         }
-        // A header may lie across the border.
+        // A header may cross the boundary of the block.
         start += (length - HEADER_BYTES + 1) as u64;
     }
     Ok(None)
 }
 
-/// The header at this place, if it is one.
+/// Returns the header at this position, if there is one.
 pub(super) fn header_at(file: &File, position: u64) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER_BYTES];
     read_at(file, &mut bytes, position)?;
@@ -154,7 +154,7 @@ fn is_whole(file: &File, position: u64, header: &Header, end: End) -> io::Result
     Ok(header.matches(&batch))
 }
 
-/// Fills `bytes` from a file: with zeros what is after its end, which is no batch.
+/// Fills `bytes` from a file. Bytes after its end become zeros, which are not a valid batch.
 pub(super) fn read_at(file: &File, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.read_at(bytes, position) {

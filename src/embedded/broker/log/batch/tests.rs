@@ -1,4 +1,4 @@
-//! Batches as producers send them, and as they must not.
+//! Tests with valid and invalid batches.
 
 use std::io::Write as _;
 
@@ -20,7 +20,7 @@ fn varint(value: i64) -> Vec<u8> {
     bytes
 }
 
-/// A record, its length in front.
+/// Returns a record, preceded by its length.
 fn record(offset_delta: i64, timestamp_delta: i64, value: &[u8]) -> Vec<u8> {
     let header = [varint(2), b"id".to_vec(), varint(-1)].concat();
     let body = [
@@ -41,7 +41,7 @@ fn records(count: i64) -> Vec<u8> {
     (0..count).flat_map(|number| record(number, number * 10, b"value of the record")).collect()
 }
 
-/// A batch with a right checksum around these bytes; its first record is of 1970.
+/// Returns a batch with these records and a correct checksum. The first record's timestamp is 1970.
 fn batch(attributes: i16, count: i32, max_timestamp: i64, records: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
     bytes[16] = MAGIC;
@@ -56,7 +56,7 @@ fn batch(attributes: i16, count: i32, max_timestamp: i64, records: &[u8]) -> Vec
     sealed(bytes)
 }
 
-/// A batch of so many records that all have this value.
+/// Returns a batch of `count` records that all have this value.
 pub(in crate::embedded::broker::log) fn batch_of(count: i32, value: &[u8]) -> Vec<u8> {
     let records: Vec<u8> = (0..count).flat_map(|number| record(i64::from(number), 0, value)).collect();
     batch(0, count, 0, &records)
@@ -92,7 +92,7 @@ fn snappy(bytes: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(bytes).expect("compress")
 }
 
-/// Snappy as Java's producers frame it.
+/// Compresses with Snappy in the framing of Java producers.
 fn xerial(bytes: &[u8]) -> Vec<u8> {
     let blocks = bytes.chunks(64).map(|block| {
         let block = snappy(block);
@@ -105,7 +105,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).expect("compress")
 }
 
-/// The attributes of a codec, and what compresses with it.
+/// The attributes of a codec, and its compression function.
 type Compressor = (i16, fn(&[u8]) -> Vec<u8>);
 
 const COMPRESSORS: [Compressor; 6] =
@@ -136,14 +136,14 @@ fn a_wrong_checksum_is_corrupt_and_wrong_contents_are_invalid() {
         refused("one record too few", &records(99));
         refused("one record too many", &records(101));
         refused("bytes after the records", &[records(100), vec![0; 3]].concat());
-        refused("an end that is missing", &records(100)[..1_000]);
+        refused("a missing end", &records(100)[..1_000]);
         refused("an offset twice", &[records(99), record(98, 0, b"again")].concat());
         refused("a length of 2^31 - 1", &[records(99), varint(i64::from(i32::MAX)), vec![0; 9]].concat());
         refused("a negative length", &[records(99), varint(-5), vec![0; 9]].concat());
         refused("a length without end", &[records(99), vec![0xff; 40]].concat());
         if codec != 0 {
             let code = refusal(&batch(codec, 100, 990, &[0x55; 700]));
-            assert_eq!(code, ErrorCode::InvalidRecord, "not compressed at all, codec {codec}");
+            assert_eq!(code, ErrorCode::InvalidRecord, "not compressed, codec {codec}");
             let code = refusal(&batch(codec, 100, 990, &[compress(&records(100)), vec![1; 9]].concat()));
             assert_eq!(code, ErrorCode::InvalidRecord, "bytes after the compressed data, codec {codec}");
         }
@@ -151,7 +151,7 @@ fn a_wrong_checksum_is_corrupt_and_wrong_contents_are_invalid() {
 }
 
 #[test]
-fn lengths_inside_a_record_stay_inside_it() {
+fn a_length_that_exceeds_its_record_is_refused() {
     for (place, name) in [(4, "key"), (5, "value")] {
         let mut bytes = record(0, 0, b"value");
         // One byte more than the record has.
@@ -168,7 +168,7 @@ fn lengths_inside_a_record_stay_inside_it() {
 }
 
 #[test]
-fn what_the_header_must_not_say_is_refused() {
+fn invalid_header_fields_are_refused() {
     let good = |attributes| batch(attributes, 10, 90, &records(10));
     for codec in 5..8 {
         assert_eq!(refusal(&good(codec)), ErrorCode::UnsupportedCompressionType);
@@ -190,7 +190,7 @@ fn what_the_header_must_not_say_is_refused() {
 }
 
 #[test]
-fn what_decompresses_without_end_is_refused_before_it_takes_memory() {
+fn a_decompression_bomb_is_refused_before_it_uses_memory() {
     let huge = record(0, 0, &vec![0; MAX_RECORDS_BYTES]);
     let many: Vec<u8> = (0..40).flat_map(|number| record(number, 0, &[0; 1 << 20])).collect();
     for (codec, compress) in COMPRESSORS.into_iter().skip(1) {
@@ -216,7 +216,7 @@ fn the_newest_timestamp_is_corrected() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_check_panic(
+    fn the_check_does_not_panic_on_any_bytes(
         codec in 0_usize..COMPRESSORS.len(),
         place in 0_usize..2_000,
         byte in any::<u8>(),
