@@ -1,24 +1,23 @@
-//! The one spelling of an Avro schema: two texts with the same canonical text are the same schema.
+//! The canonical text of an Avro schema: two schemas are the same if their canonical texts are the same.
 //!
-//! As Confluent's, it keeps everything a schema says (docs, defaults, aliases, custom attributes) and drops how
-//! it was typed: whitespace, the order of attributes, `{"type": "long"}` for `"long"`, full names for a name and
-//! a namespace. On the way it refuses what the parser of `apache-avro` lets pass: names defined twice, references
-//! through an alias, fields that are no objects, empty unions, defaults that unfold without end.
+//! As in Confluent's registry, it keeps everything that a schema says (docs, defaults, aliases, custom attributes) and drops the way it was
+//! written: whitespace, the order of attributes, `{"type": "long"}` for `"long"`, full names instead of a name and a namespace. It also
+//! refuses errors that the parser of `apache-avro` accepts: names that are defined twice, references through an alias, fields that are not
+//! objects, empty unions, and defaults that expand to an enormous size.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// Steps that the parser may take to check the defaults of a schema. `"default": {}` for a record stands for the
-/// defaults of its fields, and so on, and each union on the way is gone through three times: thirty short lines
-/// can ask for a billion steps.
+/// Limit for the steps that the parser needs to check the defaults of a schema. `"default": {}` for a record stands for the defaults of its
+/// fields, and so on, and each union on the way is checked three times: thirty short lines can require a billion steps.
 const MAX_DEFAULT_STEPS: u64 = 500_000;
 
-/// Records within records that one default may unfold into: the parser recurses.
+/// Limit for nested records in one default, because the parser is recursive.
 const MAX_DEFAULT_DEPTH: u32 = 100;
 
-/// Named types of a schema. One may lead to the next, and the parser and its messages follow them recursively.
+/// Limit for the named types of a schema. They may refer to each other in a chain, which the parser and its messages follow recursively.
 const MAX_NAMED_TYPES: usize = 1_000;
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
@@ -26,27 +25,27 @@ const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "doubl
 /// Returns the canonical text of a schema.
 ///
 /// # Errors
-/// Says in a few words what is wrong with it.
+/// The text says briefly what is wrong with the schema.
 pub(super) fn canonical(schema: &Value) -> Result<String, String> {
     let mut canonicalizer = Canonicalizer::default();
     canonicalizer.schema(schema, "")?;
     Ok(canonicalizer.text)
 }
 
-/// What checking a default of a type may take.
+/// The effort of checking a default of a type.
 #[derive(Clone, Copy, Default)]
 struct Unfolded {
-    /// Fields of a value in which every field is left to its default.
+    /// Number of fields in a value whose fields all have their defaults.
     fields: u64,
-    /// Records within records of that value.
+    /// Nesting depth of records in that value.
     depth: u32,
-    /// Unions within unions of the type.
+    /// Nesting depth of unions in the type.
     unions: u32,
 }
 
 impl Unfolded {
-    /// Adds what stands beside it.
-    fn beside(self, other: Self) -> Self {
+    /// Combines it with a sibling.
+    fn and_sibling(self, other: Self) -> Self {
         Self {
             fields: self.fields.saturating_add(other.fields),
             depth: self.depth.max(other.depth),
@@ -58,20 +57,20 @@ impl Unfolded {
 #[derive(Default)]
 struct Canonicalizer {
     text: String,
-    /// The full names defined so far.
+    /// The full names that are defined so far.
     names: HashMap<String, Unfolded>,
     /// Steps for all defaults so far.
     default_steps: u64,
 }
 
 impl Canonicalizer {
-    /// Writes any schema; the depth of its JSON, and with it this recursion, is limited by `serde_json`.
+    /// Writes any schema. `serde_json` limits the depth of the JSON, and with it this recursion.
     fn schema(&mut self, schema: &Value, namespace: &str) -> Result<Unfolded, String> {
         match schema {
             Value::String(name) => self.named(name, namespace),
             Value::Array(branches) => self.union(branches, namespace),
             Value::Object(attributes) => self.object(attributes, namespace),
-            other => Err(format!("a schema is a string, an object or an array, not {}", excerpt(other))),
+            other => Err(format!("a schema must be a string, an object or an array, not {}", excerpt(other))),
         }
     }
 
@@ -93,13 +92,13 @@ impl Canonicalizer {
 
     fn union(&mut self, branches: &[Value], namespace: &str) -> Result<Unfolded, String> {
         if branches.is_empty() {
-            return Err("a union has at least one branch".to_owned());
+            return Err("a union must have at least one branch".to_owned());
         }
         let mut unfolded = Unfolded::default();
         self.text.push('[');
         for (position, branch) in branches.iter().enumerate() {
             self.comma(position);
-            unfolded = unfolded.beside(self.schema(branch, namespace)?);
+            unfolded = unfolded.and_sibling(self.schema(branch, namespace)?);
         }
         self.text.push(']');
         unfolded.unions += 1;
@@ -107,25 +106,26 @@ impl Canonicalizer {
     }
 
     fn object(&mut self, attributes: &Map<String, Value>, namespace: &str) -> Result<Unfolded, String> {
-        let kind = attributes.get("type").ok_or("a schema lacks its \"type\"")?;
+        let kind = attributes.get("type").ok_or("a schema has no \"type\"")?;
         let Value::String(kind) = kind else {
-            // {"type": {…}} is the inner schema; attributes outside of it would belong to nothing.
+            // {"type": {…}} stands for the inner schema; further attributes would have no meaning.
             return match attributes.len() {
                 1 => self.schema(kind, namespace),
-                _ => Err("attributes beside a nested \"type\": put them into the inner object".to_owned()),
+                _ => Err("there are attributes next to a nested \"type\"; move them into the inner object"
+                    .to_owned()),
             };
         };
         match kind.as_str() {
             "record" => self.record(attributes, namespace),
             "enum" => {
                 self.definition(attributes, "enum", namespace)?;
-                self.attribute("symbols", attributes.get("symbols").ok_or("an enum lacks its \"symbols\"")?);
+                self.attribute("symbols", attributes.get("symbols").ok_or("an enum has no \"symbols\"")?);
                 self.rest(attributes, &["type", "name", "namespace", "doc", "symbols", "aliases"]);
                 Ok(Unfolded::default())
             }
             "fixed" => {
                 self.definition(attributes, "fixed", namespace)?;
-                self.attribute("size", attributes.get("size").ok_or("a fixed lacks its \"size\"")?);
+                self.attribute("size", attributes.get("size").ok_or("a fixed has no \"size\"")?);
                 self.rest(attributes, &["type", "name", "namespace", "doc", "size", "aliases"]);
                 Ok(Unfolded::default())
             }
@@ -137,7 +137,7 @@ impl Canonicalizer {
                 self.rest(attributes, &["type"]);
                 Ok(Unfolded::default())
             }
-            // A reference takes nothing over from the object around it.
+            // A reference ignores the other attributes of the object around it.
             name => self.named(name, namespace),
         }
     }
@@ -149,7 +149,7 @@ impl Canonicalizer {
         content: &str,
         namespace: &str,
     ) -> Result<Unfolded, String> {
-        let inner = attributes.get(content).ok_or_else(|| format!("{kind} lacks its \"{content}\""))?;
+        let inner = attributes.get(content).ok_or_else(|| format!("{kind} has no \"{content}\""))?;
         let _ = write!(self.text, "{{\"type\":\"{kind}\",\"{content}\":");
         let unfolded = self.schema(inner, namespace)?;
         self.rest(attributes, &["type", content]);
@@ -159,14 +159,14 @@ impl Canonicalizer {
     fn record(&mut self, attributes: &Map<String, Value>, namespace: &str) -> Result<Unfolded, String> {
         let full = self.definition(attributes, "record", namespace)?;
         let Some(Value::Array(fields)) = attributes.get("fields") else {
-            return Err(format!("record {} lacks its \"fields\"", short(&full)));
+            return Err(format!("record {} has no \"fields\"", short(&full)));
         };
         let (namespace, _) = split(&full);
         let mut unfolded = Unfolded { fields: 1, ..Unfolded::default() };
         self.text.push_str(",\"fields\":[");
         for (position, field) in fields.iter().enumerate() {
             self.comma(position);
-            unfolded = unfolded.beside(self.field(field, &full, namespace)?);
+            unfolded = unfolded.and_sibling(self.field(field, &full, namespace)?);
         }
         unfolded.depth += 1;
         self.text.push(']');
@@ -175,15 +175,14 @@ impl Canonicalizer {
         Ok(unfolded)
     }
 
-    /// Writes a field; returns what it and its default unfold into.
+    /// Writes a field. Returns the effort of checking it and its default.
     fn field(&mut self, field: &Value, record: &str, namespace: &str) -> Result<Unfolded, String> {
         let Value::Object(attributes) = field else {
-            return Err(format!("a field of {} is no object", short(record)));
+            return Err(format!("a field of {} is not an object", short(record)));
         };
         let name = text_attribute(attributes, "name")?
-            .ok_or_else(|| format!("a field of {} lacks its \"name\"", short(record)))?;
-        let kind =
-            attributes.get("type").ok_or_else(|| format!("field {} lacks its \"type\"", short(name)))?;
+            .ok_or_else(|| format!("a field of {} has no \"name\"", short(record)))?;
+        let kind = attributes.get("type").ok_or_else(|| format!("field {} has no \"type\"", short(name)))?;
         self.text.push_str("{\"name\":");
         self.string(name);
         self.text.push_str(",\"type\":");
@@ -192,7 +191,7 @@ impl Canonicalizer {
         let mut unfolded = Unfolded { fields: 1, depth: 0, unions: inner.unions };
         if let Some(default) = attributes.get("default") {
             unfolded = self.unfold(inner, default).ok_or_else(|| {
-                format!("the default of field {} takes too many steps to check", short(name))
+                format!("checking the default of field {} takes too many steps", short(name))
             })?;
             self.attribute("default", default);
         }
@@ -206,7 +205,7 @@ impl Canonicalizer {
         Ok(unfolded)
     }
 
-    /// Returns what a default of a type unfolds into, if that is within the limits.
+    /// Returns the effort of checking a default of a type, or none if it exceeds the limits.
     fn unfold(&mut self, inner: Unfolded, default: &Value) -> Option<Unfolded> {
         let Shape { objects, nodes, nesting } = Shape::of(default);
         if nesting == 0 {
@@ -219,21 +218,21 @@ impl Canonicalizer {
         within.then_some(Unfolded { fields, ..inner })
     }
 
-    /// Writes the head of a named type and takes its full name, which it returns.
+    /// Writes the start of a named type. Returns its full name.
     fn definition(
         &mut self,
         attributes: &Map<String, Value>,
         kind: &str,
         enclosing: &str,
     ) -> Result<String, String> {
-        let name = text_attribute(attributes, "name")?.ok_or_else(|| format!("{kind} lacks its \"name\""))?;
+        let name = text_attribute(attributes, "name")?.ok_or_else(|| format!("{kind} has no \"name\""))?;
         let namespace = text_attribute(attributes, "namespace")?.unwrap_or(enclosing);
         let full = full_name(name, namespace);
         if self.names.insert(full.clone(), Unfolded::default()).is_some() {
             return Err(format!("{} is defined twice", short(&full)));
         }
         if self.names.len() > MAX_NAMED_TYPES {
-            return Err(format!("it has more than {MAX_NAMED_TYPES} named types"));
+            return Err(format!("the schema has more than {MAX_NAMED_TYPES} named types"));
         }
         let (namespace, simple) = split(&full);
         let _ = write!(self.text, "{{\"type\":\"{kind}\",\"name\":");
@@ -262,7 +261,7 @@ impl Canonicalizer {
                 }
                 Ok(())
             }
-            Some(other) => Err(format!("\"aliases\" is an array of strings, not {}", excerpt(other))),
+            Some(other) => Err(format!("\"aliases\" must be an array of strings, not {}", excerpt(other))),
         }
     }
 
@@ -294,7 +293,7 @@ impl Canonicalizer {
     }
 }
 
-/// Returns a name with its namespace, which it brings along if it has a dot.
+/// Returns the full name. A name with a dot contains its own namespace.
 fn full_name(name: &str, namespace: &str) -> String {
     match name.rsplit_once('.') {
         Some(("", simple)) => simple.to_owned(),
@@ -313,16 +312,16 @@ fn text_attribute<'a>(attributes: &'a Map<String, Value>, key: &str) -> Result<O
     match attributes.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(format!("\"{key}\" is a string, not {}", excerpt(other))),
+        Some(other) => Err(format!("\"{key}\" must be a string, not {}", excerpt(other))),
     }
 }
 
-/// How large a default value is.
+/// The size of a default value.
 struct Shape {
-    /// Each may stand for a record with fields left out.
+    /// Number of objects. Each may stand for a record whose other fields have their defaults.
     objects: u64,
     nodes: u64,
-    /// Objects and arrays within one another; an empty array counts as a scalar.
+    /// Nesting depth of objects and arrays. An empty array counts as a scalar.
     nesting: u32,
 }
 
@@ -348,7 +347,7 @@ fn excerpt(value: &Value) -> String {
     short(&value.to_string())
 }
 
-/// Cuts a text that goes into an error message.
+/// Shortens a text for an error message.
 fn short(text: &str) -> String {
     const LENGTH: usize = 80;
     match text.char_indices().nth(LENGTH) {
@@ -366,7 +365,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_typed_differently_is_the_same() {
+    fn different_spellings_of_a_schema_are_the_same_schema() {
         let same = [
             (r#"{"type":"long"}"#, r#" "long" "#),
             (r#"{"type":{"type":"long"}}"#, r#""long""#),
@@ -386,7 +385,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_says_something_else_is_another_schema() {
+    fn schemas_that_differ_in_meaning_are_different() {
         let plain = r#"{"type":"record","name":"R","fields":[{"name":"x","type":"int"}]}"#;
         for other in [
             r#"{"type":"record","name":"R","doc":"d","fields":[{"name":"x","type":"int"}]}"#,
@@ -403,7 +402,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_canonical_text_is_its_own_canonical_text_and_is_small() {
+    fn the_canonical_text_is_short_and_is_its_own_canonical_text() {
         let schema = r#"{"namespace":"n","name":"R","type":"record","doc":"a \"doc\"","fields":[
             {"name":"e","type":{"type":"enum","name":"m.E","symbols":["A","B"],"default":"A"},"default":"B"},
             {"name":"g","type":["null","m.E",{"type":"map","values":{"type":"array","items":"R"}}],"default":null},
@@ -419,7 +418,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_type_without_namespace_is_referred_to_from_inside_one() {
+    fn a_type_without_a_namespace_can_be_referred_to_from_within_a_namespace() {
         let schema = r#"["null",{"type":"record","name":"F","fields":[]},{"type":"record","name":"n.R","fields":[{"name":"f","type":".F"}]}]"#;
         let canonical = text(schema).expect("valid");
         assert!(canonical.contains(r#""type":".F""#), "{canonical}");
@@ -427,7 +426,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_the_parser_lets_pass_is_refused() {
+    fn errors_that_the_parser_accepts_are_refused() {
         for schema in [
             "[]",
             "1",
@@ -442,7 +441,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Returns types in a chain, each with fields of the one before.
+    /// Returns a chain of types, each with fields of the previous type.
     pub(in super::super) fn chain(length: u32, fields: &str) -> Result<String, String> {
         let mut types = vec![r#"{"type":"record","name":"R0","fields":[]}"#.to_owned()];
         for level in 1..=length {
@@ -452,7 +451,7 @@ pub(super) mod tests {
         text(&format!("[{}]", types.join(",")))
     }
 
-    /// Returns as many types as are allowed but one, and the name of the last.
+    /// Returns a schema with one type fewer than the limit, and the name of the last type.
     pub(in super::super) fn longest_chain() -> (String, String) {
         let length = MAX_NAMED_TYPES as u32 - 2;
         let schema = chain(length, r#"{"name":"a","type":"BELOW"}"#).expect("within the limit");
@@ -460,7 +459,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn defaults_that_unfold_without_end_are_refused() {
+    fn defaults_that_expand_to_an_enormous_size_are_refused() {
         let twice = r#"{"name":"a","type":"BELOW","default":{}},{"name":"b","type":"BELOW","default":{}}"#;
         let union = r#"{"name":"a","type":["BELOW","null"],"default":{}}"#;
         for fields in [twice, union] {

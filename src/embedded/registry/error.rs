@@ -1,4 +1,4 @@
-//! What the registry refuses, with the codes and statuses that Confluent's answers.
+//! The errors of the registry, with the codes and statuses of Confluent's registry.
 
 use std::io;
 
@@ -46,11 +46,9 @@ pub(super) enum RegistryError {
         "Invalid compatibility level. Valid values are NONE, BACKWARD, FORWARD, FULL, BACKWARD_TRANSITIVE, FORWARD_TRANSITIVE, and FULL_TRANSITIVE"
     )]
     InvalidCompatibility,
-    #[error("Unsupported setting '{0}': only 'compatibility' can be set in this registry")]
+    #[error("Unsupported setting '{0}'; only 'compatibility' can be set in this registry")]
     UnsupportedSetting(String),
-    #[error(
-        "Invalid subject: 1 to {MAX_SUBJECT_BYTES} bytes of UTF-8 without control characters are allowed"
-    )]
+    #[error("Invalid subject; use 1 to {MAX_SUBJECT_BYTES} bytes of UTF-8 without control characters")]
     InvalidSubject,
     #[error("Error in the backend data store: {0}")]
     Store(#[from] io::Error),
@@ -72,10 +70,10 @@ pub(super) enum RegistryError {
     HeadTooLarge,
     #[error("Content-Type must be application/vnd.schemaregistry.v1+json or application/json")]
     UnsupportedMediaType,
-    /// In the words of the guard: it is no error that Confluent's registry has.
+    /// A refusal by the guard, with its own text. Confluent's registry has no such error.
     #[error("{0}")]
     Refused(Refusal),
-    #[error("Internal error; the log of the registry says more")]
+    #[error("Internal error; see the log of the registry")]
     Internal,
 }
 

@@ -1,4 +1,4 @@
-//! From an HTTP request to typed values; what cannot be read is refused in the registry's own form.
+//! Turns HTTP requests into typed values. Invalid requests are refused in the registry's own error format.
 
 use axum::RequestExt;
 use axum::body::Bytes;
@@ -12,11 +12,11 @@ use super::RegistryError;
 use super::state::Visibility;
 use super::subject::{Subject, VersionSelector};
 
-/// Media types of bodies. Others are refused, also because a page in a browser may send those to anyone.
+/// Accepted media types of bodies. Others are refused; some of them a web page could send without permission.
 const JSON_TYPES: [&str; 3] =
     ["application/vnd.schemaregistry.v1+json", "application/vnd.schemaregistry+json", "application/json"];
 
-/// The parameters of all requests; each looks at those that it has.
+/// The query parameters of all requests. Each handler uses those that apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Parameters {
@@ -33,7 +33,7 @@ pub(super) struct Parameters {
     pub(super) subject_prefix: String,
     #[serde(deserialize_with = "count")]
     offset: usize,
-    /// None is all.
+    /// None means no limit.
     #[serde(deserialize_with = "limit")]
     limit: Option<usize>,
 }
@@ -54,29 +54,29 @@ impl Parameters {
     }
 }
 
-/// Reads `true` and `false` in any case: Python's clients write `True`.
+/// Parses `true` and `false` in any case, because Python clients send `True`.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(serde::de::Error::custom("a flag is true or false")),
+        _ => Err(serde::de::Error::custom("a flag must be true or false")),
     }
 }
 
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("offset is a number from 0 on"))
+    text.parse().map_err(|_| serde::de::Error::custom("offset must be a number, 0 or greater"))
 }
 
-/// Reads a limit; Confluent's clients write -1 for none.
+/// Parses a limit. Confluent's clients send -1 for no limit.
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "-1" => Ok(None),
-        _ => {
-            text.parse().map(Some).map_err(|_| serde::de::Error::custom("limit is a number from 0 on, or -1"))
-        }
+        _ => text.parse().map(Some).map_err(|_| {
+            serde::de::Error::custom("limit must be a number, 0 or greater, or -1 for no limit")
+        }),
     }
 }
 
@@ -105,7 +105,7 @@ impl<S: Send + Sync> FromRequestParts<S> for VersionSelector {
     }
 }
 
-/// The id of a schema in a path.
+/// The schema id in a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SchemaId(pub(super) u32);
 
@@ -113,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SchemaId {
     type Rejection = RegistryError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, RegistryError> {
-        // As Confluent's: an id that is no number is a path that does not exist.
+        // As in Confluent's registry, an id that is not a number is an unknown path.
         let id = path_parameter(parts, state, "id").await?;
         id.parse().map(Self).map_err(|_| RegistryError::NoSuchPath)
     }
@@ -146,6 +146,6 @@ impl<S: Send + Sync, T: DeserializeOwned + 'static> FromRequest<S> for Body<T> {
         let body: Bytes = request.extract().await?;
         serde_json::from_slice(&body)
             .map(Self)
-            .map_err(|error| RegistryError::BadRequest(format!("the body cannot be read: {error}")))
+            .map_err(|error| RegistryError::BadRequest(format!("cannot read the body: {error}")))
     }
 }

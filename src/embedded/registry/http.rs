@@ -1,4 +1,4 @@
-//! The REST API: the routes, and handlers that each call one operation of the store.
+//! The REST API: routes, and handlers that each call one operation of the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) fn router(store: Arc<Store>, guard: Guard) -> Router {
     layers::protect(routes, guard)
 }
 
-/// A schema as clients send it.
+/// A schema, as clients send it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SchemaRequest {
@@ -61,21 +61,21 @@ struct SchemaRequest {
 }
 
 impl SchemaRequest {
-    /// Parses the schema, on a thread where it may take its time.
+    /// Parses the schema on a thread for blocking work.
     async fn parse(self) -> Result<AvroSchema, RegistryError> {
         let invalid = |reason: &str| Err(RegistryError::InvalidSchema(reason.to_owned()));
         if self.schema_type.is_some_and(|kind| kind != "AVRO") {
-            return invalid("this registry keeps schemas of the schemaType AVRO only");
+            return invalid("this registry supports only the schemaType AVRO");
         }
         if self.references.is_some_and(|references| !references.is_empty()) {
             return invalid(
-                "this registry has no schema references: put the referenced types into the schema",
+                "this registry does not support schema references; put the referenced types into the schema",
             );
         }
         if self.metadata.is_some() || self.rule_set.is_some() {
-            return invalid("this registry has no data contracts: leave metadata and ruleSet out");
+            return invalid("this registry does not support data contracts; leave out metadata and ruleSet");
         }
-        let Some(schema) = self.schema else { return invalid("it is empty") };
+        let Some(schema) = self.schema else { return invalid("the schema is empty") };
         blocking(move || AvroSchema::parse(&schema)).await
     }
 }
@@ -90,7 +90,7 @@ async fn types() -> Json<Value> {
     Json(json!(["AVRO"]))
 }
 
-/// There is the default context only.
+/// Only the default context exists.
 async fn contexts() -> Json<Value> {
     Json(json!(["."]))
 }
@@ -145,7 +145,7 @@ async fn version_schema(
     Ok(store.version(&subject, version, parameters.visibility())?.schema.to_string())
 }
 
-/// There are no references.
+/// Always empty, because references are not supported.
 async fn referenced_by(State(store): Registry, subject: Subject, version: VersionSelector) -> Answer {
     store.version(&subject, version, Visibility::Live)?;
     Ok(Json(json!([])))
@@ -270,7 +270,7 @@ async fn subject_mode(subject: Subject, parameters: Parameters) -> Answer {
     }
 }
 
-/// Returns the text of a schema that a version has, be it a soft-deleted one.
+/// Returns the text of a schema that a version uses, also if that version is soft-deleted.
 fn schema_in_use(store: &Store, id: u32) -> Result<String, RegistryError> {
     let state = store.state();
     let text = state.schema(id).filter(|_| !state.uses(id, Visibility::LiveAndDeleted).is_empty());
@@ -286,7 +286,7 @@ fn current(level: Level) -> Json<Value> {
     Json(json!({ "compatibilityLevel": level }))
 }
 
-/// Reads `{"compatibility": "FULL"}`; a setting that would have no effect is refused.
+/// Parses `{"compatibility": "FULL"}`. A setting that would have no effect is refused.
 fn requested_level(request: &Map<String, Value>) -> Result<Level, RegistryError> {
     let other = request.iter().find(|(key, value)| *key != "compatibility" && !value.is_null());
     if let Some((key, _)) = other {
@@ -296,7 +296,7 @@ fn requested_level(request: &Map<String, Value>) -> Result<Level, RegistryError>
     name.and_then(Level::from_name).ok_or(RegistryError::InvalidCompatibility)
 }
 
-/// Does what blocks on a thread for it. A panic there, as a parser's on a hostile schema, ends this request only.
+/// Runs blocking work on its own thread. A panic there, such as the parser's on a hostile schema, ends only this request.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
 ) -> Result<T, RegistryError> {

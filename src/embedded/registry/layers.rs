@@ -1,4 +1,4 @@
-//! What every request passes: the guard, limits, and the media type of its answer.
+//! The layers of every request: the guard, limits, and the media type of the answer.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
 use crate::guard::Guard;
 use crate::http1::is_head_too_large;
 
-/// Puts them around the routes.
+/// Adds the layers to the routes.
 pub(super) fn protect(routes: Router, guard: Guard) -> Router {
     let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
     routes
@@ -25,7 +25,7 @@ pub(super) fn protect(routes: Router, guard: Guard) -> Router {
         .layer(middleware::from_fn(name_media_type))
 }
 
-/// Lets a number of requests be under way, each for a limited time.
+/// Limits the number of concurrent requests, and the time of each.
 async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let work = async {
         match slots.acquire().await {
@@ -45,7 +45,7 @@ async fn limit_head(request: Request, next: Next) -> Response {
     }
 }
 
-/// Turns away requests for other servers, and changes that a web page of another origin asks for. There are no keys here.
+/// Refuses requests for other servers, and changes from a web page of another origin. The registry has no API keys.
 async fn refuse_foreign(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     match guard.check(&request, false) {
         Ok(_) => next.run(request).await,
@@ -53,7 +53,7 @@ async fn refuse_foreign(State(guard): State<Arc<Guard>>, request: Request, next:
     }
 }
 
-/// Names the media type: the registry's own, or plain JSON for those who accept only that.
+/// Sets the media type: the registry's own, or plain JSON for clients that accept only that.
 async fn name_media_type(request: Request, next: Next) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
     let own = accept.contains("application/vnd.schemaregistry") || !accept.contains("application/json");

@@ -1,8 +1,9 @@
-//! The durable log of the registry: one append-only file of JSON lines, each with a checksum.
+//! The registry's durable log: one append-only file of JSON lines, each with a checksum.
 //!
-//! A line is on disk before its change is answered, and so is the mark in a second file that says up to where lines were
-//! answered. A line after it that a crash tore is cut off when the file is opened again: nobody was told of it. Any other damage
-//! stops the start, since an id that was given would be given again: also a file that is empty, shorter than it was, or gone.
+//! Before a change is acknowledged, its line is on disk, and so is the mark: a second file that says up to where lines were acknowledged. If
+//! a crash interrupted the write of a line after the mark, that line is cut off at the next start, because it was never acknowledged. With
+//! any other damage, the registry does not start, because it could assign an id twice. That includes a file that is empty, shorter than
+//! before, or missing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -19,30 +20,30 @@ use crate::embedded::mark::{Known, Mark};
 
 const FILE_NAME: &str = "schemas.jsonl";
 
-/// Says up to where the file was answered.
+/// Name of the file that says up to where the log was acknowledged.
 const MARK_NAME: &str = "schemas.durable";
 
-/// Raised when a line's meaning changes, so that an older binary does not misread the file.
+/// Raised when the meaning of a line changes, so that an older binary does not misread the file.
 const FORMAT: u32 = 2;
 
-/// The format without an id and without a mark.
+/// The earlier format, without an id and without a mark.
 const FORMAT_WITHOUT_MARK: u32 = 1;
 
-/// Bytes of the first line, at most: a file that is no longer may be one that a crash left while it was created.
+/// Maximum bytes of the first line. A shorter file may be what a crash left while the file was created.
 const MAX_FIRST_LINE: u64 = 128;
 
 /// One change of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Entry {
-    /// Opens the file.
+    /// The first line of the file.
     Format {
         format: u32,
-        /// The registry's own id, which its mark repeats.
+        /// The registry's own id, which is also in its mark.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Uuid>,
     },
-    /// A subject has a new version. `schema` is there when the id is new.
+    /// A new version of a subject. `schema` is set if the id is new.
     Register {
         subject: String,
         version: u32,
@@ -54,12 +55,12 @@ pub(super) enum Entry {
         version: u32,
         permanent: bool,
     },
-    /// All versions of a subject are gone, and its compatibility level with them.
+    /// Deletes all versions of a subject and its compatibility level.
     DeleteSubject {
         subject: String,
         permanent: bool,
     },
-    /// No `subject` is the global level; no `level` goes back to the default.
+    /// Without a `subject`, sets the global level. Without a `level`, resets it to the default.
     SetCompatibility {
         subject: Option<String>,
         level: Option<Level>,
@@ -69,30 +70,30 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) struct Log {
     file: File,
-    /// Bytes that are known to be on disk.
+    /// Number of bytes that are known to be on disk.
     length: u64,
     mark: Mark,
-    /// A failed write could not be taken back: nothing may be written after it.
+    /// Whether a failed write could not be undone. Then nothing more may be written.
     broken: bool,
 }
 
-/// What the file holds.
+/// The contents of the file.
 #[derive(Debug, Default)]
 struct Contents {
-    /// Bytes of the file, and of those the ones of whole lines.
+    /// Bytes of the file, and how many of them are in complete lines.
     bytes: u64,
     whole: u64,
-    /// What its first line says.
+    /// Format and id from the first line.
     format: Option<(u32, Uuid)>,
-    /// The first line that was not written to its end.
+    /// The number of the first incomplete line.
     torn: Option<usize>,
 }
 
 impl Log {
-    /// Opens the log in `directory`, making it if there is none, and passes what it holds to `apply` in order.
+    /// Opens the log in `directory` and passes its entries to `apply` in order. Creates the log if there is none.
     ///
     /// # Errors
-    /// It cannot be read or written, is damaged, or `apply` says that an entry does not follow from those before.
+    /// The file cannot be read or written, is damaged, or `apply` finds that an entry contradicts the earlier ones.
     pub(super) fn open(
         directory: &Path,
         mut apply: impl FnMut(Entry) -> Result<(), &'static str>,
@@ -113,7 +114,7 @@ impl Log {
         let contents = read(&file, &path, durable, &mut apply)?;
         check_end(&contents, &known).map_err(|reason| damaged(&path, &reason))?;
         if let Some(line) = contents.torn {
-            tracing::warn!(file = %path.display(), line, "cut off a line that was not written to its end");
+            tracing::warn!(file = %path.display(), line, "cut off an incomplete line at the end");
         }
         cut(&mut file, contents.whole).map_err(failed)?;
         let (length, owner) = match contents.format {
@@ -125,10 +126,10 @@ impl Log {
         Ok(Self { file, length, mark, broken: false })
     }
 
-    /// Appends an entry and waits until it is on disk; a failure leaves the file as it was.
+    /// Appends an entry and waits until it is on disk. If that fails, the file stays unchanged.
     pub(super) fn append(&mut self, entry: &Entry) -> Result<(), RegistryError> {
         if self.broken {
-            return Err(io::Error::other("an earlier write failed and could not be taken back").into());
+            return Err(io::Error::other("an earlier write failed and could not be undone").into());
         }
         let line = to_line(entry)?;
         let length = self.length.saturating_add(line.len() as u64);
@@ -137,14 +138,14 @@ impl Log {
         }
         if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
             if let Err(error) = cut(&mut self.file, self.length) {
-                tracing::error!(%error, "cannot take back a failed write; the registry is read-only now");
+                tracing::error!(%error, "cannot undo a failed write; the registry is read-only now");
                 self.broken = true;
             }
             return Err(error.into());
         }
         if let Err(error) = self.mark.set(length, true) {
-            // The line is there, and the mark may say so: to take it back could contradict it.
-            tracing::error!(%error, "cannot note how far the log was written; the registry is read-only now");
+            // The line is on disk, and the mark may already include it. Undoing the line could contradict the mark.
+            tracing::error!(%error, "cannot write the mark of the log's end; the registry is read-only now");
             self.broken = true;
             return Err(error.into());
         }
@@ -153,7 +154,7 @@ impl Log {
     }
 }
 
-/// Writes the first line of a new registry; returns its length and the id in it.
+/// Writes the first line of a new registry. Returns its length and the id in it.
 fn begin(file: &mut File, path: &Path) -> Result<(u64, Uuid), EmbeddedError> {
     let id = Uuid::new_v4();
     let written = to_line(&Entry::Format { format: FORMAT, id: Some(id) }).and_then(|line| {
@@ -168,7 +169,7 @@ fn begin(file: &mut File, path: &Path) -> Result<(u64, Uuid), EmbeddedError> {
     Ok((length, id))
 }
 
-/// Reads all entries, and hands them to `apply`. `durable`: bytes that were answered.
+/// Reads all entries and passes them to `apply`. `durable`: the number of acknowledged bytes.
 fn read(
     file: &File,
     path: &Path,
@@ -205,7 +206,7 @@ fn read(
     Ok(contents)
 }
 
-/// Says why the file is not all that was written to it.
+/// Returns why the file is incomplete, if it is.
 fn check_end(contents: &Contents, known: &Known) -> Result<(), String> {
     let is_new = contents.format.is_none() && contents.bytes <= MAX_FIRST_LINE;
     match (known, contents.format) {
@@ -213,18 +214,18 @@ fn check_end(contents: &Contents, known: &Known) -> Result<(), String> {
             Err(format!("it had {} bytes, and {} are left", mark.end(), contents.whole))
         }
         (Known::Marked(mark), Some((_, id))) if mark.owner() != id => {
-            Err(format!("{MARK_NAME} beside it is that of another registry"))
+            Err(format!("{MARK_NAME} next to it belongs to another registry"))
         }
         (Known::Marked(_), _) => Ok(()),
         (Known::Nothing, None) if is_new => Ok(()),
         (_, None) => Err("its beginning is missing".to_owned()),
         (Known::Nothing, Some((FORMAT_WITHOUT_MARK, _))) => Ok(()),
         (_, Some(_)) if contents.torn.is_some() => Err(format!(
-            "its end is incomplete, and {MARK_NAME}, which would tell whether that was in use, is gone"
+            "its end is incomplete, and {MARK_NAME}, which would show whether that part was acknowledged, is missing"
         )),
         (_, Some(_)) => {
             tracing::warn!(
-                "{MARK_NAME} is missing or damaged; {FILE_NAME} looks complete and is used as it is"
+                "{MARK_NAME} is missing or damaged; {FILE_NAME} looks complete and is used unchanged"
             );
             Ok(())
         }
@@ -235,14 +236,14 @@ fn damaged(path: &Path, reason: &str) -> EmbeddedError {
     EmbeddedError::Failed {
         part: "registry",
         reason: format!(
-            "{} is damaged ({reason}); restore it and {MARK_NAME} from a copy. Without a copy, remove both and register the schemas \
-             in the order in which they got their ids",
+            "{} is damaged ({reason}); restore it and {MARK_NAME} from a backup. Without a backup, delete both and register the schemas \
+             again in the order of their ids",
             path.display()
         ),
     }
 }
 
-/// Makes the file end at `length`, on disk too, and goes there.
+/// Cuts the file to `length`, also on disk, and moves to its end.
 fn cut(file: &mut File, length: u64) -> io::Result<()> {
     if file.metadata()?.len() != length {
         file.set_len(length)?;
@@ -256,7 +257,7 @@ fn cut(file: &mut File, length: u64) -> io::Result<()> {
 fn sync_directories(directory: &Path) -> io::Result<()> {
     let directory = fs::canonicalize(directory)?;
     for directory in directory.ancestors().take(3).map(PathBuf::from) {
-        // One that is not ours to open was not made by us.
+        // A directory that cannot be opened was not created by this process.
         if let Ok(file) = File::open(directory) {
             file.sync_all()?;
         }
@@ -264,21 +265,21 @@ fn sync_directories(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that the file begins as it must, and nowhere else; returns what its first line says.
+/// Checks that the file begins with a format line and has no other one. Returns the contents of that line.
 fn check_format(entry: &Entry, line: usize) -> Result<Option<(u32, Uuid)>, &'static str> {
     match (entry, line) {
         (Entry::Format { format: FORMAT, id: Some(id) }, 1) => Ok(Some((FORMAT, *id))),
         (Entry::Format { format: FORMAT_WITHOUT_MARK, id: None }, 1) => {
             Ok(Some((FORMAT_WITHOUT_MARK, Uuid::nil())))
         }
-        (Entry::Format { .. }, 1) => Err("another version of roundhouse wrote it"),
-        (Entry::Format { .. }, _) => Err("a second beginning"),
+        (Entry::Format { .. }, 1) => Err("it was written by another version of roundhouse"),
+        (Entry::Format { .. }, _) => Err("there is a second format line"),
         (_, 1) => Err("its beginning is missing"),
         _ => Ok(None),
     }
 }
 
-/// A line is `{"sum":"<16 hex digits>","entry":<entry>}`; the sum is over the bytes of the entry.
+/// Returns a line: `{"sum":"<16 hex digits>","entry":<entry>}`. The checksum covers the bytes of the entry.
 fn to_line(entry: &Entry) -> io::Result<String> {
     let entry = serde_json::to_string(entry)?;
     Ok(format!("{{\"sum\":\"{}\",\"entry\":{entry}}}\n", checksum(entry.as_bytes())))
@@ -294,7 +295,7 @@ fn from_line(line: &[u8]) -> Option<Entry> {
     serde_json::from_slice(entry).ok()
 }
 
-/// A torn line lacks its end, or has holes of zeros where blocks were not written.
+/// Whether a line was written incompletely: its end is missing, or it has zeros where blocks were not written.
 fn is_torn(line: &[u8]) -> bool {
     line.last() != Some(&b'\n') || line.contains(&0)
 }
@@ -332,14 +333,14 @@ mod tests {
         (directory, path)
     }
 
-    /// Reads a damaged registry: none if it refuses to start.
+    /// Reads a damaged registry. None if it does not start.
     fn entries_after(directory: &Path, path: &Path, bytes: &[u8]) -> Option<Vec<Entry>> {
         fs::write(path, bytes).expect("write");
         entries(directory).ok().map(|mut entries| entries.split_off(1))
     }
 
     #[test]
-    fn what_was_appended_is_read_back() {
+    fn appended_entries_are_read_back() {
         let (directory, _) = written(2);
         let entries = entries(directory.path()).expect("open");
         assert!(matches!(entries[0], Entry::Format { format: FORMAT, id: Some(_) }), "{entries:?}");
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_torn_at_any_byte_is_cut_off_and_the_file_goes_on() {
+    fn an_incomplete_last_line_is_cut_off_and_writing_continues() {
         let (directory, path) = written(1);
         let whole = fs::read(&path).expect("read");
         let mark = fs::read(directory.path().join(MARK_NAME)).expect("read");
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_lost_what_was_answered_stops_the_start_and_stays_as_it_is() {
+    fn a_start_fails_and_keeps_the_file_unchanged_if_acknowledged_lines_are_missing() {
         let (directory, path) = written(2);
         let whole = fs::read(&path).expect("read");
         for length in 0..whole.len() {
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_anywhere_stops_the_start() {
+    fn the_registry_does_not_start_if_any_byte_was_changed() {
         let (directory, path) = written(2);
         let whole = fs::read(&path).expect("read");
         for position in 0..whole.len() {
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_mark_a_complete_file_is_used_and_an_incomplete_one_is_not() {
+    fn without_its_mark_a_complete_file_is_used_but_an_incomplete_one_is_not() {
         for damage in ["missing", "zeroed", "of another registry"] {
             let (directory, path) = written(2);
             let mark = directory.path().join(MARK_NAME);
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_format_before_is_read_and_gets_its_mark() {
+    fn a_file_in_the_earlier_format_is_read_and_gets_a_mark() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join(FILE_NAME);
         let first = to_line(&Entry::Format { format: FORMAT_WITHOUT_MARK, id: None }).expect("a line");
@@ -437,7 +438,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn no_damage_to_one_of_the_files_loses_an_entry_in_silence(
+        fn no_damage_to_one_of_the_files_loses_an_entry_unnoticed(
             of_mark in any::<bool>(),
             place in any::<prop::sample::Index>(),
             change in prop_oneof![Just(None), (1_u8..).prop_map(Some)],

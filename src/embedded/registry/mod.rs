@@ -1,11 +1,11 @@
-//! The embedded schema registry: Confluent's REST API for Avro over one durable file.
+//! The embedded schema registry: Confluent's REST API for Avro, with one durable file.
 //!
-//! - [`http`], [`layers`], [`extract`], [`error`]: the API as clients know it.
-//! - [`store`]: its operations, over [`state`] (memory) and [`log`] (the file).
-//! - [`schema`], [`canonical`], [`compatibility`]: what a schema is, when two are the same, when one reads the other.
+//! - [`http`], [`layers`], [`extract`], [`error`]: the API for clients.
+//! - [`store`]: its operations on [`state`] (memory) and [`log`] (the file).
+//! - [`schema`], [`canonical`], [`compatibility`]: valid schemas, equal schemas, compatible schemas.
 //!
-//! Not here: Protobuf and JSON Schema, references, data contracts, contexts, and modes other than READWRITE. A
-//! request for one of them is refused. `normalize` needs no switch: schemas are always compared normalized.
+//! Not supported: Protobuf and JSON Schema, references, data contracts, contexts, and modes other than READWRITE. Requests for them are
+//! refused. `normalize` has no effect: schemas are always compared normalized.
 
 mod canonical;
 mod compatibility;
@@ -36,25 +36,25 @@ use crate::settings::RegistryOptions;
 /// The part's name.
 const PART: &str = "registry";
 
-/// Bytes of a request's body, and so of a schema.
+/// Maximum bytes of a request's body, and so of a schema.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Bytes of a subject's name.
+/// Maximum bytes of a subject's name.
 const MAX_SUBJECT_BYTES: usize = 1024;
 
-/// Bytes of the file, and so roughly of what is kept in memory.
+/// Maximum bytes of the file, and so roughly of the data in memory.
 const MAX_LOG_BYTES: u64 = 512 << 20;
 
-/// Requests that are worked on at the same time; further ones wait.
+/// Maximum number of concurrent requests; further ones wait.
 const MAX_REQUESTS: usize = 64;
 
-/// What a request may take from its first header to its answer, waiting included.
+/// Time limit for a request from its first header to its answer, including the wait for a slot.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What requests that are under way may still take when the registry is told to stop.
+/// How long running requests may still take when the registry is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the part's directory, and says what else the part needs.
+/// Creates the part's directory, and returns what else the part needs.
 ///
 /// # Errors
 /// The directory cannot be used.
@@ -65,7 +65,7 @@ pub fn needs(options: &RegistryOptions) -> Result<Needs, EmbeddedError> {
 /// Serves the registry until `stop`.
 ///
 /// # Errors
-/// The directory or the address cannot be used, or the file in it is damaged.
+/// The directory or the address cannot be used, or the file is damaged.
 pub async fn run(
     options: &RegistryOptions,
     announcer: &Announcer,

@@ -1,4 +1,4 @@
-//! An Avro schema that was checked.
+//! A checked Avro schema.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,26 +8,26 @@ use apache_avro::Schema;
 use super::compatibility::{self, Level};
 use super::{RegistryError, canonical};
 
-/// Stack of the thread that parses what a client sent. The parser is recursive, and most so in its complaints: one
-/// about a wrong default follows the field's type through all that it refers to.
+/// Stack size of the thread that parses clients' schemas. The parser is recursive, most of all in its error messages: the message about an
+/// invalid default follows the field's type through everything that it refers to.
 const PARSER_STACK_BYTES: usize = 32 << 20;
 
-/// A valid schema and the text by which it is known.
+/// A valid schema and its canonical text.
 #[derive(Debug)]
 pub(super) struct AvroSchema {
-    /// Its canonical text: what is stored, compared and answered.
+    /// The canonical text: it is stored, compared and returned.
     pub(super) text: Arc<str>,
     pub(super) parsed: Schema,
 }
 
 impl AvroSchema {
-    /// Parses a schema from anywhere, and makes sure that it can be compared with others.
+    /// Parses a client's schema, and makes sure that it can be compared with others.
     ///
     /// # Errors
-    /// It is no Avro schema, or too complex.
+    /// The text is not an Avro schema, or the schema is too complex.
     pub(super) fn parse(text: &str) -> Result<Self, RegistryError> {
         if text.trim().is_empty() {
-            return Err(RegistryError::InvalidSchema("it is empty".to_owned()));
+            return Err(RegistryError::InvalidSchema("the schema is empty".to_owned()));
         }
         let value = serde_json::from_str(text)
             .map_err(|error| RegistryError::InvalidSchema(format!("not JSON: {error}")))?;
@@ -37,16 +37,16 @@ impl AvroSchema {
         Ok(Self { text: text.into(), parsed })
     }
 
-    /// Parses a canonical text that was found valid before.
+    /// Parses a canonical text that was checked before.
     pub(super) fn read(canonical: &str) -> Result<Schema, RegistryError> {
         Schema::parse_str(canonical).map_err(|error| {
-            // Some of the parser's messages carry whole schemas.
+            // Some messages of the parser contain whole schemas.
             RegistryError::InvalidSchema(error.to_string().chars().take(300).collect())
         })
     }
 }
 
-/// Does work that recurses on a thread of its own; a panic there is an error here.
+/// Runs recursive work on its own thread. A panic there becomes an error here.
 fn on_large_stack<T: Send>(
     work: impl FnOnce() -> Result<T, RegistryError> + Send,
     stack: usize,
@@ -67,9 +67,9 @@ mod tests {
     use crate::embedded::registry::canonical::tests::{chain, longest_chain};
 
     #[test]
-    fn the_longest_chain_of_types_in_a_complaint_takes_less_than_half_of_the_stack() {
+    fn the_longest_chain_of_types_in_an_error_message_needs_less_than_half_of_the_stack() {
         let (longest, name) = longest_chain();
-        // The parser's complaint about this default holds the whole chain.
+        // The parser's message about this default contains the whole chain.
         let wrong = format!(
             r#"{},{{"type":"record","name":"Last","fields":[{{"name":"l","type":"{name}","default":7}}]}}]"#,
             longest.trim_end_matches(']'),
@@ -78,9 +78,9 @@ mod tests {
         assert!(matches!(refused, Err(RegistryError::InvalidSchema(_))));
     }
 
-    /// Stored schemas are read on threads of the runtime, which have 2 MiB.
+    /// Stored schemas are parsed on threads of the runtime, which have 2 MiB of stack.
     #[test]
-    fn the_largest_valid_schemas_take_less_than_half_of_an_ordinary_stack() {
+    fn the_largest_valid_schemas_need_less_than_half_of_an_ordinary_stack() {
         let deepest =
             (1..200).map_while(|length| chain(length, r#"{"name":"a","type":"BELOW","default":{}}"#).ok());
         let union = r#"{"name":"a","type":["BELOW","null"],"default":{}}"#;

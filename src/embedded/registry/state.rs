@@ -1,4 +1,4 @@
-//! What the registry knows, in memory: the sum of the entries of its log.
+//! The registry's state in memory: the result of all entries of its log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::log::Entry;
 /// Subjects, schemas and levels.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Every schema that ever got an id, by id: they are never forgotten, so that no id is given twice.
+    /// Every schema that ever got an id, by id. They are never removed, so that no id is assigned twice.
     schemas: BTreeMap<u32, Arc<str>>,
     ids: HashMap<Arc<str>, u32>,
     subjects: BTreeMap<String, Versions>,
@@ -23,11 +23,11 @@ pub(super) type Versions = BTreeMap<u32, Version>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) id: u32,
-    /// Soft-deleted: out of sight, but its id still resolves.
+    /// Soft-deleted: hidden, but its id can still be resolved.
     pub(super) deleted: bool,
 }
 
-/// Which versions a reader wants to see.
+/// Which versions a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Visibility {
     Live,
@@ -46,16 +46,16 @@ impl Visibility {
 }
 
 impl State {
-    /// Takes in one entry of the log.
+    /// Applies one entry of the log.
     ///
     /// # Errors
-    /// It does not follow from what came before; nothing was changed.
+    /// The entry contradicts earlier ones. Nothing was changed.
     pub(super) fn apply(&mut self, entry: Entry) -> Result<(), &'static str> {
         match entry {
             Entry::Format { .. } => {}
             Entry::Register { subject, version, id, schema } => {
                 match schema {
-                    Some(_) if self.schemas.contains_key(&id) => return Err("an id is given twice"),
+                    Some(_) if self.schemas.contains_key(&id) => return Err("an id is assigned twice"),
                     Some(text) => {
                         let text: Arc<str> = text.into();
                         self.schemas.insert(id, Arc::clone(&text));
@@ -96,7 +96,7 @@ impl State {
         Ok(())
     }
 
-    /// Returns the subjects that have versions to show.
+    /// Returns the subjects that have visible versions.
     pub(super) fn subjects(&self, prefix: &str, visibility: Visibility) -> Vec<String> {
         self.subjects
             .iter()
@@ -107,12 +107,12 @@ impl State {
             .collect()
     }
 
-    /// Returns all versions of a subject, deleted ones too.
+    /// Returns all versions of a subject, including deleted ones.
     pub(super) fn versions(&self, subject: &str) -> Option<&Versions> {
         self.subjects.get(subject)
     }
 
-    /// Returns the versions of a subject that are to be shown, the oldest first.
+    /// Returns the visible versions of a subject, the oldest first.
     pub(super) fn visible(&self, subject: &str, visibility: Visibility) -> Vec<(u32, Version)> {
         self.subjects
             .get(subject)
@@ -123,7 +123,7 @@ impl State {
             .collect()
     }
 
-    /// Returns the text of a schema, also when no version has it any more.
+    /// Returns the text of a schema, also if no version uses it any more.
     pub(super) fn schema(&self, id: u32) -> Option<Arc<str>> {
         self.schemas.get(&id).cloned()
     }
@@ -133,12 +133,12 @@ impl State {
         self.ids.get(text).copied()
     }
 
-    /// Returns an id that no schema ever had.
+    /// Returns an id that was never assigned.
     pub(super) fn free_id(&self) -> u32 {
         self.schemas.last_key_value().map_or(1, |(id, _)| id + 1)
     }
 
-    /// Returns where an id is used.
+    /// Returns the subjects and versions that use an id.
     pub(super) fn uses(&self, id: u32, visibility: Visibility) -> Vec<(String, u32)> {
         let mut uses = Vec::new();
         for (subject, versions) in &self.subjects {
@@ -153,12 +153,12 @@ impl State {
         self.level.unwrap_or_default()
     }
 
-    /// Returns the level of a subject of its own.
+    /// Returns the subject's own level, if it has one.
     pub(super) fn subject_level(&self, subject: &str) -> Option<Level> {
         self.subject_levels.get(subject).copied()
     }
 
-    /// Returns the level that holds for a subject.
+    /// Returns the level that applies to a subject.
     pub(super) fn level(&self, subject: &str) -> Level {
         self.subject_level(subject).unwrap_or_else(|| self.global_level())
     }

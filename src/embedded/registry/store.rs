@@ -1,6 +1,6 @@
-//! The operations of the registry over its log and its state.
+//! The operations of the registry on its log and its state.
 //!
-//! A change is checked, written to the log, and then seen: in this order, one at a time. Everything here blocks.
+//! A change is first checked, then written to the log, then visible; one change at a time. All functions block.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -15,12 +15,12 @@ use crate::embedded::EmbeddedError;
 
 #[derive(Debug)]
 pub(super) struct Store {
-    /// Held from the check of a change to its end: what it was checked against stays true.
+    /// Locked from the check of a change until it is complete, so that the result of the check stays valid.
     log: Mutex<Log>,
     state: RwLock<State>,
 }
 
-/// A version of a subject with its schema.
+/// A version of a subject, with its schema.
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) version: u32,
@@ -39,12 +39,12 @@ impl Store {
         Ok(Self { log: Mutex::new(log), state: RwLock::new(state) })
     }
 
-    /// Lends the state for reading; not to be held across other calls of the store.
+    /// Returns the state for reading. Do not hold it across other calls of the store.
     pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a schema under a subject, and returns its id: the one it has, if it is there already.
+    /// Registers a schema under a subject and returns its id. If it is already registered, returns the existing id.
     pub(super) fn register(&self, subject: &Subject, schema: &AvroSchema) -> Result<u32, RegistryError> {
         let mut log = self.log();
         let entry = {
@@ -76,8 +76,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Returns why a schema does not get on with the chosen version of a subject, or with those that its level
-    /// asks for.
+    /// Returns why a schema is not compatible with the chosen version of a subject, or with the versions that its level requires.
     pub(super) fn conflicts(
         &self,
         subject: &Subject,
@@ -139,7 +138,7 @@ impl Store {
         Ok(Registered { version, id, schema })
     }
 
-    /// Deletes all versions of a subject; returns their numbers.
+    /// Deletes all versions of a subject. Returns their numbers.
     pub(super) fn delete_subject(
         &self,
         subject: &Subject,
@@ -163,7 +162,7 @@ impl Store {
         Ok(numbers)
     }
 
-    /// Deletes one version of a subject; returns its number.
+    /// Deletes one version of a subject. Returns its number.
     pub(super) fn delete_version(
         &self,
         subject: &Subject,
@@ -202,7 +201,7 @@ impl Store {
         self.commit(&mut self.log(), Entry::SetCompatibility { subject, level: Some(level) })
     }
 
-    /// Takes a subject's level back to the global one, or the global one to the default; returns what it was.
+    /// Resets a subject's level to the global one, or the global one to the default. Returns the previous level.
     pub(super) fn reset_level(&self, subject: Option<&Subject>) -> Result<Level, RegistryError> {
         let mut log = self.log();
         let level = match subject {
@@ -226,13 +225,13 @@ impl Store {
         log.append(&entry)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.apply(entry).map_err(|reason| {
-            tracing::error!(reason, "a change was logged that does not follow");
+            tracing::error!(reason, "a logged change contradicts the state");
             RegistryError::Internal
         })
     }
 }
 
-/// Returns why a schema does not get on with each of `earlier`.
+/// Returns why a schema is not compatible with each of `earlier`.
 fn conflicts(
     state: &State,
     level: Level,

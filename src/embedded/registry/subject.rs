@@ -1,4 +1,4 @@
-//! Names of subjects and versions, as they come in paths.
+//! Names of subjects and versions, as they appear in paths.
 
 use std::fmt;
 use std::ops::Deref;
@@ -41,7 +41,7 @@ pub(super) enum VersionSelector {
 }
 
 impl VersionSelector {
-    /// Reads `latest`, its synonym `-1`, or a number.
+    /// Parses `latest`, its synonym `-1`, or a number.
     pub(super) fn parse(text: &str) -> Result<Self, RegistryError> {
         match text {
             "latest" | "-1" => Ok(Self::Latest),

@@ -16,7 +16,10 @@ async fn a_port_in_use_is_named_with_its_option() {
         ["--listen", "--embedded-kafka-listen", "--embedded-registry-listen", "--embedded-clickhouse-listen"]
     {
         let refusal = refusal(&directory.path().join("data"), &[option, &address]).await;
-        refusal.assert(1, &format!("{address} is in use; stop the program that listens there, or give {option} "));
+        refusal.assert(
+            1,
+            &format!("{address} is in use; stop the program that listens there, or give {option} "),
+        );
     }
 }
 

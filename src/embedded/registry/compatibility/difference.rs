@@ -1,6 +1,6 @@
-//! What keeps a reader from reading, in words.
+//! Differences between a reader's and a writer's schema, and their messages.
 
-/// One place at which a reader cannot read what a writer wrote.
+/// One place where a reader cannot read what a writer wrote.
 #[derive(Debug)]
 pub(super) struct Difference {
     pub(super) path: String,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 }
 
 impl Difference {
-    /// Words it with the names of both sides, in the form of Confluent's messages.
+    /// Returns a message with the names of both sides, in the form of Confluent's messages.
     pub(super) fn explain(&self, reader: &str, writer: &str) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
         let (kind, description) = match &self.kind {

@@ -3,7 +3,7 @@
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
-/// Which of the earlier schemas a new one must get on with, and how.
+/// Which earlier schemas a new one must be compatible with, and in which direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(in super::super) enum Level {
@@ -18,13 +18,13 @@ pub(in super::super) enum Level {
 }
 
 impl Level {
-    /// Reads a level's name in any case.
+    /// Parses a level's name in any case.
     pub(in super::super) fn from_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_uppercase();
         Self::deserialize(name.as_str().into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
     }
 
-    /// Returns its name.
+    /// Returns the level's name.
     pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::None => "NONE",
@@ -37,17 +37,17 @@ impl Level {
         }
     }
 
-    /// Says whether the new schema must read data of the earlier ones.
+    /// Whether the new schema must be able to read data of earlier schemas.
     pub(super) fn reads_old(self) -> bool {
         matches!(self, Self::Backward | Self::BackwardTransitive | Self::Full | Self::FullTransitive)
     }
 
-    /// Says whether the earlier schemas must read data of the new one.
+    /// Whether earlier schemas must be able to read data of the new one.
     pub(super) fn is_read_by_old(self) -> bool {
         matches!(self, Self::Forward | Self::ForwardTransitive | Self::Full | Self::FullTransitive)
     }
 
-    /// Says whether all earlier schemas count, not the latest only.
+    /// Whether all earlier schemas count, instead of the latest one only.
     pub(in super::super) fn is_transitive(self) -> bool {
         matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
     }

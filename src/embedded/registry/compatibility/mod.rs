@@ -1,12 +1,12 @@
-//! Can data written with one schema be read with another?
+//! Determines whether data written with one schema can be read with another.
 //!
-//! The rules are the Avro specification's for schema resolution, as Confluent's registry applies them, and one
-//! more: the logical type stays. Confluent's lets `decimal(12, 2)` become `decimal(12, 4)` and milliseconds
-//! become microseconds, which every reader then reads as another amount and another time.
+//! The rules are those of the Avro specification for schema resolution, as Confluent's registry applies them. There is one more rule: the
+//! logical type must not change. Confluent's registry allows changing `decimal(12, 2)` to `decimal(12, 4)` and milliseconds to
+//! microseconds; readers would then read other amounts and other times.
 //!
-//! `apache_avro::schema_compatibility` is not enough for that: it takes units of time for one another, calls a
-//! union or enum readable in part, compares references by their names only, does not know aliases of types, and
-//! its messages are dumps of schemas. The tests below hold this against it: never more lenient.
+//! `apache_avro::schema_compatibility` is not enough for this. It accepts different units of time, accepts a union or enum of which only a
+//! part is readable, compares references by name only, does not know aliases of types, and its messages are dumps of schemas. The tests
+//! below compare with it: this module must never be more lenient.
 
 mod difference;
 mod level;
@@ -22,13 +22,13 @@ pub(super) use self::level::Level;
 use self::types::{branch_name, fixed, is_promoted, logical_type, names, resolve, type_name};
 use super::RegistryError;
 
-/// Types that one comparison may look at.
+/// Limit for the types that one comparison may visit.
 const MAX_STEPS: u32 = 1_000_000;
 
-/// Types within types that one comparison may follow, through references too.
+/// Limit for nested types that one comparison may follow, including references.
 const MAX_DEPTH: usize = 400;
 
-/// Returns why `new` does not get on with `old` under `level`; nothing means that it does.
+/// Returns why `new` is not compatible with `old` at this `level`. Empty if it is.
 ///
 /// # Errors
 /// The schemas are too complex to compare.
@@ -45,7 +45,7 @@ pub(super) fn conflicts(level: Level, new: &Schema, old: &Schema) -> Result<Vec<
     Ok(conflicts)
 }
 
-/// Returns what keeps data written with `writer` from being read with `reader`.
+/// Returns why data written with `writer` cannot be read with `reader`. Empty if it can.
 ///
 /// # Errors
 /// The schemas are too complex to compare.
@@ -67,19 +67,19 @@ fn differences(writer: &Schema, reader: &Schema) -> Result<Vec<Difference>, Regi
 struct Comparison<'a> {
     writer_names: HashMap<&'a Name, &'a Schema>,
     reader_names: HashMap<&'a Name, &'a Schema>,
-    /// Pairs of records that are being compared; one met again inside itself is taken for readable.
+    /// Pairs of records that are being compared. If a pair occurs again inside itself, it is assumed to be readable.
     under_way: Vec<Pair>,
-    /// Pairs of records found readable without such an assumption about a pair around them.
+    /// Pairs of records that are readable without such an assumption about an outer pair.
     readable: HashSet<Pair>,
     path: String,
     depth: usize,
     steps: u32,
 }
 
-/// A writer's and a reader's record, by their addresses.
+/// A writer's and a reader's record, identified by their addresses.
 type Pair = (*const RecordSchema, *const RecordSchema);
 
-/// Position in `under_way` of the outermost pair that a result assumes to be readable.
+/// The position in `under_way` of the outermost pair that a result assumes to be readable.
 type Assumed = usize;
 
 const NOTHING_ASSUMED: Assumed = usize::MAX;
@@ -94,7 +94,7 @@ impl<'a> Comparison<'a> {
         self.steps += 1;
         if self.depth >= MAX_DEPTH || self.steps >= MAX_STEPS {
             return Err(RegistryError::InvalidSchema(
-                "it is too large or too deeply nested to compare".to_owned(),
+                "the schema is too large or too deeply nested to compare".to_owned(),
             ));
         }
         self.depth += 1;
@@ -134,7 +134,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Every branch that may have been written must be readable.
+    /// The reader must be able to read every branch that may have been written.
     fn branches(
         &mut self,
         writers: &'a [Schema],
@@ -154,7 +154,7 @@ impl<'a> Comparison<'a> {
         Ok(assumed)
     }
 
-    /// One branch of the reader must do. If only one has the writer's type, what is wrong with it is the answer.
+    /// One branch of the reader must match. If exactly one branch has the writer's type, the differences to that branch are reported.
     fn any_branch(
         &mut self,
         writer: &'a Schema,
@@ -176,7 +176,7 @@ impl<'a> Comparison<'a> {
             }
         }
         if nearest.is_empty() {
-            self.found(Kind::Type { writer: type_name(writer), reader: "a union without it" }, found);
+            self.found(Kind::Type { writer: type_name(writer), reader: "a union without this type" }, found);
         }
         found.append(&mut nearest);
         Ok(NOTHING_ASSUMED)
@@ -203,7 +203,7 @@ impl<'a> Comparison<'a> {
         let before = found.len();
         let assumed = self.fields(writer, reader, found)?;
         self.under_way.pop();
-        // What rests on this very pair is settled with it; what rests on one further out is not.
+        // An assumption about this pair is resolved now. An assumption about an outer pair is not.
         if assumed < position {
             return Ok(assumed);
         }
@@ -254,7 +254,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Compares what has no parts: the type first, the size of a fixed, then the logical type.
+    /// Compares types without parts: first the type, then the size of a fixed, then the logical type.
     fn scalars(&self, writer: &Schema, reader: &Schema, found: &mut Vec<Difference>) {
         let (from, to) = (type_name(writer), type_name(reader));
         if from != to && !is_promoted(from, to) {
@@ -275,7 +275,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Types are the same by their unqualified names, or by an alias that the reader gives the writer's full name.
+    /// Types have the same name if their unqualified names are equal, or if an alias of the reader is the writer's full name.
     fn same_name(
         &self,
         writer: &Name,
@@ -293,7 +293,7 @@ impl<'a> Comparison<'a> {
         false
     }
 
-    /// Does something one step further down the path.
+    /// Runs `work` one step further down the path.
     fn at<T>(&mut self, step: &str, work: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         self.path.push('/');

@@ -13,7 +13,7 @@ fn reads(writer: &str, reader: &str) -> Vec<String> {
     differences.iter().map(|difference| difference.explain("new", "old")).collect()
 }
 
-/// A record as ours, with one field of a type.
+/// Returns a record like that of game rounds, with one more field.
 fn row(field: &str) -> String {
     format!(r#"{{"type":"record","name":"Bet","fields":[{{"name":"id","type":"long"}},{field}]}}"#)
 }
@@ -23,7 +23,7 @@ const DECIMAL: &str =
 const TIMESTAMP: &str = r#"{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}}"#;
 
 #[test]
-fn what_would_break_our_readers_is_named() {
+fn changes_that_break_readers_are_named() {
     let broken = [
         (DECIMAL, DECIMAL.replace("18", "20"), "decimal(20, 2)"),
         (DECIMAL, DECIMAL.replace(r#""scale":2"#, r#""scale":4"#), "decimal(18, 4)"),
@@ -43,7 +43,7 @@ fn what_would_break_our_readers_is_named() {
 }
 
 #[test]
-fn what_does_not_break_them_is_allowed() {
+fn changes_that_do_not_break_readers_are_allowed() {
     let record = row(TIMESTAMP);
     for reader in [
         record.clone(),
@@ -59,7 +59,7 @@ fn what_does_not_break_them_is_allowed() {
 }
 
 #[test]
-fn a_default_is_what_makes_a_field_come_and_go() {
+fn a_field_can_be_added_and_removed_if_it_has_a_default() {
     let without = row(TIMESTAMP);
     let plain = row(&format!(r#"{TIMESTAMP},{{"name":"x","type":"int"}}"#));
     let defaulted = row(&format!(r#"{TIMESTAMP},{{"name":"x","type":"int","default":0}}"#));
@@ -90,18 +90,18 @@ fn enums_need_all_symbols_or_a_default() {
 }
 
 #[test]
-fn the_definition_of_a_reference_counts_wherever_it_stands() {
-    // `b` refers to a type that only the reader's defaulted `a` defines.
+fn references_are_compared_by_their_definition_wherever_it_is() {
+    // `b` refers to a type that only the reader's field `a` defines, which has a default.
     let writer = r#"{"type":"record","name":"R","fields":[{"name":"z","type":{"type":"fixed","name":"F","size":2}},{"name":"b","type":"F"}]}"#;
     let reader = r#"{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"fixed","name":"F","size":4},"default":"aaaa"},{"name":"b","type":"F"}]}"#;
     assert!(reads(writer, reader)[0].contains("FIXED_SIZE_MISMATCH"));
-    // The type is spelled out in another place.
+    // The type is defined in another place.
     let moved = r#"{"type":"record","name":"R","fields":[{"name":"b","type":{"type":"fixed","name":"F","size":2}},{"name":"z","type":"F"}]}"#;
     assert_eq!(reads(writer, moved), [""; 0]);
 }
 
 #[test]
-fn recursive_types_are_compared_to_their_end() {
+fn recursive_types_are_compared_completely() {
     let list = |value: &str| {
         format!(
             r#"{{"type":"record","name":"L","fields":[{{"name":"next","type":["null","L"]}},{{"name":"value","type":"{value}"}}]}}"#
@@ -112,8 +112,8 @@ fn recursive_types_are_compared_to_their_end() {
 }
 
 #[test]
-fn a_failing_pair_is_not_taken_for_readable_because_it_was_assumed_to_be() {
-    // B is looked at inside A, where A is assumed; A fails, so B must fail wherever it stands.
+fn a_pair_that_fails_does_not_stay_readable_by_assumption() {
+    // B is compared inside A, while A is assumed to be readable. A fails, so B must fail in every place.
     let schema = |value: &str| {
         format!(
             r#"{{"type":"record","name":"Top","fields":[
@@ -128,7 +128,7 @@ fn a_failing_pair_is_not_taken_for_readable_because_it_was_assumed_to_be() {
 }
 
 #[test]
-fn what_is_too_complex_is_refused_and_ends_no_process() {
+fn schemas_that_are_too_complex_are_refused_without_a_crash() {
     let chain: Vec<String> = (0..5_000)
         .map(|level| match level {
             0 => r#"{"type":"record","name":"R0","fields":[]}"#.to_owned(),
@@ -138,7 +138,7 @@ fn what_is_too_complex_is_refused_and_ends_no_process() {
             ),
         })
         .collect();
-    // The last one first: it leads through all of them.
+    // The last type comes first, because it leads through all others.
     let schema = format!(
         r#"{{"type":"record","name":"Top","fields":[{{"name":"all","type":[{}]}},{{"name":"last","type":"R4999"}}]}}"#,
         chain.join(",")
@@ -173,10 +173,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_is_never_more_lenient_than_the_library_and_a_schema_reads_itself(one in any_type(), other in any_type()) {
-        // Some of these unions are none.
+    fn it_is_never_more_lenient_than_the_library_and_a_schema_can_read_itself(one in any_type(), other in any_type()) {
+        // Some of these unions are invalid.
         let (Ok(one), Ok(other)) = (AvroSchema::parse(&one), AvroSchema::parse(&other)) else {
-            return Err(TestCaseError::reject("no schema"));
+            return Err(TestCaseError::reject("not a schema"));
         };
         prop_assert!(differences(&one.parsed, &one.parsed).expect("comparable").is_empty());
         if differences(&one.parsed, &other.parsed).expect("comparable").is_empty() {

@@ -1,4 +1,4 @@
-//! What the comparison asks about Avro types.
+//! Helpers of the comparison for Avro types.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub(super) fn resolve<'a>(names: &HashMap<&'a Name, &'a Schema>, schema: &'a Sch
     }
 }
 
-/// Says whether Avro reads a value of the type `from` as one of the type `to`.
+/// Whether Avro can read a value of the type `from` as the type `to`.
 pub(super) fn is_promoted(from: &str, to: &str) -> bool {
     matches!(
         (from, to),
@@ -45,7 +45,7 @@ pub(super) fn is_promoted(from: &str, to: &str) -> bool {
     )
 }
 
-/// Returns the Avro type below any logical type.
+/// Returns the Avro type below a logical type.
 pub(super) fn type_name(schema: &Schema) -> &'static str {
     match schema {
         Schema::Null => "null",
@@ -77,7 +77,7 @@ pub(super) fn type_name(schema: &Schema) -> &'static str {
     }
 }
 
-/// Names what a reader would take for something else without it. A UUID is the same text or bytes to all.
+/// Returns a logical type that a reader must know to interpret the value. A UUID is not one: it is the same text or bytes for every reader.
 pub(super) fn logical_type(schema: &Schema) -> Option<String> {
     let name = match schema {
         Schema::Decimal(decimal) => {
