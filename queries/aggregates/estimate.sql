@@ -1,2 +1,2 @@
--- How many rows ClickHouse expects to read, by its index alone.
+-- The number of rows that ClickHouse expects to read, estimated from its index alone.
 EXPLAIN ESTIMATE SELECT created_hour FROM /* source */ WHERE /* filters */

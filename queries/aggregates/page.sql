@@ -1,6 +1,6 @@
--- The hourly aggregates from one key to another. The marks are replaced by fixed text: the order of the table that is read, which
--- filters apply, and the order, which is total and by the names of the page: hour, player, game. Text that is not UTF-8, which only
--- others can have written, is repaired: JSON, Arrow and Parquet cannot hold it.
+-- The hourly aggregates from one key to another. Fixed text replaces the placeholders: the table or projection to read, the filters that
+-- apply, and the order, which is total and uses the names of the page: hour, player, game. Invalid UTF-8, which only other programs can
+-- have written, is repaired, because JSON, Arrow and Parquet cannot contain it.
 SELECT
     toDateTime64(hour, 0, 'UTC') AS created_hour,
     toValidUTF8(player) AS player_id,
@@ -29,7 +29,7 @@ FROM
     FROM /* source */
     WHERE /* filters */
     GROUP BY created_hour, user_id, game_id
-    -- Of an hour whose rounds a repair has removed, nothing may be left but a zero.
+    -- After a repair has removed all rounds of an hour, a row with zero rounds may remain.
     HAVING rounds != 0
 )
 ORDER BY /* order */

@@ -1,8 +1,8 @@
--- Where a page of hourly aggregates begins and ends: keys only, read in their order no further than needed. The marks are replaced by
--- fixed text: the order of the table that is read, which filters apply, and the order, which is total.
+-- Where a page of hourly aggregates starts and ends. Reads keys only, in order, and no further than needed. Fixed text replaces the
+-- placeholders: the table or projection to read, the filters that apply, and the order, which is total.
 --
--- A key may be stored several times until merges add it up, so more rows are read than keys are wanted: `last_row` is the
--- number of the last row (from 0) that has the last key, from which it is seen whether there may be more.
+-- A key may be stored several times until merges add it up, so more rows are read than keys are needed. `last_row` is the number
+-- (from 0) of the last row with the last key; it shows whether there may be more rows.
 SELECT length(keys) AS found, keys[1].1 AS first, keys[least(length(keys), {limit:UInt64})].1 AS last, keys[-1].2 AS last_row
 FROM
 (

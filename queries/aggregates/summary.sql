@@ -1,5 +1,5 @@
--- Totals of the hourly aggregates, first all (is_total), then hour by hour. The marks are replaced by fixed text: the order of the
--- table that is read, and which filters apply.
+-- Totals of the hourly aggregates: first overall (is_total), then per hour. Fixed text replaces the placeholders: the table or projection
+-- to read, and the filters that apply.
 SELECT
     is_total,
     toUInt32(hour) AS created_hour,

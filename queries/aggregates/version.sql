@@ -1,5 +1,5 @@
--- What is stored of hourly aggregates, as a number that changes whenever it does (and seldom when it does not: in a merge); and
--- whether all of it is there in each of the orders.
+-- A number that changes whenever the stored hourly aggregates change (and rarely when they do not, after a merge), and whether all
+-- rows are stored in each order.
 SELECT
     sipHash64(arraySort(groupArray((name, hash_of_all_files)))) AS version,
     countIf(NOT hasAll(projections, ['by_player', 'by_game'])) = 0 AS is_ordered

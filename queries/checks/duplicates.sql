@@ -1,4 +1,4 @@
--- Rounds that are stored more than once: there must be none.
+-- Rounds that are stored more than once. There must be none.
 SELECT
     game_instance_id,
     count() AS times,

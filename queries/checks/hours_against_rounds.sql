@@ -1,4 +1,4 @@
--- Hours whose aggregates are not the sum of their rounds: there must be none.
+-- Hours whose number of rounds or sum of real bets differs between the aggregates and the rounds. There must be none.
 SELECT
     created_hour,
     user_id,

@@ -1,5 +1,5 @@
--- How far the loader is, by topic and partition, and how long ago it loaded something. A chunk that stays `noted` is one that
--- could not be inserted yet.
+-- How far each topic and partition is loaded, and how long ago something was loaded. A chunk that stays `noted` could not be inserted
+-- yet.
 SELECT
     topic,
     epoch,

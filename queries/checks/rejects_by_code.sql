@@ -1,4 +1,4 @@
--- What was wrong with the lines that were not accepted.
+-- The number of rejected lines by error code.
 SELECT code, column, count() AS lines, any(reason) AS reason, any(raw) AS example
 FROM rejects
 GROUP BY code, column

@@ -1,4 +1,4 @@
--- Messages that could not be decoded, where Roundhouse's loader puts them.
+-- Messages that cannot be decoded go into the same table as with Roundhouse's loader.
 CREATE MATERIALIZED VIEW kafka_rounds_errors_view TO rejects AS
 SELECT
     '' AS upload_id,

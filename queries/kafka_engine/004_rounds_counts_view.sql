@@ -1,4 +1,4 @@
--- The rounds of each upload, all of them taken for new.
+-- The number of rounds of each upload. All of them count as new.
 CREATE MATERIALIZED VIEW kafka_rounds_counts_view TO upload_counts AS
 SELECT
     assumeNotNull(kafka_rounds_messages.upload_id) AS upload_id,

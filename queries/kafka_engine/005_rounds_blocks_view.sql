@@ -1,5 +1,5 @@
--- What of a block has found a table. A message that is decoded and is no round has found none: ClickHouse does not keep the bytes
--- of what it can decode, so the server takes them from the topic.
+-- The offsets of each block that have been stored in a table. A message that is decoded but is not a valid round is not among them:
+-- ClickHouse does not keep its bytes, so the server reads it from the topic again.
 CREATE MATERIALIZED VIEW kafka_rounds_blocks_view TO consumed_blocks AS
 SELECT
     {epoch:UInt32} AS epoch,

@@ -1,5 +1,5 @@
--- Begins the consumption. The marks are replaced by the values of the columns, and by the rules that they must meet. ClickHouse reads
--- a message as one row after the other: one with more than one row has something behind its last field.
+-- Starts the consumption. The values of the columns, and the rules that they must meet, replace the placeholders. ClickHouse reads a
+-- message as consecutive rows: a message with more than one row has extra bytes after its last field.
 CREATE MATERIALIZED VIEW kafka_rounds_messages_view TO kafka_rounds_messages AS
 SELECT
     /* values */,

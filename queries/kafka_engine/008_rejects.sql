@@ -1,4 +1,4 @@
--- ClickHouse's own consumer of the dead-letter topic: each message is a line, what is wrong with it is in the headers.
+-- ClickHouse's own consumer of the dead-letter topic. Each message is a rejected line; its headers say what is wrong with it.
 CREATE TABLE kafka_rejects
 (
     raw String
@@ -14,4 +14,4 @@ SETTINGS
     kafka_flush_interval_ms = 1000,
     kafka_max_block_size = 65536,
     kafka_poll_timeout_ms = 50
-COMMENT 'The dead-letter topic, as ClickHouse consumes it: not to be read'
+COMMENT 'The dead-letter topic, consumed by ClickHouse; do not read from this table'

@@ -1,4 +1,4 @@
--- Every line that was not accepted.
+-- Every rejected line.
 CREATE MATERIALIZED VIEW kafka_rejects_view TO rejects AS
 SELECT
     _headers.value[indexOf(_headers.name, 'upload_id')] AS upload_id,

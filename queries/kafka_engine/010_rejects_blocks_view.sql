@@ -1,4 +1,4 @@
--- What of a block has found a table: all but messages without a value, of which ClickHouse makes no row.
+-- The offsets of each block that have been stored in a table: all except messages without a value, for which ClickHouse produces no row.
 CREATE MATERIALIZED VIEW kafka_rejects_blocks_view TO consumed_blocks AS
 SELECT
     {epoch:UInt32} AS epoch,

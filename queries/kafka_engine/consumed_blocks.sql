@@ -1,4 +1,4 @@
--- The blocks of a range of offsets of which every message has found a table.
+-- The blocks in a range of offsets whose messages have all been stored in a table.
 SELECT first_offset, last_offset, rejects
 FROM consumed_blocks
 WHERE epoch = {epoch:UInt32} AND partition = {partition:UInt16}

@@ -1,2 +1,2 @@
--- Takes down a table of ClickHouse's own consumer, or a view on it.
+-- Drops a table of ClickHouse's own consumer, or a view on it.
 DROP TABLE IF EXISTS {name:Identifier} SYNC

@@ -1,4 +1,4 @@
--- The offsets of a range from which neither a round nor a reject came.
+-- The offsets in a range that produced neither a round nor a reject.
 SELECT number AS passed_over
 FROM numbers({first:UInt64}, {count:UInt64})
 WHERE passed_over NOT IN

@@ -1,2 +1,2 @@
--- Ids of all rounds that are stored, as a bitmap.
+-- The ids of all stored rounds, as a bitmap.
 SELECT groupBitmapState(game_instance_id) FROM game_rounds

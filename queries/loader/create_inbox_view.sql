@@ -1,5 +1,5 @@
--- Passes a block on if its generation is still the highest of its topic, and fails the insert otherwise. ClickHouse looks when it has
--- all of the block, right before it writes it.
+-- Passes a block on if its generation is still the highest of its topic, otherwise fails the insert. ClickHouse checks this when it has
+-- the whole block, right before it writes it.
 CREATE MATERIALIZED VIEW IF NOT EXISTS /* inbox */_view TO /* table */ AS
 SELECT /* columns */
 FROM /* inbox */

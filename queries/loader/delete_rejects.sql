@@ -1,4 +1,4 @@
--- Takes back what came from a chunk, so that it can be inserted whole; nothing, if the lease was taken over.
+-- Deletes the rejects of a chunk before they are inserted again. Deletes nothing if another server took the lease over.
 ALTER TABLE rejects DELETE
 WHERE kafka_topic = {topic:String} AND kafka_epoch = {epoch:UInt32} AND kafka_partition = {partition:UInt16}
     AND kafka_offset BETWEEN {first:UInt64} AND {last:UInt64}

@@ -1,5 +1,5 @@
--- Begins a new epoch of a topic where the earlier one ended: each partition's last offset and its fingerprint, as a chunk of
--- no messages that was noted and is done.
+-- Begins a new epoch of a topic where the previous one ended: writes each partition's last offset and its fingerprint as a chunk without
+-- messages, noted and done.
 INSERT INTO loader_chunks (topic, epoch, partition, first_offset, last_offset, state, messages, fingerprint)
 SELECT topic, {next_epoch:UInt32}, partition, last, last, arrayJoin(['noted', 'done']), 0, last_fingerprint
 FROM

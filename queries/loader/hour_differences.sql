@@ -1,5 +1,5 @@
--- What must be added to the hourly aggregates of a chunk's hours, players and games so that they are the sums of all their
--- rounds: the sums less what is there. The columns are in the order of hourly_aggregates.
+-- What must be added to the hourly aggregates of a chunk's hours, players and games so that they equal the sums of all their rounds: the
+-- sums minus the stored aggregates. The columns are in the order of hourly_aggregates.
 WITH chunk_hours AS
 (
     SELECT DISTINCT toStartOfHour(created_timestamp) AS created_hour, user_id, game_id
@@ -13,7 +13,7 @@ SELECT
     game_id,
     max(name),
     max(maker),
-    -- Of a negative number, what takes as much away when it is added to others of its type.
+    -- A negative difference becomes its complement: adding it to the unsigned count subtracts the same amount.
     reinterpretAsUInt64(sum(rounds)) AS missing_rounds,
     sum(real_bet) AS missing_real_bet,
     sum(bonus_bet) AS missing_bonus_bet,

@@ -1,5 +1,5 @@
--- The last chunk of each partition, and whether it is done. A note that arrived after all, though its writer had given it
--- up and begun again from the same offset, stands behind the chunk that was done instead.
+-- The last chunk of each partition, and whether it is done. A writer may have given up on a note and begun again at the same offset. If
+-- its note arrives after all, the chunk that was done takes precedence over it.
 SELECT
     partition,
     first_offset,

@@ -1,4 +1,4 @@
--- The last lease of a topic, how it is, and the number that the next lease of any topic gets. A topic without one: generation 0.
+-- The last lease of a topic, its state, and the number for the next lease of any topic. Generation 0 if the topic never had a lease.
 SELECT
     toUInt32(assumeNotNull((SELECT max(generation) + 1 FROM loader_leases))) AS next,
     last.generation AS generation,

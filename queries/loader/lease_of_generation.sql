@@ -1,2 +1,2 @@
--- Who has a generation: after a crash of ClickHouse nobody may have it, though its token is stored.
+-- Who holds a generation. After a crash of ClickHouse it may be nobody, although the token is stored.
 SELECT topic, process FROM loader_leases WHERE generation = {generation:UInt32}

@@ -1,4 +1,4 @@
--- How far each partition of a topic is in the tables: the offset that comes next.
+-- How far each partition of a topic is loaded: the next offset.
 SELECT partition, max(last_offset) + 1 AS next_offset
 FROM loader_chunks
 WHERE topic = {topic:String} AND state = 'done'

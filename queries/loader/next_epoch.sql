@@ -1,2 +1,2 @@
--- The epoch that comes next.
+-- The next epoch.
 SELECT toUInt32(max(epoch) + 1) FROM loader_topics

@@ -1,4 +1,4 @@
--- Those of some ids that are stored, as a bitmap. The mark is replaced by the ids, as in stored_rounds.sql.
+-- Those of the given ids that are stored, as a bitmap. The ids replace the placeholder, as in stored_rounds.sql.
 SELECT groupBitmapState(game_instance_id)
 FROM game_rounds
 WHERE game_instance_id IN

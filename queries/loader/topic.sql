@@ -1,3 +1,3 @@
--- The epoch and partitions under which a topic was loaded last, and by whom. Where partitions were added, an epoch has several rows.
+-- The epoch, partitions and loader with which a topic was last loaded. If partitions were added, an epoch has several rows.
 SELECT epoch, partitions, loader = 'clickhouse' AS by_clickhouse FROM loader_topics
 WHERE topic = {topic:String} ORDER BY epoch DESC, partitions DESC LIMIT 1

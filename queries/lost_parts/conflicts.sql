@@ -1,4 +1,4 @@
--- The offsets of a chunk at which a round came again with other values: they are not where a stored round came from.
+-- The offsets of a chunk at which a round came again with other values. No stored round comes from such an offset.
 SELECT kafka_offset
 FROM conflicts
 WHERE kafka_topic = {topic:String} AND kafka_epoch = {epoch:UInt32} AND kafka_partition = {partition:UInt16}

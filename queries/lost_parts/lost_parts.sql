@@ -1,6 +1,6 @@
--- Parts of our tables that ClickHouse has set aside as broken and of which not every block is in another part: their rows are gone
--- until someone brings them back. A part that a merge had just made stands beside the parts that it was made of, which are
--- read instead. Of a part that a mutation has made, the others must have it too.
+-- Broken parts of Roundhouse's tables that ClickHouse has detached, and whose blocks are not all in another part. Their rows are missing
+-- until someone restores them. If the broken part was just created by a merge, its source parts are still there and are read instead. If a
+-- mutation created the broken part, the other parts must have that mutation too.
 SELECT
     broken.table AS table,
     toString(broken.table_uuid) AS table_uuid,

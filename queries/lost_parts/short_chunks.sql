@@ -1,5 +1,5 @@
--- Chunks that are done and of whose new rounds not all are stored, and how many of them are not. Those of the dead-letter topic are left
--- out: their rows are in `rejects`, with an upload.
+-- Chunks that are done but have new rounds that are not stored, and how many. Chunks of the dead-letter topic are left out; they are
+-- recognized by rows in `rejects` that have an upload.
 WITH chunks AS
 (
     SELECT topic, epoch, partition, first_offset, last_offset, max(new) AS rounds, max(fingerprint) AS last_fingerprint

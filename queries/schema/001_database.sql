@@ -1,2 +1,2 @@
--- The database of everything below.
+-- The database for everything below.
 CREATE DATABASE IF NOT EXISTS {database:Identifier}

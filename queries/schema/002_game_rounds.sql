@@ -1,9 +1,9 @@
--- Every round once: the columns of schemas/bets.avsc, and where in Kafka it came from.
+-- Every round once: the columns of schemas/bets.avsc, and its position in Kafka.
 --
--- The loader decides what is new, so the engine need not: a plain MergeTree hides nothing, and
--- queries/checks/duplicates.sql can see a duplicate if there ever were one. The deduplication window is how many of the last
--- blocks' tokens are remembered; the loader only ever repeats the last block of a partition. The index on time is for
--- reconciliations, which look for all rounds of a few hours: ids and times grow together.
+-- The loader decides which rounds are new, so the engine does not have to. A plain MergeTree hides nothing, and
+-- queries/checks/duplicates.sql would find a duplicate if there ever were one. The deduplication window is the number of most recent
+-- blocks whose tokens are remembered; the loader only ever repeats the last block of a partition. The index on time is for
+-- reconciliations, which read all rounds of a few hours: ids and times grow together.
 CREATE TABLE IF NOT EXISTS game_rounds
 (
     created_timestamp DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -16,9 +16,9 @@ CREATE TABLE IF NOT EXISTS game_rounds
     bonus_amount_win  Nullable(Decimal(28, 8)),
     game_name         LowCardinality(String),
     provider          LowCardinality(String),
-    upload_id         Nullable(UUID) COMMENT 'The upload that it came with; null: produced by something else',
-    line              Nullable(UInt64) COMMENT 'In the uploaded file' CODEC(Delta, ZSTD(1)),
-    kafka_epoch       UInt32 COMMENT 'Which topic of that name: see loader_topics',
+    upload_id         Nullable(UUID) COMMENT 'The upload that produced the round; null if it was not an upload',
+    line              Nullable(UInt64) COMMENT 'Line in the uploaded file' CODEC(Delta, ZSTD(1)),
+    kafka_epoch       UInt32 COMMENT 'Epoch of the topic, see loader_topics',
     kafka_partition   UInt16,
     kafka_offset      UInt64 CODEC(Delta, ZSTD(1)),
     INDEX time created_timestamp TYPE minmax

@@ -1,11 +1,11 @@
--- Rounds, bets and wins by hour, player and game. Each insert into game_rounds adds rows; merges add them up, and so does
--- whoever reads: always sum() over the key. SimpleAggregateFunction(sum) is what keeps merges from losing amounts.
+-- Rounds, bets and wins by hour, player and game. Each insert into game_rounds adds rows. Merges add them up, and every reader must do the
+-- same: always use sum() over the key. SimpleAggregateFunction(sum) makes merges keep the sums.
 CREATE TABLE IF NOT EXISTS hourly_aggregates
 (
     created_hour      DateTime('UTC'),
     user_id           String,
     game_id           UInt64,
-    game_name         SimpleAggregateFunction(max, String) COMMENT 'The last of the names in the alphabet, where a game has several',
+    game_name         SimpleAggregateFunction(max, String) COMMENT 'If a game has several names, the last one in alphabetical order',
     provider          SimpleAggregateFunction(max, String),
     rounds_played     SimpleAggregateFunction(sum, UInt64),
     real_amount_bet   SimpleAggregateFunction(sum, Decimal(38, 8)),
@@ -17,7 +17,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (created_hour, user_id, game_id)
 SETTINGS
     non_replicated_deduplication_window = 1000,
-    -- A page is some hundred rows: small granules, so that little else is read with them.
+    -- A page has a few hundred rows. Small granules avoid reading many other rows with them.
     index_granularity = 1024,
     min_compress_block_size = 16384
-COMMENT 'Rounds, bets and wins by hour, player and game: sum() over the key'
+COMMENT 'Rounds, bets and wins by hour, player and game; use sum() over the key'

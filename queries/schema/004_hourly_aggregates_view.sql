@@ -1,4 +1,4 @@
--- Carries every block of new rounds into the hourly aggregates. An amount that is null counts as 0.
+-- Adds every block of new rounds to the hourly aggregates. A null amount counts as 0.
 CREATE MATERIALIZED VIEW IF NOT EXISTS hourly_aggregates_view TO hourly_aggregates AS
 SELECT
     toStartOfHour(created_timestamp) AS created_hour,

@@ -1,5 +1,5 @@
--- Which topics the loader has loaded. A topic that was deleted and made anew begins at offset 0 again and is another one:
--- it gets the next epoch, which is part of every deduplication token.
+-- The topics that were loaded. A recreated topic begins at offset 0 again and counts as another topic: it gets the next epoch, which is part
+-- of every deduplication token.
 CREATE TABLE IF NOT EXISTS loader_topics
 (
     topic       String,

@@ -1,5 +1,5 @@
--- The loader's ledger: a chunk of offsets is noted before it is inserted, and done after. What is noted and not done is
--- inserted again, with the same token, when the loader starts.
+-- The loader's ledger: a chunk of offsets is noted before it is inserted, and marked done afterwards. When the loader starts, it inserts
+-- chunks again that are noted but not done, with the same token.
 CREATE TABLE IF NOT EXISTS loader_chunks
 (
     topic         String,
@@ -9,12 +9,12 @@ CREATE TABLE IF NOT EXISTS loader_chunks
     last_offset   UInt64,
     state         Enum8('noted' = 1, 'done' = 2),
     messages      UInt64,
-    new           UInt64 COMMENT 'Inserted',
-    duplicate     UInt64 COMMENT 'Of a round that was there already',
-    undecodable   UInt64 COMMENT 'Not Avro of a known schema: in rejects',
-    fingerprint   UInt64 COMMENT 'Of the last message, by which a topic made anew is recognized',
+    new           UInt64 COMMENT 'Inserted rounds or rejects',
+    duplicate     UInt64 COMMENT 'Messages of rounds that were already stored',
+    undecodable   UInt64 COMMENT 'Messages that are not Avro with a known schema; stored in rejects',
+    fingerprint   UInt64 COMMENT 'Hash of the last message, which identifies a recreated topic',
     written_at    DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = MergeTree
 ORDER BY (topic, epoch, partition, first_offset, state)
-COMMENT 'Chunks of offsets: noted before they are inserted, done after'
+COMMENT 'Chunks of offsets: noted before they are inserted, done afterwards'

@@ -1,9 +1,9 @@
--- Lines that were not accepted, from the dead-letter topic, and messages that could not be decoded.
+-- Rejected lines from the dead-letter topic, and messages that could not be decoded.
 CREATE TABLE IF NOT EXISTS rejects
 (
-    upload_id        String COMMENT 'Empty: a message of the topic itself',
+    upload_id        String COMMENT 'Empty for a message that could not be decoded, and for a gap',
     line             UInt64,
-    column           String COMMENT 'Empty: the whole line',
+    column           String COMMENT 'Empty if the whole line is invalid',
     code             LowCardinality(String),
     reason           String,
     raw              String,
@@ -16,4 +16,4 @@ CREATE TABLE IF NOT EXISTS rejects
 ENGINE = MergeTree
 ORDER BY (upload_id, line)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'Lines and messages that were not accepted'
+COMMENT 'Rejected lines, and messages that could not be decoded'

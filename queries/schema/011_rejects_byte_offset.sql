@@ -1,3 +1,3 @@
--- Tables made by earlier releases lack where in its file a line begins.
+-- Adds the position of a line in its file to tables of earlier releases.
 ALTER TABLE rejects
-    ADD COLUMN IF NOT EXISTS byte_offset UInt64 COMMENT 'Where in the uploaded file the line begins' AFTER line
+    ADD COLUMN IF NOT EXISTS byte_offset UInt64 COMMENT 'Byte offset of the line in the uploaded file' AFTER line

@@ -1,3 +1,3 @@
--- Tables made by earlier releases lack the conflicts, which they took for duplicates.
+-- Adds conflicts to tables of earlier releases, which counted them as duplicates.
 ALTER TABLE loader_chunks
-    ADD COLUMN IF NOT EXISTS conflict UInt64 COMMENT 'Of a round that was there already with other values: in conflicts' AFTER duplicate
+    ADD COLUMN IF NOT EXISTS conflict UInt64 COMMENT 'Messages of rounds that were already stored with other values; see conflicts' AFTER duplicate

@@ -1,5 +1,5 @@
--- Rounds that came again with other values than those that are stored, which stay: the columns of schemas/bets.avsc as they
--- were sent, and where in Kafka they came from. A chunk that is loaded again brings the same rows: FINAL has each once.
+-- Rounds that came again with other values. The stored rounds are kept. Has the columns of schemas/bets.avsc as they were sent, and the
+-- position in Kafka. A chunk that is loaded again writes the same rows; FINAL returns each once.
 CREATE TABLE IF NOT EXISTS conflicts
 (
     created_timestamp DateTime64(3, 'UTC'),
@@ -12,10 +12,10 @@ CREATE TABLE IF NOT EXISTS conflicts
     bonus_amount_win  Nullable(Decimal(28, 8)),
     game_name         LowCardinality(String),
     provider          LowCardinality(String),
-    upload_id         UUID COMMENT 'The upload that it came with; all zeros: produced by something else',
-    line              Nullable(UInt64) COMMENT 'In the uploaded file',
+    upload_id         UUID COMMENT 'The upload that produced it; all zeros if it was not an upload',
+    line              Nullable(UInt64) COMMENT 'Line in the uploaded file',
     kafka_topic       LowCardinality(String),
-    kafka_epoch       UInt32 COMMENT 'Which topic of that name: see loader_topics',
+    kafka_epoch       UInt32 COMMENT 'Epoch of the topic, see loader_topics',
     kafka_partition   UInt16,
     kafka_offset      UInt64,
     loaded_at         DateTime64(3, 'UTC') DEFAULT now64(3)

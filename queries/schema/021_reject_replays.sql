@@ -1,9 +1,9 @@
--- Rejected lines that a replay has produced after all: they are no longer open. Written once the broker has their rows.
+-- Rejected lines that a replay has produced since. They are no longer open. Written once the broker has acknowledged their rows.
 CREATE TABLE IF NOT EXISTS reject_replays
 (
-    upload_id    String COMMENT 'The upload that the line was rejected of',
+    upload_id    String COMMENT 'The upload that the line belongs to',
     line         UInt64,
-    replay_id    String COMMENT 'The upload that produced it',
+    replay_id    String COMMENT 'The upload that produced the line',
     replayed_at  DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = ReplacingMergeTree(replayed_at)

@@ -1,4 +1,4 @@
--- Tables made by earlier releases lack what the projections need: they are made anew in each merge, as the rows are. The whole of
--- the key is kept in memory, also where its first column alone nearly tells the granule: a player may have very many rows.
+-- Adds settings for the projections to tables of earlier releases: projections are rebuilt in each merge, like the rows. The whole key is
+-- kept in memory, even where its first column alone almost identifies the granule, because a player may have very many rows.
 ALTER TABLE hourly_aggregates
     MODIFY SETTING deduplicate_merge_projection_mode = 'rebuild', primary_key_ratio_of_unique_prefix_values_to_skip_suffix_columns = 1

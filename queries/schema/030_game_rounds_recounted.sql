@@ -1,3 +1,3 @@
--- Tables made by earlier releases lack which rounds the view leaves out.
+-- Adds a column to tables of earlier releases that marks the rounds which the view leaves out.
 ALTER TABLE game_rounds
-    ADD COLUMN IF NOT EXISTS recounted Bool DEFAULT false COMMENT 'Came back after it was deleted, or with a repair: its hour was made the sum of its rounds'
+    ADD COLUMN IF NOT EXISTS recounted Bool DEFAULT false COMMENT 'The round came back after a deletion or with a repair; its hour was recomputed from its rounds'

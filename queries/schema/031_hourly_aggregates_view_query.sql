@@ -1,5 +1,5 @@
--- The view as 004_hourly_aggregates_view.sql makes it, less the rounds whose hour may count them already: after a block of those the
--- loader adds what their hours lack (queries/loader/hour_differences.sql), so that nobody sees an hour with a round twice.
+-- The view of 004_hourly_aggregates_view.sql, without the rounds that their hour may already include. After inserting a block of such
+-- rounds, the loader adds what their hours lack (queries/loader/hour_differences.sql). So no reader sees an hour that counts a round twice.
 ALTER TABLE hourly_aggregates_view MODIFY QUERY
 SELECT
     toStartOfHour(created_timestamp) AS created_hour,

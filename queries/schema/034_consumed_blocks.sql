@@ -1,17 +1,17 @@
--- What ClickHouse's own consumer has stored of a topic, block by block: messages that became a round or a reject. Where a block has
--- fewer of them than offsets, the server looks for the others (queries/kafka_engine/passed_over.sql). Not needed once
--- the ledger has the offsets.
+-- What ClickHouse's own consumer has stored of a topic, block by block: the messages that became a round or a reject. If a block has fewer
+-- of them than offsets, the server looks for the others (queries/kafka_engine/passed_over.sql). A row is no longer needed once the ledger
+-- has its offsets.
 CREATE TABLE IF NOT EXISTS consumed_blocks
 (
     epoch         UInt32,
     partition     UInt16,
     first_offset  UInt64,
     last_offset   UInt64,
-    messages      UInt64 COMMENT 'Different offsets',
-    rejects       UInt64 COMMENT 'Of them, those that could not be decoded',
+    messages      UInt64 COMMENT 'Number of different offsets',
+    rejects       UInt64 COMMENT 'Number of those that could not be decoded',
     written_at    DateTime('UTC') DEFAULT now()
 )
 ENGINE = MergeTree
 ORDER BY (epoch, partition, first_offset)
 TTL written_at + INTERVAL 7 DAY
-COMMENT 'Blocks that ClickHouse has consumed: see --loader clickhouse'
+COMMENT 'Blocks that ClickHouse has consumed; see --loader clickhouse'

@@ -1,3 +1,3 @@
--- Tables made by earlier releases lack the decimal mark of a file.
+-- Adds the decimal mark of a file to tables of earlier releases.
 ALTER TABLE reconcile_jobs
-    ADD COLUMN IF NOT EXISTS decimal LowCardinality(String) COMMENT 'Decimal mark of the amounts: point or comma; empty: the sender did not say' AFTER encoding
+    ADD COLUMN IF NOT EXISTS decimal LowCardinality(String) COMMENT 'Decimal mark of the amounts: point or comma; empty if the sender did not give it' AFTER encoding

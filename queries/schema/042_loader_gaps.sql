@@ -1,4 +1,4 @@
--- Offsets that were passed over: their messages were not loaded, and never will be. Each is in `rejects` too, without its rows.
+-- Skipped offsets: their messages were not loaded and never will be. Each gap is also in `rejects`, without its rows.
 CREATE TABLE IF NOT EXISTS loader_gaps
 (
     topic         String,

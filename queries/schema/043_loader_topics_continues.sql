@@ -1,3 +1,3 @@
--- Tables of earlier releases lack which epochs go on where the one before ended: the topic is the same, its loader is another one.
+-- Adds to tables of earlier releases whether an epoch continues where the previous one ended: the same topic, with another loader.
 ALTER TABLE loader_topics
-    ADD COLUMN IF NOT EXISTS continues Bool DEFAULT false COMMENT 'It is the same topic as in the epoch before, with another loader' AFTER loader
+    ADD COLUMN IF NOT EXISTS continues Bool DEFAULT false COMMENT 'Whether this is the same topic as in the previous epoch, with another loader' AFTER loader

@@ -1,4 +1,4 @@
--- How many parts lack the rows in the order of players or games: those that are older than the projections.
+-- The number of parts without the projections by player and by game, because they were written before the projections existed.
 SELECT count()
 FROM system.parts
 WHERE database = currentDatabase() AND table = 'hourly_aggregates' AND active

@@ -1,5 +1,5 @@
--- The conflicts of an upload by line: each field as it was sent, and as it is stored. Both sides are sorted by id on disk where
--- they are many, so that memory does not grow with them. Text that is not UTF-8, which only others can have written, is repaired.
+-- The conflicts of an upload by line: each field as it was sent, and as it is stored. If there are many, both sides are sorted by id on
+-- disk, so that memory does not grow with them. Invalid UTF-8, which only other programs can have written, is repaired.
 SELECT
     sent.line AS line,
     sent.game_instance_id AS game_instance_id,

@@ -1,4 +1,4 @@
--- The acknowledged uploads that began last, newest first: where their rows are in which topic.
+-- The acknowledged uploads that began last, newest first, with their topics and offsets.
 SELECT toString(topic) AS topic, offsets, toUnixTimestamp64Milli(updated_at) AS updated_at
 FROM upload_ledger FINAL
 WHERE state = 'acknowledged'

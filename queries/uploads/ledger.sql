@@ -1,4 +1,4 @@
--- Uploads as they are now, newest first: one of them, those that began with the same bytes, one server's, or a page.
+-- The current state of uploads, newest first: one upload, those that begin with the same bytes, those of one server, or a page.
 SELECT
     upload_id, version, owner, replay_of, toString(ledger.state) AS state, toString(failure_code) AS failure_code, reason,
     file_name, sha256, head_sha256, bytes, toString(encoding) AS encoding, toString(delimiter) AS delimiter, header,

@@ -1,5 +1,5 @@
--- How far each partition of a topic is in the tables, in each of its epochs: since when there is that epoch, whether it goes on
--- where the one before ended, and the offset that comes next. An epoch of which nothing is loaded yet has one row, of offset 0.
+-- How far each partition of a topic is loaded, in each of its epochs: when the epoch began, whether it continues the previous one, and the
+-- next offset. An epoch of which nothing is loaded yet has one row with offset 0.
 SELECT
     topics.epoch AS epoch,
     toUnixTimestamp64Milli(topics.since) AS started_at,

@@ -1,4 +1,4 @@
--- The numbers of an upload's rejected lines that are open.
+-- The numbers of an upload's open rejected lines.
 SELECT line
 FROM rejects AS found
 WHERE upload_id = {upload_id:String}

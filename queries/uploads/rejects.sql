@@ -1,5 +1,5 @@
--- Rejected lines of an upload in their order: those that are open, or those that a replay has produced. Anyone may write to the
--- dead-letter topic: what is not UTF-8 is repaired.
+-- The rejected lines of an upload in order: the open ones, or those that a replay has produced. Any client may write to the dead-letter
+-- topic, so invalid UTF-8 is repaired.
 SELECT
     line,
     byte_offset,

@@ -69,7 +69,8 @@ pub(super) struct TopicEntry {
 impl Log {
     /// Opens the log of these topics, and removes the directories of all others.
     ///
-    /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails; only a restart can then find out what is on disk.
+    /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails; only a restart can then find out what is on
+    /// disk.
     pub fn open(
         directory: &Path,
         topics: &[TopicEntry],
