@@ -1,5 +1,5 @@
-//! What each stage between a byte of CSV and an Avro message costs, on one core and without I/O, beside what libraries take for
-//! the same: `cargo bench --bench stages`, or `make bench` for everything.
+//! Measures each stage from CSV bytes to an Avro message, on one core and without I/O, and compares it with libraries that do the same:
+//! `cargo bench --bench stages`, or `make bench` for all benchmarks.
 
 #![allow(clippy::expect_used)]
 
@@ -23,12 +23,12 @@ use roundhouse::settings::{Cli, Command, GenerateOptions};
 const SCHEMA: &str = include_str!("../schemas/bets.avsc");
 const ROWS: u64 = 100_000;
 
-/// Bytes of a piece, as a body arrives.
+/// Bytes of a piece, as the body of a request arrives.
 const PIECE_BYTES: usize = 65_536;
 
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// The file that the generator writes, in UTF-16 with a byte order mark.
+/// Returns a generated file, in UTF-16 with a byte order mark.
 fn file() -> Vec<u8> {
     let mut bytes = Vec::new();
     generate::write_file(&options(), &mut bytes).expect("a file");
@@ -51,7 +51,7 @@ fn decoded(file: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Keeps a row's values and messages just long enough that they are made.
+/// Keeps a row's values and messages just long enough that the compiler does not optimize them away.
 #[derive(Default)]
 struct Taken {
     encode: bool,
@@ -142,7 +142,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("decode, records and values", |bench| {
         bench.iter(|| read(&file, &columns, false, None).rows)
     });
-    // What it costs to look for decimal commas: here nobody does.
+    // Here nothing looks for decimal commas; the difference is what that costs.
     group.bench_function("decode, records and values, decimal=point", |bench| {
         bench.iter(|| read(&file, &columns, false, Some(DecimalMark::Point)).rows)
     });
@@ -151,7 +151,7 @@ fn stages(criterion: &mut Criterion) {
     encoders(criterion, &columns);
 }
 
-/// One row's values to bytes, ours beside apache-avro's.
+/// Compares encoding one row's values with this crate's encoder and with apache-avro.
 fn encoders(criterion: &mut Criterion, columns: &Columns) {
     let text = b"872de5da2b3c42f0a1b2c3d4e5f60718Book of DeadPlay'n GO";
     let money = |cents: i128| Value::Decimal(cents * 1_000_000);

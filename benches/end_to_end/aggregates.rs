@@ -1,5 +1,5 @@
-//! `GET /aggregates` on a small and on a large table, over one connection, each question with other values each time; beside it, in
-//! the same run, a statement by hand.
+//! Measures `GET /aggregates` on a small and on a large table, over one connection, with new values in each request. For comparison, a
+//! hand-written statement is measured in the same run.
 
 use std::time::{Duration, Instant};
 
@@ -7,31 +7,31 @@ use serde_json::Value;
 
 use crate::harness::server::Server;
 
-/// Of the filled tables: an hour has so many rows, of players some of whom play far more than others.
+/// Rows per hour in the filled tables. Some players play far more than others.
 const ROWS_PER_HOUR: u64 = 2_283;
 const PLAYERS: u64 = 5_000;
 const GAMES: u64 = 200;
 
-/// Rows before the page that is asked for by cursor: it is the ten-thousandth of a hundred rows, where there are as many.
+/// The requested page by cursor comes after this many pages of a hundred rows, if the table has that many.
 const DEEP_PAGES: u64 = 10_000;
 
-/// Seconds without a merge, after which none is expected.
+/// If no merge has run for this many seconds, no more merges are expected.
 const QUIET_SECONDS: u32 = 5;
 
-/// Rows of a statement that fills a table.
+/// Rows inserted by one statement that fills a table.
 const BATCH: u64 = 1_000_000;
 
-/// Of so many requests, one is followed by the statement that somebody would type into ClickHouse instead.
+/// After every so many requests, the statement that a person would type into ClickHouse is run for comparison.
 const BY_HAND_EVERY: u64 = 5;
 
-/// What is asked, and a statement that shows the same rows: as they are stored, and not added up.
+/// A request, and a statement that shows the same rows as they are stored, without adding them up.
 struct Question<'a> {
     name: &'static str,
     path: Box<dyn Fn(u64) -> String + 'a>,
     by_hand: Box<dyn Fn(u64) -> String + 'a>,
 }
 
-/// How long something took each time, in milliseconds, sorted.
+/// Durations in milliseconds, sorted.
 struct Times(Vec<f64>);
 
 impl Times {
@@ -51,7 +51,7 @@ struct Answered {
     by_hand: Times,
 }
 
-/// Fills tables of so many rows, and asks each question so many times.
+/// Fills tables with these numbers of rows, and sends each request `requests` times.
 pub async fn measure(server: &Server, rows: [u64; 2], requests: u64) {
     println!("## Aggregates: {requests} requests each, one after the other\n");
     let mut measured: Vec<Vec<Answered>> = Vec::new();
@@ -84,7 +84,7 @@ async fn fill(server: &Server, rows: u64) {
     server.clickhouse("TRUNCATE TABLE hourly_aggregates").await;
     for first in (0..rows).step_by(usize::try_from(BATCH).expect("a number")) {
         let count = BATCH.min(rows - first);
-        // Products of two dice: the first players and games have most of the rows.
+        // The product of two random numbers, so that the first players and games have most of the rows.
         server
             .clickhouse(format!(
                 "INSERT INTO hourly_aggregates SELECT toDateTime('2019-01-01 00:00:00', 'UTC') + 3600 * intDiv(number, {ROWS_PER_HOUR}), \
@@ -98,7 +98,7 @@ async fn fill(server: &Server, rows: u64) {
     until_merged(server).await;
 }
 
-/// Waits until ClickHouse has merged the parts as far as it does by itself: what goes on would be measured with the first questions.
+/// Waits until ClickHouse has finished its automatic merges. Otherwise they would slow down the first requests.
 async fn until_merged(server: &Server) {
     let mut quiet = 0;
     while quiet < QUIET_SECONDS {
@@ -214,12 +214,12 @@ async fn ask(client: &reqwest::Client, server: &Server, requests: u64, question:
         }
     }
     let (ours, by_hand) = (Times::of(ours), Times::of(by_hand));
-    // It takes minutes: whoever waits sees that it goes on.
+    // The benchmark takes minutes, so show its progress.
     eprintln!("{}: {:.1} ms, by hand {:.1} ms", question.name, ours.share(50), by_hand.share(50));
     Answered { question: question.name, ours, by_hand }
 }
 
-/// Sends a request and takes all of its answer; in milliseconds.
+/// Sends a request and reads the whole answer. Returns the duration in milliseconds.
 async fn took(request: reqwest::RequestBuilder) -> f64 {
     let started = Instant::now();
     let answer = request.send().await.expect("an answer");

@@ -1,4 +1,4 @@
-//! The limit: messages that are in memory already, produced by librdkafka and nothing else.
+//! The upper limit: librdkafka alone produces messages that are already in memory.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -24,12 +24,12 @@ use crate::harness::server::Server;
 const SCHEMA: &str = include_str!("../../schemas/bets.avsc");
 const PARTITIONS: u16 = 4;
 
-/// How a round says which upload and line it came from.
+/// How a message says which upload and line it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provenance {
-    /// In two fields of the Avro record, as uploads do.
+    /// In two fields of the Avro record, like uploads.
     Fields,
-    /// In a Kafka header of the same twenty bytes.
+    /// In a Kafka header with the same twenty bytes.
     Header,
     /// Not at all.
     None,
@@ -47,10 +47,10 @@ impl Provenance {
     }
 }
 
-/// Keys and values, one behind the other.
+/// Keys and values, stored one after the other.
 pub struct Messages {
     bytes: Vec<u8>,
-    /// Where key and value of each end.
+    /// Where the key and the value of each message end.
     ends: Vec<(usize, usize)>,
     provenance: Provenance,
     columns: Columns,
@@ -95,14 +95,14 @@ impl Messages {
     }
 }
 
-/// The schema without the fields that an upload fills in.
+/// Returns the schema without the fields that an upload fills in.
 fn without_provenance() -> String {
     let mut schema: serde_json::Value = serde_json::from_str(SCHEMA).expect("JSON");
     schema["fields"].as_array_mut().expect("fields").retain(|field| field.get("source").is_none());
     schema.to_string()
 }
 
-/// Produces messages to a topic of their own, and waits for all acknowledgements.
+/// Produces messages to their own topic, and waits for all acknowledgements.
 pub async fn produce(server: &Server, topic: &str, messages: Messages) -> Usage {
     let kafka = Kafka::new(&server.addresses.kafka_brokers);
     kafka.ensure_topic(topic, PARTITIONS).await.expect("a topic");

@@ -1,4 +1,4 @@
-//! The loader beside ClickHouse's own consumer: speed, memory, and what is counted when the engine is killed.
+//! Compares the loader with ClickHouse's own consumer: speed, memory, and the counts after the engine was killed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::upload::{rounds, send};
 const KILLS: u32 = 5;
 const BETWEEN_KILLS: Duration = Duration::from_millis(900);
 
-/// How long all rounds may take to be there, and for how long nothing may change before they are counted.
+/// Time limit until all rounds are stored, and how long nothing may change before they are counted.
 const PATIENCE: Duration = Duration::from_secs(180);
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -50,7 +50,7 @@ pub async fn compare(files: &mut Files, rows: u64) {
     println!();
 }
 
-/// Uploads another file while ClickHouse is killed, and returns how many rounds too many are stored, and in the aggregates.
+/// Uploads another file while ClickHouse is killed. Returns how many rounds too many are stored, and in the aggregates.
 async fn under_kills(server: &Server, files: &mut Files, rows: u64) -> (i64, i64) {
     let expected = 20_000 + 2 * rows;
     send(server, &files.next(rows)).await;

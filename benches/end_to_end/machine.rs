@@ -1,4 +1,4 @@
-//! Files, processor time and memory.
+//! Helpers for files, processor time and memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,10 +14,10 @@ use crate::harness::server::Server;
 
 const PARTS: [&str; 3] = ["broker", "clickhouse", "registry"];
 
-/// Ticks of a second in /proc: USER_HZ, which is 100 on every Linux.
+/// Ticks per second in /proc: USER_HZ, which is 100 on every Linux.
 const TICKS: f64 = 100.0;
 
-/// Writes a file of so many rounds.
+/// Writes a file with this many rounds.
 pub fn generate(path: &Path, rows: u64, first_id: u64) {
     let (rows, first_id) = (rows.to_string(), first_id.to_string());
     let path_text = path.to_str().expect("a path in UTF-8");
@@ -33,7 +33,7 @@ pub fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }
 
-/// What something took: time on the wall, and processor seconds of each process.
+/// The cost of something: elapsed time, and processor seconds of each process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub wall: Duration,
@@ -49,7 +49,7 @@ impl Usage {
     }
 }
 
-/// Measures from where it is made.
+/// Measures from its creation.
 #[derive(Debug)]
 pub struct Stopwatch {
     started: Instant,
@@ -84,7 +84,7 @@ fn pids(server: &Server) -> Vec<(&'static str, u32)> {
     [("client", std::process::id()), ("server", server.pid())].into_iter().chain(parts).collect()
 }
 
-/// Source: proc_pid_stat(5), fields 14 and 15, counted behind the name in brackets.
+/// Source: proc_pid_stat(5), fields 14 and 15, counted after the name in parentheses.
 fn cpu(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc");
     let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
@@ -103,7 +103,7 @@ pub fn peak_megabytes(server: &Server) -> BTreeMap<&'static str, f64> {
     pids(server).into_iter().map(|(name, pid)| (name, peak(pid))).collect()
 }
 
-/// Has peaks begin anew. Source: proc_pid_clear_refs(5).
+/// Resets the peaks. Source: proc_pid_clear_refs(5).
 pub fn forget_peaks(server: &Server) {
     for (_, pid) in pids(server) {
         fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("write /proc");

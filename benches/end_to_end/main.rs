@@ -1,14 +1,15 @@
-//! The whole way, embedded, on one machine: a file to acknowledged rows to aggregates, beside the same messages produced from
-//! memory by librdkafka alone, to the same broker in the same run. `make bench` runs it and prints the tables of
+//! Measures the whole path, embedded, on one machine: from a file to acknowledged rows to aggregates. For comparison, librdkafka alone
+//! produces the same messages from memory to the same broker in the same run. `make bench` runs it and prints the tables of
 //! docs/BENCHMARKS.md.
 //!
-//! Settings: `ROUNDHOUSE_BENCH_ROWS` (rows of a file, 2,101,934), `ROUNDHOUSE_BENCH_ROUNDS` (repetitions, 3), and
-//! `ROUNDHOUSE_BENCH_LARGE_ROWS` (rows of the file for which memory is shown, 10,500,000; 0: none),
-//! `ROUNDHOUSE_BENCH_LOADER_ROWS` (rows for which the loaders are compared, 500,000; 0: none),
-//! `ROUNDHOUSE_BENCH_AGGREGATE_ROWS` (rows of the larger table of aggregates, 20,000,000; 0: none) with
-//! `ROUNDHOUSE_BENCH_REQUESTS` (how often each question about them is asked, 1,000), and
-//! `ROUNDHOUSE_BENCH_RECONCILE_ROWS` (rows of the file that is reconciled, 2,101,934; 0: none). With 0 repetitions the first part is
-//! left out.
+//! Environment variables (default):
+//! - `ROUNDHOUSE_BENCH_ROWS`: rows per file (2,101,934).
+//! - `ROUNDHOUSE_BENCH_ROUNDS`: repetitions (3). With 0 the first part is skipped.
+//! - `ROUNDHOUSE_BENCH_LARGE_ROWS`: rows of the file for which memory is measured (10,500,000; 0 skips it).
+//! - `ROUNDHOUSE_BENCH_LOADER_ROWS`: rows for the comparison of the loaders (500,000; 0 skips it).
+//! - `ROUNDHOUSE_BENCH_AGGREGATE_ROWS`: rows of the larger table of aggregates (20,000,000; 0 skips it).
+//! - `ROUNDHOUSE_BENCH_REQUESTS`: how often each request for aggregates is sent (1,000).
+//! - `ROUNDHOUSE_BENCH_RECONCILE_ROWS`: rows of the reconciled file (2,101,934; 0 skips it).
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
@@ -31,7 +32,7 @@ use self::machine::{Usage, seconds};
 use self::upload::Uploaded;
 
 fn main() {
-    // `cargo test --benches` and `cargo bench` both come here; only the latter says so.
+    // Both `cargo test --benches` and `cargo bench` run this; only the latter passes `--bench`.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -46,7 +47,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Files of rounds that nobody has had yet, one at a time.
+/// Files with new rounds, one at a time.
 #[derive(Debug)]
 pub struct Files {
     directory: tempfile::TempDir,
@@ -54,7 +55,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Writes the next one over the last.
+    /// Writes the next file over the previous one.
     pub fn next(&mut self, rows: u64) -> std::path::PathBuf {
         let path = self.directory.path().join("rounds.csv");
         machine::generate(&path, rows, self.first_id);
@@ -90,10 +91,10 @@ async fn run() {
     }
 }
 
-/// Prints what a file takes from its first byte to the aggregates.
+/// Prints how long a file takes from its first byte to the aggregates.
 async fn whole_way(files: &mut Files, rows: u64, rounds: u64) {
     let server = Server::start(&[]).await;
-    // Connections, producers, caches.
+    // Warm up connections, producers and caches.
     upload::upload(&server, &files.next(20_000)).await;
 
     println!("## End to end, {rows} rows\n");
@@ -112,7 +113,7 @@ async fn whole_way(files: &mut Files, rows: u64, rounds: u64) {
     println!("Peak memory after it: {}\n", machine::peaks(&server));
 }
 
-/// Prints what two files take of which one is ten times as large.
+/// Prints the memory for two files, one ten times as large as the other.
 async fn memory(files: &mut Files, large: u64) {
     println!("## Memory against the size of the file\n");
     println!(

@@ -1,7 +1,7 @@
-//! A file that is stored, reconciled, beside the comparison that one would write by hand.
+//! Compares the reconciliation of a stored file with a hand-written comparison.
 //!
-//! By hand: a UTF-8 copy of the file is inserted into a table as it is, amounts as text, and joined with the rounds, all fields
-//! compared. It does less: no hours, no list, no bad rows, and whatever memory it takes.
+//! By hand: a UTF-8 copy of the file is inserted unchanged into a table, amounts as text, and joined with the rounds; all fields are
+//! compared. It does less: no hours, no list of differences, no invalid rows, and no limit on memory.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::harness::server::Server;
 use crate::machine::{self, Stopwatch, Usage, seconds};
 use crate::upload;
 
-/// How long a reconciliation may take.
+/// Time limit for a reconciliation.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const CREATE: &str = "CREATE TABLE by_hand (created_timestamp DateTime64(3, 'UTC'), game_instance_id UInt64, user_id String, \
@@ -30,7 +30,7 @@ const COMPARE: &str = "SELECT countIf(s.game_instance_id = 0 AND s.user_id = '')
      AND f.game_name = s.game_name AND f.provider = s.provider) AS matched \
      FROM by_hand AS f LEFT JOIN game_rounds AS s ON f.game_instance_id = s.game_instance_id";
 
-/// Prints a line for each way.
+/// Prints a line for each of the two ways.
 pub async fn compare(files: &mut Files, rows: u64, rounds: u64) {
     println!("## Reconciling a file, {rows} rows\n");
     let server = Server::start(&[]).await;
@@ -76,7 +76,7 @@ pub async fn compare(files: &mut Files, rows: u64, rounds: u64) {
     }
 }
 
-/// Cancels a reconciliation in one of its phases; returns its state then, and how long that took.
+/// Cancels a reconciliation in one of its phases. Returns its final state, and how long that took.
 async fn cancelled(server: &Server, path: &Path, phase: &str) -> (String, Duration) {
     let url = begin(server, path).await;
     let started = Instant::now();
@@ -93,14 +93,14 @@ async fn cancelled(server: &Server, path: &Path, phase: &str) -> (String, Durati
     (answer["state"].as_str().unwrap_or_default().to_owned(), started.elapsed())
 }
 
-/// Sends a file; returns the path of its job.
+/// Sends a file. Returns the path of its job.
 async fn begin(server: &Server, path: &Path) -> String {
     let job = server.send(|http| http.post(server.url("/reconcile")).body(upload::body(path))).await;
     assert_eq!(job.status, 202, "{:#}", job.body);
     job.headers["location"].to_str().expect("a path").to_owned()
 }
 
-/// Sends a file, and waits for its report.
+/// Sends a file and waits for its report.
 async fn reconcile(server: &Server, path: &Path) -> Value {
     let url = begin(server, path).await;
     let started = Instant::now();

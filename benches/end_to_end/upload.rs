@@ -1,4 +1,4 @@
-//! A file through the API, as curl would send it.
+//! Sends a file through the API, like curl.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio_util::io::ReaderStream;
 use super::machine::{Stopwatch, Usage};
 use crate::harness::server::Server;
 
-/// What one upload took.
+/// The cost of one upload.
 #[derive(Clone, Copy, Debug)]
 pub struct Uploaded {
     pub bytes: u64,
@@ -18,13 +18,13 @@ pub struct Uploaded {
     pub visible: Usage,
 }
 
-/// A file as the body of a request, read while it is sent.
+/// Returns a file as a request body that is read while it is sent.
 pub fn body(path: &Path) -> reqwest::Body {
     let file = tokio::fs::File::from_std(std::fs::File::open(path).expect("the file"));
     reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 1 << 18).boxed())
 }
 
-/// Sends a file, and returns its bytes and how many rows were accepted, which is all.
+/// Sends a file. Returns its size in bytes and the number of accepted rows, which must be all of them.
 pub async fn send(server: &Server, path: &Path) -> (u64, u64) {
     let bytes = std::fs::metadata(path).expect("the file").len();
     let receipt = server.upload(body(path), "name=bench.csv").await.ok();
@@ -32,7 +32,7 @@ pub async fn send(server: &Server, path: &Path) -> (u64, u64) {
     (bytes, receipt["accepted"].as_u64().expect("accepted"))
 }
 
-/// Sends a file and waits for all of it.
+/// Sends a file and waits until it is visible.
 pub async fn upload(server: &Server, path: &Path) -> Uploaded {
     let before = rounds(server).await;
     let stopwatch = Stopwatch::start(server);
@@ -46,7 +46,7 @@ pub async fn upload(server: &Server, path: &Path) -> Uploaded {
     Uploaded { bytes, acknowledged, visible }
 }
 
-/// Returns how many rounds are in the aggregates.
+/// Returns the number of rounds in the aggregates.
 pub async fn rounds(server: &Server) -> u64 {
     server.clickhouse("SELECT sum(rounds_played) FROM hourly_aggregates").await.parse().expect("a number")
 }

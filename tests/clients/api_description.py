@@ -1,9 +1,9 @@
-"""Checks the description of a running server's API, and the server against it.
+"""Checks the API description of a running server, and whether the server behaves as described.
 
     api_description.py URL DIRECTORY VALUES
 
-VALUES is JSON: for a path and the name of a parameter, values that are known there, so that requests find something
-({"/uploads/{id}": {"id": ["01a1…"]}}). DIRECTORY is where files may be written.
+VALUES is JSON with parameter values that exist on the server, by path and parameter name, so that requests find something
+({"/uploads/{id}": {"id": ["01a1…"]}}). The script may write files into DIRECTORY.
 """
 
 import json
@@ -15,11 +15,11 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-# The same requests every time, and not too many.
+# The same, limited number of requests every time.
 SEED = "20261121"
 MAX_EXAMPLES = "15"
 
-# Half a minute here; more where the machine is busy.
+# Usually half a minute; more on a busy machine.
 MAX_SECONDS = 900
 
 CHECKS = [
@@ -41,7 +41,7 @@ def operations(document):
 
 
 def check_document(document):
-    """It is OpenAPI 3.1, and its examples are what their schemas allow."""
+    """The description is OpenAPI 3.1, and its examples match their schemas."""
     assert document["openapi"].startswith("3.1."), document["openapi"]
     OpenAPIV31SpecValidator(document).validate()
     checked = 0
@@ -60,7 +60,7 @@ def check_document(document):
 
 
 def references(value, inside=False):
-    """Names of the schemas that stand in an allOf, and so are part of something larger."""
+    """Returns the names of schemas that are used in an allOf, and so are only a part of another schema."""
     if isinstance(value, dict):
         if inside and "$ref" in value:
             yield value["$ref"].rsplit("/", 1)[1]
@@ -72,8 +72,8 @@ def references(value, inside=False):
 
 
 def tighten(document):
-    """An answer has no member that the description does not name. Clients must bear further ones, so that this is not in the
-    description itself."""
+        """Forbids members that the description does not name. Clients must accept further members, so the description itself does not
+        forbid them."""
     schemas = document["components"]["schemas"]
     parts = {name for schema in schemas.values() for name in references(schema.get("allOf", []), True)}
     for name, schema in schemas.items():
@@ -82,7 +82,7 @@ def tighten(document):
 
 
 def add_values(document, values):
-    """Has requests use values that are known to the server, besides others."""
+    """Makes requests use some values that exist on the server, in addition to random ones."""
     for path, _, operation in operations(document):
         for parameter in operation.get("parameters", []):
             known = values.get(path, {}).get(parameter["name"])

@@ -1,4 +1,4 @@
-// Drives the embedded ClickHouse with @clickhouse/client: URL DATABASE. Fails by an exception.
+// Uses the embedded ClickHouse with @clickhouse/client. Arguments: URL DATABASE. Fails with an exception.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { ClickHouseLogLevel, createClient as create } from '@clickhouse/client'
@@ -47,7 +47,7 @@ const bound = await client.query({
 })
 assert.deepEqual(await bound.json(), [{ text: awkward, list: [1, 2], none: null, player: 'spieler-5-ü' }])
 
-// The query id is the client's.
+// The query id is the one that the client chose.
 const named = await plain.query({ query: 'SELECT 1', query_id: `query-${database}` })
 assert.equal(named.query_id, `query-${database}`)
 assert.equal(named.response_headers['x-clickhouse-format'], 'JSON')
@@ -59,11 +59,11 @@ await client.insert({ table: 'mine', values: [{ a: 7 }], format: 'JSONEachRow' }
 assert.deepEqual(await (await client.query({ query: 'SELECT a FROM mine', format: 'JSONEachRow' })).json(), [{ a: 7 }])
 await assert.rejects(plain.query({ query: 'SELECT a FROM mine' }), { code: '60', type: 'UNKNOWN_TABLE' })
 
-// Errors, early and in mid-stream.
+// Errors, at the start of an answer and in the middle of a stream.
 await assert.rejects(plain.query({ query: 'SELECT * FROM nowhere' }), { code: '60', type: 'UNKNOWN_TABLE' })
 await assert.rejects(plain.query({ query: 'selec 1' }), { code: '62', type: 'SYNTAX_ERROR' })
 await assert.rejects(createClient({ url, username: 'somebody', password: 'x' }).query({ query: 'SELECT 1' }), { code: '516' })
-// The connection breaks off behind the exception; which of the two a stream that lags sees first is up to Node.
+// The connection is closed after the exception. If a stream lags, Node may report either one first.
 for (const each of [client, plain]) {
   const late = await each.query({ query: "SELECT sipHash64(number) AS hash, throwIf(number = 3000000, 'too late') AS n FROM numbers(4000000)", format: 'JSONEachRow' })
   await assert.rejects(async () => { for await (const batch of late.stream()) batch.length }, /too late|aborted/)

@@ -1,4 +1,4 @@
-"""Drives the embedded ClickHouse with clickhouse-connect: HOST PORT DATABASE. Fails by an exception."""
+"""Uses the embedded ClickHouse with clickhouse-connect. Arguments: HOST PORT DATABASE. Fails with an exception."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from decimal import Decimal
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-# The client logs a broken body before it raises it.
+# The client logs an incomplete body before it raises the error.
 logging.disable(logging.CRITICAL)
 host, port, database = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 client = clickhouse_connect.get_client(host=host, port=port)
@@ -32,7 +32,7 @@ client.command(
 )
 assert client.command(f"EXISTS TABLE {database}.rounds") == 1
 
-# Insert in the Native format, compressed as the client likes.
+# Insert in the Native format, with the client's default compression.
 at = datetime(2019, 10, 22, 8, 20, 41, 123000, tzinfo=timezone.utc)
 rows = [[n, f"spieler-{n % 97}-ü", None if n % 3 else Decimal(n) / 8, at] for n in range(50_000)]
 summary = client.insert("rounds", rows, database=database, column_names=["id", "player", "bet", "at"])
@@ -49,7 +49,7 @@ assert len(client.query("SELECT number, repeat('x', 40) FROM numbers(300000)").r
 assert client.command("SELECT getSetting('max_threads')", settings={"max_threads": 3}) == 3
 assert client.raw_query("SELECT 1 AS a", fmt="JSONEachRow") == b'{"a":1}\n'
 
-# Parameters, on the server's side and on the client's.
+# Parameters, bound by the server and by the client.
 server_side = client.query(
     f"SELECT count() FROM {database}.rounds WHERE id < {{most:UInt64}} AND player = {{player:String}}",
     parameters={"most": 1000, "player": "spieler-5-ü"},
@@ -71,7 +71,7 @@ try:
 except DatabaseError as error:
     assert "UNKNOWN_TABLE" in str(error)
 
-# Errors, early and in mid-stream.
+# Errors, at the start of an answer and in the middle of a stream.
 fails("SELECT * FROM nowhere", "60", "UNKNOWN_TABLE")
 fails("SELEC 1", "62", "SYNTAX_ERROR")
 late = "SELECT throwIf(number = 3000000, 'too late') FROM numbers(4000000)"

@@ -1,4 +1,4 @@
-"""Prints docker-compose.yml as JSON, once the Compose Specification's own types have taken it: FILE."""
+"""Validates docker-compose.yml with the types of the Compose Specification and prints it as JSON. Argument: FILE."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Produces with every codec, reads back, commits, and looks at topics, as a client that nobody here wrote.
+"""Produces with every codec, reads back, commits offsets and reads topic metadata with Confluent's Python client.
 
 Usage: kafka_client.py HOST:PORT
 """

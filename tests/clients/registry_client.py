@@ -1,4 +1,4 @@
-"""Does what applications do with a schema registry, through Confluent's own client; the URL is the argument."""
+"""Does what applications do with a schema registry, with Confluent's own client. Argument: URL."""
 
 import json
 import sys

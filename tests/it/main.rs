@@ -1,7 +1,7 @@
-//! The one integration binary: every test talks to real processes of the built binary over their protocols.
+//! The integration tests, in one binary. Every test talks to real processes of the built binary over their protocols.
 //!
-//! A file per topic. [`harness`] spawns the embedded parts and the server on free ports in temporary directories
-//! and ends them when it is dropped.
+//! There is a file per topic. [`harness`] starts the embedded parts and the server on free ports in temporary directories, and ends them on
+//! drop.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod aggregates;

@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote.
+//! Tests with third-party clients.
 
 use std::process::Command;
 
@@ -37,7 +37,7 @@ async fn schema_registry_converter_encodes_and_decodes() {
 }
 
 #[tokio::test]
-async fn confluent_kafka_for_python_does_all_it_can() {
+async fn confluent_kafka_for_python_works_with_all_its_functions() {
     let registry = Registry::start();
     let clients = repository().join("tests/clients");
     let python = clients.join(".venv/bin/python");

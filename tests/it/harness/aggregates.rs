@@ -1,4 +1,4 @@
-//! What `GET /aggregates` says, in the form of [`Expected`](super::expected::Expected).
+//! Reads `GET /aggregates` in the form of [`Expected`](super::expected::Expected).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,10 +10,10 @@ use super::server::{Answer, Server};
 /// Hour, player and game.
 pub type Key = (String, String, u64);
 
-/// Rows of the largest page.
+/// Maximum number of rows of a page.
 pub const LARGEST_PAGE: u64 = 10_000;
 
-/// Fetches all pages, following the links from one to the next. One may be empty: its hours may all have lost their rounds.
+/// Fetches all pages by following the links. A page may be empty if all of its hours have lost their rounds.
 pub async fn all_items(server: &Server, query: &str) -> Vec<Value> {
     let mut items = Vec::new();
     let mut asked = HashSet::new();
@@ -27,19 +27,19 @@ pub async fn all_items(server: &Server, query: &str) -> Vec<Value> {
     items
 }
 
-/// The next page as the `Link` header has it.
+/// Returns the next page in the `Link` header.
 pub fn next_link(page: &Answer) -> Option<String> {
     let link = page.headers.get("link")?.to_str().expect("a link");
     let (path, _) = link.strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link");
     Some(path.to_owned())
 }
 
-/// Fetches everything, in pages of the largest size.
+/// Fetches everything, in pages of the maximum size.
 pub async fn by_hour(server: &Server) -> BTreeMap<Key, Totals> {
     totals(&all_items(server, &format!("limit={LARGEST_PAGE}")).await)
 }
 
-/// Returns the items by their key, which none of them shares with another.
+/// Returns the items by key. Asserts that no two items have the same key.
 pub fn totals(items: &[Value]) -> BTreeMap<Key, Totals> {
     let mut by_hour = BTreeMap::new();
     for item in items {
@@ -53,7 +53,7 @@ pub fn totals(items: &[Value]) -> BTreeMap<Key, Totals> {
         };
         let net = totals.real_bet + totals.bonus_bet - totals.real_win - totals.bonus_win;
         assert_eq!(amount("net"), net, "{item}");
-        assert!(by_hour.insert(key(item), totals).is_none(), "{item} is there twice");
+        assert!(by_hour.insert(key(item), totals).is_none(), "{item} occurs twice");
     }
     by_hour
 }
@@ -64,11 +64,11 @@ pub fn key(item: &Value) -> Key {
     (text("created_hour"), text("player_id"), item["game_id"].as_u64().expect("a number"))
 }
 
-/// Asserts that two sets of hours are the same, and shows the first that differs otherwise.
+/// Asserts that two sets of hours are equal; otherwise shows the first one that differs.
 pub fn assert_same(stored: &BTreeMap<Key, Totals>, expected: &BTreeMap<Key, Totals>) {
     for (key, totals) in expected {
         assert_eq!(stored.get(key), Some(totals), "{key:?} (left: stored, right: expected)");
     }
     let unexpected = stored.keys().find(|key| !expected.contains_key(key));
-    assert_eq!(unexpected, None, "stored and not expected");
+    assert_eq!(unexpected, None, "stored but not expected");
 }

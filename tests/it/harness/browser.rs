@@ -1,4 +1,4 @@
-//! Chromium, and a web site that it visits.
+//! Chromium, and a web site for it to visit.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 
 use super::process::{PATIENCE, until};
 
-/// Names of the binary. The variable CHROMIUM wins over them.
+/// Names of the binary. The variable CHROMIUM takes precedence.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Every name is on this machine, and nothing is asked for that a page does not ask for.
+/// Resolves every name to this machine, and disables requests that a page does not make.
 const OPTIONS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
@@ -33,7 +33,7 @@ const OPTIONS: [&str; 11] = [
     "--host-resolver-rules=MAP * 127.0.0.1",
 ];
 
-/// A Chromium that shows a page, with a profile of its own. Dropped, it is killed.
+/// A Chromium that shows a page, with its own profile. It is killed on drop.
 #[derive(Debug)]
 struct Browser {
     child: Child,
@@ -57,30 +57,31 @@ impl Browser {
                 .ok()
         };
         let child = named.as_deref().into_iter().chain(NAMES).find_map(spawn);
-        let child = child.expect("Chromium: apt-get install chromium, or name it in the variable CHROMIUM");
+        let child =
+            child.expect("Chromium; run apt-get install chromium, or set the variable CHROMIUM to its path");
         Self { child, _profile: profile }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // With the processes that it has started: they are its group.
+        // Also kill the processes that it has started, which are in its process group.
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
         let _ = self.child.wait();
     }
 }
 
-/// Returns what a page has in it once it is loaded.
+/// Returns the contents of a page after it has loaded.
 pub async fn shown(url: &str) -> String {
     let mut browser = Browser::open(&["--dump-dom", url], Stdio::piped);
     let mut stdout = browser.child.stdout.take().expect("its output");
     let reading = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut stdout).expect("text"));
     let read = tokio::time::timeout(PATIENCE, reading).await;
-    read.unwrap_or_else(|_| panic!("{url} is not loaded")).expect("the browser")
+    read.unwrap_or_else(|_| panic!("{url} did not load")).expect("the browser")
 }
 
-/// A web site with one page. What it has no path for goes on to a server, as from a proxy that passes the name on.
+/// A web site with one page. Requests for other paths are forwarded to a server, as by a proxy that keeps the host name.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub port: u16,
@@ -91,7 +92,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves it on a free port. It ends with the test.
+    /// Serves the page on a free port until the test ends.
     pub async fn start(page: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let site = Self {
@@ -110,12 +111,12 @@ impl Site {
         site
     }
 
-    /// Lets it go on to this server.
+    /// Sets the server to forward to.
     pub fn forward_to(&self, url: &str) {
         url.clone_into(&mut self.target.lock().expect("the target"));
     }
 
-    /// Visits its page under a name, and returns what the page reports when it is done.
+    /// Visits the page under a host name. Returns what the page reports.
     pub async fn visit(&self, name: &str, query: &[(&str, &str)]) -> Value {
         *self.report.lock().expect("the report") = None;
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();

@@ -1,10 +1,10 @@
-//! The commands that are clients of a running server, as a user and as a script run them.
+//! Runs the client commands like a user or a script.
 
 use std::process::{Command, Output, Stdio};
 
 use super::ROUNDHOUSE;
 
-/// A subcommand, with nothing of what the person who runs the tests has set.
+/// A subcommand, without the environment variables of the person who runs the tests.
 pub fn client(subcommand: &str, server: &str, key: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(ROUNDHOUSE);
     command.args([subcommand, "--server", server]).args(arguments).stdin(Stdio::null());
@@ -19,7 +19,7 @@ pub fn client(subcommand: &str, server: &str, key: &str, arguments: &[&str]) -> 
     command
 }
 
-/// What a run said, and its exit code.
+/// The output of a run, and its exit code.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -34,7 +34,7 @@ impl From<Output> for Said {
     }
 }
 
-/// Runs it to its end.
+/// Runs the command to its end.
 pub async fn run(mut command: Command) -> Said {
     tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
 }

@@ -1,23 +1,23 @@
-//! What the aggregates of some files must be, worked out without any code of ours.
+//! Computes the aggregates that files must lead to, without using the code under test.
 //!
-//! A second, simpler reader: the whole file in memory, encoding from its byte order mark, the `csv` crate, money
-//! in `i128` units of 10^-8. It knows the files that `roundhouse generate` writes, all of whose rows are valid.
+//! A second, simpler reader: the whole file in memory, the encoding from its byte order mark, the `csv` crate, money in `i128` units of
+//! 10^-8. It reads files written by `roundhouse generate`, whose rows are all valid.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-/// Rows and hourly totals of one or several files, each round counted once however often it is there.
+/// Rows and hourly totals of one or more files. Each round counts once, however often it occurs.
 #[derive(Debug, Default)]
 pub struct Expected {
-    /// Rows of all files, without headers.
+    /// Number of rows in all files, without headers.
     pub rows: u64,
-    /// Different rounds (game_instance_id) in them.
+    /// Number of different rounds (game_instance_id).
     pub rounds: u64,
-    /// By hour (`2019-10-22T08:00:00Z`), player and game, in the order of `GET /aggregates`.
+    /// Totals by hour (`2019-10-22T08:00:00Z`), player and game, in the order of `GET /aggregates`.
     pub by_hour: BTreeMap<(String, String, u64), Totals>,
 }
 
-/// Sums in units of 10^-8; an amount that is missing counts as 0.
+/// Sums in units of 10^-8. A missing amount counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     pub rounds: u64,
@@ -28,7 +28,7 @@ pub struct Totals {
 }
 
 impl Expected {
-    /// Reads the files; of a round that is in them more than once, the first row counts.
+    /// Reads the files. If a round occurs more than once, the first row counts.
     pub fn of(files: &[&Path]) -> Self {
         let mut expected = Self::default();
         let mut seen = HashSet::new();
@@ -73,7 +73,7 @@ impl Expected {
     }
 }
 
-/// Returns the text of a file in UTF-16 (with a byte order mark) or UTF-8, which must be valid.
+/// Returns the text of a file in UTF-16 (with a byte order mark) or UTF-8. Panics if it is invalid.
 pub fn text(file: &Path) -> String {
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
     let (text, _, malformed) = encoding_rs::UTF_8.decode(&bytes);
@@ -81,7 +81,7 @@ pub fn text(file: &Path) -> String {
     text.into_owned()
 }
 
-/// Returns a decimal, as `GET /aggregates` writes it, in units of 10^-8.
+/// Converts a decimal, as written by `GET /aggregates`, to units of 10^-8.
 pub fn units(decimal: &str) -> i128 {
     let (sign, digits) = match decimal.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -107,7 +107,7 @@ fn amount(field: &str) -> i128 {
     }
 }
 
-/// `2019-10-22 08:20:41` is in the hour `2019-10-22T08:00:00Z`.
+/// Returns the hour of a time: `2019-10-22 08:20:41` is in `2019-10-22T08:00:00Z`.
 fn hour(created: &str) -> String {
     assert_eq!(created.len(), "2019-10-22 08:20:41".len(), "{created:?} has a zone or fractions");
     format!("{}T{}:00:00Z", &created[..10], &created[11..13])

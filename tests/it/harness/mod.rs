@@ -1,4 +1,4 @@
-//! Spawns what the tests talk to.
+//! Starts the processes that the tests talk to.
 
 pub mod aggregates;
 pub mod browser;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// The binary under test.
 pub const ROUNDHOUSE: &str = env!("CARGO_BIN_EXE_roundhouse");
 
-/// The repository, where the engine library and the sample file are.
+/// Returns the repository's directory, which has the engine library and the sample file.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

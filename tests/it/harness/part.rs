@@ -1,4 +1,4 @@
-//! One embedded part as a child process.
+//! An embedded part as a child process.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use roundhouse::embedded::part::Announcement;
 
 use super::{ROUNDHOUSE, repository};
 
-/// A running `roundhouse embedded NAME`, killed when dropped.
+/// A running `roundhouse embedded NAME`. It is killed on drop.
 #[derive(Debug)]
 pub struct Part {
     name: &'static str,
     arguments: Vec<String>,
     directory: PathBuf,
-    /// How many files it may open, if not as many as we.
+    /// Limit for its open files, if it differs from the limit of the tests.
     descriptors: Option<usize>,
     pub address: SocketAddr,
     child: Child,
@@ -23,12 +23,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// Starts a part on a free port over `directory`, and waits until it says that it answers.
+    /// Starts a part on a free port with its data in `directory`, and waits until it is ready.
     pub fn start(name: &'static str, directory: &Path, arguments: &[&str]) -> Self {
         Self::start_with(name, directory, arguments, None)
     }
 
-    /// Starts a part that may have so many files and connections open.
+    /// Starts a part with a limit for open files and connections.
     pub fn start_with_descriptors(name: &'static str, directory: &Path, descriptors: usize) -> Self {
         Self::start_with(name, directory, &[], Some(descriptors))
     }
@@ -49,7 +49,7 @@ impl Part {
         Self { name, arguments, directory, descriptors, address, child, stdin: Some(stdin) }
     }
 
-    /// Tries to start a part that is expected to refuse, and returns its reason.
+    /// Tries to start a part that is expected to fail. Returns the reason.
     pub fn refusal(name: &'static str, directory: &Path, listen: SocketAddr, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         match spawn(name, directory, listen, &arguments, None) {
@@ -76,7 +76,7 @@ impl Part {
         let _ = self.child.wait();
     }
 
-    /// Starts it again on the same port and directory.
+    /// Restarts it on the same port and directory.
     pub fn restart(&mut self) {
         self.kill();
         match spawn(self.name, &self.directory, self.address, &self.arguments, self.descriptors) {
@@ -88,7 +88,7 @@ impl Part {
         }
     }
 
-    /// Closes its standard input, as a supervisor that ends does, and waits for its exit.
+    /// Closes its standard input, as happens when a supervisor ends, and waits for its exit.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         drop(self.stdin.take());
         self.child.wait().expect("wait for the part")

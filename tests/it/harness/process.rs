@@ -1,16 +1,16 @@
-//! Processes that the tests started, and waiting with a bound.
+//! Processes that the tests started, and waiting with a time limit.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Bound of everything that is waited for, unless a test says otherwise: generous, for machines that are busy.
+/// Time limit for everything that a test waits for, unless it sets its own. Generous, for busy machines.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Time between two checks.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process as `ps` shows it.
+/// A process, as shown by `ps`.
 #[derive(Clone, Debug)]
 pub struct Process {
     pub pid: u32,
@@ -18,7 +18,7 @@ pub struct Process {
     pub arguments: String,
 }
 
-/// Returns the processes that name a directory on their command line.
+/// Returns the processes with this directory on their command line.
 pub fn processes(directory: &Path) -> Vec<Process> {
     let output = Command::new("ps").args(["-A", "-ww", "-o", "pid=,ppid=,args="]).output().expect("run ps");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -33,18 +33,18 @@ fn parse(line: &str) -> Option<Process> {
     Some(Process { pid, parent, arguments: words.collect::<Vec<_>>().join(" ") })
 }
 
-/// Sends a signal (`KILL`, `TERM`) to a process that the tests started; returns whether it was still there.
+/// Sends a signal (`KILL`, `TERM`) to a process that the tests started. Returns whether the process still existed.
 pub fn signal(pid: u32, signal: &str) -> bool {
     let kill = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).output();
     kill.expect("run kill").status.success()
 }
 
-/// Waits until `condition` returns something; says what was waited for if it never does.
+/// Waits until `condition` returns something. Otherwise panics with `what` was waited for.
 pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
     until_within(PATIENCE, what, condition).await
 }
 
-/// [`until`] with a bound of its own.
+/// Like [`until`], with another time limit.
 pub async fn until_within<T>(
     patience: Duration,
     what: &str,

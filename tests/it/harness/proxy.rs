@@ -1,5 +1,5 @@
-//! A proxy before the HTTP interface of ClickHouse or of a registry. It keeps what passes (which statements a request needs, and what
-//! each reads), and can answer some requests itself, as a service would that refuses them.
+//! A proxy in front of ClickHouse's HTTP interface or of a registry. It records what passes (the statements of a request, and how much each
+//! one reads). It can also answer some requests itself, like a service that refuses them.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::net::TcpListener;
 
-/// A statement, and how many rows ClickHouse has read for it.
+/// A statement, and how many rows ClickHouse read for it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     path_and_query: String,
@@ -25,10 +25,10 @@ impl Seen {
     }
 }
 
-/// A status and body in place of the service's answer; none lets a request pass.
+/// Returns a status and body to answer instead of the service, or none to forward the request.
 type Rule = Arc<dyn Fn(&Parts, &[u8]) -> Option<(u16, String)> + Send + Sync>;
 
-/// Headers that are not passed on: those of this connection, and credentials, which the service has no use for.
+/// Headers that are not forwarded: those of this connection, and credentials, which the service does not need.
 const OWN_HEADERS: [&str; 5] =
     ["host", "content-length", "authorization", "x-clickhouse-user", "x-clickhouse-key"];
 
@@ -43,12 +43,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one before `target`, on a free port.
+    /// Starts a proxy in front of `target`, on a free port.
     pub async fn start(target: &str) -> Self {
         Self::with_rule(target, |_, _| None).await
     }
 
-    /// Starts one that answers the requests itself for which the rule has an answer.
+    /// Starts a proxy that answers the requests for which the rule returns an answer.
     pub async fn with_rule(
         target: &str,
         rule: impl Fn(&Parts, &[u8]) -> Option<(u16, String)> + Send + Sync + 'static,
@@ -63,14 +63,14 @@ impl Proxy {
         proxy
     }
 
-    /// Takes what has passed since the last time.
+    /// Returns what has passed since the last call.
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().expect("the list"))
     }
 
-    /// Sends a statement once more, with something before its first comment, and returns the answer.
+    /// Sends a statement again, with `before` inserted in front of its first comment. Returns the answer.
     pub async fn repeat(&self, seen: &Seen, before: &str) -> String {
-        let at = seen.body.windows(3).position(|bytes| bytes == b"-- ").expect("a statement of ours");
+        let at = seen.body.windows(3).position(|bytes| bytes == b"-- ").expect("a statement of Roundhouse");
         let body = [&seen.body[..at], before.as_bytes(), b" ", &seen.body[at..]].concat();
         let mut request = self.client.post(format!("{}{}", self.target, seen.path_and_query)).body(body);
         if let Some(content_type) = &seen.content_type {
@@ -93,7 +93,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     if let Some((status, text)) = (proxy.rule)(&parts, &body) {
         return Response::builder().status(status).body(Body::from(text)).expect("a response");
     }
-    // What ClickHouse has read is known at the end, and told before the answer.
+    // ClickHouse knows the number of rows at the end. This makes it send that number before the answer.
     let wait = if path_and_query.starts_with("/?") { "&wait_end_of_query=1" } else { "" };
     let url = format!("{}{path_and_query}{wait}", proxy.target);
     let mut request = proxy.client.request(parts.method, url).body(body.clone());

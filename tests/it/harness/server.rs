@@ -1,4 +1,4 @@
-//! A whole server as a user starts it: `roundhouse serve` with everything embedded, on free ports.
+//! A whole server, started like by a user: `roundhouse serve` with all parts embedded, on free ports.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use tokio::net::TcpStream;
 use super::process::{PATIENCE, processes, signal, until};
 use super::{ROUNDHOUSE, repository};
 
-/// How long one request may take.
+/// Time limit for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Lines of the server's log that a failed test shows.
+/// Number of log lines that a failed test shows.
 const SHOWN_LOG_LINES: usize = 60;
 
-/// Options that every server gets unless a test gives its own.
+/// Options of every server, unless a test gives its own.
 const FREE_PORTS: [&str; 4] =
     ["--listen", "--embedded-kafka-listen", "--embedded-registry-listen", "--embedded-clickhouse-listen"];
 
-/// What `--ready-file` has.
+/// The contents of the `--ready-file`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Addresses {
     pub api: String,
@@ -35,7 +35,7 @@ pub struct Addresses {
     pub clickhouse_url: String,
 }
 
-/// An answer of the API, its body as JSON where it is.
+/// An answer of the API, with its body as JSON if it is JSON.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -44,13 +44,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Asserts that it is 200, and returns the body.
+    /// Asserts status 200. Returns the body.
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{:#}", self.body);
         self.body
     }
 
-    /// Asserts that it is a problem with this status and code, and returns its members.
+    /// Asserts that it is a problem with this status and code. Returns its members.
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{:#}", self.body);
         assert_eq!(self.headers["content-type"], "application/problem+json");
@@ -66,7 +66,7 @@ impl Answer {
     }
 }
 
-/// Sends requests to the API, wherever it is.
+/// Sends requests to the API at some address.
 #[derive(Clone, Debug)]
 pub struct Http(reqwest::Client);
 
@@ -76,7 +76,7 @@ impl Http {
         Self(client.expect("a client"))
     }
 
-    /// Sends a request; none if the connection failed.
+    /// Sends a request. None if the connection failed.
     pub async fn try_send(
         &self,
         build: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
@@ -89,12 +89,12 @@ impl Http {
     }
 }
 
-/// A running server. Dropped, it is killed, and so is every process that it started.
+/// A running server. On drop it is killed, with every process that it started.
 #[derive(Debug)]
 pub struct Server {
     directory: TempDir,
     options: Vec<String>,
-    /// Size of a file system of its own, as `mount` takes it.
+    /// Size of the server's own file system, in the syntax of `mount`.
     disk: Option<String>,
     child: Child,
     pub addresses: Addresses,
@@ -102,13 +102,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server in a directory of its own, and waits until everything answers.
+    /// Starts a server in its own directory, and waits until everything answers.
     pub async fn start(options: &[&str]) -> Self {
         Self::start_with_disk(options, None).await
     }
 
-    /// Starts a server whose data directory is a file system of its own, of this size, which ends with it; none where this user may not
-    /// mount one.
+    /// Starts a server whose data directory is its own file system of this size, which ends with the server. None if this user may not mount
+    /// one.
     pub async fn start_on_disk(options: &[&str], size: &str) -> Option<Self> {
         let may_mount =
             Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -129,7 +129,7 @@ impl Server {
         server
     }
 
-    /// Ends it with SIGKILL, if it still runs, and starts it again on the same directory.
+    /// Kills the server with SIGKILL, if it is still running, and starts it again with the same directory.
     pub async fn restart(&mut self) {
         self.kill();
         self.child = spawn(self.directory.path(), &self.options, self.disk.as_deref());
@@ -142,13 +142,13 @@ impl Server {
         self.restart().await;
     }
 
-    /// [`Server::restart_as`]. Returns once it is ready: another loader has taken over what there is.
+    /// Like [`Server::restart_as`], but returns when the server is ready: another loader has taken over by then.
     pub async fn restart_with(&mut self, options: &[&str]) {
         self.restart_as(options).await;
         self.until_ready().await;
     }
 
-    /// Ends the server, and it alone, with SIGKILL.
+    /// Kills only the server process with SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -158,22 +158,20 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to end, as a service manager does, and waits for its exit.
+    /// Asks the server to stop, like a service manager, and waits for its exit.
     pub async fn stop(&mut self) -> ExitStatus {
         signal(self.child.id(), "TERM");
         let child = &mut self.child;
         until("the server has stopped", async || child.try_wait().expect("wait for the server")).await
     }
 
-    /// Ends one of its parts (`broker`, `registry`, `clickhouse`) with SIGKILL, once it is there, and returns its id.
+    /// Waits for one of its parts (`broker`, `registry`, `clickhouse`) and kills it with SIGKILL. Returns its process id.
     pub async fn kill_part(&self, name: &str) -> u32 {
-        until(&format!("there is a {name} to kill"), async || {
-            self.part(name).filter(|pid| signal(*pid, "KILL"))
-        })
-        .await
+        until(&format!("the {name} is running"), async || self.part(name).filter(|pid| signal(*pid, "KILL")))
+            .await
     }
 
-    /// Returns the process of one of its parts.
+    /// Returns the process id of one of its parts.
     pub fn part(&self, name: &str) -> Option<u32> {
         let command = format!(" embedded {name} ");
         processes(&self.data_dir())
@@ -182,24 +180,24 @@ impl Server {
             .map(|process| process.pid)
     }
 
-    /// Where it keeps everything.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// Where it writes its addresses.
+    /// Returns the file with its addresses.
     pub fn ready_file(&self) -> PathBuf {
         ready_file(self.directory.path())
     }
 
-    /// Its data directory as others reach it, where it is a file system of its own.
+    /// Returns the path under which other processes reach its data directory, if that is its own file system.
     pub fn mounted_data_dir(&self) -> PathBuf {
         let data_dir = self.data_dir();
         let relative = data_dir.strip_prefix("/").expect("an absolute path");
         Path::new(&format!("/proc/{}/root", self.child.id())).join(relative)
     }
 
-    /// Waits until `/readyz` says that every part is ready.
+    /// Waits until `/readyz` reports that every part is ready.
     pub async fn until_ready(&self) {
         let mut last = Value::Null;
         let ready = async || {
@@ -223,24 +221,24 @@ impl Server {
         self.send(|http| http.get(self.url(path_and_query))).await
     }
 
-    /// Uploads a file as the body.
+    /// Uploads a file as the request body.
     pub async fn upload(&self, body: impl Into<reqwest::Body>, query: &str) -> Answer {
         self.send(|http| http.post(self.url(&format!("/uploadcsv?{query}"))).body(body)).await
     }
 
-    /// Opens a connection, for what no client would send.
+    /// Opens a connection, to send what no HTTP client would send.
     pub async fn connect(&self) -> TcpStream {
         let address = self.addresses.api.strip_prefix("http://").expect("an address");
         TcpStream::connect(address).await.expect("a connection")
     }
 
-    /// Opens a connection, and sends the head of an upload of so many bytes, behind which it will be closed.
+    /// Opens a connection and sends the head of an upload with this many bytes. The server closes the connection after its answer.
     pub async fn open_upload(&self, bytes: usize) -> TcpStream {
         let mut connection = self.connect().await;
         let head = format!(
             "POST /uploadcsv HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
         );
-        connection.write_all(head.as_bytes()).await.expect("the head is taken");
+        connection.write_all(head.as_bytes()).await.expect("the head is sent");
         connection
     }
 
@@ -249,7 +247,7 @@ impl Server {
         self.send(|http| http.post(self.url(&format!("/uploadcsv?{query}"))).multipart(form)).await
     }
 
-    /// Reconciles a file, and returns the report once the job has ended.
+    /// Reconciles a file. Returns the report when the job has ended.
     pub async fn reconcile(&self, file: &Path) -> Value {
         let body = fs::read(file).expect("read the file");
         let submitted = self.send(|http| http.post(self.url("/reconcile")).body(body)).await;
@@ -262,7 +260,7 @@ impl Server {
         .await
     }
 
-    /// Returns the value of a series of `GET /metrics`, 0 if it is not there.
+    /// Returns the value of a series in `GET /metrics`, or 0 if the series does not exist.
     pub async fn metric(&self, series: &str) -> f64 {
         let answer = self.get("/metrics").await;
         assert_eq!(answer.status, 200, "{:#}", answer.body);
@@ -272,14 +270,14 @@ impl Server {
         found.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Returns the most memory that the server, without its parts, ever had.
+    /// Returns the peak memory of the server process, without its parts.
     pub fn high_water_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its memory");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
-    /// Waits until so many uploads have a slot. To ask by an upload would take one.
+    /// Waits until this many uploads have a slot. (Sending an upload to find out would take a slot itself.)
     pub async fn until_under_way(&self, uploads: u32) {
         until(&format!("{uploads} uploads have a slot"), async || {
             (self.metric("roundhouse_uploads_under_way").await == f64::from(uploads)).then_some(())
@@ -287,7 +285,7 @@ impl Server {
         .await;
     }
 
-    /// Asks ClickHouse, as curl would, and returns its answer in TabSeparated.
+    /// Sends a statement to ClickHouse, like curl. Returns its answer in TabSeparated.
     pub async fn clickhouse(&self, sql: impl Into<String>) -> String {
         let url = format!("{}/?database=game_data", self.addresses.clickhouse_url);
         let answer = self.http.0.post(url).body(sql.into()).send().await.expect("an answer of ClickHouse");
@@ -297,7 +295,7 @@ impl Server {
         text.trim_end().to_owned()
     }
 
-    /// Everything that it has written outside its data directory: the ready file, standard output, and the log.
+    /// Returns everything that the server has written outside its data directory: the ready file, standard output, and the log.
     pub fn output(&self) -> String {
         let files = ["ready.json", "stdout", "log"].map(|name| fs::read(self.directory.path().join(name)));
         files.map(|text| String::from_utf8_lossy(&text.expect("a file")).into_owned()).join("\n")
@@ -316,13 +314,13 @@ impl Server {
         .await;
     }
 
-    /// What the server and its parts have logged.
+    /// Returns the log of the server and its parts.
     pub fn log(&self) -> String {
         let log = fs::read(self.directory.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Shows the end of the log.
+    /// Prints the end of the log.
     fn show_log(&self) {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -337,7 +335,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             self.show_log();
         }
-        // Its parts end by themselves; no test has to wait for how they do.
+        // The parts would end by themselves. Kill them, so that no test has to wait for that.
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let left = processes(&self.data_dir());
@@ -352,7 +350,7 @@ impl Drop for Server {
     }
 }
 
-/// What a server said that did not start.
+/// The output of a server that did not start.
 #[derive(Debug)]
 pub struct Refusal {
     pub exit_code: Option<i32>,
@@ -360,7 +358,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Asserts that it is one line that has `text` in it.
+    /// Asserts that standard error is one line that contains `text`.
     pub fn assert(&self, exit_code: i32, text: &str) {
         assert_eq!(self.exit_code, Some(exit_code), "{}", self.stderr);
         assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
@@ -368,7 +366,7 @@ impl Refusal {
     }
 }
 
-/// Tries to start a server that is expected to refuse, and to leave no process.
+/// Tries to start a server that is expected to refuse, and asserts that it leaves no process.
 pub async fn refusal(data_dir: &Path, options: &[&str]) -> Refusal {
     let options = options.iter().map(|&option| option.to_owned()).collect();
     let before = processes(data_dir).len();
@@ -391,7 +389,7 @@ fn ready_file(directory: &Path) -> PathBuf {
 
 fn spawn(directory: &Path, options: &Vec<String>, disk: Option<&str>) -> Child {
     let ready_file = ready_file(directory);
-    // Not left to the server: until it does, a test would read the old one.
+    // Remove the old file here: otherwise a test could read it before the server has removed it.
     let _ = fs::remove_file(&ready_file);
     let open = |name| File::options().create(true).append(true).open(directory.join(name)).expect("a file");
     command(&directory.join("data"), options, disk)
@@ -413,7 +411,7 @@ fn command(data_dir: &Path, options: &Vec<String>, disk: Option<&str>) -> Comman
         command.args([option, "127.0.0.1:0"]);
     }
     command.args(options).current_dir(repository()).stdin(Stdio::null()).stdout(Stdio::null());
-    // What the person who runs the tests has set is not for the server under test.
+    // Environment variables of the person who runs the tests must not reach the server.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if ["ROUNDHOUSE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_"]
@@ -426,7 +424,7 @@ fn command(data_dir: &Path, options: &Vec<String>, disk: Option<&str>) -> Comman
     command
 }
 
-/// A command that mounts a directory for itself, and then is the server.
+/// A command that mounts its own file system on a directory and then executes the server.
 fn in_own_file_system(data_dir: &Path, size: &str) -> Command {
     fs::create_dir_all(data_dir).expect("a directory");
     let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! Broker, registry and ClickHouse by themselves, for several servers that share them.
+//! Broker, registry and ClickHouse as separate processes, for several servers that share them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::part::Part;
 use super::server::Server;
 
-/// The three services, as a cluster would be: they outlive the servers.
+/// The three services. Like a cluster, they outlive the servers.
 #[derive(Debug)]
 pub struct Services {
     pub broker: Part,
@@ -17,7 +17,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts them, each on a free port.
+    /// Starts each service on a free port.
     pub async fn start() -> Self {
         let start = || {
             let directory = TempDir::new().expect("a directory");
@@ -32,7 +32,7 @@ impl Services {
         tokio::task::spawn_blocking(start).await.expect("the services")
     }
 
-    /// The options of a server that uses them, and `more`.
+    /// Returns the options of a server that uses these services, and `more`.
     pub fn options(&self, more: &[&str]) -> Vec<String> {
         let urls = [self.broker.address.to_string(), self.registry.url(), self.clickhouse.url()];
         let names = ["--kafka-brokers", "--schema-registry-url", "--clickhouse-url"];
@@ -40,13 +40,13 @@ impl Services {
         given.chain(more.iter().map(|&option| option.to_owned())).collect()
     }
 
-    /// Starts a server that uses them, in a directory of its own, and waits until it answers.
+    /// Starts a server that uses these services, in its own directory, and waits until it answers.
     pub async fn server(&self, more: &[&str]) -> Server {
         let options = self.options(more);
         Server::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
 
-    /// Where a part keeps everything.
+    /// Returns the data directory of a part.
     pub fn data_dir(&self, part: &str) -> PathBuf {
         self.directory.path().join(part)
     }

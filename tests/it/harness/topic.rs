@@ -1,7 +1,7 @@
-//! What the messages of a topic must lead to, worked out from the messages, without the loader's code.
+//! Computes what the messages of a topic must lead to, without the loader's code.
 //!
-//! A second, simpler loader: Apache's own Avro library, everything in memory, one message after the other. The first message of
-//! a round counts; a later one is a duplicate if it has the same values, and a conflict otherwise.
+//! A second, simpler loader: Apache's own Avro library, everything in memory, one message after the other. The first message of a round
+//! counts. A later one is a duplicate if it has the same values, otherwise a conflict.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,17 +18,17 @@ use super::expected::Totals;
 
 const SCHEMA: &str = include_str!("../../../schemas/bets.avsc");
 
-/// Fields in front of those that say where a row came from.
+/// Number of fields before those that say where a row came from.
 const FIELDS: usize = 10;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Everything that a topic led to so far.
+/// The result of the messages read so far.
 #[derive(Debug, Default)]
 pub struct Told {
     /// The values of each round.
     rounds: HashMap<i64, Vec<Value>>,
-    /// Offsets that come next.
+    /// The next offsets.
     next: BTreeMap<i32, i64>,
     pub messages: u64,
     pub by_hour: BTreeMap<Key, Totals>,
@@ -39,12 +39,12 @@ pub struct Told {
 }
 
 impl Told {
-    /// Rounds that must be stored.
+    /// Returns the number of rounds that must be stored.
     pub fn rounds(&self) -> u64 {
         self.rounds.len() as u64
     }
 
-    /// Takes what is new in a topic of four partitions. Blocks.
+    /// Reads the new messages of a topic with four partitions. Blocks.
     pub fn read(&mut self, brokers: &str, topic: &str) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -118,6 +118,6 @@ fn units(amount: &Value) -> i128 {
             let start = if bytes[0] & 0x80 == 0 { 0 } else { -1 };
             bytes.iter().fold(start, |units, byte| (units << 8) | i128::from(*byte))
         }
-        other => panic!("{other:?} is no amount"),
+        other => panic!("{other:?} is not an amount"),
     }
 }
