@@ -1,4 +1,4 @@
-//! Parts of tables that ClickHouse cannot read when it starts: told, and their rows brought back.
+//! Parts of tables that ClickHouse cannot read when it starts: they are reported, and their rows are restored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ async fn upload(server: &Server, rows: &str) -> Value {
     answer
 }
 
-/// Starts a server with some uploads, of which each leaves parts that are not merged.
+/// Starts a server with some uploads. Each one leaves parts that are not merged.
 async fn server_with_rows() -> Server {
     let server = Server::start(&[]).await;
     for table in ["game_rounds", "hourly_aggregates"] {
@@ -33,7 +33,7 @@ async fn server_with_rows() -> Server {
     server
 }
 
-/// Returns the folder of a table's first part.
+/// Returns the directory of a table's first part.
 async fn part(server: &Server, table: &str) -> PathBuf {
     let sql = "SELECT path FROM system.parts WHERE active AND database = 'game_data' AND table";
     let path = server.clickhouse(format!("{sql} = '{table}' ORDER BY name LIMIT 1")).await;
@@ -41,8 +41,8 @@ async fn part(server: &Server, table: &str) -> PathBuf {
     path.into()
 }
 
-/// Ends the server, and takes a file from each of some parts, as a disk may. What they were made of, by a merge or a mutation, and what
-/// ClickHouse would read instead for some minutes, goes too.
+/// Stops the server and deletes a file from each of these parts, like a damaged disk. Also deletes the parts that they were merged or
+/// mutated from, which ClickHouse keeps for some minutes and would read instead.
 async fn damage(server: &mut Server, parts: &[PathBuf]) {
     assert!(server.stop().await.success());
     for part in parts {
@@ -57,7 +57,7 @@ async fn damage(server: &mut Server, parts: &[PathBuf]) {
     }
 }
 
-/// The blocks of a part, `all_FIRST_LAST_LEVEL`.
+/// Returns the block numbers of a part, `all_FIRST_LAST_LEVEL`.
 fn blocks(part: &Path) -> Option<(u64, u64)> {
     let mut numbers = part.file_name()?.to_str()?.strip_prefix("all_")?.split('_');
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -69,13 +69,13 @@ async fn hours_that_differ(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_that_went_with_a_broken_part_are_missed_and_rebuilt_from_their_rounds() {
+async fn hours_lost_with_a_broken_part_are_reported_and_rebuilt_from_their_rounds() {
     let mut server = server_with_rows().await;
     let expected = by_hour(&server).await;
     let broken = part(&server, "hourly_aggregates").await;
     damage(&mut server, std::slice::from_ref(&broken)).await;
 
-    // A server that does not load tells it, and serves no totals that are too small.
+    // A server that does not load reports the lost part, and does not serve totals that are too small.
     server.restart_as(&NO_LOADER).await;
     let problem = server.get("/readyz").await.problem(503, "not_ready");
     let reason = problem["parts"]["tables"]["reason"].as_str().unwrap();
@@ -97,20 +97,20 @@ async fn hours_that_went_with_a_broken_part_are_missed_and_rebuilt_from_their_ro
         "nothing is deleted"
     );
 
-    // What is settled stays settled.
+    // Restored parts are not reported again.
     server.restart_as(&NO_LOADER).await;
     server.until_ready().await;
     assert_eq!(by_hour(&server).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rounds_that_went_with_a_broken_part_come_back_from_the_topic_and_count_once() {
+async fn rounds_lost_with_a_broken_part_are_restored_from_the_topic_and_count_once() {
     let mut server = server_with_rows().await;
     let (expected, rounds) = (by_hour(&server).await, server.clickhouse(ROUNDS).await);
     let stored = "SELECT * FROM game_rounds ORDER BY game_instance_id";
     let without_mark = stored.replace('*', "* EXCEPT recounted");
     let values = server.clickhouse(without_mark.as_str()).await;
-    // A part of each table; the hours of the rounds are partly there, partly not.
+    // A part of each table; some hours of the lost rounds still exist.
     let broken = [part(&server, "game_rounds").await, part(&server, "hourly_aggregates").await];
     damage(&mut server, &broken).await;
     server.restart_with(&[]).await;
@@ -119,7 +119,7 @@ async fn rounds_that_went_with_a_broken_part_come_back_from_the_topic_and_count_
     assert_eq!(by_hour(&server).await, expected);
     assert_eq!(hours_that_differ(&server).await, "0");
 
-    // They are known again: what comes again counts nothing.
+    // The restored rounds are known: uploading them again counts nothing.
     let again = upload(&server, &lines(0..1000)).await;
     let upload = server.get(&format!("/uploads/{}", again["upload_id"].as_str().unwrap())).await.ok();
     assert_eq!(upload["new"], json!(0), "{upload:#}");
@@ -127,10 +127,10 @@ async fn rounds_that_went_with_a_broken_part_come_back_from_the_topic_and_count_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rounds_that_cannot_be_told_from_removed_ones_are_left_to_an_upload_that_counts_them_once() {
+async fn lost_rounds_are_not_restored_if_others_were_deleted_on_purpose_and_an_upload_counts_them_once() {
     let mut server = server_with_rows().await;
     let expected = by_hour(&server).await;
-    // One that someone has removed on purpose.
+    // One round was deleted on purpose.
     server.clickhouse("SYSTEM START MERGES game_rounds").await;
     server
         .clickhouse("ALTER TABLE game_rounds DELETE WHERE game_instance_id = 5 SETTINGS mutations_sync = 1")
@@ -146,7 +146,7 @@ async fn rounds_that_cannot_be_told_from_removed_ones_are_left_to_an_upload_that
         server.get("/readyz").await.problem(503, "not_ready")["parts"]["tables"]["reason"].to_string();
     assert!(reason.contains(&format!("{missing} rounds are missing")), "{reason}");
     server.get("/aggregates").await.problem(503, "aggregates_incomplete");
-    until("the hours are the sums of the rounds that are left", async || {
+    until("the hours are the sums of the remaining rounds", async || {
         (hours_that_differ(&server).await == "0").then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Rounds that come again: counted as what they are, by upload, once; and where each stored round came from.
+//! Rounds that come again are counted once per upload, as duplicates or conflicts. Stored rounds keep their origin.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn upload(server: &Server, rows: &str) -> String {
     answer["upload_id"].as_str().unwrap().to_owned()
 }
 
-/// New rounds, duplicates and conflicts of an upload.
+/// Returns the new rounds, duplicates and conflicts of an upload.
 async fn counts(server: &Server, upload: &str) -> [u64; 3] {
     let rows = server.clickhouse(COUNTS).await;
     let row = rows.lines().find(|row| row.starts_with(upload)).unwrap_or_else(|| panic!("{upload}: {rows}"));
@@ -35,7 +35,7 @@ async fn counts(server: &Server, upload: &str) -> [u64; 3] {
     counts.try_into().unwrap()
 }
 
-/// What the API serves of an upload's conflicts.
+/// Returns an upload's conflicts, as the API lists them.
 async fn listed(server: &Server, upload: &str) -> Vec<Value> {
     let url = format!(
         "{}/?database=game_data&default_format=JSONEachRow&param_upload_id={upload}",
@@ -54,7 +54,7 @@ async fn a_round_that_comes_again_is_a_duplicate_or_a_conflict_and_changes_nothi
     let first = upload(&server, &[lines(0..100), line(largest, "0.25")].concat()).await;
     assert_eq!(counts(&server, &first).await, [101, 0, 0]);
 
-    // Ten others, fifty the same, twenty new; then one of the new again, as it was and otherwise; then the largest.
+    // Ten with other values, fifty equal ones, twenty new ones; then a new one again, equal and with another value; then the largest id.
     let changed: String = (10..20).map(|id| line(id, "0.5")).collect();
     let again = [line(110, "0.25"), line(110, "3"), line(largest, ""), line(largest - 1, "1")].concat();
     let second = upload(&server, &[changed, lines(50..120), again].concat()).await;
@@ -76,7 +76,7 @@ async fn a_round_that_comes_again_is_a_duplicate_or_a_conflict_and_changes_nothi
     for (found, expected) in found.into_iter().zip(&expected) {
         for (found, expected) in found.into_iter().zip(expected) {
             let same = match (found, expected) {
-                // 64-bit numbers may be quoted.
+                // 64-bit numbers may be in quotes.
                 (Value::String(text), Value::Number(number)) => *text == number.to_string(),
                 (found, Value::Number(number)) => found.as_f64() == number.as_f64(),
                 (found, expected) => found == expected,
@@ -95,13 +95,13 @@ async fn a_round_that_comes_again_is_a_duplicate_or_a_conflict_and_changes_nothi
                   WHERE topic = 'staging-bets' AND state = 'done'";
     assert_eq!(server.clickhouse(ledger).await, "185\t122\t51\t12");
 
-    // Every round says where it came from.
+    // Every stored round has its origin.
     let origin = "SELECT toString(upload_id), line FROM game_rounds WHERE game_instance_id IN (0, 99, 100, 119) \
                   ORDER BY game_instance_id";
     let expected = format!("{first}\t2\n{first}\t101\n{second}\t62\n{second}\t81");
     assert_eq!(server.clickhouse(origin).await, expected);
 
-    // What was loaded is loaded again, as after a crash: nothing changes.
+    // Load the chunks again, as after a crash: nothing changes.
     let before = [COUNTS, CONFLICTS].map(str::to_owned);
     let mut seen = Vec::new();
     for sql in &before {
@@ -119,7 +119,7 @@ async fn a_round_that_comes_again_is_a_duplicate_or_a_conflict_and_changes_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_that_someone_has_deleted_is_stored_again_when_it_comes_again() {
+async fn a_round_that_was_deleted_is_stored_again_when_it_comes_again() {
     let server = Server::start(&[]).await;
     upload(&server, &lines(0..1000)).await;
     let delete = "ALTER TABLE game_rounds DELETE WHERE game_instance_id BETWEEN 100 AND 199 SETTINGS mutations_sync = 1";
@@ -132,7 +132,7 @@ async fn a_round_that_someone_has_deleted_is_stored_again_when_it_comes_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_of_the_last_release_get_what_they_lack() {
+async fn missing_columns_and_tables_are_added_to_those_of_the_last_release() {
     let mut server = Server::start(&[]).await;
     upload(&server, &lines(0..10)).await;
     for old in [
@@ -152,13 +152,13 @@ async fn tables_of_the_last_release_get_what_they_lack() {
     let origins = "SELECT isNull(upload_id), isNull(line), count() FROM game_rounds GROUP BY 1, 2 ORDER BY 1";
     assert_eq!(server.clickhouse(origins).await, "0\t0\t10\n1\t1\t10");
     let expected = (HEADER.len() + 1 + lines(5..20).len()).to_string();
-    until("the reject is there, with where its line begins", async || {
+    until("the reject is stored with its byte offset", async || {
         (server.clickhouse("SELECT byte_offset FROM rejects").await == expected).then_some(())
     })
     .await;
 }
 
-/// The schema of the last release: without the upload and the line.
+/// Returns the schema of the last release, without the upload and the line.
 pub fn earlier_schema() -> Value {
     let mut schema: Value = serde_json::from_str(include_str!("../../schemas/bets.avsc")).unwrap();
     let fields = schema["fields"].as_array_mut().unwrap();
@@ -167,12 +167,12 @@ pub fn earlier_schema() -> Value {
     schema
 }
 
-/// Registers a schema as a foreign producer does, and returns its id.
+/// Registers a schema like another producer would. Returns its id.
 pub async fn register(server: &Server, schema: &Value) -> u32 {
     register_as(server, "operators-value", schema).await
 }
 
-/// The same under a subject of its own, where it need not be compatible with others.
+/// Registers a schema under another subject, where it need not be compatible with others.
 pub async fn register_as(server: &Server, subject: &str, schema: &Value) -> u32 {
     let url = format!("{}/subjects/{subject}/versions", server.addresses.schema_registry_url);
     let body = json!({ "schema": schema.to_string() });
@@ -180,7 +180,7 @@ pub async fn register_as(server: &Server, subject: &str, schema: &Value) -> u32 
     u32::try_from(answer["id"].as_u64().unwrap()).unwrap()
 }
 
-/// A round in Avro, written by Apache's own library.
+/// Returns a round in Avro, encoded by Apache's own library.
 pub fn message(schema_id: u32, schema: &Schema, id: i64, bet: i64) -> Vec<u8> {
     let amount = |units: i64| Avro::Union(1, Box::new(Avro::Decimal(Decimal::from(units.to_be_bytes()))));
     let record = Avro::Record(vec![
@@ -203,7 +203,7 @@ pub fn message(schema_id: u32, schema: &Schema, id: i64, bet: i64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_an_earlier_schema_are_loaded_beside_those_of_this_one() {
+async fn messages_with_an_earlier_schema_are_loaded_together_with_current_ones() {
     let server = Server::start(&[]).await;
     let schema = earlier_schema();
     let schema_id = register(&server, &schema).await;
@@ -214,7 +214,7 @@ async fn messages_of_an_earlier_schema_are_loaded_beside_those_of_this_one() {
         .set("partitioner", "murmur2")
         .create()
         .unwrap();
-    // Twenty that the upload had, of which one has another bet, and thirty that it had not.
+    // Twenty rounds of the upload, one of them with another bet, and thirty new ones.
     for id in 30..80_i64 {
         let bet = if id == 40 { 50_000_000 } else { 25_000_000 };
         let (key, payload) = (id.to_string(), message(schema_id, &schema, id, bet));

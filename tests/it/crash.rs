@@ -1,9 +1,9 @@
-//! SIGKILL at random moments of server, broker and ClickHouse while files are uploaded: every round counts once.
+//! Kills server, broker and ClickHouse with SIGKILL at random moments while files are uploaded. Every round must count once.
 //!
-//! Rounds of kills, each with uploads that never pause and are sent again until they are answered 200; after each round
-//! everything stored is compared with what the topic and the files have. The files overlap, and some rounds have other values
-//! in one than in another: which of them is stored is decided by the order of messages. `ROUNDHOUSE_TEST_SEED` repeats a run's files, victims
-//! and pauses (not the moments at which processes are, which is why every run counts).
+//! The test runs in several passes of kills, during uploads that never pause and are retried until they return 200. After each pass,
+//! everything stored is compared with the topic and the files. The files overlap, and some rounds have other values in one file than in
+//! another; the order of messages decides which one is stored. `ROUNDHOUSE_TEST_SEED` repeats the files, victims and pauses of a run (but
+//! not the exact moments, so every run tests something new).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -27,32 +27,32 @@ use crate::harness::process::until_within;
 use crate::harness::server::{Http, Server};
 use crate::harness::topic::Told;
 
-/// Kills of the whole run, in rounds.
+/// Number of passes.
 const ROUNDS: usize = 6;
 const KILLS_PER_ROUND: usize = 6;
 
-/// Uploads at the same time.
+/// Number of concurrent uploads.
 const UPLOADERS: usize = 2;
 
-/// Rows of the file that the small ones are cut out of.
+/// Rows of the file from which the small files are cut.
 const ROWS: usize = 200_000;
 
-/// Rows of a small file. Where they are cut is random, so that many rounds are in several.
+/// Rows of a small file. The start is random, so many rounds are in several files.
 const ROWS_OF_A_FILE: Range<usize> = 2_000..20_000;
 
-/// Of so many rows of a small file one has another bet than in the others.
+/// One in this many rows of a small file has another bet than in the other files.
 const ROWS_PER_CHANGE: usize = 50;
 
-/// Between two kills.
+/// Time between two kills.
 const PAUSE_MILLIS: Range<u64> = 0..2_500;
 
-/// How long an upload may take with all that happens meanwhile: a delivery time-out, two restarts and an attempt.
+/// Time limit for an upload with everything that may happen: a delivery timeout, two restarts and another attempt.
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(240);
 
-/// Between two attempts to upload a file.
+/// Time between two attempts to upload a file.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Which process is to be killed.
+/// The processes that may be killed.
 const VICTIMS: [&str; 3] = ["server", "broker", "clickhouse"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,13 +81,13 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
         }
         uploads.finish().await;
         told = compare(&server, &files, told, round).await;
-        say(&format!("round {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
+        say(&format!("pass {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
     }
     say(&evidence(&server).await);
     assert!(kills.iter().sum::<usize>() >= 30 && kills.iter().all(|&kills| kills > 0), "{kills:?}");
 }
 
-/// The seed of this run, which is printed whether it passes or not.
+/// Returns the seed of this run and prints it, so that the run can be repeated.
 fn seed() -> u64 {
     let seed = match std::env::var("ROUNDHOUSE_TEST_SEED") {
         Ok(seed) => seed.parse().expect("ROUNDHOUSE_TEST_SEED is a number"),
@@ -97,12 +97,12 @@ fn seed() -> u64 {
     seed
 }
 
-/// Prints a line at once, past the capturing of output.
+/// Prints a line at once, bypassing the capture of test output.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "crash: {line}");
 }
 
-/// Says what there was to go wrong.
+/// Returns a summary of what was loaded.
 async fn evidence(server: &Server) -> String {
     let sql = "SELECT uniqExact(partition, first_offset, last_offset), sum(duplicate), sum(conflict) \
                FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done'";
@@ -111,12 +111,12 @@ async fn evidence(server: &Server) -> String {
     format!("{chunks} chunks were loaded; {duplicates} messages were duplicates and {conflicts} conflicts")
 }
 
-/// Waits until everything that was uploaded is visible, and compares it with the topic and the files.
+/// Waits until everything uploaded is visible, and compares it with the topic and the files.
 async fn compare(server: &Server, files: &Files, mut told: Told, round: usize) -> Told {
     server.until_ready().await;
-    // The loader takes each partition in order: once this file is visible, so is all before it.
+    // The loader takes each partition in order: once this file is visible, so is everything before it.
     let last = files.next().await;
-    let what = format!("all of round {round} is visible");
+    let what = format!("everything of pass {round} is visible");
     let started = Instant::now();
     let receipt = until_within(UPLOAD_PATIENCE, &what, async || {
         let answer = server.upload(std::fs::read(&last).unwrap(), "wait=visible&force=true").await;
@@ -134,17 +134,17 @@ async fn compare(server: &Server, files: &Files, mut told: Told, round: usize) -
     let uploaded = files.uploaded.lock().await;
     let expected = Expected::of(&uploaded.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     assert!(expected.rounds < expected.rows, "no round is in two files");
-    assert_eq!(told.rounds(), expected.rounds, "the topic has not what the files have");
+    assert_eq!(told.rounds(), expected.rounds, "the topic differs from the files");
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     let detail =
-        || format!("round {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
+        || format!("pass {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
     assert_same(&by_hour(server).await, &told.by_hour);
     compare_repeats(server, files, &told).await;
     told
 }
 
-/// Compares duplicates and conflicts with what the topic has, and the sums of each upload with its receipt.
+/// Compares duplicates and conflicts with the topic, and the sums of each upload with its answer.
 async fn compare_repeats(server: &Server, files: &Files, told: &Told) {
     let sql = "SELECT toString(upload_id), sum(new), sum(duplicate), sum(conflict) FROM upload_counts FINAL GROUP BY 1";
     let counts = server.clickhouse(sql).await;
@@ -171,27 +171,27 @@ async fn compare_repeats(server: &Server, files: &Files, told: &Told) {
     assert_eq!(server.clickhouse(sql).await, format!("{0}\t{0}", told.messages), "the ledger");
 }
 
-/// Upload, line and id.
+/// Parses upload, line and id.
 fn conflict(row: &str) -> (String, i64, i64) {
     let [upload, line, id] = row.split('\t').collect::<Vec<_>>().try_into().unwrap();
     (upload.to_owned(), line.parse().unwrap(), id.parse().unwrap())
 }
 
-/// Small files, cut out of one. Wherever a round is, it has the same values, but for a few.
+/// Small files, cut from one large file. A round has the same values in all of them, with a few exceptions.
 struct Files {
     directory: PathBuf,
     header: String,
     lines: Vec<String>,
     dice: Mutex<ChaCha8Rng>,
-    /// All that were given out.
+    /// All files returned so far.
     uploaded: Mutex<Vec<PathBuf>>,
-    /// Uploads that were answered 200, and their accepted rows.
+    /// The accepted rows of uploads that returned 200.
     acknowledged: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Files {
     fn new(directory: &Path, seed: u64) -> Self {
-        // Few players and games: the hours are many all the same, and each gets rounds of many files.
+        // Few players and games. There are still many hours, and each has rounds of many files.
         let options =
             ["--rows", &ROWS.to_string(), "--seed", &seed.to_string(), "--players", "40", "--games", "5"];
         let options = [&options[..], &["--encoding", "utf-8"]].concat();
@@ -227,20 +227,20 @@ impl Files {
         path
     }
 
-    /// Remembers an upload that was answered 200.
+    /// Records an upload that returned 200.
     async fn acknowledge(&self, receipt: &Value) {
         let upload = receipt["upload_id"].as_str().unwrap().to_owned();
         self.acknowledged.lock().await.insert(upload, receipt["accepted"].as_u64().unwrap());
     }
 }
 
-/// A line with another bet: the fifth field, before which none is quoted.
+/// Returns a line with another bet, which is the fifth field; no field before it is quoted.
 fn changed(line: &str, bet: usize) -> String {
     let fields: Vec<&str> = line.splitn(6, ',').collect();
     format!("{},{bet},{}", fields[..4].join(","), fields[5])
 }
 
-/// Uploads that go on until they are told to finish.
+/// Uploads that continue until they are told to finish.
 struct Uploads {
     enough: Arc<AtomicBool>,
     uploaders: JoinSet<()>,
@@ -263,14 +263,14 @@ impl Uploads {
         Self { enough, uploaders }
     }
 
-    /// Waits until every file that was begun is acknowledged.
+    /// Waits until every file that was started is acknowledged.
     async fn finish(self) {
         self.enough.store(true, Ordering::Relaxed);
         self.uploaders.join_all().await;
     }
 }
 
-/// Sends a file until it is answered 200; every other answer must be one that says to try again.
+/// Sends a file until it returns 200. Every other answer must allow a retry.
 async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) -> Value {
     let bytes = std::fs::read(file).unwrap();
     let deadline = Instant::now() + UPLOAD_PATIENCE;
@@ -287,9 +287,9 @@ async fn upload(http: &Http, addresses: &watch::Receiver<String>, file: &Path) -
     }
 }
 
-/// What an engine leaves that is killed after it wrote a block's token down and before the block was there.
+/// Simulates an engine that was killed after it stored a block's token and before the block was visible.
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_whose_token_survived_a_crash_and_whose_rows_did_not_are_inserted_anew() {
+async fn blocks_whose_token_survived_a_crash_without_their_rows_are_inserted_again() {
     let directory = TempDir::new().unwrap();
     let file = generate(&directory.path().join("file.csv"), &["--rows", "5000", "--players", "20"]);
     let expected = Expected::of(&[&file]);
@@ -300,17 +300,18 @@ async fn blocks_whose_token_survived_a_crash_and_whose_rows_did_not_are_inserted
     ];
     let body = body.concat();
     let chunks = "SELECT count() FROM loader_chunks WHERE state = 'done'";
-    // One chunk for each of four partitions of rounds, and one of rejects; more where the machine has stopped for a moment.
-    let mut server = until_within(UPLOAD_PATIENCE, "all is loaded in one chunk per partition", async || {
-        let server = Server::start(&[]).await;
-        server.upload(body.clone(), "wait=visible").await.ok();
-        until_within(UPLOAD_PATIENCE, "the reject is in its table", async || {
-            (server.clickhouse("SELECT count() FROM rejects").await == "1").then_some(())
+    // One chunk for each of the four partitions of rounds, and one of rejects. Retry if the machine paused and there are more.
+    let mut server =
+        until_within(UPLOAD_PATIENCE, "everything is loaded in one chunk per partition", async || {
+            let server = Server::start(&[]).await;
+            server.upload(body.clone(), "wait=visible").await.ok();
+            until_within(UPLOAD_PATIENCE, "the reject is stored", async || {
+                (server.clickhouse("SELECT count() FROM rejects").await == "1").then_some(())
+            })
+            .await;
+            (server.clickhouse(chunks).await == "5").then_some(server)
         })
         .await;
-        (server.clickhouse(chunks).await == "5").then_some(server)
-    })
-    .await;
     assert_same(&by_hour(&server).await, &expected.by_hour);
     for lost in [
         "ALTER TABLE loader_chunks DELETE WHERE state = 'done'",

@@ -1,4 +1,4 @@
-//! The embedded schema registry, through two clients that others wrote and through plain HTTP.
+//! The embedded schema registry, tested with two third-party clients and with plain HTTP.
 
 mod clients;
 mod durability;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::part::Part;
 
-/// A registry of its own for one test, with requests to it.
+/// A registry for one test, and requests to it.
 struct Registry {
     part: Part,
     client: reqwest::Client,
@@ -29,7 +29,7 @@ impl Registry {
         self.client.request(method, format!("{}{path}", self.part.url()))
     }
 
-    /// Sends a request, with a JSON body if there is one, and returns status and answer.
+    /// Sends a request, with a JSON body if there is one. Returns the status and the answer.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let mut request = self.request(method, path);
         if let Some(body) = body {
@@ -63,10 +63,10 @@ async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON with {status}: {text}")))
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON, with {status}: {text}")))
 }
 
-/// Checks that an answer is a refusal with a code that belongs to its status; returns the message.
+/// Asserts that an answer is a refusal, with an error code that matches its status. Returns the message.
 fn refused((status, answer): (StatusCode, Value), code: u64) -> String {
     assert_eq!(answer["error_code"], code, "{status} {answer}");
     assert_eq!(u64::from(status.as_u16()), if code > 999 { code / 100 } else { code }, "{answer}");
@@ -78,7 +78,7 @@ fn accepted((status, answer): (StatusCode, Value)) -> Value {
     answer
 }
 
-/// A record with a field of each name and type.
+/// Returns a record with fields of these names and types.
 fn record(fields: &[(&str, &str)]) -> String {
     let fields: Vec<Value> =
         fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();

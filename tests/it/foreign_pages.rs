@@ -1,4 +1,4 @@
-//! Web pages of others, in a real browser and by the headers that browsers send: they change nothing, and see nothing.
+//! Web pages of other origins, in a real browser and by the headers that browsers send. They can neither change nor see anything.
 
 mod browser;
 mod headers;

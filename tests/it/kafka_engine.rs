@@ -1,4 +1,4 @@
-//! `--loader clickhouse`: ClickHouse's own consumer on the same tables, at-least-once, and back again.
+//! `--loader clickhouse`: ClickHouse's own consumer on the same tables, at least once, and the change back to the other loader.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn upload(server: &Server, rows: &str) -> Value {
     answer
 }
 
-/// Sends messages that no upload sent.
+/// Produces messages that do not come from an upload.
 async fn produce(server: &Server, messages: impl IntoIterator<Item = (i64, Vec<u8>)>) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &server.addresses.kafka_brokers)
@@ -38,7 +38,7 @@ async fn produce(server: &Server, messages: impl IntoIterator<Item = (i64, Vec<u
     }
 }
 
-/// Tables and views of ClickHouse's consumer.
+/// Returns the number of tables and views of ClickHouse's consumer.
 async fn consumers(server: &Server) -> String {
     server
         .clickhouse(
@@ -52,7 +52,7 @@ async fn rounds_in_hours(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_round_twice() {
+async fn clickhouse_consumes_the_topic_and_hands_it_back_without_counting_a_round_twice() {
     let directory = TempDir::new().unwrap();
     let file = generate(&directory.path().join("file.csv"), &["--rows", "20000", "--players", "20"]);
     let expected = Expected::of(&[&file]);
@@ -70,7 +70,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
     assert_eq!(server.clickhouse(counts).await, "20000\t0\t0");
     assert_eq!(server.reconcile(&file).await["verdict"], "match");
 
-    // A bad line, a bad message, and one of an earlier schema.
+    // An invalid line, an invalid message, and one with an earlier schema.
     let receipt = upload(&server, &[lines(0..10), "not a row\n".to_owned()].concat()).await;
     let schema = earlier_schema();
     let schema_id = register(&server, &schema).await;
@@ -85,7 +85,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
         "undecodable_message\t\t0\t0\t\\0not Avro\tstaging-bets\nundecodable_message\t\t0\t0\tx\tstaging-bets\n\
          wrong_number_of_fields\t{upload_id}\t12\t{byte_offset}\tnot a row\tstaging-bets-dlq"
     );
-    until("the rejects are in their table", async || {
+    until("the rejects are stored", async || {
         let found = server.clickhouse(rejects).await;
         (found.lines().count() >= 3).then(|| assert_eq!(found, expected_rejects))
     })
@@ -98,7 +98,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
     assert_eq!(rounds_in_hours(&server).await, all);
     assert_eq!(consumers(&server).await, "10");
 
-    // Given back: what ClickHouse has stored is known, and one consumer is left.
+    // Handed back: the rounds that ClickHouse has stored are known, and the tables of its consumer are dropped.
     assert!(server.stop().await.success());
     server.restart_with(&[]).await;
     let receipt = upload(&server, &[lines(5..20), line(0, "9")].concat()).await;
@@ -111,7 +111,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
     assert_eq!(server.clickhouse(ROUNDS).await, format!("{all}\t{all}"));
     assert_eq!(rounds_in_hours(&server).await, all);
 
-    // And taken over again, also from another server that has uploads waiting in the topic.
+    // Taken over again, also from a server without a loader whose upload waits in the topic.
     assert!(server.stop().await.success());
     server.restart_with(&["--loader", "none"]).await;
     server.upload(format!("{HEADER}\n{}", lines(100..200)), "").await.ok();
@@ -123,7 +123,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
     let epochs = "SELECT loader FROM loader_topics WHERE topic = 'staging-bets' ORDER BY epoch";
     assert_eq!(server.clickhouse(epochs).await, "roundhouse\nclickhouse\nroundhouse\nclickhouse");
 
-    // Restarted as it was, it goes on in the same epoch.
+    // After a restart with the same options, the epoch continues.
     server.restart().await;
     server.until_ready().await;
     upload(&server, &lines(300..310)).await;
@@ -133,7 +133,7 @@ async fn clickhouse_consumes_the_topic_and_gives_it_back_without_counting_a_roun
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clickhouse_loses_no_round_when_it_is_killed_and_what_it_stores_twice_is_found() {
+async fn clickhouse_loses_no_round_when_it_is_killed_and_rounds_stored_twice_are_found() {
     let directory = TempDir::new().unwrap();
     let file = generate(&directory.path().join("file.csv"), &["--rows", "300000", "--players", "20"]);
     let expected = Expected::of(&[&file]);
@@ -146,9 +146,9 @@ async fn clickhouse_loses_no_round_when_it_is_killed_and_what_it_stores_twice_is
         server.until_ready().await;
     }
     upload(&server, &line(1, "0.25")).await;
-    // That one is there; others, in other partitions, may still come: consumers that were killed are waited for by their group.
+    // This round is stored. Others, in other partitions, may still be missing, because the group waits for consumers that were killed.
     let every = (expected.rounds + 1).to_string();
-    let all = until("every round is stored, and that it is has been noted", async || {
+    let all = until("every round is stored and recorded as loaded", async || {
         let metrics = server.get("/metrics").await.body;
         if !metrics.as_str()?.contains("\nroundhouse_visible_lag_offsets 0\n") {
             return None;
@@ -162,7 +162,7 @@ async fn clickhouse_loses_no_round_when_it_is_killed_and_what_it_stores_twice_is
         rounds_in_hours(&server).await
     );
 
-    // Roundhouse's loader goes on with what is there, and adds none of it.
+    // Roundhouse's loader continues with the stored rounds and adds none of them again.
     server.restart_with(&[]).await;
     let receipt = server.upload(std::fs::read(&file).unwrap(), "wait=visible&force=true").await.ok();
     let counts = format!(

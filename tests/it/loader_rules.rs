@@ -1,4 +1,4 @@
-//! What anyone may write to the topic, to both loaders: they must take and refuse the same.
+//! Arbitrary messages in the topic: both loaders must accept and refuse the same ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,11 +18,11 @@ const PARTITIONS: usize = 4;
 /// The last millisecond of 2105.
 const LAST_TIME: i64 = 4_291_747_199_999;
 
-/// The fields of a message, each already in Avro.
+/// The fields of a message, each encoded in Avro.
 #[derive(Clone)]
 struct Fields(BTreeMap<&'static str, Vec<u8>>);
 
-/// In the order of the schema.
+/// The names of the fields, in the order of the schema.
 const NAMES: [&str; 12] = [
     "created_timestamp",
     "game_instance_id",
@@ -53,7 +53,7 @@ fn bytes(bytes: &[u8]) -> Vec<u8> {
     [long(i64::try_from(bytes.len()).unwrap()), bytes.to_vec()].concat()
 }
 
-/// The second branch of a union.
+/// Encodes the second branch of a union.
 fn some(value: Vec<u8>) -> Vec<u8> {
     [long(1), value].concat()
 }
@@ -93,7 +93,7 @@ impl Fields {
     }
 }
 
-/// Values of fields, good and bad ones.
+/// Returns values of fields, valid and invalid ones.
 fn changed_fields() -> Vec<(&'static str, Vec<u8>)> {
     let ten_28 = 10_i128.pow(28);
     let decimal = |bytes_: &[u8]| some(bytes(bytes_));
@@ -115,7 +115,7 @@ fn changed_fields() -> Vec<(&'static str, Vec<u8>)> {
         ("real_amount_win", long(-1)),
         ("upload_id", long(0)),
         ("line", long(0)),
-        // More bytes than the number needs; more bits than it may have.
+        // More bytes than the number needs; more bits than allowed.
         ("game_id", vec![0x8e, 0x80, 0x00]),
         ("game_id", [vec![0xff; 10], vec![0x01]].concat()),
     ];
@@ -132,7 +132,7 @@ fn changed_fields() -> Vec<(&'static str, Vec<u8>)> {
     changed
 }
 
-/// Messages that are no rows at all.
+/// Returns messages that are not rows at all.
 fn broken(schema_id: u32) -> Vec<Option<Vec<u8>>> {
     let whole = Fields::of(900).message(schema_id);
     let mut broken = vec![
@@ -145,7 +145,7 @@ fn broken(schema_id: u32) -> Vec<Option<Vec<u8>>> {
         Some(Fields::of(901).message(999_999)),
         Some([whole.clone(), b"more".to_vec()].concat()),
         Some([whole.clone(), vec![0]].concat()),
-        // One row after the other.
+        // Two rows in one message.
         Some([whole.clone(), Fields::of(902).message(schema_id)].concat()),
         Some(whole[5..].to_vec()),
         Some([vec![1], whole[1..].to_vec()].concat()),
@@ -154,7 +154,7 @@ fn broken(schema_id: u32) -> Vec<Option<Vec<u8>>> {
     broken
 }
 
-/// Messages of which one byte is another one, wherever it is. The same at each run.
+/// Returns messages in which one byte is changed, at any position. The same in each run.
 fn scrambled(schema_id: u32) -> Vec<Option<Vec<u8>>> {
     let mut state = 7_u64;
     let mut random = |below: usize| {
@@ -170,7 +170,7 @@ fn scrambled(schema_id: u32) -> Vec<Option<Vec<u8>>> {
     (0..400_i64).map(one).collect()
 }
 
-/// A schema like that of the bets, changed.
+/// Returns a changed copy of the schema of game rounds.
 fn schema(change: impl FnOnce(&mut Vec<Value>)) -> Value {
     let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
     change(schema["fields"].as_array_mut().unwrap());
@@ -181,7 +181,7 @@ fn without(fields: &mut Vec<Value>, name: &str) {
     fields.retain(|field| field["name"] != name);
 }
 
-/// All messages, with the ids of their rounds where they are rounds: each id once, since one loader counts what comes again.
+/// Returns all messages. Those that are rounds have different ids, since one of the loaders counts repeated rounds.
 async fn messages(server: &Server) -> Vec<Option<Vec<u8>>> {
     let id = register(server, &schema(|_| {})).await;
     let mut messages = vec![Some(Fields::of(0).message(id))];
@@ -189,7 +189,7 @@ async fn messages(server: &Server) -> Vec<Option<Vec<u8>>> {
         messages.push(Some(Fields::of(1000 + at as i64).with(name, value).message(id)));
     }
     messages.extend(broken(id));
-    // Of other schemas: one that lacks what may be null, two that lack what may not, one with a field that nobody knows.
+    // Other schemas: one without a nullable column, two without a required column, one with an unknown field.
     for (at, name) in ["line", "user_id", "created_timestamp"].into_iter().enumerate() {
         let other = register_as(server, name, &schema(|fields| without(fields, name))).await;
         let mut fields = Fields::of(2000 + at as i64);
@@ -203,7 +203,7 @@ async fn messages(server: &Server) -> Vec<Option<Vec<u8>>> {
     messages
 }
 
-/// Sends the same messages to the same partitions; in each, a round is the last, so that it is known when all is loaded.
+/// Sends the same messages to the same partitions. The last message of each partition is a round, so that the end of loading is known.
 async fn produce(server: &Server, messages: &[Option<Vec<u8>>]) {
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", &server.addresses.kafka_brokers).create().unwrap();
@@ -219,7 +219,7 @@ async fn produce(server: &Server, messages: &[Option<Vec<u8>>]) {
     }
 }
 
-/// What became of the messages, each at its offset.
+/// Returns what happened to the message at each offset.
 async fn outcome(server: &Server) -> BTreeMap<String, String> {
     let mut outcome = BTreeMap::new();
     for sql in [
@@ -231,14 +231,14 @@ async fn outcome(server: &Server) -> BTreeMap<String, String> {
         for row in server.clickhouse(sql).await.lines() {
             let (place, what) = row.match_indices('\t').nth(1).map(|(at, _)| row.split_at(at)).unwrap();
             if let Some(other) = outcome.insert(place.to_owned(), what.to_owned()) {
-                panic!("{place} is there twice: {other} {what}");
+                panic!("{place} occurs twice: {other} {what}");
             }
         }
     }
     outcome
 }
 
-/// Why messages were refused, by their offsets.
+/// Returns why messages were refused, by offset.
 async fn reasons(server: &Server) -> BTreeMap<String, String> {
     let sql = "SELECT concat(toString(kafka_partition), ' ', toString(kafka_offset)), reason FROM rejects";
     let rows = server.clickhouse(sql).await;
@@ -255,7 +255,7 @@ fn is_of_a_rule(reason: &str) -> bool {
 }
 
 async fn until_all_is_loaded(server: &Server, messages: u64) {
-    until("every message has found a table", async || {
+    until("every message is loaded", async || {
         let counts = server
             .clickhouse(
                 "SELECT sum(messages) FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done'",
@@ -267,7 +267,7 @@ async fn until_all_is_loaded(server: &Server, messages: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_loaders_take_and_refuse_the_same_messages() {
+async fn both_loaders_accept_and_refuse_the_same_messages() {
     let (ours, clickhouse) = tokio::join!(Server::start(&[]), Server::start(&["--loader", "clickhouse"]));
     tokio::join!(ours.until_ready(), clickhouse.until_ready());
     let sent = messages(&ours).await;
@@ -277,12 +277,12 @@ async fn both_loaders_take_and_refuse_the_same_messages() {
     tokio::join!(until_all_is_loaded(&ours, count), until_all_is_loaded(&clickhouse, count));
 
     let (mut expected, mut found) = (outcome(&ours).await, outcome(&clickhouse).await);
-    assert_eq!(expected.len() as u64, count, "Roundhouse's loader has a place for each message");
-    // What ClickHouse's reader lets pass, and no Avro library writes: docs/LOADERS.md.
+    assert_eq!(expected.len() as u64, count, "Roundhouse's loader has stored each message");
+    // Messages that ClickHouse's reader accepts but no Avro library writes: docs/LOADERS.md.
     let lenient = "SELECT kafka_partition, kafka_offset FROM rejects WHERE reason = 'a union branch that the schema does not have'";
     for place in ours.clickhouse(lenient).await.lines() {
         expected.remove(place).unwrap();
-        found.remove(place).expect("ClickHouse has a place for it too");
+        found.remove(place).expect("ClickHouse has stored it too");
     }
     assert!(expected.len() > 400, "{} are left", expected.len());
     let differing: Vec<String> = expected
@@ -293,7 +293,7 @@ async fn both_loaders_take_and_refuse_the_same_messages() {
         .collect();
     assert!(differing.is_empty(), "{} of {count} differ:\n{}", differing.len(), differing.join("\n"));
 
-    // The reasons are the same where ClickHouse could decode the message; else it has its own words for it.
+    // The reasons are the same if ClickHouse could decode the message. Otherwise ClickHouse has its own message.
     let (expected, found) = (reasons(&ours).await, reasons(&clickhouse).await);
     let of_rules: Vec<_> = found.iter().filter(|(_, reason)| is_of_a_rule(reason)).collect();
     assert!(of_rules.len() > 30, "{of_rules:#?}");

@@ -1,4 +1,4 @@
-//! What is kept on disk is for its owner alone.
+//! Everything on disk is accessible to its owner only.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,7 +8,7 @@ use crate::harness::files::{HEADER, lines};
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
-/// Returns everything below a directory, and itself, with the bits that others have. What vanishes meanwhile is left out.
+/// Returns everything below a directory, and the directory itself, that others can access. Skips what disappears in the meantime.
 fn open_to_others(path: &Path, found: &mut Vec<(PathBuf, u32)>, seen: &mut usize) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_symlink() {
@@ -33,7 +33,7 @@ fn assert_private(directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_a_server_writes_can_be_read_by_others() {
+async fn other_users_cannot_read_what_a_server_writes() {
     let mut server = Server::start(&[]).await;
     let data = server.data_dir();
     let ready_file = data.parent().unwrap().join("ready.json");
@@ -41,14 +41,14 @@ async fn nothing_that_a_server_writes_can_be_read_by_others() {
     let rows = format!("{HEADER}\n{}not a row\n", lines(0..200));
     server.upload(rows.clone(), "wait=visible").await.ok();
 
-    // A file that is still being received for its reconciliation is in the spool.
+    // A file that is still being received for its reconciliation is in the spool directory.
     let (sender, pieces) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
     let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(pieces));
     let request = reqwest::Client::new().post(server.url("/reconcile")).body(body);
     let sending = tokio::spawn(request.send());
     sender.send(Ok(rows.into_bytes())).await.unwrap();
     let spool = data.join("reconcile");
-    until("there is a file in the spool", async || {
+    until("there is a file in the spool directory", async || {
         fs::read_dir(&spool).ok()?.flatten().any(|entry| entry.path().is_file()).then_some(())
     })
     .await;
@@ -59,7 +59,7 @@ async fn nothing_that_a_server_writes_can_be_read_by_others() {
     drop(sender);
     assert_eq!(sending.await.unwrap().unwrap().status(), 202);
 
-    // One of an earlier version, which was open to all.
+    // A directory of an earlier version, which was accessible to all.
     server.stop().await;
     let directories = ["", "broker", "registry", "clickhouse"].map(|name| data.join(name));
     for directory in &directories {

@@ -1,4 +1,5 @@
-//! The sandbox of the embedded parts, seen from outside. What ClickHouse's statements can do in it: `embedded_clickhouse/sandbox.rs`.
+//! The sandbox of the embedded parts, seen from outside. For what ClickHouse's statements can do in it, see
+//! `embedded_clickhouse/sandbox.rs`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,27 +13,27 @@ use crate::harness::part::Part;
 
 const PARTS: [&str; 3] = ["broker", "registry", "clickhouse"];
 
-/// Whether the kernel enforces all of it: version 6 of Landlock (Linux 6.12).
+/// Whether the kernel enforces everything: version 6 of Landlock (Linux 6.12).
 pub fn is_complete() -> bool {
     const ASK_FOR_VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no attributes, and returns a number.
+    // SAFETY: with this flag the call takes no attributes and returns a number.
     let version = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, ASK_FOR_VERSION)
     };
     if version < 6 {
-        eprintln!("not tried: this kernel has version {version} of Landlock");
+        eprintln!("skipped: this kernel has version {version} of Landlock");
     }
     version >= 6
 }
 
 #[test]
-fn every_thread_of_every_part_is_in_it() {
+fn every_thread_of_every_part_is_in_the_sandbox() {
     for part in PARTS {
         let directory = tempfile::tempdir().unwrap();
         let running = Part::start(part, directory.path(), &[]);
         let mut threads = 0;
         for task in fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
-            // A thread may have ended since.
+            // A thread may have ended in the meantime.
             let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else { continue };
             for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
                 assert!(status.lines().any(|found| found == line), "{part}: no {line} in {status}");
@@ -44,7 +45,7 @@ fn every_thread_of_every_part_is_in_it() {
 }
 
 #[test]
-fn a_kernel_without_support_is_named_in_one_line_and_the_part_runs() {
+fn missing_kernel_support_is_logged_in_one_line_and_the_part_runs() {
     for part in PARTS {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
@@ -72,7 +73,7 @@ fn a_kernel_without_support_is_named_in_one_line_and_the_part_runs() {
     }
 }
 
-/// Starts a process for which the calls do not exist that make the sandbox.
+/// Starts a process in which the system calls for the sandbox do not exist.
 fn spawn_on_an_old_kernel(mut command: Command) -> Child {
     let missing = [libc::SYS_landlock_create_ruleset, libc::SYS_seccomp].map(|call| (call, Vec::new()));
     let missing = SeccompFilter::new(
@@ -82,7 +83,7 @@ fn spawn_on_an_old_kernel(mut command: Command) -> Child {
         std::env::consts::ARCH.try_into().unwrap(),
     );
     let filter: BpfProgram = missing.unwrap().try_into().unwrap();
-    // A filter is for the thread that installs it, and for what that starts.
+    // A filter applies to the thread that installs it, and to what that thread starts.
     let spawning = std::thread::spawn(move || {
         apply_filter(&filter).unwrap();
         command.spawn().unwrap()

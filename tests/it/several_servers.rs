@@ -1,4 +1,4 @@
-//! Several servers on the same services: one of them loads, whatever happens to it, and each round counts once.
+//! Several servers on the same services: whatever happens, one of them loads, and each round counts once.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::harness::process::{signal, until, until_within};
 use crate::harness::server::Server;
 use crate::harness::services::Services;
 
-/// Rows of one file: some rounds of the loader.
+/// Rows of one file: enough for several batches of the loader.
 const ROWS: usize = 60_000;
 
-/// How long what was uploaded may take to be visible, with a takeover before it.
+/// Time limit until an upload is visible, including a takeover.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// Files with rounds of their own.
+/// Files with different rounds.
 struct Files {
     directory: TempDir,
     given: Vec<PathBuf>,
@@ -41,7 +41,7 @@ impl Files {
         std::fs::read(path).unwrap()
     }
 
-    /// Waits until all of it is visible, and asserts that each round is counted once.
+    /// Waits until everything is visible, and asserts that each round is counted once.
     async fn assert_exact(&self, server: &Server) {
         let expected = Expected::of(&self.given.iter().map(PathBuf::as_path).collect::<Vec<&Path>>());
         let counts = "SELECT count(), uniqExact(game_instance_id) FROM game_rounds";
@@ -57,7 +57,7 @@ impl Files {
     }
 }
 
-/// What `/readyz` says of the loader; none if the server is not ready.
+/// Returns what `/readyz` says about the loader. None if the server is not ready.
 async fn loader(server: &Server) -> Option<Value> {
     let answer = server.get("/readyz").await;
     (answer.status == 200).then(|| answer.body["parts"]["loader"].clone())
@@ -76,7 +76,7 @@ async fn until_standby(server: &Server) {
     until("the server is standby", async || (is_standby(server).await == Some(true)).then_some(())).await;
 }
 
-/// Uploads a file, again where it was broken off.
+/// Uploads a file, and retries if the upload is interrupted.
 async fn upload(server: &Server, body: Vec<u8>) {
     until("the file is acknowledged", async || {
         (server.upload(body.clone(), "").await.status == 200).then_some(())
@@ -99,7 +99,7 @@ async fn upload_and_wait_for_loading<const N: usize>(server: &Server, bodies: [V
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_servers_load_each_round_once_and_the_other_takes_over_when_one_is_killed_or_stops() {
+async fn of_two_servers_one_loads_and_the_other_takes_over_when_it_is_killed_or_stops() {
     let services = Services::start().await;
     let mut files = Files::new();
     let mut first = services.server(&[]).await;
@@ -112,13 +112,13 @@ async fn two_servers_load_each_round_once_and_the_other_takes_over_when_one_is_k
     tokio::join!(upload(&first, one), upload(&second, other));
     files.assert_exact(&second).await;
 
-    // Killed while it loads.
+    // The loading server is killed while it loads.
     upload_and_wait_for_loading(&second, [files.next(), files.next()]).await;
     first.kill();
     until_loading(&second).await;
     files.assert_exact(&second).await;
 
-    // A new version, with overlap: the earlier one is told to stop when the new one is ready, and does not keep it waiting.
+    // An upgrade with overlap: the old server is told to stop when the new one is ready, and the new one takes over at once.
     let third = services.server(&[]).await;
     until_standby(&third).await;
     upload(&third, files.next()).await;
@@ -127,7 +127,7 @@ async fn two_servers_load_each_round_once_and_the_other_takes_over_when_one_is_k
     upload(&third, files.next()).await;
     files.assert_exact(&third).await;
 
-    // What only the loader's server may do.
+    // Only the server that loads may do this.
     first.restart().await;
     until_standby(&first).await;
     let job = first.reconcile(&files.given[0]).await;
@@ -138,7 +138,7 @@ async fn two_servers_load_each_round_once_and_the_other_takes_over_when_one_is_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_was_frozen_longer_than_its_lease_adds_nothing_when_it_goes_on() {
+async fn a_server_that_was_frozen_longer_than_its_lease_adds_nothing_when_it_continues() {
     let services = Services::start().await;
     let mut files = Files::new();
     let servers = [services.server(&[]).await, services.server(&[]).await];
@@ -161,7 +161,7 @@ async fn a_server_that_was_frozen_longer_than_its_lease_adds_nothing_when_it_goe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_that_is_half_sent_when_the_topic_is_taken_over_is_refused() {
+async fn a_block_that_was_sent_only_in_part_before_a_takeover_is_refused() {
     let server = Server::start(&[]).await;
     server.upload(csv(0..100), "wait=visible").await.ok();
     let generation = "SELECT max(generation) FROM loader_leases WHERE topic = 'staging-bets'";
@@ -192,7 +192,7 @@ async fn a_block_that_is_half_sent_when_the_topic_is_taken_over_is_refused() {
     assert_eq!(answer.status(), 500);
     let text = answer.text().await.unwrap();
     assert!(text.contains("the lease was taken over"), "{text}");
-    // The server that was not told finds out by itself, and takes over when the other one is silent.
+    // The first server finds out by itself, and takes over when the other one gives no sign of life.
     until_standby(&server).await;
     until_loading(&server).await;
     server.upload(csv(100..200), "wait=visible").await.ok();

@@ -81,7 +81,7 @@ async fn wrong_credentials_end_the_start_at_once_and_say_what_to_correct() {
     let directory = TempDir::new().unwrap();
     let clickhouse = Part::start("clickhouse", directory.path(), &[]);
     let url = clickhouse.url().replace("http://", &format!("http://ann:{SECRET}@"));
-    let text = "refuses the user name or password; check --clickhouse-user and --clickhouse-password";
+    let text = "rejected the user name or password; check --clickhouse-user and --clickhouse-password";
     let refusal = refused(&["--clickhouse-url", &url], text).await;
     assert!(refusal.stderr.contains(&format!("ClickHouse at {}", clickhouse.url())), "{}", refusal.stderr);
     let proxied = Proxy::with_rule(&clickhouse.url(), |_, _| {
@@ -95,7 +95,7 @@ async fn wrong_credentials_end_the_start_at_once_and_say_what_to_correct() {
 async fn what_is_no_registry_or_does_not_speak_tls_is_named_at_once() {
     let (registry, _directory) = registry_with_schema().await;
     let wrong_path = format!("{}/api/v1", registry.url());
-    refused(&["--schema-registry-url", &wrong_path], "not one of a schema registry").await;
+    refused(&["--schema-registry-url", &wrong_path], "not from a schema registry").await;
     let tls = registry.url().replace("http://", &format!("https://ann:{SECRET}@"));
     refused(&["--schema-registry-url", &tls], "no TLS connection to the schema registry").await;
     refused(&["--clickhouse-url", &tls], "no TLS connection to ClickHouse").await;

@@ -186,7 +186,7 @@ async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
     let address = TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
     let body = format!(r#"echo '{{"ready":{{"address":"{address}"}}}}'; cat > /dev/null"#);
     let reason = refusal(&body, PATIENCE).await;
-    assert!(reason.contains("takes no connection"), "{reason}");
+    assert!(reason.contains("does not accept connections"), "{reason}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Topics that others have created, and messages that others have produced: small limits, every codec.
+//! Topics that were created elsewhere, and messages of other producers: small limits, every codec.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::harness::part::Part;
 use crate::harness::process::{PATIENCE, until};
 use crate::harness::server::Server;
 
-/// Where a batch keeps its codec: in the lowest bits of the second byte of its attributes.
+/// Position of the codec in a batch: the lowest bits of the second byte of the attributes.
 const CODEC_AT: usize = 22;
 
 async fn create_topic(broker: &str, topic: &str, max_message_bytes: &str) {
@@ -38,7 +38,7 @@ async fn rounds(server: &Server, rounds: u64) {
     .await;
 }
 
-/// Produces a hundred rounds in large batches with a codec, and waits until the broker has them.
+/// Produces a hundred rounds in large batches with a codec, and waits until the broker has acknowledged them.
 fn produce(brokers: &str, codec: &str, messages: &[(i64, Vec<u8>)]) {
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -57,7 +57,7 @@ fn produce(brokers: &str, codec: &str, messages: &[(i64, Vec<u8>)]) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// The codecs of the first batches of all partitions of all topics.
+/// Returns the codecs of the first batches of all partitions of all topics.
 fn stored_codecs(directory: &Path) -> Vec<u8> {
     let topics = fs::read_dir(directory.join("log")).unwrap().map(|topic| topic.unwrap().path());
     let partitions = topics.flat_map(|topic| (0..4).map(move |number| topic.join(number.to_string())));

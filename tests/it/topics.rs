@@ -1,4 +1,4 @@
-//! A topic that is not what it was: recreated, with more partitions, or with messages that are gone or cannot be read.
+//! Topics that change: recreated, with more partitions, or with messages that are deleted or unreadable.
 
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -35,7 +35,7 @@ fn cut(whole: &Path, lines: Range<usize>) -> PathBuf {
     path
 }
 
-/// Deletes the topic while the server does not run.
+/// Deletes the topic while the server is stopped.
 async fn delete_topic(server: &Server) {
     let directory = server.data_dir().join("broker");
     let mut broker =
@@ -53,7 +53,7 @@ async fn upload(server: &Server, file: &Path, query: &str) -> Value {
     server.upload(std::fs::read(file).unwrap(), query).await.ok()
 }
 
-/// Asserts that the rounds of these files are counted once, and that the topic was found to be another one so often.
+/// Asserts that the rounds of these files are counted once, and that the topic was found to be recreated this many times.
 async fn assert_stored(server: &Server, files: &[&Path], epochs: u32) {
     let expected = Expected::of(files);
     let sql = format!(
@@ -65,7 +65,7 @@ async fn assert_stored(server: &Server, files: &[&Path], epochs: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
+async fn a_recreated_topic_is_loaded_from_the_start_and_known_rounds_count_once() {
     let directory = TempDir::new().unwrap();
     let whole = generate(&directory.path().join("whole.csv"), &["--rows", "9000", "--encoding", "utf-8"]);
     let [first, second, third] = [0..4000, 2000..5000, 4500..9000].map(|lines| cut(&whole, lines));
@@ -74,7 +74,7 @@ async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
     assert_stored(&server, &[&first], 1).await;
     assert!(server.stop().await.success());
 
-    // Shorter than it was: what was loaded last is not there.
+    // Shorter than before: the last loaded offset does not exist.
     delete_topic(&server).await;
     server.restart().await;
     server.until_ready().await;
@@ -82,7 +82,7 @@ async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
     assert_stored(&server, &[&first, &second], 2).await;
     assert!(server.stop().await.success());
 
-    // Longer than it was: another message is where the one was that was loaded last.
+    // Longer than before: the last loaded offset has another message.
     delete_topic(&server).await;
     server.restart_with(&["--loader", "none"]).await;
     upload(&server, &third, "").await;
@@ -92,7 +92,7 @@ async fn a_topic_made_anew_is_loaded_anew_and_known_rounds_count_once() {
     assert_stored(&server, &[&first, &second, &third], 3).await;
 }
 
-/// A client that changes topics.
+/// Returns a client that changes topics.
 fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
 }
@@ -101,7 +101,7 @@ fn patient() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(Duration::from_secs(30)))
 }
 
-/// Deletes the topic and creates it with so many partitions.
+/// Deletes the topic and creates it with this many partitions.
 async fn recreate(brokers: &str, partitions: i32) {
     let admin = admin(brokers);
     assert_eq!(admin.delete_topics(&[TOPIC], &patient()).await.unwrap(), [Ok(TOPIC.to_owned())]);
@@ -118,7 +118,7 @@ async fn delete_messages(brokers: &str, before: &[(i32, i64)]) {
     admin(brokers).delete_records(&offsets, &patient()).await.unwrap();
 }
 
-/// Reads all messages of some partitions, in the order of their offsets. Blocks.
+/// Reads all messages of some partitions, ordered by offset. Blocks.
 fn messages(brokers: &str, partitions: i32) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -139,7 +139,7 @@ fn messages(brokers: &str, partitions: i32) -> Vec<OwnedMessage> {
     found
 }
 
-/// Produces messages as they were, each to the partition that `to` says.
+/// Produces unchanged messages, each to the partition that `to` returns.
 async fn produce(brokers: &str, messages: &[OwnedMessage], to: impl Fn(usize, &OwnedMessage) -> i32) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -159,7 +159,7 @@ async fn produce(brokers: &str, messages: &[OwnedMessage], to: impl Fn(usize, &O
     }
 }
 
-/// Waits until so many messages are loaded.
+/// Waits until this many messages are loaded.
 async fn until_loaded(server: &Server, messages: usize) {
     let loaded =
         format!("SELECT sum(messages) FROM loader_chunks WHERE topic = '{TOPIC}' AND state = 'done'");
@@ -169,7 +169,7 @@ async fn until_loaded(server: &Server, messages: usize) {
     .await;
 }
 
-/// Uploads a file until it is answered 200, and returns the answer.
+/// Uploads a file until it returns 200. Returns the answer.
 async fn upload_at_last(server: &Server, file: &Path, query: &str) -> Value {
     until("the file is acknowledged", async || {
         let answer = server.upload(std::fs::read(file).unwrap(), query).await;
@@ -178,7 +178,7 @@ async fn upload_at_last(server: &Server, file: &Path, query: &str) -> Value {
     .await
 }
 
-/// Waits until an upload has failed because rows were lost, and returns why.
+/// Waits until an upload has failed because of lost rows. Returns the reason.
 async fn until_lost(server: &Server, upload: &Value) -> String {
     let path = format!("/uploads/{}", upload["upload_id"].as_str().unwrap());
     until("the upload has lost rows", async || {
@@ -192,7 +192,7 @@ async fn until_lost(server: &Server, upload: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_that_are_added_to_a_live_topic_are_loaded_and_each_round_counts_once() {
+async fn partitions_added_to_a_topic_in_use_are_loaded_and_each_round_counts_once() {
     let directory = TempDir::new().unwrap();
     let whole = generate(&directory.path().join("whole.csv"), &["--rows", "8000", "--encoding", "utf-8"]);
     let [first, second] = [0..5000, 5000..8000].map(|lines| cut(&whole, lines));
@@ -200,8 +200,8 @@ async fn partitions_that_are_added_to_a_live_topic_are_loaded_and_each_round_cou
     let server = services.server(&[]).await;
     assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
 
-    // The embedded broker adds no partitions. A topic with more of them, and with the same messages at the same offsets, is the same
-    // to the server, which does not see how it comes about.
+    // The embedded broker cannot add partitions. A recreated topic with more partitions, and with the same messages at the same offsets,
+    // looks the same to the server, which does not see how it was created.
     let brokers = server.addresses.kafka_brokers.clone();
     assert!(signal(server.pid(), "STOP"));
     let asked = brokers.clone();
@@ -211,7 +211,7 @@ async fn partitions_that_are_added_to_a_live_topic_are_loaded_and_each_round_cou
     produce(&brokers, &before, |_, message| message.partition()).await;
     assert!(signal(server.pid(), "CONT"));
 
-    // Rounds that are known from other partitions, and rounds that are new in two of them at the same time.
+    // Rounds that are known from other partitions, and rounds that are new in two partitions at the same time.
     produce(&brokers, &before[..1000], |at, _| 4 + (at % 4) as i32).await;
     let schema = earlier_schema();
     let schema_id = register(&server, &schema).await;
@@ -237,7 +237,7 @@ async fn partitions_that_are_added_to_a_live_topic_are_loaded_and_each_round_cou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_were_deleted_before_they_were_loaded_fail_their_upload_which_can_be_sent_again() {
+async fn an_upload_fails_if_its_rows_are_deleted_before_they_are_loaded_and_can_be_sent_again() {
     let directory = TempDir::new().unwrap();
     let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
     let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
@@ -269,13 +269,13 @@ async fn rows_that_were_deleted_before_they_were_loaded_fail_their_upload_which_
     };
     assert_eq!((state(&lost), state(&kept)), (json!("failed"), json!("visible")));
 
-    // The same file again is not called a duplicate.
+    // The same file again does not count as a duplicate.
     assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
     assert_stored(&server, &[&first, &second, &third], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_recreated_with_other_partitions_is_loaded_and_what_it_lost_is_reported() {
+async fn a_topic_recreated_with_other_partitions_is_loaded_and_lost_rows_are_reported() {
     let directory = TempDir::new().unwrap();
     let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
     let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
@@ -284,24 +284,24 @@ async fn a_topic_that_is_recreated_with_other_partitions_is_loaded_and_what_it_l
     server.restart_with(&["--loader", "none"]).await;
     let lost = upload(&server, &second, "").await;
     recreate(&server.addresses.kafka_brokers, 3).await;
-    // An upload that was routed to a partition that is gone gives up soon, and is tried again.
+    // An upload to a partition that no longer exists fails soon and is retried.
     server.restart_with(&["--delivery-timeout-seconds", "10"]).await;
     let reason = until_lost(&server, &lost).await;
     assert!(reason.contains("2000 acknowledged rows") && reason.contains("created again"), "{reason}");
     assert_eq!(upload(&server, &second, "wait=visible").await["state"], "visible");
     assert_stored(&server, &[&first, &second], 2).await;
 
-    // While the server runs.
+    // Now while the server runs.
     recreate(&server.addresses.kafka_brokers, 2).await;
     let epochs = "SELECT max(epoch) - min(epoch), argMax(partitions, epoch) FROM loader_topics WHERE topic = 'staging-bets'";
     let is_found = async || server.clickhouse(epochs).await.ends_with("\t2").then_some(());
-    until("the loader has found the other topic", is_found).await;
+    until("the loader has detected the recreated topic", is_found).await;
     assert_eq!(upload_at_last(&server, &third, "wait=visible").await["state"], "visible");
     assert_stored(&server, &[&first, &second, &third], 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_cannot_be_read_are_passed_over_and_reported_and_loading_goes_on() {
+async fn unreadable_messages_are_skipped_and_reported_and_loading_continues() {
     let directory = TempDir::new().unwrap();
     let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
     let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
@@ -334,7 +334,7 @@ async fn messages_that_cannot_be_read_are_passed_over_and_reported_and_loading_g
     assert_stored(&server, &[&first, &second, &third], 1).await;
 }
 
-/// Changes a byte of the last batch of a partition of the topic, which has more bytes than any other topic.
+/// Changes a byte in the last batch of a partition of the largest topic, which is the topic of rounds.
 fn damage_last_batch(broker: &Path) {
     let files = |path: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()

@@ -1,4 +1,4 @@
-//! Requests that the HTTP library cannot take apart, and that no handler ever sees.
+//! Requests that the HTTP library cannot parse, so that no handler sees them.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::harness::process::PATIENCE;
 use crate::harness::server::Server;
 
-/// Opens a connection on which a request was answered before.
+/// Opens a connection on which a request has already been answered.
 async fn connect_and_ask(server: &Server) -> TcpStream {
     let mut connection = server.connect().await;
     connection.write_all(&get("/healthz", "")).await.unwrap();
@@ -19,7 +19,7 @@ async fn connect_and_ask(server: &Server) -> TcpStream {
     connection
 }
 
-/// Sends a request, in pieces of so many bytes, and returns the head and the body of the answer.
+/// Sends a request in pieces of this many bytes. Returns the head and the body of the answer.
 async fn answer(mut connection: TcpStream, request: &[u8], piece: usize) -> (String, String) {
     let (mut reader, mut writer) = connection.split();
     let sending = async {
@@ -30,7 +30,7 @@ async fn answer(mut connection: TcpStream, request: &[u8], piece: usize) -> (Str
     let mut answer = String::new();
     let (read, ()) = timeout(PATIENCE, async { tokio::join!(reader.read_to_string(&mut answer), sending) })
         .await
-        .expect("an answer, and all of the request taken");
+        .expect("an answer, after the whole request was read");
     read.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.to_owned(), body.to_owned())
@@ -41,10 +41,10 @@ fn get(target: &str, headers: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_see_it() {
+async fn invalid_requests_return_a_problem_too_even_while_the_client_is_still_sending() {
     let server = Server::start(&[]).await;
     let too_long = |bytes: usize| format!("/aggregates?limit=1&player_id={}&sort=net", "x".repeat(bytes));
-    // A client that takes the port for one of https.
+    // A client that expects https on this port.
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
     for (request, status, code, parameter, instance) in [
         (get(&too_long(70_000), ""), 400, "invalid_parameter", Some("player_id"), "/aggregates"),
@@ -85,7 +85,7 @@ async fn what_no_handler_sees_is_a_problem_too_and_whoever_still_sends_gets_to_s
         answer(server.connect().await, &[b"HEAD".as_slice(), &get(&too_long(70_000), "")[3..]].concat(), 999)
             .await;
     assert!(head.starts_with("HTTP/1.1 400 ") && body.is_empty(), "{head} {body}");
-    // Behind another in one piece, empty lines between them, as HTTP/1.0 as well.
+    // Two requests in one piece, with empty lines between them, also as HTTP/1.0.
     let old = get("/healthz", "Connection: keep-alive\r\n");
     let old = String::from_utf8(old).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes();
     for (first, version) in [(get("/healthz", ""), "HTTP/1.1"), (old, "HTTP/1.0")] {

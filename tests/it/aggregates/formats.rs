@@ -1,4 +1,4 @@
-//! The formats of a page, and what caches and clients are told of it.
+//! The formats of a page, and the headers for caches and clients.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::harness::files::csv;
 use crate::harness::repository;
 use crate::harness::server::Server;
 
-/// Reads Arrow and Parquet with the library that most readers of them use.
+/// Reads Arrow and Parquet with pyarrow, the most common library for them.
 fn pyarrow(kind: &str, file: &Path) -> Value {
     let script = r#"
 import datetime, decimal, json, sys
@@ -83,7 +83,7 @@ async fn every_format_has_the_same_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_says_how_fresh_it_is_and_what_follows_it() {
+async fn an_answer_says_how_fresh_it_is_and_links_to_the_next_page() {
     let server = Server::start(&[]).await;
     let before = chrono::Utc::now();
     let receipt = server.upload(csv(0..9000), "wait=visible").await.ok();
@@ -107,13 +107,13 @@ async fn an_answer_says_how_fresh_it_is_and_what_follows_it() {
     let known = again("limit=2&sort=-game_id").await;
     assert_eq!((known.status, known.body.as_str()), (304, Some("")));
     assert_eq!(known.headers["etag"], tag.as_str());
-    // Another format is another answer.
+    // Another format has another ETag.
     assert_eq!(again("limit=2&sort=-game_id&format=csv").await.status, 200);
     let summary = server.get("/aggregates/summary").await;
     let summary_tag = summary.headers["etag"].to_str().unwrap();
     let url = server.url("/aggregates/summary");
     assert_eq!(server.send(|http| http.get(url).header("if-none-match", summary_tag)).await.status, 304);
-    // Data that has arrived is seen at once by who asks whether there is any.
+    // A conditional request sees new data at once.
     server.upload(csv(9000..9100), "wait=visible").await.ok();
     let changed = again("limit=2&sort=-game_id").await;
     assert_eq!(changed.status, 200);
@@ -121,7 +121,7 @@ async fn an_answer_says_how_fresh_it_is_and_what_follows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_rows_are_on_their_way_the_answer_says_so() {
+async fn an_answer_says_if_rows_are_not_loaded_yet() {
     let server = Server::start(&["--loader", "none"]).await;
     let before = chrono::Utc::now();
     server.upload(csv(0..100), "").await.ok();
@@ -129,7 +129,7 @@ async fn while_rows_are_on_their_way_the_answer_says_so() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let asked = std::time::Instant::now();
     let page = server.get("/aggregates").await;
-    // It was found out while this was answered.
+    // This was determined while the request was answered.
     let exactness = chrono::TimeDelta::seconds(1) + chrono::TimeDelta::from_std(asked.elapsed()).unwrap();
     let as_of =
         chrono::DateTime::parse_from_rfc3339(page.headers["roundhouse-as-of"].to_str().unwrap()).unwrap();
@@ -137,7 +137,7 @@ async fn while_rows_are_on_their_way_the_answer_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_page_comes_compressed_to_who_takes_that() {
+async fn a_large_page_is_compressed_if_the_client_accepts_it() {
     let server = Server::start(&[]).await;
     server
         .clickhouse(

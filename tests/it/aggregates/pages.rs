@@ -1,4 +1,4 @@
-//! Random filters, orders and page walks against the same worked out here, from the rows.
+//! Compares random filters, orders and page walks with results computed here from the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,21 +14,21 @@ use crate::harness::server::Server;
 const FIRST_HOUR: u32 = 1_571_702_400;
 const DAY: &str = "2019-10-22";
 
-/// Ids that are told apart only by care: case, quotes, a backslash, percent, one that is the beginning of another, and Unicode.
+/// Ids that are easily confused: case, quotes, a backslash, a percent sign, a prefix of another id, and Unicode.
 const PLAYERS: [&str; 8] = ["a", "A", "a'b", "a\\", "%", "ab", "\u{e4}\u{1f3b0}", "a b&c=d"];
 const GAMES: [u64; 5] = [0, 7, 25_062, u64::MAX - 1, u64::MAX];
 
-/// A row as an insert leaves it: several may have one key.
+/// A row as an insert leaves it: several rows may have the same key.
 #[derive(Clone, Debug)]
 struct Row {
     hour: u32,
     player: usize,
     game: usize,
     rounds: u64,
-    /// In hundred-millionths.
+    /// Units of 10^-8.
     bet: i64,
     win: i64,
-    /// Of the game: the last in the alphabet is shown.
+    /// The game's name. If there are several, the last one in alphabetical order is shown.
     name: u8,
 }
 
@@ -41,7 +41,7 @@ fn any_row() -> impl Strategy<Value = Row> {
 }
 
 impl Row {
-    /// A row that takes so many quarters of this one away, as a repair writes it: rounds as their complement.
+    /// Returns a row that subtracts this many quarters of this row, as a repair writes it: the number of rounds as its complement.
     fn taking_away(&self, quarters: u64) -> Self {
         let part =
             |amount: i64| -(amount / 4 * quarters.cast_signed() + amount % 4 * i64::from(quarters == 4));
@@ -50,7 +50,7 @@ impl Row {
     }
 }
 
-/// Rows, and behind them those that take of some, or all, of them away.
+/// Generates rows, followed by rows that subtract some or all of them.
 fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     let taken = prop_oneof![3 => Just(None), 1 => (1..=4_u64).prop_map(Some)];
     proptest::collection::vec((any_row(), taken), 0..300).prop_map(|rows| {
@@ -59,12 +59,12 @@ fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-/// A question, and how its pages are walked through.
+/// A request, and how its pages are fetched.
 #[derive(Clone, Debug)]
 struct Question {
     players: Vec<usize>,
     games: Vec<usize>,
-    /// Hours after the first one.
+    /// Hours after the first hour.
     from: Option<u32>,
     before: Option<u32>,
     sort: usize,
@@ -118,9 +118,9 @@ impl Question {
         sums
     }
 
-    /// The items, in their order.
+    /// Returns the expected items in order.
     fn items(&self, rows: &[Row]) -> Vec<Value> {
-        // Of an hour without rounds nothing is shown.
+        // Hours without rounds are not shown.
         let mut sums: Vec<(Key, Sums)> =
             self.sums(rows).into_iter().filter(|(_, (rounds, ..))| *rounds > 0).collect();
         sums.sort_by_key(|((hour, player, game), _)| match self.sort {
@@ -159,7 +159,7 @@ impl Question {
     }
 }
 
-/// Sorts as the number does.
+/// Returns a text that sorts like the number.
 fn game_text(game: u64) -> String {
     format!("{game:020}")
 }
@@ -183,7 +183,7 @@ fn item(hour: u32, player: &str, game: u64, (rounds, bet, win, name): Sums) -> V
     })
 }
 
-/// Stores rows in several parts, so that a key is in several of them.
+/// Stores rows in several parts, so that a key occurs in more than one part.
 async fn store(server: &Server, rows: &[Row]) {
     server.clickhouse("TRUNCATE TABLE hourly_aggregates").await;
     for part in rows.chunks(rows.len().div_ceil(4).max(1)) {
@@ -232,7 +232,7 @@ async fn by_links(server: &Server, question: &Question) -> Vec<Value> {
     items
 }
 
-/// What the summary says of all, and of each hour: players and games of an hour that is emptied count until its rows are gone.
+/// Returns the expected summary. Players and games of an emptied hour count until its rows are deleted.
 fn expected_summary(question: &Question, rows: &[Row]) -> Value {
     let sums = question.sums(rows);
     let of = |chosen: &dyn Fn(u32) -> bool| {
@@ -262,7 +262,7 @@ fn expected_summary(question: &Question, rows: &[Row]) -> Value {
 }
 
 #[test]
-fn random_questions_are_answered_as_the_rows_say() {
+fn random_requests_return_what_the_rows_contain() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(async {
         let server = Server::start(&[]).await;
@@ -300,7 +300,7 @@ async fn pages_by_cursor_neither_repeat_nor_miss_a_row_while_data_arrives() {
              FROM (SELECT arrayJoin({hours}) AS h) AS hours, (SELECT number AS p FROM numbers(10)) AS players"
         )
     };
-    // Every second hour; the others come while they are read.
+    // Every second hour. The others arrive while the pages are read.
     server.clickhouse(hours("range(0, 40, 2)")).await;
     let mut seen = Vec::new();
     let mut next = Some("/aggregates?limit=7".to_owned());
@@ -317,10 +317,10 @@ async fn pages_by_cursor_neither_repeat_nor_miss_a_row_while_data_arrives() {
             server.clickhouse(hours("range(1, 40, 2)")).await;
         }
     }
-    assert!(seen.is_sorted_by(|one, other| one < other), "a row is there twice or out of order: {seen:?}");
+    assert!(seen.is_sorted_by(|one, other| one < other), "a row occurs twice or out of order: {seen:?}");
     let first: Vec<_> = seen.iter().filter(|(hour, _)| hour.starts_with(DAY)).collect();
     assert!(first.len() > 120 && seen.len() > 300, "{} {}", first.len(), seen.len());
-    // What was there from the beginning is there.
+    // Every row that existed from the beginning was returned.
     let there: BTreeSet<&str> = seen.iter().map(|(hour, _)| hour.as_str()).collect();
     for hour in (0..40).step_by(2) {
         let hour = time(hour);

@@ -1,4 +1,4 @@
-//! What protects the server: a ClickHouse that is down, hangs or is slow, clients that go away, questions that ask for too much.
+//! Protection of the server: a ClickHouse that is down, hangs or is slow, clients that disconnect, and requests that ask for too much.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use crate::harness::part::Part;
 use crate::harness::process::{signal, until_within};
 use crate::harness::server::Server;
 
-/// What an answer may take where queries have 5 seconds: far less than it takes ClickHouse.
+/// Time limit for an answer when queries have 5 seconds. Far less than ClickHouse would need.
 const IN_TIME: Duration = Duration::from_secs(20);
 
-/// Makes every query of the aggregates take minutes.
+/// Makes every query on the aggregates take minutes.
 async fn slow_down(server: &Server) {
     server.clickhouse("RENAME TABLE hourly_aggregates TO kept").await;
     server
@@ -36,7 +36,7 @@ async fn until_none_runs(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_clickhouse_is_answered_503_in_time_and_relieved() {
+async fn a_slow_clickhouse_causes_503_in_time_and_its_queries_are_stopped() {
     let server = Server::start(&["--query-timeout-seconds", "5"]).await;
     slow_down(&server).await;
     for path in ["/aggregates", "/aggregates/summary", "/aggregates?format=parquet"] {
@@ -48,7 +48,7 @@ async fn a_slow_clickhouse_is_answered_503_in_time_and_relieved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_ends_when_its_client_goes_away() {
+async fn a_query_is_stopped_when_its_client_disconnects() {
     let server = Server::start(&["--query-timeout-seconds", "100"]).await;
     slow_down(&server).await;
     for path in ["/aggregates", "/aggregates/summary"] {
@@ -65,14 +65,14 @@ async fn a_query_ends_when_its_client_goes_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clickhouse_that_hangs_or_is_gone_is_503_and_never_a_hang() {
+async fn a_clickhouse_that_hangs_or_is_down_causes_503_and_never_a_hanging_request() {
     let directory = TempDir::new().unwrap();
     let mut clickhouse = Part::start("clickhouse", directory.path(), &[]);
     let server =
         Server::start(&["--clickhouse-url", &clickhouse.url(), "--query-timeout-seconds", "5"]).await;
     server.get("/aggregates").await.ok();
     signal(clickhouse.pid(), "STOP");
-    // What was seen of it lately is forgotten by the second one.
+    // By the second request, cached results have expired.
     for path in ["/aggregates", "/aggregates/summary", "/aggregates?sort=player_id"] {
         let started = Instant::now();
         let problem = server.get(path).await.problem(503, "clickhouse_unavailable");
@@ -93,7 +93,7 @@ async fn a_clickhouse_that_hangs_or_is_gone_is_503_and_never_a_hang() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_asks_for_too_much_is_refused_and_others_wait_their_turn() {
+async fn a_request_that_asks_for_too_much_is_refused_and_others_wait_for_a_slot() {
     let server = Server::start(&[
         "--max-query-rows",
         "50000",
@@ -128,13 +128,13 @@ async fn a_question_that_asks_for_too_much_is_refused_and_others_wait_their_turn
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_clickhouse_fails_to_run_is_not_taken_for_a_clickhouse_that_is_away() {
+async fn a_query_that_fails_in_clickhouse_is_not_reported_as_an_unavailable_clickhouse() {
     let server = Server::start(&[]).await;
     server.until_ready().await;
     server.clickhouse("RENAME TABLE hourly_aggregates TO kept").await;
     for path in ["/aggregates", "/aggregates/summary", "/aggregates?format=csv"] {
         let answer = server.get(path).await;
-        assert!(!answer.headers.contains_key("retry-after"), "{path}: trying again does not help");
+        assert!(!answer.headers.contains_key("retry-after"), "{path}: a retry does not help");
         let problem = answer.problem(502, "clickhouse_failed");
         let detail = problem["detail"].as_str().unwrap();
         assert!(!detail.contains("hourly_aggregates") && !detail.contains("answer"), "{path}: {detail}");
@@ -145,7 +145,7 @@ async fn a_query_that_clickhouse_fails_to_run_is_not_taken_for_a_clickhouse_that
     server.clickhouse("RENAME TABLE kept TO hourly_aggregates").await;
     server.get("/aggregates").await.ok();
 
-    // The database itself is gone: it answers, and what it answers is an error.
+    // The database itself does not exist: ClickHouse answers with an error.
     server.clickhouse("RENAME DATABASE game_data TO kept").await;
     let reason = until_within(Duration::from_secs(60), "/readyz sees it", async || {
         let answer = server.get("/readyz").await;

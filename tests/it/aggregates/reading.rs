@@ -1,4 +1,4 @@
-//! What is read for a page: rows as many as the answer needs, not as many as the table has.
+//! How many rows are read for a page: as many as the answer needs, not as many as the table has.
 
 use tempfile::TempDir;
 
@@ -7,18 +7,18 @@ use crate::harness::part::Part;
 use crate::harness::proxy::{Proxy, Seen};
 use crate::harness::server::Server;
 
-/// Players, games, and players of an hour in the filled table.
+/// Players, games, and players per hour in the filled table.
 const PLAYERS: u64 = 400;
 const GAMES: u64 = 20;
 
-/// Hours of the smaller and of the larger table: 250 rows each.
+/// Hours of the smaller and of the larger table, with 250 rows each.
 const ROWS_PER_HOUR: u64 = 250;
 const HOURS: [u64; 2] = [500, 4_000];
 
 /// Rows of a page.
 const LIMIT: u64 = 50;
 
-/// A granule, in each of the statements: what is read for the first row.
+/// Size of a granule, which each statement reads for its first row.
 const GRANULE: u64 = 1024;
 
 async fn fill(server: &Server, hours: u64) {
@@ -34,7 +34,7 @@ async fn fill(server: &Server, hours: u64) {
     server.clickhouse("OPTIMIZE TABLE hourly_aggregates FINAL").await;
 }
 
-/// Every combination of filters and order, the filters from none to several values.
+/// Returns every combination of filters and order, with no, one or several values per filter.
 fn questions() -> Vec<String> {
     let players = ["", "player_id=player7&", "player_id=player7&player_id=player8&player_id=player9&"];
     let games = ["", "game_id=3&", "game_id=3&game_id=5&"];
@@ -44,7 +44,7 @@ fn questions() -> Vec<String> {
     for player in players {
         for game in games {
             for date in dates {
-                // JSON is read in one statement, the others are written by ClickHouse in two.
+                // JSON is read with one statement; ClickHouse writes the other formats with two.
                 questions.extend(sorts.iter().flat_map(|sort| {
                     ["json", "ndjson"].map(|format| {
                         format!("{player}{game}{date}sort={sort}&limit={LIMIT}&format={format}")
@@ -56,7 +56,7 @@ fn questions() -> Vec<String> {
     questions
 }
 
-/// Asks, and returns the next page, the statements that found this one and those that read it.
+/// Sends a request. Returns the link to the next page, and the statements that found and read this one.
 async fn ask(server: &Server, proxy: &Proxy, path: &str) -> (Option<String>, Vec<Seen>) {
     proxy.take();
     let page = server.get(path).await;
@@ -66,7 +66,7 @@ async fn ask(server: &Server, proxy: &Proxy, path: &str) -> (Option<String>, Vec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_read_grow_with_the_answer_and_not_with_the_table() {
+async fn the_number_of_rows_read_grows_with_the_answer_and_not_with_the_table() {
     let directory = TempDir::new().unwrap();
     let clickhouse = Part::start("clickhouse", directory.path(), &[]);
     let proxy = Proxy::start(&clickhouse.url()).await;
@@ -85,11 +85,11 @@ async fn rows_read_grow_with_the_answer_and_not_with_the_table() {
             for statement in &statements {
                 let plan = proxy.repeat(statement, "EXPLAIN indexes = 1").await;
                 if statement.read_rows == 0 && plan.contains("Filter column: 0") {
-                    // It is known that nothing is there.
+                    // The filters exclude all rows.
                     continue;
                 }
                 assert!(plan.contains("ReadFromMergeTree"), "{question}: {plan}");
-                // What reads the page knows where it begins and ends; what finds it has the filters, or an order to read along.
+                // The statement that reads the page has its start and end. The one that finds it has the filters, or an order to read along.
                 let is_bounded = plan.contains("Condition: and(") || plan.contains("Condition: (");
                 let is_in_order =
                     plan.contains("Read type: InOrder") || plan.contains("Read type: InReverseOrder");
@@ -106,7 +106,7 @@ async fn rows_read_grow_with_the_answer_and_not_with_the_table() {
     }
     let table = HOURS[1] * ROWS_PER_HOUR;
     for (question, (small, large)) in questions().iter().zip(read[0].iter().zip(&read[1])) {
-        // The table grows eightfold. Where neither order has the rows together and sorted, the root of it is read.
+        // The table grows eightfold. If no order has the rows both together and sorted, the square root of it is read.
         assert!(*large <= 3 * small + 16 * GRANULE, "{question}: {small}, then {large}");
         assert!(*large <= table / 8, "{question}: {large} of {table}");
     }
@@ -117,7 +117,7 @@ async fn rows_read_grow_with_the_answer_and_not_with_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_an_earlier_release_gets_its_orders_at_the_start() {
+async fn a_table_of_an_earlier_release_gets_its_projections_at_the_start() {
     let directory = TempDir::new().unwrap();
     let clickhouse = Part::start("clickhouse", directory.path(), &[]);
     let mut server = Server::start(&["--clickhouse-url", &clickhouse.url()]).await;
@@ -137,7 +137,7 @@ async fn a_table_of_an_earlier_release_gets_its_orders_at_the_start() {
     let stored = page(&server, "created_hour").await;
     assert!(stored > 2000);
     assert_eq!((page(&server, "player_id").await, page(&server, "-game_id").await), (stored, stored));
-    // A part that came without them while the server runs: nothing is left out for it.
+    // A part without the projections, added while the server runs: its rows are not left out.
     server
         .clickhouse("ALTER TABLE hourly_aggregates DROP PROJECTION by_player SETTINGS mutations_sync = 1")
         .await;

@@ -1,4 +1,4 @@
-//! `GET /aggregates`: what it refuses, and its pages.
+//! `GET /aggregates`: invalid requests, and paging.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use crate::harness::files::csv;
 use crate::harness::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_parameter_is_named_and_pages_do_not_overlap() {
+async fn an_invalid_parameter_is_named_and_pages_do_not_overlap() {
     let server = Server::start(&[]).await;
     for (query, parameter) in [
         ("player=x", "player"),
@@ -78,7 +78,7 @@ async fn a_bad_parameter_is_named_and_pages_do_not_overlap() {
     assert_eq!(keys.len(), 3, "pages overlap");
     assert!(page(3).await.is_empty());
 
-    // A cursor goes with its own filters and order only; another limit is no other question.
+    // A cursor is valid only with the same filters and order. Another limit is allowed.
     let cursor = server.get("/aggregates?limit=1&sort=player_id").await.ok()["page"]["next_cursor"].clone();
     let cursor = cursor.as_str().unwrap();
     server.get(&format!("/aggregates?limit=2&sort=player_id&cursor={cursor}")).await.ok();
@@ -88,7 +88,7 @@ async fn a_bad_parameter_is_named_and_pages_do_not_overlap() {
         let problem = server.get(&path).await.problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], "cursor", "{problem:#}");
     }
-    // Values are values: nothing of them becomes a part of a statement.
+    // Values never become part of a statement.
     for hostile in
         ["' OR 1=1 --", "\\'", "x'); DROP TABLE game_rounds; --", "{players:String}", "\u{0}", "%", "\n\t\r"]
     {

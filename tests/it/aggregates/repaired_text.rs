@@ -1,10 +1,10 @@
-//! Rows that another program has written with text that is not UTF-8: shown repaired, and no reason to withhold the others.
+//! Rows of another program with text that is not UTF-8: they are shown repaired, and do not affect other rows.
 
 use std::collections::BTreeSet;
 
 use crate::harness::server::Server;
 
-/// Players, as SQL: some with bytes that are no character, which sort before, between and after what replaces them.
+/// Players as SQL. Some have invalid bytes, which sort before, between and after the replacement character.
 const PLAYERS: [&str; 6] =
     ["'a'", "unhex('61FF')", "unhex('6180')", "'a\u{fffd}'", r"unhex('275C09F09F')", "'z'"];
 
@@ -19,7 +19,7 @@ async fn insert(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stored_text_that_is_not_utf8_is_shown_repaired_and_every_page_is_served() {
+async fn stored_text_that_is_not_utf8_is_shown_repaired_and_every_page_is_returned() {
     let server = Server::start(&[]).await;
     insert(&server).await;
     let page = server.get("/aggregates").await.ok();
@@ -27,7 +27,11 @@ async fn stored_text_that_is_not_utf8_is_shown_repaired_and_every_page_is_served
     assert_eq!(items.len(), PLAYERS.len(), "{page:#}");
     assert!(items.iter().all(|item| item["game_name"] == "\u{fffd}" && item["provider"] == "\u{fffd}"));
     assert_eq!(items.iter().filter(|item| item["player_id"] == "a\u{fffd}").count(), 3, "{page:#}");
-    assert_eq!(server.get("/aggregates/summary").await.ok()["players"], PLAYERS.len(), "each is a player");
+    assert_eq!(
+        server.get("/aggregates/summary").await.ok()["players"],
+        PLAYERS.len(),
+        "each is a different player"
+    );
 
     for sort in ["created_hour", "-created_hour", "player_id", "-player_id", "game_id"] {
         for format in ["", "&format=ndjson", "&format=csv"] {
@@ -41,7 +45,7 @@ async fn stored_text_that_is_not_utf8_is_shown_repaired_and_every_page_is_served
                     link[1..link.find('>').unwrap()].to_owned()
                 });
                 let text = answer.body.to_string();
-                assert!(seen.insert(text.clone()), "{path}: a page came twice: {text}");
+                assert!(seen.insert(text.clone()), "{path}: a page was returned twice: {text}");
                 assert!(seen.len() <= PLAYERS.len(), "{path}: more pages than rows");
             }
             assert_eq!(seen.len(), PLAYERS.len(), "sort={sort}{format}: {seen:#?}");

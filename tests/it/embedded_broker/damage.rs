@@ -1,4 +1,4 @@
-//! Bytes of the log that change on the disk: never served, never lost in silence.
+//! Bytes of the log that change on disk: damaged records are never served, and every loss is reported.
 
 use std::fs;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use crate::harness::files::csv;
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
-/// Records of each of the three batches of a topic.
+/// Records in each of the three batches of a topic.
 const RECORDS: u64 = 10;
 
 const INVALID: Option<RDKafkaErrorCode> = Some(RDKafkaErrorCode::InvalidMessage);
@@ -27,7 +27,7 @@ fn value(topic: &str, id: u64) -> Vec<u8> {
     format!("{topic} {id:0>20}").into_bytes()
 }
 
-/// Produces records as one batch; returns the offset of the first.
+/// Produces records as one batch. Returns the offset of the first record.
 fn send(broker: &TestBroker, topic: &str, partition: i32, ids: Range<u64>) -> i64 {
     let producer = broker.producer(&[("linger.ms", "1000"), ("enable.idempotence", "false")]);
     ids.for_each(|id| producer.send(topic, partition, id, &value(topic, id)));
@@ -40,7 +40,7 @@ fn fill(broker: &TestBroker, topic: &str) {
     }
 }
 
-/// The segment that has these bytes, and where.
+/// Returns the segment that contains these bytes, and their position.
 fn find(directory: &Path, bytes: &[u8]) -> (PathBuf, usize) {
     let entries = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     let partitions = entries(directory.join("log")).flat_map(entries).filter(|path| path.is_dir());
@@ -58,7 +58,7 @@ fn flip(path: &Path, place: usize) {
     fs::write(path, log).unwrap();
 }
 
-/// What a client sees that reads from `offset` on without checking anything itself: records, then perhaps an error.
+/// Reads from `offset` on, like a client that checks nothing itself. Returns the records, and an error if there is one.
 fn read(
     broker: &TestBroker,
     topic: &str,
@@ -85,9 +85,9 @@ fn read(
 }
 
 #[test]
-fn a_byte_that_changes_under_a_running_broker_is_never_served_and_stops_nothing_else() {
+fn a_byte_that_changes_while_the_broker_runs_is_never_served_and_affects_no_other_record() {
     let broker = TestBroker::start();
-    // In the second batch: a byte of a value, or of the length in the header.
+    // A byte in the second batch: in a value, or in the header's length.
     for topic in ["in-value", "in-length"] {
         broker.create_topic(topic, 2).unwrap();
         fill(&broker, topic);
@@ -108,8 +108,8 @@ fn a_byte_that_changes_under_a_running_broker_is_never_served_and_stops_nothing_
 }
 
 #[test]
-fn after_a_restart_what_was_acknowledged_is_served_or_an_error_and_no_offset_is_given_twice() {
-    /// Name of the topic, what happens to its file, and the offsets that are lost.
+fn after_a_restart_acknowledged_records_are_served_or_reported_and_no_offset_is_assigned_twice() {
+    /// Name of the topic, the change to its file, and the lost offsets.
     type Case = (&'static str, fn(&Path, usize), Range<i64>);
     let cases: [Case; 7] = [
         ("first-changed", |path, batch| flip(path, batch - 1), 0..10),
@@ -166,7 +166,7 @@ fn zero_from(path: &Path, place: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_says_which_records_are_damaged_until_they_are_deleted() {
+async fn readyz_names_the_damaged_records_until_they_are_deleted() {
     let server = Server::start(&["--loader", "none"]).await;
     server.upload(csv(0..2_000), "").await.ok();
     let (log, place) = find(&server.data_dir().join("broker"), b"player-1");
@@ -195,7 +195,7 @@ async fn readiness_says_which_records_are_damaged_until_they_are_deleted() {
     server.until_ready().await;
 }
 
-/// Reads a partition from its start; what comes first must be an error.
+/// Reads a partition from its start and asserts that the first result is an error.
 fn read_until_error(brokers: &str, partition: i32) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)

@@ -1,4 +1,4 @@
-//! More files than the process may open.
+//! A log with more files than the process may open.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,18 +9,18 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::kafka::{PATIENCE, TestBroker};
 
-/// What the broker may open.
+/// Limit for the broker's open descriptors.
 const DESCRIPTORS: usize = 256;
 
 const TOPICS: [&str; 2] = ["first", "second"];
 const PARTITIONS: i32 = 256;
 
-/// Descriptors that the broker has open, where the kernel tells.
+/// Returns the number of descriptors that the broker has open, if the kernel reports it.
 fn descriptors(broker: &TestBroker) -> usize {
     fs::read_dir(format!("/proc/{}/fd", broker.part.pid())).map_or(0, Iterator::count)
 }
 
-/// Reads every partition from its start, and returns how many records there were.
+/// Reads every partition from its start. Returns the number of records.
 fn read(broker: &TestBroker, topic: &str, records: usize) -> usize {
     let consumer: BaseConsumer = broker.make(&[("group.id", "reader"), ("enable.auto.commit", "false")]);
     let mut assignment = TopicPartitionList::new();
@@ -41,7 +41,7 @@ fn read(broker: &TestBroker, topic: &str, records: usize) -> usize {
 }
 
 #[test]
-fn more_partitions_than_descriptors_are_written_read_and_opened_again() {
+fn more_partitions_than_descriptors_can_be_written_read_and_reopened() {
     let mut broker = TestBroker::start_with_descriptors(DESCRIPTORS);
     for topic in TOPICS {
         broker.create_topic(topic, PARTITIONS).unwrap();

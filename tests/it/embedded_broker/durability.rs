@@ -1,4 +1,4 @@
-//! What was acknowledged is there: after SIGKILL, after a stop, after a write that broke off.
+//! Acknowledged records survive SIGKILL, a stop, and an interrupted write.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ const KILLS: usize = 6;
 const RECORDS: u64 = 300_000;
 
 #[test]
-fn acknowledged_records_survive_kills_once_each_and_in_order() {
+fn acknowledged_records_survive_kills_exactly_once_and_in_order() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -32,7 +32,7 @@ fn acknowledged_records_survive_kills_once_each_and_in_order() {
             for id in 0..RECORDS {
                 producer.send("killed", (id % PARTITIONS as u64) as i32, id, &value(id));
                 if id % 1000 == 0 {
-                    // Slow enough for the kills to fall between.
+                    // Slow enough that the kills happen in between.
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }
@@ -55,7 +55,7 @@ fn value(id: u64) -> Vec<u8> {
 }
 
 #[test]
-fn an_offset_that_was_acknowledged_holds_that_record_after_a_kill() {
+fn an_acknowledged_offset_has_the_same_record_after_a_kill() {
     let mut broker = TestBroker::start();
     broker.create_topic("offsets", PARTITIONS).unwrap();
     let producer = broker.producer(&[]);
@@ -73,7 +73,7 @@ fn an_offset_that_was_acknowledged_holds_that_record_after_a_kill() {
 }
 
 #[test]
-fn a_consumer_is_never_shown_what_a_kill_takes_back() {
+fn a_consumer_never_sees_a_record_that_a_kill_removes() {
     let mut broker = TestBroker::start();
     broker.create_topic("shown", 1).unwrap();
     for round in 0..5_u64 {
@@ -102,7 +102,7 @@ fn a_consumer_is_never_shown_what_a_kill_takes_back() {
 }
 
 #[test]
-fn a_write_that_broke_off_is_cut_off_and_nothing_else() {
+fn only_an_interrupted_write_is_cut_off() {
     let mut broker = TestBroker::start();
     broker.create_topic("torn", 1).unwrap();
     let send = |broker: &TestBroker, ids: std::ops::Range<u64>| {
@@ -113,7 +113,7 @@ fn a_write_that_broke_off_is_cut_off_and_nothing_else() {
     send(&broker, 0..1_000);
     let log = segments(&broker).pop().unwrap();
     let whole = fs::read(&log).unwrap();
-    // The first bytes of a batch as they were; a batch whose end is missing; noise; zeros, as a power cut leaves them.
+    // The first bytes of a stored batch; a batch whose end is missing; noise; zeros, as after a power cut.
     let torn = [whole[..30].to_vec(), whole[..whole.len() / 3].to_vec(), noise(1, 5_000), vec![0; 4_096]];
     for (round, tail) in torn.into_iter().enumerate() {
         broker.part.kill();
@@ -128,7 +128,7 @@ fn a_write_that_broke_off_is_cut_off_and_nothing_else() {
 }
 
 #[test]
-fn a_log_of_several_files_is_whole_after_a_kill_and_readable_anywhere() {
+fn a_log_of_several_files_is_complete_after_a_kill_and_readable_from_any_offset() {
     const MEGABYTES: u64 = 300;
     let mut broker = TestBroker::start();
     broker.create_topic("long", 1).unwrap();
@@ -161,26 +161,26 @@ fn segments(broker: &TestBroker) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_stop_ends_in_success_and_a_start_finds_everything() {
+fn a_stop_succeeds_and_the_next_start_finds_everything() {
     let mut broker = TestBroker::start();
     broker.create_topic("stopped", PARTITIONS).unwrap();
     let producer = broker.producer(&[]);
     (0..10_000).for_each(|id| producer.send("stopped", (id % 4) as i32, id, &value(id)));
     producer.finish_acknowledged();
-    // A client that waits for records must not keep it from stopping.
+    // A client that waits for records must not delay the stop.
     let waiting =
         broker.reader("stopped", 0, 2_500, &[("fetch.wait.max.ms", "60000"), ("socket.timeout.ms", "90000")]);
     let _ = waiting.poll(Duration::from_millis(200));
     let stopping = Instant::now();
     assert!(broker.part.stop().success());
-    assert!(stopping.elapsed() < Duration::from_secs(10), "it was ended by force: {:?}", stopping.elapsed());
+    assert!(stopping.elapsed() < Duration::from_secs(10), "it was killed: {:?}", stopping.elapsed());
     broker.part.restart();
     let stored = broker.read_all("stopped", PARTITIONS);
     assert_eq!(stored.values().map(Vec::len).sum::<usize>(), 10_000);
 }
 
 #[test]
-fn a_second_broker_is_refused_the_directory_and_the_port() {
+fn a_second_broker_cannot_use_the_same_directory_or_port() {
     let broker = TestBroker::start();
     let elsewhere = tempfile::tempdir().unwrap();
     let reason = Part::refusal("broker", elsewhere.path(), broker.part.address, &[]);

@@ -1,4 +1,4 @@
-//! confluent-kafka for Python, as a client with every codec built in.
+//! confluent-kafka for Python, a client with every codec built in.
 
 use std::process::Command;
 

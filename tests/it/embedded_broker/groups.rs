@@ -36,7 +36,7 @@ fn committed(broker: &TestBroker, topic: &str, group: &str) -> Vec<Offset> {
 }
 
 #[test]
-fn a_consumer_without_membership_commits_offsets_that_survive_a_kill() {
+fn offsets_that_a_consumer_commits_without_joining_a_group_survive_a_kill() {
     let mut broker = TestBroker::start();
     broker.create_topic("simple", PARTITIONS).unwrap();
     assert_eq!(committed(&broker, "simple", "loader"), [Offset::Invalid; 4]);
@@ -55,7 +55,7 @@ fn a_consumer_without_membership_commits_offsets_that_survive_a_kill() {
 }
 
 #[test]
-fn a_group_resumes_where_it_committed_also_after_a_kill() {
+fn a_group_resumes_at_its_committed_offsets_also_after_a_kill() {
     let mut broker = TestBroker::start();
     broker.create_topic("resumed", PARTITIONS).unwrap();
     let producer = broker.producer(&[]);
@@ -88,7 +88,7 @@ fn a_group_resumes_where_it_committed_also_after_a_kill() {
 }
 
 #[test]
-fn a_member_goes_on_after_the_broker_was_killed_under_it() {
+fn a_member_continues_after_the_broker_was_killed() {
     let mut broker = TestBroker::start();
     broker.create_topic("going", PARTITIONS).unwrap();
     let consumer = member(&broker, "going");
@@ -98,7 +98,7 @@ fn a_member_goes_on_after_the_broker_was_killed_under_it() {
         (0..400).for_each(|id| producer.send("going", (id % 4) as i32, round * 400 + id, b"value"));
         producer.finish_acknowledged();
         let end = Offset::Offset(100 * (round as i64 + 1));
-        // A killed broker has forgotten its members: they are told so, join again and read on from what they committed.
+        // A killed broker has forgotten its members. They get an error, join again and continue at their committed offsets.
         wait_until("everything to be read and committed", || {
             while let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {}
             let _ = consumer.commit_consumer_state(CommitMode::Sync);

@@ -1,4 +1,4 @@
-//! Bytes that are no requests: they cost their own connection, and nothing else.
+//! Bytes that are not valid requests: they end their own connection and have no other effect.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use super::kafka::{PATIENCE, TestBroker, noise};
 
-/// Produces and reads back, as another client does.
+/// Produces a record and reads it back, like another client.
 fn works(broker: &TestBroker, id: u64) {
     let producer = broker.producer(&[]);
     producer.send("others", 0, id, &id.to_be_bytes());
@@ -20,14 +20,14 @@ fn connect(broker: &TestBroker) -> TcpStream {
     stream
 }
 
-/// Mebibytes that the broker has resident, where the kernel tells.
+/// Returns the broker's resident memory in mebibytes, if the kernel reports it.
 fn resident(broker: &TestBroker) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", broker.part.pid())).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).map_or(0, |kibibytes| kibibytes.parse::<u64>().unwrap() >> 10)
 }
 
-/// A request's frame: its length, key, version, correlation id, client and body.
+/// Returns the frame of a request: length, key, version, correlation id, client and body.
 fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     let mut request = [key.to_be_bytes(), version.to_be_bytes()].concat();
     request.extend([0, 0, 0, 1, 0, 0]);
@@ -36,7 +36,7 @@ fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_that_are_no_request_end_their_connection_only() {
+fn bytes_that_are_not_a_request_end_only_their_own_connection() {
     let broker = TestBroker::start();
     broker.create_topic("others", 1).unwrap();
     works(&broker, 0);
@@ -69,14 +69,14 @@ fn bytes_that_are_no_request_end_their_connection_only() {
 }
 
 #[test]
-fn noise_on_the_port_kills_nothing() {
+fn noise_on_the_port_does_not_end_the_broker() {
     let broker = TestBroker::start();
     broker.create_topic("others", 1).unwrap();
     works(&broker, 0);
     for seed in 0..300_u64 {
         let mut stream = connect(&broker);
         let mut bytes = noise(seed, 300);
-        // Mostly requests that are known, in a version that is known, full of nonsense.
+        // Mostly supported requests in a supported version, with random contents.
         if seed % 4 != 0 {
             bytes = frame((seed % 23) as i16, (seed / 23 % 6) as i16, &bytes);
         }
@@ -88,7 +88,7 @@ fn noise_on_the_port_kills_nothing() {
 }
 
 #[test]
-fn half_requests_hold_nobody_up_and_take_no_memory() {
+fn incomplete_requests_delay_no_other_client_and_use_no_memory() {
     let broker = TestBroker::start();
     broker.create_topic("others", 1).unwrap();
     works(&broker, 0);
@@ -104,15 +104,15 @@ fn half_requests_hold_nobody_up_and_take_no_memory() {
         .collect();
     works(&broker, 1);
     let grown = resident(&broker).saturating_sub(before);
-    assert!(grown < 100, "{grown} MiB more for {} half requests", waiting.len());
+    assert!(grown < 100, "{grown} MiB more for {} incomplete requests", waiting.len());
 }
 
 #[test]
-fn a_batch_that_was_damaged_on_its_way_is_refused() {
+fn a_batch_that_was_damaged_in_transit_is_refused() {
     let broker = TestBroker::start();
     broker.create_topic("others", 1).unwrap();
     works(&broker, 0);
-    // A batch of the right form with a wrong checksum.
+    // A batch of the right form, but with a wrong checksum.
     let mut batch = vec![0; 80];
     batch[8..12].copy_from_slice(&68_u32.to_be_bytes());
     batch[16] = 2;
@@ -131,13 +131,13 @@ fn a_batch_that_was_damaged_on_its_way_is_refused() {
     works(&broker, 1);
 }
 
-/// A batch with a right checksum around these records.
+/// Returns a batch with these records and a correct checksum.
 fn batch(attributes: u8, count: u32, records: &[u8]) -> Vec<u8> {
     let mut batch = vec![0; 61];
     batch[16] = 2;
     batch[22] = attributes;
     batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
-    // No producer id, epoch and sequence.
+    // No producer id, epoch or sequence number.
     batch[43..57].fill(0xff);
     batch[57..61].copy_from_slice(&count.to_be_bytes());
     batch.extend(records);
@@ -148,7 +148,7 @@ fn batch(attributes: u8, count: u32, records: &[u8]) -> Vec<u8> {
     batch
 }
 
-/// Produces a batch to `others` in version 8, and returns error code and message.
+/// Produces a batch to `others` in version 8. Returns the error code and message.
 fn produce(broker: &TestBroker, batch: &[u8]) -> (i16, String) {
     let mut body = vec![0xff, 0xff, 0xff, 0xff, 0, 0, 0x75, 0x30, 0, 0, 0, 1, 0, 6];
     body.extend(b"others");
@@ -161,14 +161,15 @@ fn produce(broker: &TestBroker, batch: &[u8]) -> (i16, String) {
     stream.read_exact(&mut length).unwrap();
     let mut answer = vec![0; u32::from_be_bytes(length) as usize];
     stream.read_exact(&mut answer).unwrap();
-    // Correlation id, one topic, its name, one partition, its number; then offset, time, start, no record errors and the length of the message.
+    // Correlation id, one topic, its name, one partition, its number; then offset, time, start, no record errors, and the length of the
+    // message.
     let error = i16::from_be_bytes([answer[24], answer[25]]);
     let message = &answer[56..answer.len() - 4];
     (error, String::from_utf8_lossy(message).into_owned())
 }
 
 #[test]
-fn a_batch_that_no_consumer_could_read_is_refused_with_its_reason() {
+fn a_batch_that_no_consumer_could_read_is_refused_with_a_reason() {
     const INVALID_RECORD: i16 = 87;
     const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
     let broker = TestBroker::start();
@@ -177,15 +178,15 @@ fn a_batch_that_no_consumer_could_read_is_refused_with_its_reason() {
     // Attributes, timestamp, offset, no key, one byte of value, no headers.
     let record = [14, 0, 0, 0, 1, 2, b'v', 0];
     assert_eq!(produce(&broker, &batch(0, 1, &record)), (0, String::new()));
-    // 2^31 - 1 as a length.
+    // A length of 2^31 - 1.
     let endless = [&[0xfe, 0xff, 0xff, 0xff, 0x0f][..], &record[1..]].concat();
     let plain = b"not compressed".to_vec();
     for (attributes, records, code, reason) in [
         (0, &endless, INVALID_RECORD, "record 0 is malformed: its length"),
         (1, &plain, INVALID_RECORD, "record 0 is malformed"),
-        (2, &plain, INVALID_RECORD, "cannot be decompressed (snappy)"),
-        (3, &plain, INVALID_RECORD, "cannot be decompressed (lz4)"),
-        (4, &plain, INVALID_RECORD, "cannot be decompressed (zstd)"),
+        (2, &plain, INVALID_RECORD, "cannot decompress the records (snappy)"),
+        (3, &plain, INVALID_RECORD, "cannot decompress the records (lz4)"),
+        (4, &plain, INVALID_RECORD, "cannot decompress the records (zstd)"),
         (5, &record.to_vec(), UNSUPPORTED_COMPRESSION_TYPE, "unknown compression codec 5"),
     ] {
         let (error, message) = produce(&broker, &batch(attributes, 1, records));

@@ -1,4 +1,4 @@
-//! A broker for one test, and the Kafka client's parts in the few shapes that the tests use.
+//! A broker for one test, and Kafka clients in the few forms that the tests need.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 use crate::harness::part::Part;
 
-/// What a test waits for at most, however slow the machine.
+/// Time limit for everything that a test waits for, also on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Partitions of the topics that tests make.
+/// Number of partitions of the tests' topics.
 pub const PARTITIONS: i32 = 4;
 
-/// A running broker over a directory of its own.
+/// A running broker with its own directory.
 pub struct TestBroker {
     pub part: Part,
     pub directory: TempDir,
@@ -34,7 +34,7 @@ impl TestBroker {
         Self { part: Part::start("broker", directory.path(), &[]), directory }
     }
 
-    /// Starts one that may have so many files and connections open.
+    /// Starts a broker with a limit for open files and connections.
     pub fn start_with_descriptors(descriptors: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { part: Part::start_with_descriptors("broker", directory.path(), descriptors), directory }
@@ -46,7 +46,7 @@ impl TestBroker {
         config
     }
 
-    /// A client with these settings besides.
+    /// Creates a client with these additional settings.
     pub fn make<T: FromClientConfig>(&self, settings: &[(&str, &str)]) -> T {
         let mut config = self.client();
         for (name, value) in settings {
@@ -70,7 +70,7 @@ impl TestBroker {
         deleted.into_iter().next().unwrap().map(drop).map_err(|(_, code)| code)
     }
 
-    /// A producer that notes what was acknowledged.
+    /// Creates a producer that records what was acknowledged.
     pub fn producer(&self, settings: &[(&str, &str)]) -> Producer {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.timeout.ms", "100000");
@@ -83,7 +83,7 @@ impl TestBroker {
         Producer { inner: config.create_with_context(context).unwrap(), deliveries }
     }
 
-    /// A consumer without a group that reads `partition` from `offset` on.
+    /// Creates a consumer without a group that reads `partition` from `offset` on.
     pub fn reader(
         &self,
         topic: &str,
@@ -104,7 +104,7 @@ impl TestBroker {
         consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap()
     }
 
-    /// All values of a topic by partition, each in the order of its offsets, which it finds without a gap.
+    /// Returns all values of a topic by partition, ordered by offset. Asserts that the offsets have no gap.
     pub fn read_all(&self, topic: &str, partitions: i32) -> BTreeMap<i32, Vec<Vec<u8>>> {
         let read = |partition| {
             let (low, high) = self.watermarks(topic, partition);
@@ -157,7 +157,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Queues a record, waiting while the queue is full.
+    /// Queues a record, and waits while the queue is full.
     pub fn send(&self, topic: &str, partition: i32, id: u64, value: &[u8]) {
         let mut record = BaseRecord::with_opaque_to(topic, Box::new(id)).partition(partition).payload(value);
         let key = id.to_be_bytes();
@@ -176,7 +176,7 @@ impl Producer {
         }
     }
 
-    /// Queues a record and returns at once what the client says of it.
+    /// Queues a record, and returns the client's result at once.
     pub fn try_send(&self, topic: &str, id: u64, value: &[u8]) -> Result<(), KafkaError> {
         let record = BaseRecord::<[u8], [u8], Box<u64>>::with_opaque_to(topic, Box::new(id)).payload(value);
         self.inner.send(record).map_err(|(error, _)| error)
@@ -186,18 +186,18 @@ impl Producer {
         self.deliveries.lock().unwrap().len()
     }
 
-    /// Waits until so many records are acknowledged or refused.
+    /// Waits until this many records are acknowledged or refused.
     pub fn wait_for(&self, deliveries: usize) {
         wait_until("deliveries", || self.delivered() >= deliveries);
     }
 
-    /// Waits for all that was queued, and returns what became of each.
+    /// Waits for all queued records. Returns the result of each.
     pub fn finish(self) -> Vec<Delivery> {
         self.inner.flush(PATIENCE).unwrap();
         self.deliveries.lock().unwrap().clone()
     }
 
-    /// [`Producer::finish`], every record acknowledged.
+    /// Like [`Producer::finish`], but asserts that every record was acknowledged.
     pub fn finish_acknowledged(self) -> Vec<Delivery> {
         let deliveries = self.finish();
         let refused = deliveries.iter().find(|delivery| delivery.outcome.is_err());
@@ -206,13 +206,13 @@ impl Producer {
     }
 }
 
-/// The next message, which must come.
+/// Returns the next message. Panics if none comes in time.
 pub fn next(consumer: &BaseConsumer) -> BorrowedMessage<'_> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
         match consumer.poll(Duration::from_secs(1)) {
             Some(Ok(message)) => return message,
-            // The broker that was killed: the client connects again by itself.
+            // The broker was killed; the client reconnects by itself.
             Some(Err(KafkaError::MessageConsumption(code))) if is_connection(code) => {}
             Some(Err(error)) => panic!("{error}"),
             None => {}
@@ -237,7 +237,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Bytes that do not compress, the same for the same seed.
+/// Returns incompressible bytes, the same for the same seed.
 pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     use rand::{RngExt as _, SeedableRng as _};
     let mut noise = vec![0; bytes];

@@ -1,4 +1,4 @@
-//! What we rely on in a Kafka broker, asked of the embedded one by clients that nobody here wrote.
+//! The behaviour of a Kafka broker that Roundhouse relies on, tested on the embedded broker with third-party clients.
 
 mod damage;
 mod descriptors;

@@ -1,4 +1,4 @@
-//! Producing: in a trickle, in a flood, large, too large, several at once.
+//! Producing: slowly, at full speed, large batches, too large ones, several producers at once.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::kafka::{PARTITIONS, TestBroker, noise};
 
 #[test]
-fn a_paced_trickle_of_small_batches_does_not_stall() {
+fn small_batches_at_a_low_rate_are_acknowledged_without_stalls() {
     const RECORDS: u64 = 24_000;
     const A_SECOND: f64 = 3_000.0;
     let broker = TestBroker::start();
@@ -61,7 +61,7 @@ fn two_producers_share_partitions_without_a_loss() {
 }
 
 #[test]
-fn a_flood_of_records_and_large_batches_passes() {
+fn many_records_and_large_batches_at_full_speed_are_acknowledged() {
     let broker = TestBroker::start();
     broker.create_topic("flood", PARTITIONS).unwrap();
     let settings = [
@@ -71,7 +71,7 @@ fn a_flood_of_records_and_large_batches_passes() {
         ("message.max.bytes", "16000000"),
     ];
     let producer = broker.producer(&settings);
-    // 100,000 in flight, then 16 MiB at once.
+    // 100,000 records in flight, then 16 MiB at once.
     (0..100_000).for_each(|id| producer.send("flood", (id % 4) as i32, id, &noise(id, 120)));
     (100_000..100_016).for_each(|id| producer.send("flood", 0, id, &noise(id, 1 << 20)));
     assert_eq!(producer.finish_acknowledged().len(), 100_016);
@@ -81,7 +81,7 @@ fn a_flood_of_records_and_large_batches_passes() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_refused_and_the_next_one_is_taken() {
+fn a_record_that_is_too_large_is_refused_and_the_next_one_is_accepted() {
     let broker = TestBroker::start();
     broker.create_topic("large", 1).unwrap();
     let settings = [

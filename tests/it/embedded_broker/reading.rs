@@ -1,4 +1,4 @@
-//! Reading: from any offset, by time, with limits smaller than a batch, and what watermarks say.
+//! Reading: from any offset, by time, with limits smaller than a batch, and the watermarks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::kafka::{PARTITIONS, PATIENCE, TestBroker, next, noise};
 
 #[test]
-fn reading_starts_at_exactly_the_offset_asked_for_and_reaches_the_end_without_a_gap() {
+fn reading_starts_at_exactly_the_requested_offset_and_reaches_the_end_without_a_gap() {
     const OFFSETS: usize = 200;
     let broker = TestBroker::start();
     broker.create_topic("random", PARTITIONS).unwrap();
@@ -40,7 +40,7 @@ fn reading_starts_at_exactly_the_offset_asked_for_and_reaches_the_end_without_a_
 }
 
 #[test]
-fn four_partitions_assigned_at_given_offsets_are_read_side_by_side() {
+fn four_partitions_assigned_at_given_offsets_are_read_at_the_same_time() {
     let broker = TestBroker::start();
     broker.create_topic("assigned", PARTITIONS).unwrap();
     let producer = broker.producer(&[]);
@@ -64,7 +64,7 @@ fn four_partitions_assigned_at_given_offsets_are_read_side_by_side() {
 }
 
 #[test]
-fn limits_smaller_than_a_batch_slow_a_reader_but_never_stop_it() {
+fn limits_smaller_than_a_batch_slow_a_reader_down_but_never_stop_it() {
     let broker = TestBroker::start();
     broker.create_topic("limits", 1).unwrap();
     let large =
@@ -82,7 +82,7 @@ fn limits_smaller_than_a_batch_slow_a_reader_but_never_stop_it() {
 }
 
 #[test]
-fn an_offset_that_does_not_exist_is_an_error_not_a_silence() {
+fn an_offset_that_does_not_exist_causes_an_error() {
     let broker = TestBroker::start();
     broker.create_topic("range", 1).unwrap();
     let producer = broker.producer(&[]);
@@ -94,7 +94,7 @@ fn an_offset_that_does_not_exist_is_an_error_not_a_silence() {
 }
 
 #[test]
-fn watermarks_are_right_before_between_and_after_records_and_a_kill() {
+fn watermarks_are_correct_before_between_and_after_records_and_after_a_kill() {
     let mut broker = TestBroker::start();
     broker.create_topic("marks", PARTITIONS).unwrap();
     let all = |broker: &TestBroker| -> Vec<(i64, i64)> {
@@ -138,11 +138,11 @@ fn the_first_offset_since_a_time_is_found_inside_a_batch() {
         assert_eq!(find(1_000_000 + offset * 10 - 9), Offset::Offset(offset), "just before {offset}");
         assert_eq!(find(1_000_000 + offset * 10), Offset::Offset(offset), "at {offset}");
     }
-    assert_eq!(find(9_000_000), Offset::End, "nothing is that new");
+    assert_eq!(find(9_000_000), Offset::End, "no record is that new");
 }
 
 #[test]
-fn keys_values_headers_and_nulls_come_back_as_they_were_sent() {
+fn keys_values_headers_and_nulls_are_read_unchanged() {
     let broker = TestBroker::start();
     broker.create_topic("shapes", 1).unwrap();
     let producer: BaseProducer = broker.make(&[]);

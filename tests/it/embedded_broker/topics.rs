@@ -14,7 +14,7 @@ fn partitions(broker: &TestBroker, topic: &str) -> usize {
 }
 
 #[test]
-fn a_topic_is_made_once_with_its_partitions_and_stays() {
+fn a_topic_is_created_once_with_its_partitions_and_survives_a_restart() {
     let mut broker = TestBroker::start();
     assert_eq!(broker.create_topic("made", PARTITIONS), Ok(()));
     assert_eq!(broker.create_topic("made", PARTITIONS), Err(RDKafkaErrorCode::TopicAlreadyExists));
@@ -25,7 +25,7 @@ fn a_topic_is_made_once_with_its_partitions_and_stays() {
 }
 
 #[test]
-fn a_topic_made_anew_is_empty_and_knows_no_committed_offsets() {
+fn a_recreated_topic_is_empty_and_has_no_committed_offsets() {
     let mut broker = TestBroker::start();
     let committed = |broker: &TestBroker, topic: &str| {
         let consumer: BaseConsumer = broker.make(&[("group.id", "group")]);
@@ -62,7 +62,7 @@ fn a_topic_made_anew_is_empty_and_knows_no_committed_offsets() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_reason() {
+fn invalid_topics_are_refused_with_a_reason() {
     let broker = TestBroker::start();
     assert_eq!(broker.create_topic("none", 0), Err(RDKafkaErrorCode::InvalidPartitions));
     assert_eq!(broker.create_topic("many", 100_000), Err(RDKafkaErrorCode::InvalidPartitions));
@@ -84,14 +84,14 @@ fn what_cannot_be_is_refused_with_its_reason() {
     assert_eq!(create(unlimited), Err(RDKafkaErrorCode::InvalidConfig));
     let lasting = NewTopic::new("lasting", 1, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     assert_eq!(create(lasting), Ok("lasting".to_owned()));
-    // More partitions would move keys; the broker has no such request, and the client says so at once.
+    // More partitions would move keys to other partitions. The broker does not support this request, and the client reports it at once.
     let more = block_on(admin.create_partitions(&[NewPartitions::new("lasting", 8)], &AdminOptions::new()));
     assert!(format!("{more:?}").contains("UnsupportedFeature"), "{more:?}");
     assert_eq!(partitions(&broker, "lasting"), 1);
 }
 
 #[test]
-fn a_topic_is_not_made_by_asking_for_it() {
+fn a_metadata_request_does_not_create_a_topic() {
     let broker = TestBroker::start();
     let producer = broker.producer(&[("message.timeout.ms", "3000")]);
     assert!(producer.try_send("mistyped", 1, b"value").is_ok());
@@ -100,7 +100,7 @@ fn a_topic_is_not_made_by_asking_for_it() {
 }
 
 #[test]
-fn the_configuration_says_what_holds() {
+fn the_described_configuration_is_the_one_in_force() {
     let broker = TestBroker::start();
     broker.create_topic("described", PARTITIONS).unwrap();
     let described = block_on(
@@ -114,7 +114,7 @@ fn the_configuration_says_what_holds() {
 }
 
 #[test]
-fn a_topic_keeps_its_limit_of_message_bytes_across_a_restart() {
+fn a_topic_keeps_its_max_message_bytes_across_a_restart() {
     let mut broker = TestBroker::start();
     let small = NewTopic::new("small", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "1000");
     block_on(broker.admin().create_topics(&[small], &AdminOptions::new())).unwrap();
@@ -134,7 +134,7 @@ fn a_topic_keeps_its_limit_of_message_bytes_across_a_restart() {
 }
 
 #[test]
-fn deleted_records_are_gone_and_the_rest_keeps_its_offsets() {
+fn records_can_be_deleted_and_the_others_keep_their_offsets() {
     let mut broker = TestBroker::start();
     broker.create_topic("shortened", 1).unwrap();
     let producer = broker.producer(&[]);

@@ -1,4 +1,4 @@
-//! What was answered stays, through SIGKILL, torn lines and a full disk.
+//! Acknowledged changes survive SIGKILL, incomplete lines and a full disk.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -21,7 +21,7 @@ use crate::harness::part::Part;
 
 const LOG: &str = "schemas.jsonl";
 
-/// A client that opens a connection for each request: those to a killed registry are no use.
+/// Returns a client that opens a connection for each request, because connections to a killed registry are useless.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
@@ -33,10 +33,10 @@ async fn register(client: &reqwest::Client, url: &str, subject: &str, schema: &s
     Some(answer["id"].as_u64().unwrap_or_else(|| panic!("refused: {answer}")))
 }
 
-/// Ids by schema, as they were answered.
+/// The returned ids, by schema.
 type Answered = Arc<Mutex<HashMap<String, u64>>>;
 
-/// Registers from many connections, kills the registry after `deadly` answers, and notes every answer.
+/// Registers over many connections, kills the registry after `deadly` answers, and records every answer.
 async fn register_until_killed(part: &mut Part, round: u32, deadly: usize, answered: &Answered) {
     let count = Arc::new(AtomicUsize::new(0));
     let enough = Arc::new(Notify::new());
@@ -63,7 +63,7 @@ async fn register_until_killed(part: &mut Part, round: u32, deadly: usize, answe
 }
 
 #[tokio::test]
-async fn every_id_that_was_answered_survives_sigkill_and_belongs_to_one_schema() {
+async fn every_returned_id_survives_sigkill_and_belongs_to_one_schema() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -84,15 +84,15 @@ async fn every_id_that_was_answered_survives_sigkill_and_belongs_to_one_schema()
             serde_json::from_str(schema).unwrap(),
         );
         assert_eq!(found, sent);
-        assert_eq!(owners.insert(id, schema), None, "id {id} was given twice");
+        assert_eq!(owners.insert(id, schema), None, "id {id} was assigned twice");
         assert_eq!(register(&client, &part.url(), "again", schema).await, Some(id));
-        // Only one version of this subject is compared at a time.
+        // Keep one version of this subject, so that only one is compared.
         accepted(answer(client.delete(format!("{}/subjects/again", part.url()))).await);
     }
 }
 
 #[tokio::test]
-async fn a_torn_last_line_is_cut_off_and_its_id_given_to_the_next() {
+async fn an_incomplete_last_line_is_cut_off_and_the_next_schema_gets_its_id() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
     let client = client();
@@ -109,7 +109,7 @@ async fn a_torn_last_line_is_cut_off_and_its_id_given_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_stops_the_start_with_its_name_and_line() {
+async fn a_damaged_file_prevents_the_start_and_the_error_names_file_and_line() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
     register(&client(), &part.url(), "s", r#""long""#).await;
@@ -122,7 +122,7 @@ async fn a_damaged_file_stops_the_start_with_its_name_and_line() {
 }
 
 #[tokio::test]
-async fn a_registry_that_lost_its_file_does_not_start_as_a_new_one() {
+async fn a_registry_that_lost_its_file_does_not_start_empty() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
     for (subject, schema) in [("s", r#""long""#), ("t", r#""int""#)] {
@@ -148,11 +148,11 @@ async fn a_registry_that_lost_its_file_does_not_start_as_a_new_one() {
     assert_eq!(register(&client(), &part.url(), "t", r#""int""#).await, Some(2));
 }
 
-/// A limit on the size of files stands in for a full disk: the write fails half-way.
+/// A limit on the size of files simulates a full disk: the write fails half-way.
 #[tokio::test]
-async fn a_write_that_fails_is_answered_50001_and_changes_nothing() {
+async fn a_failed_write_returns_50001_and_changes_nothing() {
     let directory = TempDir::new().unwrap();
-    // In units of 512 or 1024 bytes, as the shell has it.
+    // The shell uses units of 512 or 1024 bytes.
     let script = "trap '' XFSZ; ulimit -f 40; exec \"$@\"";
     let mut child = Command::new("sh")
         .args(["-c", script, "sh", ROUNDHOUSE, "embedded", "registry", "--supervised"])
@@ -189,7 +189,7 @@ async fn a_write_that_fails_is_answered_50001_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn one_directory_serves_one_registry_and_a_closed_standard_input_ends_it() {
+async fn a_directory_is_used_by_one_registry_only_and_closing_its_standard_input_ends_it() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
     let reason = Part::refusal("registry", directory.path(), ([127, 0, 0, 1], 0).into(), &[]);

@@ -1,4 +1,4 @@
-//! Input that means harm: each is refused, and the registry goes on.
+//! Hostile input: it is refused, and the registry continues to work.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -27,7 +27,7 @@ async fn deep_nesting_is_refused() {
     accepted(registry.get("/subjects").await);
 }
 
-/// Each type refers to the one before: deep without any nesting in the JSON.
+/// Each type refers to the previous one: deep, although the JSON is not nested.
 #[tokio::test]
 async fn long_chains_of_types_are_refused() {
     let registry = Registry::start();
@@ -47,7 +47,7 @@ async fn long_chains_of_types_are_refused() {
     ] {
         refused(registry.register("s", &chain(4_000, field)).await, 42201);
     }
-    // The parser's complaint about the last default holds the whole chain.
+    // The parser's message about the last default contains the whole chain.
     let longest = chain(900, r#"{"name":"a","type":"BELOW"}"#);
     let wrong = r#"{"type":"record","name":"Last","fields":[{"name":"l","type":"R899","default":7}]}"#;
     let schema = format!("{},{wrong}]", longest.trim_end_matches(']'));
@@ -55,9 +55,9 @@ async fn long_chains_of_types_are_refused() {
     accepted(registry.register("s", r#""long""#).await);
 }
 
-/// The writer's fields lead through the chain from its near end, the reader's from its far end.
+/// The writer's fields lead through the chain from one end, the reader's from the other end.
 #[tokio::test]
-async fn a_chain_that_is_deep_for_its_readers_only_is_refused_when_compared() {
+async fn a_chain_that_is_deep_only_for_readers_is_refused_when_compared() {
     let registry = Registry::start();
     let schema = |prefix: &str| {
         let mut fields = Vec::new();
@@ -88,7 +88,7 @@ async fn large_bodies_are_refused() {
     let endless = reqwest::Body::wrap_stream(futures_util::StreamExt::take(chunks, 10_000));
     let request =
         registry.request(Method::POST, "/subjects/s/versions").header(CONTENT_TYPE, "application/json");
-    // It may stop reading before all is sent.
+    // The server may stop reading before everything is sent.
     if let Ok(response) = request.body(endless).send().await {
         assert_eq!(response.status(), 413);
     }
@@ -96,7 +96,7 @@ async fn large_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_or_not_utf8_is_refused() {
+async fn bodies_that_are_not_json_or_not_utf8_are_refused() {
     let registry = Registry::start();
     for body in [&b"{"[..], b"", b"[1]", b"null", b"{\"schema\":\"\xff\"}", b"{\"schema\":7}", b"\x00"] {
         let request =
@@ -107,7 +107,7 @@ async fn what_is_not_json_or_not_utf8_is_refused() {
 }
 
 #[tokio::test]
-async fn subjects_have_any_name_but_control_characters() {
+async fn subject_names_may_contain_anything_except_control_characters() {
     let registry = Registry::start();
     for (path, name) in [
         ("a%2Fb%2F..%2Fc", "a/b/../c"),

@@ -1,4 +1,4 @@
-//! Every endpoint and every code, as the Confluent API has them.
+//! Every endpoint and every error code of the Confluent API.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST};
@@ -11,7 +11,7 @@ const ONE: &str =
     "{\"type\" : \"record\",\n \"name\":\"R\", \"fields\":[ {\"type\":\"int\",\"name\":\"a\"} ]}";
 
 #[tokio::test]
-async fn a_schema_keeps_its_id_however_and_wherever_it_is_registered() {
+async fn a_schema_has_one_id_however_it_is_written_and_wherever_it_is_registered() {
     let registry = Registry::start();
     let id = accepted(registry.register("one", ONE).await)["id"].clone();
     for (subject, schema) in [("one", ONE), ("one", &*record(&[("a", "int")])), ("two", ONE)] {
@@ -29,7 +29,7 @@ async fn a_schema_keeps_its_id_however_and_wherever_it_is_registered() {
 }
 
 #[tokio::test]
-async fn what_is_registered_can_be_looked_up() {
+async fn registered_schemas_can_be_looked_up() {
     let registry = Registry::start();
     let id = accepted(registry.register("s", ONE).await)["id"].clone();
     let text = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}"#;
@@ -64,7 +64,7 @@ async fn what_is_registered_can_be_looked_up() {
 }
 
 #[tokio::test]
-async fn subjects_are_listed_by_prefix_state_and_page() {
+async fn subjects_can_be_listed_by_prefix_state_and_page() {
     let registry = Registry::start();
     for subject in ["b-1", "a-1", "a-2"] {
         accepted(registry.register(subject, LONG).await);
@@ -86,7 +86,7 @@ async fn subjects_are_listed_by_prefix_state_and_page() {
 }
 
 #[tokio::test]
-async fn what_is_no_avro_schema_is_refused() {
+async fn invalid_avro_schemas_are_refused() {
     let registry = Registry::start();
     for schema in ["", " ", "{", "long", r#""longish""#, "[]", r#"{"type":"record","name":"R"}"#] {
         refused(registry.register("s", schema).await, 42201);
@@ -94,7 +94,7 @@ async fn what_is_no_avro_schema_is_refused() {
     let long = json!(LONG);
     for (body, about) in [
         (json!({}), "empty"),
-        (json!({ "schema": long, "schemaType": "PROTOBUF" }), "AVRO only"),
+        (json!({ "schema": long, "schemaType": "PROTOBUF" }), "only the schemaType AVRO"),
         (
             json!({ "schema": long, "references": [{ "name": "A", "subject": "a", "version": 1 }] }),
             "references",
@@ -112,7 +112,7 @@ async fn what_is_no_avro_schema_is_refused() {
 }
 
 #[tokio::test]
-async fn the_level_decides_which_schemas_get_on() {
+async fn the_level_decides_which_schemas_are_compatible() {
     let registry = Registry::start();
     let (a, ab) = (record(&[("a", "int")]), record(&[("a", "int"), ("b", "int")]));
     for (level, adding, removing) in [
@@ -144,13 +144,13 @@ async fn the_level_decides_which_schemas_get_on() {
 }
 
 #[tokio::test]
-async fn a_transitive_level_looks_at_all_versions() {
+async fn a_transitive_level_checks_all_versions() {
     let registry = Registry::start();
     let with = |default: &str| {
         format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":"int"{default}}}]}}"#)
     };
     let none = record(&[]);
-    // Each reads the one before, but the last does not read the first.
+    // Each schema can read the previous one, but the last cannot read the first.
     let chain = [none.clone(), with(r#","default":0"#), with("")];
     for (subject, level, last) in [("s", "BACKWARD", true), ("t", "BACKWARD_TRANSITIVE", false)] {
         accepted(registry.set_level(&format!("/config/{subject}"), level).await);
@@ -169,7 +169,7 @@ async fn a_transitive_level_looks_at_all_versions() {
 }
 
 #[tokio::test]
-async fn levels_are_set_and_reset() {
+async fn levels_can_be_set_and_reset() {
     let registry = Registry::start();
     let level = |level: &str| json!({ "compatibilityLevel": level });
     assert_eq!(accepted(registry.get("/config").await), level("BACKWARD"));
@@ -190,7 +190,7 @@ async fn levels_are_set_and_reset() {
 }
 
 #[tokio::test]
-async fn deletion_is_soft_first_and_permanent_then() {
+async fn a_subject_must_be_soft_deleted_before_it_is_deleted_permanently() {
     let registry = Registry::start();
     accepted(registry.set_level("/config/s", "NONE").await);
     let first = accepted(registry.register("s", LONG).await)["id"].clone();
@@ -207,7 +207,7 @@ async fn deletion_is_soft_first_and_permanent_then() {
     accepted(registry.get(&format!("/schemas/ids/{first}")).await);
     refused(registry.post_schema("/subjects/s", LONG).await, 40403);
     accepted(registry.post_schema("/subjects/s?deleted=true", LONG).await);
-    // Registered again it is a new version of the same schema.
+    // Registered again, it is a new version with the same schema.
     assert_eq!(accepted(registry.register("s", LONG).await)["id"], first);
     assert_eq!(accepted(registry.get("/subjects/s/versions").await), json!([2, 3]));
 
@@ -222,14 +222,14 @@ async fn deletion_is_soft_first_and_permanent_then() {
     refused(registry.delete("/subjects/s/versions/1").await, 40401);
     refused(registry.get(&format!("/schemas/ids/{second}")).await, 40403);
 
-    // An id belongs to its schema for ever.
+    // An id is never reused.
     let third = accepted(registry.register("t", r#""string""#).await)["id"].clone();
     assert!(third != first && third != second);
     assert_eq!(accepted(registry.register("t2", LONG).await)["id"], first);
 }
 
 #[tokio::test]
-async fn answers_are_of_the_media_type_that_the_client_takes() {
+async fn answers_have_the_media_type_that_the_client_accepts() {
     let registry = Registry::start();
     let own = "application/vnd.schemaregistry.v1+json";
     for (accept, expected) in [
@@ -249,7 +249,7 @@ async fn answers_are_of_the_media_type_that_the_client_takes() {
 }
 
 #[tokio::test]
-async fn what_a_foreign_page_could_send_is_refused() {
+async fn requests_that_a_foreign_page_could_send_are_refused() {
     let registry = Registry::start();
     let body = r#"{"schema":"\"long\""}"#;
     for sent in ["text/plain", "application/x-www-form-urlencoded"] {
@@ -268,7 +268,7 @@ async fn what_a_foreign_page_could_send_is_refused() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused_in_the_same_form() {
+async fn other_paths_and_methods_are_refused_in_the_same_format() {
     let registry = Registry::start();
     refused(registry.get("/nothing").await, 404);
     refused(registry.get("/subjects//versions").await, 42208);

@@ -1,4 +1,4 @@
-//! What a page does in Chromium.
+//! What a page can do in Chromium.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::harness::server::Server;
 
 const PAGE: &str = include_str!("page.html");
 
-/// The four kinds of forms with which a page sends a file.
+/// The four kinds of forms that a page can use to send a file.
 const FORMS: [&str; 4] = ["multipart", "plain", "urlencoded", "blob"];
 
-/// What pages might have changed.
+/// What pages could have changed.
 #[derive(Debug, PartialEq, Eq)]
 struct Stored {
     files: BTreeSet<String>,
@@ -28,7 +28,7 @@ struct Stored {
 struct Bench {
     server: Server,
     site: Site,
-    /// A reconciliation that has found differences.
+    /// A reconciliation with differences.
     job: String,
 }
 
@@ -52,7 +52,7 @@ impl Bench {
         let uploads = self.server.get("/uploads").await.ok();
         let names =
             uploads["items"].as_array().unwrap().iter().map(|upload| upload["file_name"].as_str().unwrap());
-        // Those of a page begin with its tag.
+        // The names of tables that a page creates begin with its tag.
         let tables = "SELECT arrayStringConcat(arraySort(groupArray(name)), ',') FROM system.tables \
                       WHERE match(name, '^(evil|port|tabix|own)_')";
         let rounds = "SELECT count(), toString(sum(real_amount_bet)) FROM game_rounds";
@@ -67,7 +67,7 @@ impl Bench {
         }
     }
 
-    /// Opens the page under a name; it tries everything with the API at this address.
+    /// Opens the page under a host name. It tries every request against the API at this address.
     async fn visit(&self, name: &str, tag: &str, api: &str, first: &str) -> Value {
         let addresses = &self.server.addresses;
         let query = [
@@ -87,12 +87,12 @@ impl Bench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_changes_nothing_in_chromium_and_a_page_of_the_server_does() {
+async fn in_chromium_only_a_page_of_the_server_can_change_anything() {
     let bench = Bench::new().await;
     let before = bench.stored().await;
     let api = bench.server.addresses.api.as_str();
 
-    // Of another name, and of another port of the same name.
+    // Another name, and another port of the same name.
     for (name, tag, first) in [("evil.example", "evil", "1000"), ("127.0.0.1", "port", "2000")] {
         let seen = bench.visit(name, tag, api, first).await;
         for reading in ["uploads", "delete", "rows", "cors", "subjects"] {
@@ -101,14 +101,14 @@ async fn a_page_of_another_origin_changes_nothing_in_chromium_and_a_page_of_the_
         assert_eq!(bench.stored().await, before, "{name}");
     }
 
-    // One whose origin was allowed reads from ClickHouse, and changes nothing either.
+    // A page of an allowed origin can read from ClickHouse, but cannot change anything either.
     let seen = bench.visit("tabix.example", "tabix", api, "3000").await;
     assert_eq!(seen["rows"], "200 42\n", "{seen:#}");
     assert!(seen["cors"].as_str().unwrap().contains("READONLY"), "{seen:#}");
     assert_eq!(seen["uploads"], "hidden", "{seen:#}");
     assert_eq!(bench.stored().await, before, "tabix.example");
 
-    // The same page with the server behind its own origin: all that it does is done, so that nothing above failed by itself.
+    // The same page, with the server behind its own origin. All its requests succeed, so none of the failures above has another cause.
     let own = format!("http://localhost:{}", bench.site.port);
     let seen = bench.visit("localhost", "own", &own, "4000").await;
     assert!(seen["uploads"].as_str().unwrap().starts_with("200 "), "{seen:#}");
@@ -120,7 +120,7 @@ async fn a_page_of_another_origin_changes_nothing_in_chromium_and_a_page_of_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_points_here_shows_nothing_in_chromium() {
+async fn in_chromium_a_foreign_name_that_resolves_to_this_server_shows_nothing() {
     let server = Server::start(&[]).await;
     server.upload(csv(0..5), "name=known-to-us-only&wait=visible").await.ok();
     let addresses = &server.addresses;

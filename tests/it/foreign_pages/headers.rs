@@ -1,4 +1,4 @@
-//! The requests of pages, and of clients that are no browsers, by their headers.
+//! The requests of pages, and of clients that are not browsers, distinguished by their headers.
 
 use reqwest::header::HOST;
 use reqwest::multipart::{Form, Part};
@@ -11,7 +11,7 @@ use crate::harness::server::{Answer, Server};
 
 const KEY: &str = "a-key-for-the-tests-only";
 
-/// Headers of which each says that a page of another origin sends the request.
+/// Sets of headers. Each shows that a page of another origin sends the request.
 const FOREIGN: [&[(&str, &str)]; 6] = [
     &[("origin", "http://evil.example")],
     &[("origin", "null")],
@@ -29,13 +29,13 @@ fn form(ids: std::ops::Range<u64>) -> Form {
     Form::new().part("file", Part::text(csv(ids)).file_name("rounds.csv"))
 }
 
-/// Asks for a path of the API under the name of another host.
+/// Requests a path of the API with another host name.
 async fn under_name(server: &Server, url: &str, name: &str) -> Answer {
     server.send(|http| http.get(url).header(HOST, name)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_listener_answers_under_its_own_names_only() {
+async fn every_listener_answers_only_under_its_own_names() {
     let server =
         Server::start(&["--allowed-host", "rounds.example", "--allowed-host", "other.example:8443"]).await;
     server.upload(csv(0..5), "name=known-to-us-only&wait=visible").await.ok();
@@ -53,10 +53,10 @@ async fn every_listener_answers_under_its_own_names_only() {
             (refused.status, &refused.headers["x-clickhouse-exception-code"]),
             (421, &"497".parse().unwrap())
         );
-        // Who may not ask does not get to know the machine and the engine either.
+        // A refused client does not learn the names of the machine and the engine either.
         assert!(!refused.headers.contains_key("x-clickhouse-server-display-name"));
         assert!(!refused.body.to_string().contains("version"), "{:#}", refused.body);
-        // Health checks are no exception: who asks under a name can allow it.
+        // Health checks are not exempt: whoever needs another name can allow it.
         under_name(&server, &server.url("/healthz"), name).await.problem(421, "wrong_host");
         let upload =
             server.send(|http| http.post(server.url("/uploadcsv")).header(HOST, name).body(csv(5..9)));
@@ -76,7 +76,7 @@ async fn every_listener_answers_under_its_own_names_only() {
     }
     assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "5");
 
-    // None at all: an error in HTTP/1.1, usual for health checks in HTTP/1.0.
+    // No host at all: an error in HTTP/1.1, but common for health checks in HTTP/1.0.
     for (version, status) in [("1.1", "400 Bad Request"), ("1.0", "200 OK")] {
         let mut connection = server.connect().await;
         let request = format!("GET /healthz HTTP/{version}\r\nConnection: close\r\n\r\n");
@@ -88,7 +88,7 @@ async fn every_listener_answers_under_its_own_names_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_changes_nothing_without_a_key() {
+async fn a_page_of_another_origin_cannot_change_anything_without_a_key() {
     let server = Server::start(&[]).await;
     let subject = format!("{}/subjects/foreign/versions", server.addresses.schema_registry_url);
     let clickhouse = &server.addresses.clickhouse_url;
@@ -106,7 +106,7 @@ async fn a_page_of_another_origin_changes_nothing_without_a_key() {
             let upload = server.send(|http| request(http).header("content-type", kind).body(csv(0..9)));
             upload.await.problem(403, "cross_origin");
         }
-        // It may follow a link here, but sees no answer.
+        // The page may follow a link to the server, but cannot see the answer.
         let link = server.send(|http| with(headers, http.get(server.url("/uploads")))).await;
         assert!(link.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
         link.ok();
@@ -118,7 +118,7 @@ async fn a_page_of_another_origin_changes_nothing_without_a_key() {
         let refused = server.send(|http| with(headers, http.post(clickhouse)).body(create)).await;
         assert_eq!(refused.status, 403, "{:#}", refused.body);
     }
-    // An image of ClickHouse is not even read, where the browser says who asks.
+    // An image request to ClickHouse is refused as well, if the browser sends headers that show its origin.
     for headers in [FOREIGN[0], FOREIGN[2], FOREIGN[3], FOREIGN[4]] {
         let image =
             server.send(|http| with(headers, http.get(format!("{clickhouse}/?query=SELECT+1")))).await;
@@ -130,7 +130,7 @@ async fn a_page_of_another_origin_changes_nothing_without_a_key() {
     let subjects = format!("{}/subjects", server.addresses.schema_registry_url);
     assert_eq!(server.send(|http| http.get(subjects)).await.ok(), json!(["staging-bets-value"]));
 
-    // What is no page: a form of curl, and one of a page of this server.
+    // Requests that are not from other pages: a form of curl, and one of a page of this server.
     server.upload_form(form(0..3), "").await.ok();
     let own = server.addresses.api.as_str();
     let request = |http: &reqwest::Client| http.post(server.url("/uploadcsv")).header("origin", own);
@@ -141,7 +141,7 @@ async fn a_page_of_another_origin_changes_nothing_without_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_may_change_what_its_key_allows() {
+async fn a_page_of_another_origin_with_a_key_may_change_what_the_key_allows() {
     let server = Server::start(&["--api-key", KEY]).await;
     for headers in FOREIGN {
         let upload =
