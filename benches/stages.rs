@@ -112,7 +112,7 @@ fn stages(criterion: &mut Criterion) {
             }
         });
     });
-    group.bench_function("records, ours", |bench| {
+    group.bench_function("records, roundhouse", |bench| {
         bench.iter(|| {
             let mut reader = RecordReader::new(b',', MAX_LINE_BYTES);
             let mut count = 0;
@@ -172,7 +172,7 @@ fn encoders(criterion: &mut Criterion, columns: &Columns) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(1));
     let mut message = Vec::new();
-    group.bench_function("ours", |bench| {
+    group.bench_function("roundhouse", |bench| {
         bench.iter(|| {
             message.clear();
             avro::encode(1, columns, black_box(&values), text, &mut message);

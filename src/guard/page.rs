@@ -9,7 +9,7 @@
 //! - `Referer`: from most pages, unless they switch it off. Browsers that are too old for the two above send it with forms.
 //!
 //! A form without any of the three comes from a very old browser whose page hides the `Referer`, or not from a browser: `curl -F`,
-//! Postman, python-requests. Two headers that every browser sends and no page can remove tell which: `User-Agent`, which begins with
+//! Postman, python-requests. Two headers that every browser sends and no page can remove show which: `User-Agent`, which begins with
 //! `Mozilla/` in all of them (HTML Standard, navigator.appCodeName and userAgent), together with `Accept-Language`. Each alone is not
 //! enough: PowerShell's Invoke-WebRequest sends `Mozilla/5.0 (Windows NT…` without `Accept-Language`, and the fetch of Node and Deno
 //! sends `Accept-Language: *` with another `User-Agent`.

@@ -333,7 +333,7 @@ impl Loaded {
     }
 
     /// Whether everything up to these offsets, which were written at `written_at` (milliseconds since 1970), is in the tables or skipped as
-    /// a gap. The time tells the epoch: after a topic was recreated, its offsets begin at 0 again.
+    /// a gap. The time determines the epoch: after a topic was recreated, its offsets begin at 0 again.
     pub fn has(&self, offsets: &Offsets, written_at: i64) -> bool {
         self.missing(offsets, written_at).is_empty()
     }

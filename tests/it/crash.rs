@@ -25,7 +25,7 @@ use crate::harness::expected::{Expected, text};
 use crate::harness::files::generate;
 use crate::harness::process::until_within;
 use crate::harness::server::{Http, Server};
-use crate::harness::topic::Told;
+use crate::harness::topic::TopicOutcome;
 
 /// Number of passes.
 const ROUNDS: usize = 6;
@@ -63,7 +63,7 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
     let mut server = Server::start(&["--delivery-timeout-seconds", "20"]).await;
     let files = Arc::new(Files::new(directory.path(), seed));
     let (address, addresses) = watch::channel(server.addresses.api.clone());
-    let mut told = Told::default();
+    let mut outcome = TopicOutcome::default();
     let mut kills = [0; VICTIMS.len()];
     for round in 1..=ROUNDS {
         let uploads = Uploads::start(&files, &addresses);
@@ -80,7 +80,7 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
             }
         }
         uploads.finish().await;
-        told = compare(&server, &files, told, round).await;
+        outcome = compare(&server, &files, outcome, round).await;
         say(&format!("pass {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
     }
     say(&evidence(&server).await);
@@ -112,7 +112,7 @@ async fn evidence(server: &Server) -> String {
 }
 
 /// Waits until everything uploaded is visible, and compares it with the topic and the files.
-async fn compare(server: &Server, files: &Files, mut told: Told, round: usize) -> Told {
+async fn compare(server: &Server, files: &Files, mut outcome: TopicOutcome, round: usize) -> TopicOutcome {
     server.until_ready().await;
     // The loader takes each partition in order: once this file is visible, so is everything before it.
     let last = files.next().await;
@@ -125,27 +125,27 @@ async fn compare(server: &Server, files: &Files, mut told: Told, round: usize) -
     .await;
     files.acknowledge(&receipt).await;
     let brokers = server.addresses.kafka_brokers.clone();
-    let told = tokio::task::spawn_blocking(move || {
-        told.read(&brokers, "staging-bets");
-        told
+    let outcome = tokio::task::spawn_blocking(move || {
+        outcome.read(&brokers, "staging-bets");
+        outcome
     })
     .await
     .unwrap();
     let uploaded = files.uploaded.lock().await;
     let expected = Expected::of(&uploaded.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     assert!(expected.rounds < expected.rows, "no round is in two files");
-    assert_eq!(told.rounds(), expected.rounds, "the topic differs from the files");
+    assert_eq!(outcome.rounds(), expected.rounds, "the topic differs from the files");
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     let detail =
         || format!("pass {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
-    assert_same(&by_hour(server).await, &told.by_hour);
-    compare_repeats(server, files, &told).await;
-    told
+    assert_same(&by_hour(server).await, &outcome.by_hour);
+    compare_repeats(server, files, &outcome).await;
+    outcome
 }
 
 /// Compares duplicates and conflicts with the topic, and the sums of each upload with its answer.
-async fn compare_repeats(server: &Server, files: &Files, told: &Told) {
+async fn compare_repeats(server: &Server, files: &Files, outcome: &TopicOutcome) {
     let sql = "SELECT toString(upload_id), sum(new), sum(duplicate), sum(conflict) FROM upload_counts FINAL GROUP BY 1";
     let counts = server.clickhouse(sql).await;
     let mut uploads = BTreeMap::new();
@@ -154,21 +154,21 @@ async fn compare_repeats(server: &Server, files: &Files, told: &Told) {
         let counts: Vec<u64> = counts.split('\t').map(|count| count.parse().unwrap()).collect();
         uploads.insert(upload.to_owned(), counts.try_into().unwrap());
     }
-    for (upload, counts) in &told.uploads {
+    for (upload, counts) in &outcome.uploads {
         assert_eq!(uploads.get(upload), Some(counts), "upload {upload} (left: stored, right: expected)");
     }
-    assert_eq!(uploads.len(), told.uploads.len());
+    assert_eq!(uploads.len(), outcome.uploads.len());
     for (upload, accepted) in files.acknowledged.lock().await.iter() {
         assert_eq!(uploads[upload].iter().sum::<u64>(), *accepted, "upload {upload}");
     }
     let sql = "SELECT toString(upload_id), line, game_instance_id FROM conflicts FINAL";
     let conflicts = server.clickhouse(sql).await;
     let conflicts: Vec<_> = conflicts.lines().map(conflict).collect();
-    assert_eq!(conflicts.len(), told.conflicts.len(), "conflicts");
-    assert_eq!(conflicts.into_iter().collect::<BTreeSet<_>>(), told.conflicts);
+    assert_eq!(conflicts.len(), outcome.conflicts.len(), "conflicts");
+    assert_eq!(conflicts.into_iter().collect::<BTreeSet<_>>(), outcome.conflicts);
     let sql = "SELECT sum(messages), sum(new + duplicate + conflict) FROM \
                (SELECT DISTINCT * EXCEPT written_at FROM loader_chunks WHERE topic = 'staging-bets' AND state = 'done')";
-    assert_eq!(server.clickhouse(sql).await, format!("{0}\t{0}", told.messages), "the ledger");
+    assert_eq!(server.clickhouse(sql).await, format!("{0}\t{0}", outcome.messages), "the ledger");
 }
 
 /// Parses upload, line and id.

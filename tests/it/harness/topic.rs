@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The result of the messages read so far.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct TopicOutcome {
     /// The values of each round.
     rounds: HashMap<i64, Vec<Value>>,
     /// The next offsets.
@@ -38,7 +38,7 @@ pub struct Told {
     pub conflicts: BTreeSet<(String, i64, i64)>,
 }
 
-impl Told {
+impl TopicOutcome {
     /// Returns the number of rounds that must be stored.
     pub fn rounds(&self) -> u64 {
         self.rounds.len() as u64
