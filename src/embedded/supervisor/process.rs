@@ -129,7 +129,7 @@ impl Starting {
             Ok(Announcement::Failed { reason }) => return Err(EmbeddedError::Announced { reason }),
             Ok(Announcement::Impaired { .. }) | Err(_) => {
                 let start: String = String::from_utf8_lossy(&line).chars().take(80).collect();
-                return Err(failed(format!("its announcement {start:?} is invalid")));
+                return Err(failed(format!("it announced {start:?}, which is not a valid announcement")));
             }
         };
         TcpStream::connect(reachable(address)).await.map_err(|error| {
