@@ -1,4 +1,4 @@
-//! Bodies that are files: as they are or compressed, or as parts of a form.
+//! Request bodies that are files: plain, compressed, or as parts of a form.
 
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
@@ -11,65 +11,107 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 use tokio_util::sync::CancellationToken;
 
-use super::form::{Form, FormError};
+use super::form::{Form, FormError, NoFile};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::body::BodyError;
 use crate::ingest::rows::ReadOptions;
 
-/// Bytes of a piece that comes out of a decompressor.
+/// Bytes that a decompressor returns at once.
 const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
 
-/// The largest window that a zstd frame may ask memory for, as a power of two: the 8 MiB that every decoder of HTTP must have and none
-/// need exceed (<https://www.rfc-editor.org/rfc/rfc9659#section-3>).
+/// The largest window of a zstd frame, as a power of two: the 8 MiB that every HTTP decoder must support
+/// (<https://www.rfc-editor.org/rfc/rfc9659#section-3>).
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>).
+/// The type that curl gives a body by itself.
+const URL_ENCODED: &str = "application/x-www-form-urlencoded";
+
+/// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>), or
+/// `auto`.
 fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
-    let Some(label) = parameters.one("encoding")? else { return Ok(None) };
+    let label = parameters.one("encoding")?.filter(|label| label != "auto");
+    let Some(label) = label else { return Ok(None) };
     Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
-        Problem::must_be("encoding", "a label of the WHATWG Encoding Standard, such as utf-16le")
+        Problem::must_be("encoding", "auto, or a label of the WHATWG Encoding Standard such as utf-16le")
     })
 }
 
-/// Takes the parameters that say how a file is to be read.
+/// Takes the parameters that say how to read a file.
 pub fn read_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
     let encoding = encoding_parameter(parameters)?;
     Ok(ReadOptions { encoding, decimal: decimal_parameter(parameters)? })
 }
 
-/// Takes the parameter `decimal`: the decimal mark of the file's amounts.
+/// Takes the parameter `decimal`: the decimal mark of the file's amounts; none for `auto`.
 pub fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>, Problem> {
-    let Some(name) = parameters.one("decimal")? else { return Ok(None) };
-    DecimalMark::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("decimal", "comma or point"))
+    let name = parameters.one("decimal")?.filter(|name| name != "auto");
+    let Some(name) = name else { return Ok(None) };
+    DecimalMark::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("decimal", "auto, comma or point"))
 }
 
-/// Whether the request is a form.
+/// Whether the request is a form, by its `Content-Type`.
 pub fn is_form(headers: &HeaderMap) -> bool {
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.to_ascii_lowercase().starts_with("multipart/form-data")
+    content_type(headers).to_ascii_lowercase().starts_with("multipart/form-data")
+}
+
+/// Says more about a file that cannot be read if the request's `Content-Type` shows why.
+pub fn explained(problem: Problem, headers: &HeaderMap) -> Problem {
+    let content_type = content_type(headers);
+    match problem.code() {
+        "bad_form" => {
+            let sent = match content_type {
+                "" => "without a Content-Type".to_owned(),
+                other => format!("as {other}"),
+            };
+            let detail = format!(
+                "the body is a multipart form, but it was sent {sent}; do not set Content-Type yourself (the HTTP client sets \
+                 multipart/form-data with the boundary), or send the CSV file itself as the body"
+            );
+            problem.saying(detail)
+        }
+        // What `curl -d @file` sends.
+        "not_csv" | "missing_columns" | "line_too_long" if content_type.starts_with(URL_ENCODED) => {
+            let detail = format!(
+                "{}; the body was sent as {URL_ENCODED}: curl -d removes line breaks, use curl -F file=@rounds.csv or --data-binary",
+                problem.detail()
+            );
+            problem.saying(detail)
+        }
+        _ => problem,
+    }
 }
 
 /// Begins to read a form.
 ///
 /// # Errors
-/// It is compressed, or no form.
+/// It is compressed, or `Content-Type` has no boundary.
 pub fn read_form(request: Request) -> Result<Form, Problem> {
-    if request.headers().contains_key(header::CONTENT_ENCODING) {
-        let detail = "a form cannot be compressed: send the file as the body, with Content-Encoding";
+    if !matches!(content_encoding(request.headers()).as_deref(), None | Some("identity" | "")) {
+        let detail =
+            "a form cannot be compressed; send the compressed file as the body, with Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
     }
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
+    let content_type = content_type(request.headers()).to_owned();
     Ok(Form::new(&content_type, request.into_body().into_data_stream())?)
+}
+
+/// The `Content-Encoding` in lower case, if there is one.
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    Some(encoding.to_str().unwrap_or_default().to_ascii_lowercase())
+}
+
+/// The `Content-Type`; empty if there is none.
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Goes on to the next file of a form, unless the server stops; returns its name.
 ///
 /// # Errors
-/// The form cannot be read on, or the server is stopping.
+/// The rest of the form cannot be read, or the server is stopping.
 pub async fn next_file(form: &mut Form, stopping: &CancellationToken) -> Result<Option<String>, Problem> {
     let name = stopping.run_until_cancelled(form.next_file()).await;
     Ok(name.ok_or_else(Problem::stopping)??)
@@ -79,37 +121,34 @@ impl From<FormError> for Problem {
     fn from(error: FormError) -> Self {
         match error {
             FormError::TooLarge => Self::new(StatusCode::BAD_REQUEST, "form_too_large", error.to_string()),
-            FormError::TooSlow => {
-                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", format!("the form is too slow: {error}"))
-            }
-            FormError::NoBoundary | FormError::Incomplete | FormError::Malformed | FormError::Broken(_) => {
-                let detail = format!(
-                    "the multipart body is malformed or truncated: {error}; send it again, nothing counts twice"
-                );
+            FormError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", error.to_string()),
+            FormError::NoBoundary => Self::new(StatusCode::BAD_REQUEST, "bad_form", error.to_string()),
+            FormError::Incomplete | FormError::Malformed | FormError::Broken(_) => {
+                let detail = format!("{error}; send it again, no row is counted twice");
                 Self::new(StatusCode::BAD_REQUEST, "bad_form", detail)
             }
         }
     }
 }
 
-/// The form has no file.
-pub fn no_file() -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "no_file", "the form has no file: curl -F file=@rounds.csv")
+impl From<&NoFile> for Problem {
+    fn from(no_file: &NoFile) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "no_file", no_file.to_string())
+    }
 }
 
-/// Returns the body as it was before it was compressed; the limit on its size (`max_bytes`) counts what comes out.
+/// Decompresses a body. The limit on its size (`max_bytes`) counts decompressed bytes.
 ///
 /// # Errors
-/// It is compressed in a way that is not known, or it is not, and says itself that it is too large.
+/// `Content-Encoding` is not supported, or `Content-Length` of an uncompressed body is over the limit.
 pub fn decompressed(
     headers: &HeaderMap,
     body: Body,
     max_bytes: u64,
 ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     let body = body.into_data_stream().map_err(std::io::Error::other);
     let piece = DECOMPRESSED_PIECE_BYTES;
-    match encoding.map(str::to_ascii_lowercase).as_deref() {
+    match content_encoding(headers).as_deref() {
         None | Some("identity" | "") if announced(headers) > max_bytes => {
             Err(BodyError::TooLarge { limit: max_bytes }.into())
         }
@@ -128,23 +167,23 @@ pub fn decompressed(
         Some(other) => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_content_encoding",
-            format!("Content-Encoding {other:?} is not taken: send gzip, zstd or none"),
+            format!("Content-Encoding {other:?} is not supported; use gzip, zstd or none"),
         )),
     }
 }
 
-/// How many bytes a body says that it has; 0 where it does not say.
+/// The `Content-Length` of a body; 0 if it has none.
 fn announced(headers: &HeaderMap) -> u64 {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or_default()
 }
 
-/// Says of what does not decompress that it is no transport that failed.
+/// Says that the body is damaged, unless the transport failed.
 fn damaged(encoding: &str, error: std::io::Error) -> std::io::Error {
     let is_of_transport = error.get_ref().is_some_and(|inner| inner.is::<axum::Error>());
     if is_of_transport || error.kind() == std::io::ErrorKind::UnexpectedEof {
         return error;
     }
-    let reason = format!("the body is not {encoding}, as Content-Encoding says, or damaged ({error})");
+    let reason = format!("the body is damaged, or not {encoding} as Content-Encoding says ({error})");
     std::io::Error::new(error.kind(), reason)
 }

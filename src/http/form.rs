@@ -1,5 +1,7 @@
-//! Forms with files (`multipart/form-data`, RFC 7578), read while they arrive. What a form has besides its files is limited: what is
-//! before the first part, the header of a part, and the fields that are no files.
+//! Forms with files (`multipart/form-data`, RFC 7578), read while they arrive. Everything in a form besides its files is limited: the
+//! bytes before the first part, the header of a part, and the parts that have no file.
+
+mod disposition;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +13,8 @@ use futures_util::{Stream, StreamExt};
 use memchr::memmem::{self, Finder};
 use thiserror::Error;
 
+use self::disposition::{Disposition, parameter};
+
 /// Bytes before the first part.
 const MAX_PREAMBLE_BYTES: usize = 8 << 10;
 
@@ -18,34 +22,55 @@ const MAX_PREAMBLE_BYTES: usize = 8 << 10;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 const MAX_HEADER_LINES: usize = 32;
 
-/// Bytes of a field that is no file, and how many of them a form may have.
+/// Bytes of a part without a file, and how many such parts a form may have.
 const MAX_FIELD_BYTES: usize = 1 << 20;
 const MAX_FIELDS: usize = 100;
 
 /// Characters of a boundary. RFC 2046 allows 70.
 const MAX_BOUNDARY: usize = 200;
 
+/// Characters of a part's name that an error shows.
+const SHOWN_NAME: usize = 100;
+
 /// How long the next file may take to begin.
 const NEXT_FILE_TIME: Duration = Duration::from_secs(60);
 
-/// Why a form is not read on.
+/// A part with this name is a file, even if it has no file name.
+const FILE_PART: &str = "file";
+
+/// Why reading a form stopped.
 #[derive(Debug, Error)]
 pub enum FormError {
-    #[error("Content-Type has no boundary")]
+    #[error(
+        "Content-Type multipart/form-data has no boundary; do not set this header yourself, the HTTP client adds it with the boundary"
+    )]
     NoBoundary,
-    #[error("it ends before its last boundary")]
+    #[error("the multipart body ends before its last boundary")]
     Incomplete,
-    #[error("a boundary or the header of a part is malformed")]
+    #[error("a boundary or a part's header in the multipart body is malformed")]
     Malformed,
-    #[error("{0}")]
+    #[error("the multipart body broke off: {0}")]
     Broken(axum::Error),
-    #[error("no file has begun within {} seconds", NEXT_FILE_TIME.as_secs())]
+    #[error("the form is too slow: no file began within {} seconds", NEXT_FILE_TIME.as_secs())]
     TooSlow,
     #[error(
-        "the form has more than 8 KiB before its first part, 16 KiB or 32 lines in the header of a part, 1 MiB in a field, or 100 fields \
-         that are no files"
+        "the form is too large besides its files; limits: 8 KiB before the first part, 16 KiB and 32 lines in a part's header, 1 MiB in a \
+         part without a file, 100 such parts"
     )]
     TooLarge,
+}
+
+/// What a form without a file has instead.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum NoFile {
+    #[error("the form has no parts; send the file as a part (curl -F file=@rounds.csv)")]
+    Nothing,
+    #[error("no file was chosen: the form's file input is empty; choose a file and send the form again")]
+    LeftEmpty,
+    #[error(
+        "the form has no file: part {0:?} has no file name; name the part \"file\", or send a file name with it (curl -F file=@rounds.csv)"
+    )]
+    OtherParts(String),
 }
 
 /// What comes next.
@@ -66,10 +91,12 @@ pub struct Form {
     pieces: BodyDataStream,
     /// A line break, two hyphens and the boundary.
     delimiter: Finder<'static>,
-    /// What has arrived and was not taken.
+    /// Bytes that have arrived and are not used yet.
     buffer: BytesMut,
     place: Place,
+    /// Parts without a file so far.
     fields: usize,
+    no_file: NoFile,
 }
 
 impl std::fmt::Debug for Form {
@@ -84,17 +111,23 @@ impl Form {
     pub fn new(content_type: &str, pieces: BodyDataStream) -> Result<Self, FormError> {
         let boundary = boundary(content_type).ok_or(FormError::NoBoundary)?;
         let delimiter = Finder::new(&format!("\r\n--{boundary}")).into_owned();
-        // The first boundary has its line break before the body.
+        // The line break of the first boundary stands before the body.
         let buffer = BytesMut::from("\r\n");
-        Ok(Self { pieces, delimiter, buffer, place: Place::Preamble, fields: 0 })
+        Ok(Self { pieces, delimiter, buffer, place: Place::Preamble, fields: 0, no_file: NoFile::Nothing })
     }
 
-    /// Goes on to the next file, and returns its name; none at the end of the form. The file itself is what this streams then.
+    /// Goes on to the next file and returns its name, which may be empty; none at the end of the form. After that, this streams the
+    /// bytes of the file.
     ///
     /// # Errors
     /// See [`FormError`].
     pub async fn next_file(&mut self) -> Result<Option<String>, FormError> {
         tokio::time::timeout(NEXT_FILE_TIME, self.find_file()).await.unwrap_or(Err(FormError::TooSlow))
+    }
+
+    /// Says why a form that has ended had no file.
+    pub fn no_file(&self) -> &NoFile {
+        &self.no_file
     }
 
     async fn find_file(&mut self) -> Result<Option<String>, FormError> {
@@ -103,7 +136,7 @@ impl Form {
                 Place::Preamble => self.skip(MAX_PREAMBLE_BYTES).await?,
                 Place::Part => self.skip(MAX_FIELD_BYTES).await?,
                 Place::Boundary => {
-                    if let Some(name) = self.header().await? {
+                    if let Some(name) = self.part().await? {
                         return Ok(Some(name));
                     }
                 }
@@ -112,7 +145,7 @@ impl Form {
         }
     }
 
-    /// Passes over what is before the next boundary.
+    /// Skips everything before the next boundary.
     async fn skip(&mut self, limit: usize) -> Result<(), FormError> {
         let mut skipped = 0;
         while let Some(piece) = std::future::poll_fn(|context| self.poll_part(context)).await? {
@@ -124,8 +157,26 @@ impl Form {
         Ok(())
     }
 
-    /// Takes the rest of a boundary's line, and the header of the part after it. Returns the name of the file that it has.
-    async fn header(&mut self) -> Result<Option<String>, FormError> {
+    /// Reads a part's header. Returns the file's name if the part is a file. A file input without a choice is sent as a part without
+    /// a file name and without a byte: that is no file.
+    async fn part(&mut self) -> Result<Option<String>, FormError> {
+        let Some(Disposition { name, file_name }) = self.header().await? else { return Ok(None) };
+        let is_file = file_name.is_some() || name == FILE_PART;
+        let file_name = file_name.unwrap_or_default();
+        if is_file && (!file_name.is_empty() || !self.is_part_empty().await?) {
+            return Ok(Some(file_name));
+        }
+        if is_file {
+            self.no_file = NoFile::LeftEmpty;
+        } else if self.no_file == NoFile::Nothing {
+            self.no_file = NoFile::OtherParts(name.chars().take(SHOWN_NAME).collect());
+        }
+        self.fields += 1;
+        if self.fields > MAX_FIELDS { Err(FormError::TooLarge) } else { Ok(None) }
+    }
+
+    /// Reads the rest of a boundary's line, and the header of the part after it; none at the end of the form.
+    async fn header(&mut self) -> Result<Option<Disposition>, FormError> {
         let end = loop {
             if self.buffer.starts_with(b"--") {
                 self.place = Place::End;
@@ -141,20 +192,29 @@ impl Form {
         let header = self.buffer.split_to(end);
         self.buffer.advance(b"\r\n\r\n".len());
         self.place = Place::Part;
-        let text = std::str::from_utf8(&header).map_err(|_| FormError::Malformed)?;
-        let (padding, lines) = text.split_once("\r\n").unwrap_or((text, ""));
-        if !padding.bytes().all(|byte| matches!(byte, b' ' | b'\t')) {
+        let padding = memmem::find(&header, b"\r\n").unwrap_or(header.len());
+        let (padding, lines) = header.split_at(padding);
+        if !padding.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
             return Err(FormError::Malformed);
         }
-        if lines.split("\r\n").count() > MAX_HEADER_LINES {
+        if memmem::find_iter(lines, b"\r\n").count() > MAX_HEADER_LINES {
             return Err(FormError::TooLarge);
         }
-        let name = file_name(lines);
-        self.fields += usize::from(name.is_none());
-        if self.fields > MAX_FIELDS {
-            return Err(FormError::TooLarge);
+        Ok(Some(Disposition::of(lines)))
+    }
+
+    /// Looks whether a part ends where it begins. Nothing of it is read.
+    async fn is_part_empty(&mut self) -> Result<bool, FormError> {
+        loop {
+            let delimiter = self.delimiter.needle();
+            if self.buffer.starts_with(delimiter) {
+                return Ok(true);
+            }
+            if !delimiter.starts_with(&self.buffer) {
+                return Ok(false);
+            }
+            self.fill().await?;
         }
-        Ok(name)
     }
 
     /// Waits for more to arrive.
@@ -164,7 +224,7 @@ impl Form {
         Ok(())
     }
 
-    /// Returns what is next of a part; none at its end.
+    /// Returns the next bytes of a part; none at its end.
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FormError>> {
         let delimiter = self.delimiter.needle().len();
         loop {
@@ -178,7 +238,7 @@ impl Form {
                     return Poll::Ready(Ok(None));
                 }
                 Some(end) => return Poll::Ready(Ok(Some(self.buffer.split_to(end).freeze()))),
-                // The last bytes may be the beginning of a boundary.
+                // The last bytes may begin a boundary.
                 None if self.buffer.len() >= delimiter => {
                     let end = self.buffer.len() - delimiter + 1;
                     return Poll::Ready(Ok(Some(self.buffer.split_to(end).freeze())));
@@ -194,7 +254,7 @@ impl Form {
     }
 }
 
-/// The bytes of the file that [`Form::next_file`] has gone on to.
+/// The bytes of the file that [`Form::next_file`] returned last.
 impl Stream for Form {
     type Item = std::io::Result<Bytes>;
 
@@ -209,56 +269,8 @@ impl Stream for Form {
 
 /// Returns the boundary that a content type names.
 fn boundary(content_type: &str) -> Option<String> {
-    let boundary = parameter(content_type, "boundary")?;
+    let boundary = String::from_utf8(parameter(content_type.as_bytes(), "boundary")?).ok()?;
     (1..=MAX_BOUNDARY).contains(&boundary.len()).then_some(boundary)
-}
-
-/// Returns the name of the file of a part with these lines in its header; none if it is no file.
-fn file_name(lines: &str) -> Option<String> {
-    lines.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then(|| parameter(value, "filename"))?
-    })
-}
-
-/// Returns the value of a parameter of a header, in quotes or not (RFC 9110, section 5.6.6).
-fn parameter(value: &str, wanted: &str) -> Option<String> {
-    let mut rest = value.split_once(';')?.1;
-    loop {
-        let (name, after) = rest.split_once('=')?;
-        let name = name.trim_matches([' ', '\t', ';']);
-        let (value, after) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => unquoted(quoted)?,
-            None => {
-                let (value, after) = after.split_once(';').unwrap_or((after, ""));
-                (value.trim().to_owned(), after)
-            }
-        };
-        if name.eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        rest = after;
-    }
-}
-
-/// Takes a quoted text apart from what is behind it. A backslash is only an escape before a quote: browsers send paths with them.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"')?;
-        match before.strip_suffix('\\') {
-            Some(before) => {
-                value.push_str(before);
-                value.push('"');
-                rest = after;
-            }
-            None => {
-                value.push_str(before);
-                return Some((value, after));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -302,24 +314,61 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_read_in_whatever_pieces_they_come() {
+    async fn files_are_read_in_pieces_of_any_size() {
         let near = "\r\n--limi\r\n--\r\r\n\r\n--lim\rit--limit";
         let text = format!(
-            "a preamble\r\n{}{}{}{}--limit--\r\nwhat is behind",
-            part("Content-Disposition: form-data; name=\"comment\"", "no file"),
+            "a preamble\r\n{}{}{}{}{}--limit--\r\nan epilogue",
+            part("Content-Disposition: form-data; name=\"comment\"", "not a file"),
             file("a \\\"b\\\" C:\\d.csv", near),
-            file("", ""),
+            file("empty.csv", ""),
             part("content-disposition:form-data ;filename=b.csv ; name=file", "1,2\n"),
+            file("", near),
         );
-        let expected = [("a \"b\" C:\\d.csv", near), ("", ""), ("b.csv", "1,2\n")]
+        let expected = [("a \"b\" C:\\d.csv", near), ("empty.csv", ""), ("b.csv", "1,2\n"), ("", near)]
             .map(|(name, text)| (name.to_owned(), text.into()));
         for piece in 1..text.len() {
             assert_eq!(read(text.as_bytes(), piece).await.unwrap(), expected, "pieces of {piece}");
         }
     }
 
+    /// Reads a form without a file, and returns what the form says about it.
+    async fn no_file(text: &str) -> String {
+        let mut form = form(vec![text.as_bytes().to_vec()]);
+        assert_eq!(form.next_file().await.unwrap(), None, "{text}");
+        form.no_file().to_string()
+    }
+
     #[tokio::test]
-    async fn what_is_no_form_or_not_all_of_one_is_refused() {
+    async fn a_part_named_file_needs_no_file_name() {
+        let named = |name: &str| part(&format!("Content-Disposition: form-data; name={name}"), "1,2");
+        for name in ["file", "\"file\""] {
+            let read = read(format!("{}--limit--", named(name)).as_bytes(), 3).await.unwrap();
+            assert_eq!(read, [(String::new(), b"1,2".to_vec())]);
+        }
+        let problem = no_file(&format!("{}{}--limit--", named("upload"), named("other"))).await;
+        assert!(problem.contains("part \"upload\" has no file name"), "{problem}");
+        assert!(no_file("--limit--").await.contains("no parts"));
+    }
+
+    #[tokio::test]
+    async fn a_file_input_that_was_left_empty_is_no_file() {
+        let empty = [file("", ""), part("Content-Disposition: form-data; name=file", "")].concat();
+        let text = format!("{empty}{}--limit--", file("good.csv", "1,2"));
+        for piece in 1..text.len() {
+            let read = read(text.as_bytes(), piece).await.unwrap();
+            assert_eq!(read, [("good.csv".to_owned(), b"1,2".to_vec())], "pieces of {piece}");
+        }
+        let comment = part("Content-Disposition: form-data; name=comment", "x");
+        for text in [empty.clone(), format!("{empty}{comment}"), format!("{comment}{empty}")] {
+            assert!(no_file(&format!("{text}--limit--")).await.starts_with("no file was chosen"));
+        }
+        // Empty inputs are as limited as other parts.
+        let error = read(file("", "").repeat(MAX_FIELDS + 2).as_bytes(), 999).await.unwrap_err();
+        assert!(matches!(error, FormError::TooLarge), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_malformed_or_truncated_form_is_refused() {
         let whole = format!("{}--limit--", file("a", "text"));
         for end in 0..whole.len() {
             for piece in [1, 1000] {
@@ -342,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_form_has_besides_files_is_limited_and_not_kept() {
+    async fn everything_besides_files_is_limited_and_not_kept() {
         let endless = |start: String, piece: String| {
             let pieces = stream::iter(std::iter::once(start).chain(std::iter::repeat(piece)));
             let body = Body::from_stream(pieces.map(Ok::<_, std::convert::Infallible>));
@@ -363,7 +412,7 @@ mod tests {
             assert!(matches!(error, FormError::TooLarge), "{piece:?}: {error}");
             assert!(form.buffer.len() < 2 * MAX_HEADER_BYTES, "{piece:?}: {} bytes", form.buffer.len());
         }
-        // As much as there may be.
+        // Exactly at the limits.
         let lines = "A: b\r\n".repeat(MAX_HEADER_LINES - 1);
         let header = format!("{lines}Content-Disposition: form-data; filename=c");
         let text = format!("{}{}--limit--", field.repeat(MAX_FIELDS), part(&header, "d"));
@@ -374,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_form_whose_next_file_does_not_begin_is_not_waited_for() {
+    async fn a_form_whose_next_file_does_not_begin_is_given_up() {
         let trickle = stream::unfold((), async |()| {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, std::convert::Infallible>("x"), ()))
@@ -386,7 +435,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(--limit|\r\n|--|[;:=\"a-c\\\\]|filename=|content-disposition:){0,40}", piece in 1_usize..50) {
+        fn no_input_makes_it_panic(text in "(--limit|\r\n|--|[;:=\"a-c\\\\]|filename[*]?=|name=file|content-disposition:){0,40}", piece in 1_usize..50) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let _ = runtime.block_on(read(text.as_bytes(), piece));
         }

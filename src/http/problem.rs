@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457): what is wrong, where, and what to do; never an inner detail.
+//! Errors as `application/problem+json` (RFC 9457): the cause, the place, and what to do. Internal details only go to the log.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ use crate::warehouse::client::WarehouseError;
 /// Seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// Characters of a file's name that are shown.
+/// Characters of a file's name that an error shows.
 const MAX_FILE_NAME: usize = 255;
 
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// What is wrong, where, and what to do (RFC 9457). Further members name the parameter, file, line, column or limit at fault, and say
-/// how far an upload got.
+/// The cause, the place, and what to do (RFC 9457). Further members name the parameter, file, line, column or limit, and say how much of
+/// an upload was processed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// `urn:roundhouse:problem:` with the code behind it.
+    /// `urn:roundhouse:problem:` followed by the code.
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -41,13 +41,13 @@ pub struct ProblemBody {
     /// Stable: clients may rely on it.
     code: &'static str,
     detail: String,
-    /// The path that was asked for.
+    /// The path of the request.
     instance: String,
     #[serde(flatten)]
     members: BTreeMap<String, Value>,
 }
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -55,9 +55,9 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     members: BTreeMap<String, Value>,
-    /// For the log only.
+    /// Only for the log.
     cause: Option<String>,
-    /// It is no failure of ours: not an error in the log.
+    /// Expected, in spite of its status: not logged as an error.
     is_expected: bool,
 }
 
@@ -73,23 +73,23 @@ impl Problem {
         }
     }
 
-    /// A parameter that cannot be used.
+    /// A parameter with an error.
     pub fn parameter(name: &str, detail: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("parameter {name}: {detail}"))
             .with("parameter", name)
     }
 
-    /// A parameter with a value that it cannot have; `what`: all that it can be.
+    /// A parameter with a value that is not allowed. `what`: the values that are.
     pub fn must_be(name: &str, what: impl std::fmt::Display) -> Self {
         Self::parameter(name, format_args!("it must be {what}"))
     }
 
-    /// A service does not answer: a fixed sentence for the client, the cause for the log.
+    /// A service does not respond. The client gets a fixed sentence, the log gets the cause.
     pub fn unavailable(code: &'static str, detail: &str, cause: impl ToString) -> Self {
         Self::caused(StatusCode::SERVICE_UNAVAILABLE, code, detail, cause)
     }
 
-    /// A failure of ours: a fixed sentence for the client, the cause for the log.
+    /// An internal failure. The client gets a fixed sentence, the log gets the cause.
     fn caused(
         status: StatusCode,
         code: &'static str,
@@ -101,26 +101,30 @@ impl Problem {
         problem
     }
 
-    /// There is no room for more: 507 (<https://www.rfc-editor.org/rfc/rfc4918#section-11.5>). No Retry-After: it takes someone to free
-    /// some space.
+    /// A disk is full: 507 (<https://www.rfc-editor.org/rfc/rfc4918#section-11.5>). Without Retry-After, since somebody has to free
+    /// space first.
     fn disk_full(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
     }
 
-    /// Says it in other words.
-    fn saying(mut self, detail: String) -> Self {
+    /// What is wrong, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Replaces the text.
+    pub fn saying(mut self, detail: String) -> Self {
         self.detail = detail;
         self
     }
 
-    /// The server was told to stop.
+    /// The server is shutting down.
     pub fn stopping() -> Self {
-        let detail =
-            "the server is stopping; try again when it is back. Sending a file again counts nothing twice";
+        let detail = "the server is stopping; try again when it is back (a file that is sent again is not counted twice)";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).expected()
     }
 
-    /// Says that this is an answer like another, though its status is that of a failure.
+    /// Marks an error status that is a normal response, such as that of a readiness check.
     pub fn expected(mut self) -> Self {
         self.is_expected = true;
         self
@@ -156,7 +160,7 @@ impl Problem {
         self.with("file_name", shown)
     }
 
-    /// The answer's body; `instance` is the path that was asked for.
+    /// The response body. `instance`: the path of the request.
     pub fn body(&self, instance: &str) -> ProblemBody {
         ProblemBody {
             kind: format!("urn:roundhouse:problem:{}", self.code),
@@ -171,7 +175,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// The body is written by [`render`], which knows what was asked.
+    /// [`render`] writes the body, since it knows the request.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -182,7 +186,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Gives every error its body, also those that the framework answers (no such path, wrong method), and logs causes once.
+/// Writes the body of every error, also of the framework's own (no such path, wrong method), and logs each cause once.
 pub async fn render(request: Request, next: Next) -> Response {
     let instance = request.uri().path().to_owned();
     let method = request.method().clone();
@@ -204,7 +208,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     if method == axum::http::Method::POST {
-        // Its body may not be read to its end, and then nothing else can come on this connection.
+        // The request's body may not be read to its end, so that the connection cannot be used for another request.
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     // Text and numbers are always JSON.
@@ -214,17 +218,15 @@ pub async fn render(request: Request, next: Next) -> Response {
 
 async fn from_framework(status: StatusCode, method: &axum::http::Method, body: Body) -> Problem {
     match status {
-        StatusCode::NOT_FOUND => {
-            Problem::new(status, "no_such_path", "there is nothing at this path: /docs shows what there is")
-        }
-        // Which they are is added when this is done.
+        StatusCode::NOT_FOUND => Problem::new(status, "no_such_path", "no such page; see /docs for the API"),
+        // The framework adds the Allow header later.
         StatusCode::METHOD_NOT_ALLOWED => Problem::new(
             status,
             "method_not_allowed",
-            format!("{method} is not for this path: use a method that the Allow header names"),
+            format!("{method} is not allowed here; use a method of the Allow header"),
         ),
         _ => {
-            // The framework's own words about a request that it could not take apart.
+            // The framework says what is wrong with a request that it cannot parse.
             let text = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
             Problem::new(status, "bad_request", String::from_utf8_lossy(&text).into_owned())
         }
@@ -257,10 +259,10 @@ impl From<&WarehouseError> for Problem {
                 Self::unavailable(code, &format!("{what}; try again soon"), error)
             }
             WarehouseError::Exception(exception) if exception.is_access_denied() => {
-                failed(format!("{what}; its operator must check the user, the password and the grants"))
+                failed(format!("{what}; check the user, the password and the grants in ClickHouse"))
             }
             WarehouseError::Exception(_) | WarehouseError::Query(_) => {
-                failed(format!("{what}; the server's log says why"))
+                failed(format!("{what}; see the server's log"))
             }
         }
     }
@@ -284,7 +286,7 @@ impl From<UploadFailure> for Problem {
                 refused(StatusCode::PAYLOAD_TOO_LARGE).with("limit", *limit)
             }
             UploadError::BrokenOff { .. } => {
-                let detail = format!("{detail}; sending the file again counts nothing twice");
+                let detail = format!("{detail}; send the file again, no row is counted twice");
                 Self::new(StatusCode::BAD_REQUEST, code, detail)
             }
             UploadError::TooSlow { least, .. } | UploadError::GaveWay { least, .. } => {
@@ -296,7 +298,7 @@ impl From<UploadFailure> for Problem {
             UploadError::TooMany { limit } => refused(StatusCode::TOO_MANY_REQUESTS).with("limit", *limit),
             UploadError::Broker { reason } => Self::unavailable(
                 code,
-                "the broker does not take all rows: send the file again when it is back, nothing counts twice",
+                "Kafka does not accept all rows; send the file again when it is back, no row is counted twice",
                 reason,
             ),
             UploadError::RowTooLarge { line, topic, limit, .. } => refused(StatusCode::UNPROCESSABLE_ENTITY)
@@ -306,22 +308,24 @@ impl From<UploadFailure> for Problem {
             UploadError::LimitLowered => Self::unavailable(code, &detail, ""),
             UploadError::Registry { reason } => Self::unavailable(
                 code,
-                "the schema registry does not answer: send the file again when it is back, nothing counts twice",
+                "the schema registry does not respond; send the file again when it is back, no row is counted twice",
                 reason,
             ),
             UploadError::DiskFull(full) => {
-                Self::from(*full).saying(format!("{full}, then send the file again; nothing counts twice"))
+                Self::from(*full).saying(format!("{full}, then send the file again; no row is counted twice"))
             }
             UploadError::ServiceDiskFull { .. } => {
-                Self::disk_full(format!("{detail}, then send the file again; nothing counts twice"))
+                Self::disk_full(format!("{detail}, then send the file again; no row is counted twice"))
             }
             UploadError::Warehouse(error) => error.into(),
             UploadError::LedgerFull { .. } => Self::unavailable(code, &detail, "the ledger is full"),
             UploadError::NotSaved => Self::unavailable(code, &detail, "the journal cannot be written"),
             UploadError::Stopping => Self::stopping(),
-            UploadError::Internal(cause) => {
-                Self::unavailable(code, "the upload could not be worked on: try again", cause)
-            }
+            UploadError::Internal(cause) => Self::unavailable(
+                code,
+                "the upload failed because of an internal error; send the file again",
+                cause,
+            ),
         };
         let problem = problem.with_progress(*failure.progress);
         match failure.upload_id.filter(|id| !id.is_nil()) {
@@ -372,9 +376,11 @@ impl From<SubmitError> for Problem {
             SubmitError::Spool(cause) if disk::is_full(&cause) => Self::disk_full(
                 "the disk of the server is full; free some space there, then send the file again",
             ),
-            SubmitError::Spool(cause) => {
-                Self::unavailable("internal", "the file could not be kept: try again", cause)
-            }
+            SubmitError::Spool(cause) => Self::unavailable(
+                "internal",
+                "the server could not store the file (disk full?); send the file again",
+                cause,
+            ),
             SubmitError::Warehouse(error) => error.into(),
             SubmitError::Stopping => Self::stopping(),
         }
@@ -414,7 +420,9 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
     match error {
         FileError::NotText { .. } => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         FileError::Empty { .. } | FileError::TooManyColumns { .. } => refused(unprocessable),
-        FileError::NotCsv { .. } | FileError::NotDecodable { .. } => refused(StatusCode::BAD_REQUEST),
+        FileError::IsForm | FileError::NotCsv { .. } | FileError::NotDecodable { .. } => {
+            refused(StatusCode::BAD_REQUEST)
+        }
         FileError::MissingColumns { missing, found } => {
             refused(unprocessable).with("missing", missing.clone()).with("found", found.clone())
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{decompressed, is_form, next_file, no_file, read_form, read_parameters};
+use super::body::{decompressed, explained, is_form, next_file, read_form, read_parameters};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
 use super::openapi::problems;
@@ -21,7 +21,7 @@ use super::state::AppState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
 
-/// Uploads that may be named.
+/// Uploads that a request may name.
 pub const MAX_NAMED_UPLOADS: usize = 100;
 
 /// A page of jobs, newest first.
@@ -33,14 +33,14 @@ pub struct Page {
     links: Links,
 }
 
-/// Reconciles a CSV file with what is stored
+/// Compare a CSV file with the stored rounds
 ///
-/// A job in the background compares every row, and every hour of its rounds. It survives a restart of the server; `GET /reconcile/{id}`
-/// tells how it is, and what it found.
+/// A background job compares every row, and every hour of its rounds. It survives a restart of the server. `GET /reconcile/{id}` shows
+/// its state and result.
 #[utoipa::path(
     post, path = "/reconcile", tag = "reconciliation", operation_id = "reconcile", params(ReconcileQuery),
     responses(
-        (status = 202, description = "The job", body = JobView, headers(("Location" = String, description = "Where the job is"))),
+        (status = 202, description = "The job", body = JobView, headers(("Location" = String, description = "The path of the job"))),
         problems::Reconcile
     )
 )]
@@ -58,24 +58,34 @@ pub async fn submit(
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
-        return submit_one(&state, submission, body).await;
+        let submitted = submit_one(&state, submission, body).await;
+        return submitted.map_err(|problem| explained(problem, &parts.headers));
     }
     let mut form = read_form(request)?;
-    submission.file_name = next_file(&mut form, &state.stopping).await?.ok_or_else(no_file)?;
+    let file_name = next_file(&mut form, &state.stopping).await?.ok_or_else(|| form.no_file())?;
+    if !file_name.is_empty() {
+        submission.file_name = file_name;
+    }
     submit_one(&state, submission, form).await
 }
 
-/// Checks that the uploads that were named are there.
+/// Checks that the named uploads exist.
 async fn known_uploads(state: &AppState, texts: &[String]) -> Result<Vec<Uuid>, Problem> {
     if texts.len() > MAX_NAMED_UPLOADS {
-        return Err(Problem::parameter("upload_id", format!("at most {MAX_NAMED_UPLOADS} can be named")));
+        return Err(Problem::parameter(
+            "upload_id",
+            format!("it may be given {MAX_NAMED_UPLOADS} times at most"),
+        ));
     }
     let mut ids = Vec::new();
     for text in texts {
         let id = Uuid::try_parse(text)
-            .map_err(|_| Problem::must_be("upload_id", "the id of an upload, as GET /uploads lists them"))?;
+            .map_err(|_| Problem::must_be("upload_id", "the id of an upload; GET /uploads lists them"))?;
         if state.uploader.ledger.get(id).await?.is_none() {
-            return Err(Problem::parameter("upload_id", format!("there is no upload {id}")));
+            return Err(Problem::parameter(
+                "upload_id",
+                format!("there is no upload {id}; GET /uploads lists them"),
+            ));
         }
         if !ids.contains(&id) {
             ids.push(id);
@@ -99,10 +109,10 @@ fn accepted(job: &JobView) -> Response {
     response
 }
 
-/// Lists reconciliations, newest first
+/// List reconciliations, newest first
 #[utoipa::path(
     get, path = "/reconcile", tag = "reconciliation", operation_id = "list_reconciliations", params(ReconciliationsQuery),
-    responses((status = 200, description = "A page of them", body = Page), problems::Query)
+    responses((status = 200, description = "A page of reconciliations", body = Page), problems::Query)
 )]
 pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
     let newest = Newest::of(parameters)?;
@@ -111,7 +121,7 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
     Ok(Json(Page { items, page, links }))
 }
 
-/// Shows how a reconciliation is, and what it found once it is done
+/// Get a reconciliation's state and result
 #[utoipa::path(
     get, path = "/reconcile/{id}", tag = "reconciliation", operation_id = "show_reconciliation", params(Id),
     responses((status = 200, description = "The job, with its last repair", body = RepairedJob), problems::Job)
@@ -125,10 +135,10 @@ pub async fn show(
     Ok(Json(RepairedJob::find(&state, &id).await?))
 }
 
-/// Cancels a reconciliation that waits or runs
+/// Cancel a queued or running reconciliation
 #[utoipa::path(
     delete, path = "/reconcile/{id}", tag = "reconciliation", operation_id = "cancel_reconciliation", params(Id),
-    responses((status = 200, description = "The job, as it is then", body = JobView), problems::Cancel)
+    responses((status = 200, description = "The cancelled job", body = JobView), problems::Cancel)
 )]
 pub async fn cancel(
     State(state): State<AppState>,
@@ -146,11 +156,11 @@ pub async fn find(state: &AppState, id: &str) -> Result<JobView, Problem> {
     state.reconciler.get(id).await?.ok_or_else(no_such_job)
 }
 
-/// There is no job with the id that was asked for.
+/// No job has the requested id.
 pub fn no_such_job() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_job",
-        "there is no reconciliation with this id: GET /reconcile lists them",
+        "there is no reconciliation with this id; GET /reconcile lists them",
     )
 }

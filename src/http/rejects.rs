@@ -13,8 +13,9 @@ use serde_json::json;
 
 use axum::response::{IntoResponse, Response};
 
-use super::body::{decimal_parameter, decompressed, is_form, next_file, no_file, read_form};
-use super::download::{Format, Pieces, csv_record, escape_formula, pieces, respond};
+use super::body::{decimal_parameter, decompressed, explained, is_form, next_file, read_form};
+use super::download::{Format, Pieces, csv_record, escape_formula, formula_starts, pieces, respond};
+use super::form::NoFile;
 use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -31,24 +32,24 @@ use crate::warehouse::rejects::{self, RejectRow, Rejected};
 use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
 
-/// How long rejects that are on their way through the dead-letter topic are waited for, and how often they are looked for.
+/// How long a request waits for rejects that are still in the dead-letter topic, and how often it checks.
 const LOADING_PATIENCE: Duration = Duration::from_secs(10);
 const LOADING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Characters of a code.
+/// Most characters of a code.
 pub const MAX_CODE: usize = 64;
 
-/// What is added to the file's own columns.
+/// The columns that are added to those of the file.
 const REJECT_COLUMNS: [&str; 6] =
     ["reject_line", "reject_byte_offset", "reject_column", "reject_code", "reject_reason", "reject_raw"];
 
-/// Lists the rejected lines of an upload
+/// List the rejected rows of an upload
 ///
-/// As CSV, the file's own columns come first, so that they can be corrected and uploaded again as they are.
+/// As CSV, the file's own columns come first, so that the rows can be corrected and uploaded again.
 #[utoipa::path(
     get, path = "/uploads/{id}/rejects", tag = "uploads", operation_id = "list_rejects", params(Id, RejectsQuery),
     responses(
-        (status = 200, description = "All of them, by line", content((String = "text/csv"), (String = "application/x-ndjson")),
+        (status = 200, description = "All of them, ordered by line", content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String, description = "The file's name"))),
         problems::Rejects
     )
@@ -82,13 +83,13 @@ fn code_parameter(parameters: &mut Parameters) -> Result<Option<String>, Problem
     };
     match code {
         Some(code) if !is_code(&code) => {
-            Err(Problem::must_be("code", "the code of a reject, such as not_a_decimal"))
+            Err(Problem::must_be("code", "the code of a rejected row, such as not_a_decimal"))
         }
         code => Ok(code),
     }
 }
 
-/// Waits until the rejects of an upload that has ended are in their table.
+/// Waits until the rejects of a finished upload are loaded.
 async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Problem> {
     let started = Instant::now();
     while row.state != LedgerState::Receiving && !row.dead_letter_offsets.is_empty() {
@@ -97,19 +98,19 @@ async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Prob
             break;
         }
         if started.elapsed() > LOADING_PATIENCE {
-            let detail = "not all rejects of this upload are in their table yet: try again soon";
-            return Err(Problem::unavailable("rejects_not_loaded", detail, "the loader is behind"));
+            let detail = "the rejects of this upload are not all loaded yet; try again soon";
+            return Err(Problem::unavailable("rejects_not_loaded", detail, "the loader lags"));
         }
         tokio::time::sleep(LOADING_INTERVAL).await;
     }
     Ok(())
 }
 
-/// The columns of the file that the lines come from.
+/// The columns of the upload's file.
 struct FileColumns {
     names: Vec<String>,
     delimiter: u8,
-    /// Where the names are in lines after a header with other columns, by that header's line.
+    /// The places of the names in rows after a later header with other columns, by that header's line.
     later: BTreeMap<u64, Vec<Option<usize>>>,
 }
 
@@ -127,27 +128,27 @@ impl FileColumns {
         Self { names: own, delimiter, later }
     }
 
-    /// Whether a column was added to a file by an earlier download: it is not added to it once more.
-    fn is_ours(name: &str) -> bool {
+    /// Whether an earlier download added a column to the file: it is not added again.
+    fn is_added(name: &str) -> bool {
         let name = name.trim().to_lowercase();
         REJECT_COLUMNS.contains(&name.as_str())
     }
 
-    /// Takes a line apart, as far as it comes apart; what is more than the header has names for is only in `reject_raw`.
+    /// Splits a line into the file's columns as far as possible. Extra fields are only in `reject_raw`.
     fn fields(&self, line: u64, raw: &str) -> Vec<String> {
         let places = self.later.range(..line).next_back().map(|(_, places)| places);
         let mut reader = RecordReader::new(self.delimiter, usize::MAX);
         reader.buffer().extend_from_slice(raw.as_bytes());
         let record = reader.next(true).ok().flatten();
         let field = |at: usize| Some(String::from_utf8_lossy(record.as_ref()?.text(at)?).into_owned());
-        let own = self.names.iter().enumerate().filter(|(_, name)| !Self::is_ours(name));
+        let own = self.names.iter().enumerate().filter(|(_, name)| !Self::is_added(name));
         let place = |at: usize| places.map_or(Some(at), |places| places.get(at).copied().flatten());
         own.map(|(at, _)| place(at).and_then(field).unwrap_or_default()).collect()
     }
 }
 
-/// Writes rejected lines. As CSV: the file's own columns, to be corrected and uploaded again as they are, and then ours, which an
-/// upload passes over.
+/// Writes rejected rows. As CSV: the file's own columns, to be corrected and uploaded again, then the added ones, which an upload
+/// ignores.
 struct Writer {
     format: Format,
     file: FileColumns,
@@ -155,11 +156,17 @@ struct Writer {
 }
 
 impl Writer {
+    /// A text of the file, as a spreadsheet or an upload gets it.
+    fn escaped(&self, text: String) -> String {
+        if self.escape_formulas { escape_formula(text) } else { text }
+    }
+
     fn start(&self) -> Vec<u8> {
         let mut start = Vec::new();
         if self.format == Format::Csv {
-            let own = self.file.names.iter().map(String::as_str).filter(|name| !FileColumns::is_ours(name));
-            csv_record(own.chain(REJECT_COLUMNS), &mut start);
+            let own = self.file.names.iter().filter(|name| !FileColumns::is_added(name));
+            let own: Vec<String> = own.map(|name| self.escaped(name.clone())).collect();
+            csv_record(own.iter().map(String::as_str).chain(REJECT_COLUMNS), &mut start);
         }
         start
     }
@@ -170,25 +177,23 @@ impl Writer {
             let _ = serde_json::to_writer(&mut *out, &reject);
             return out.push(b'\n');
         }
-        let mut fields = self.file.fields(reject.line, &reject.raw);
-        if self.escape_formulas {
-            fields = fields.into_iter().map(escape_formula).collect();
-        }
+        let fields = self.file.fields(reject.line, &reject.raw);
+        let mut fields: Vec<String> = fields.into_iter().map(|field| self.escaped(field)).collect();
         let RejectRow { line, byte_offset, column, code, reason, raw } = reject;
-        // Nobody uploads these: they can always be made safe for a spreadsheet.
-        let raw = escape_formula(raw);
+        // An upload ignores these, so they are always safe for a spreadsheet.
+        let [column, reason, raw] = [column, reason, raw].map(escape_formula);
         fields.extend([line.to_string(), byte_offset.to_string(), column, code, reason, raw]);
         csv_record(fields.iter().map(String::as_str), out);
     }
 }
 
-/// Lists the rounds of an upload that are stored with other values
+/// List the rounds of an upload that are stored with other values
 ///
-/// Each field as it was sent, and as it is stored (`stored_…`).
+/// Each field as sent, and as stored (`stored_…`).
 #[utoipa::path(
     get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ConflictsQuery),
     responses(
-        (status = 200, description = "All of them, by line", content((String = "text/csv"), (String = "application/x-ndjson")),
+        (status = 200, description = "All of them, ordered by line", content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String, description = "The file's name"))),
         problems::NoUpload
     )
@@ -200,13 +205,15 @@ pub async fn conflicts(
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
     let format = Format::of_request(&mut parameters, &headers)?;
-    parameters.finish("format")?;
+    let escape_formulas = parameters.flag("escape_formulas")?;
+    parameters.finish("format, escape_formulas")?;
     let row = find(&state, &id).await?;
     let name = match format {
         Format::Csv => "CSVWithNames",
         Format::Ndjson => "JSONEachRow",
     };
-    let cursor = upload_counts::conflicts(&state.warehouse, row.upload_id, name)?;
+    let formula_starts = formula_starts(escape_formulas && format == Format::Csv);
+    let cursor = upload_counts::conflicts(&state.warehouse, row.upload_id, name, &formula_starts)?;
     let pieces: Pieces = Box::pin(stream::try_unfold(cursor, async |mut cursor| {
         let piece = cursor.next().await.map_err(WarehouseError::from)?;
         Ok(piece.map(|piece| (piece, cursor)))
@@ -214,10 +221,11 @@ pub async fn conflicts(
     respond(&format!("conflicts-{}", row.upload_id), format, pieces).await
 }
 
-/// Produces rejected lines after all
+/// Retry rejected rows
 ///
-/// Those open rejects of the upload that are valid by now, or the corrected lines of a file, which say in `reject_line` which rejects
-/// they are. What is produced is an upload of its own; `replayed` lines are done, `still_rejected` ones stay open.
+/// Without a file, retries the open rejects of the upload that are valid by now. With a file, retries its corrected rows; the column
+/// `reject_line` says which reject each row corrects. The retried rows become an upload of their own. `replayed` rows are done,
+/// `still_rejected` rows stay open.
 #[utoipa::path(
     post, path = "/uploads/{id}/replay", tag = "uploads", params(Id, ReplayQuery),
     responses((status = 200, description = "The receipt", body = UploadView), problems::Replay)
@@ -235,27 +243,34 @@ pub async fn replay(
     let query = Replay { code, decimal, wait_visible };
     let row = find(&state, &id).await?;
     if row.failure_code == "decimal_comma" && query.decimal.is_none() {
-        let detail = "this upload was refused because its amounts have decimal commas; say which mark its rows have, comma or point";
+        let detail = "this upload was refused because its amounts have decimal commas; name the mark of its rows, comma or point";
         return Err(Problem::parameter("decimal", detail));
     }
     if row.state == LedgerState::Receiving {
-        let detail = "this upload is under way: its rejects can be replayed when it has ended";
+        let detail = "this upload is still running; retry its rejects when it has ended";
         return Err(Problem::new(StatusCode::CONFLICT, "upload_under_way", detail));
     }
     wait_until_loaded(&state, &row).await?;
     if is_form(request.headers()) {
         let mut form = read_form(request)?;
-        next_file(&mut form, &state.stopping).await?.ok_or_else(no_file)?;
-        return replay_body(&state, &row, &query, Some(form.boxed())).await;
+        let file = next_file(&mut form, &state.stopping).await?;
+        let body = match file {
+            Some(_) => Some(form.boxed()),
+            // The file is optional: a form in which none was chosen is like no body.
+            None if *form.no_file() == NoFile::LeftEmpty => None,
+            None => return Err(form.no_file().into()),
+        };
+        return replay_body(&state, &row, &query, body).await;
     }
     let (parts, body) = request.into_parts();
     let mut body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
     let first = body.next().await;
     let body = first.map(|first| stream::once(std::future::ready(first)).chain(body).boxed());
-    replay_body(&state, &row, &query, body).await
+    let replayed = replay_body(&state, &row, &query, body).await;
+    replayed.map_err(|problem| explained(problem, &parts.headers))
 }
 
-/// What the query of a replay says.
+/// The parameters of a replay.
 struct Replay {
     code: Option<String>,
     decimal: Option<DecimalMark>,
@@ -286,11 +301,11 @@ mod tests {
     use super::*;
 
     fn writer(escape_formulas: bool) -> Writer {
-        let row = LedgerRow {
-            header: "Id;Name;reject_line".to_owned(),
-            delimiter: ";".to_owned(),
-            ..LedgerRow::default()
-        };
+        writer_of("Id;Name;reject_line", escape_formulas)
+    }
+
+    fn writer_of(header: &str, escape_formulas: bool) -> Writer {
+        let row = LedgerRow { header: header.to_owned(), delimiter: ";".to_owned(), ..LedgerRow::default() };
         Writer { format: Format::Csv, file: FileColumns::of(&row), escape_formulas }
     }
 
@@ -312,7 +327,7 @@ mod tests {
         "Id,Name,reject_line,reject_byte_offset,reject_column,reject_code,reject_reason,reject_raw\n";
 
     #[test]
-    fn a_line_comes_apart_into_the_columns_of_its_file() {
+    fn a_line_is_split_into_the_columns_of_its_file() {
         assert_eq!(
             written(&writer(false), "x;\"a;\"\"b\"\"\n\";2"),
             format!(
@@ -327,7 +342,22 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_stays_what_it_is_where_it_is_uploaded_again() {
+    fn column_names_are_escaped_with_the_fields() {
+        let names = "=Id;\"\n@name\";＝x";
+        let header = |names| HEADER.replace("Id,Name", names);
+        let reject = "3,40,id,not_an_integer,why,a\n";
+        assert_eq!(
+            written(&writer_of(names, true), "a"),
+            format!("{}a,,,{reject}", header("'=Id,\"'\n@name\",'＝x"))
+        );
+        assert_eq!(
+            written(&writer_of(names, false), "a"),
+            format!("{}a,,,{reject}", header("=Id,\"\n@name\",＝x"))
+        );
+    }
+
+    #[test]
+    fn a_formula_is_unchanged_in_a_list_that_is_uploaded_again() {
         assert_eq!(
             written(&writer(false), "=1+1;@x"),
             format!("{HEADER}=1+1,@x,3,40,id,not_an_integer,why,'=1+1;@x\n")

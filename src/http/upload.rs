@@ -10,7 +10,7 @@ use futures_util::Stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{decompressed, is_form, next_file, no_file, read_form, read_parameters};
+use super::body::{decompressed, explained, is_form, next_file, read_form, read_parameters};
 use super::openapi::parameters::UploadQuery;
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -36,7 +36,7 @@ pub enum Uploaded {
     Several(Receipts),
 }
 
-/// What the query says.
+/// The parameters of an upload.
 #[derive(Clone, Debug)]
 struct Query {
     options: UploadOptions,
@@ -60,7 +60,10 @@ impl Query {
         parameters.finish(KNOWN)?;
         for (name, is_set) in [("force", force), ("wait", wait_visible)] {
             if validate_only && is_set {
-                return Err(Problem::parameter(name, "nothing is produced with validate_only"));
+                return Err(Problem::parameter(
+                    name,
+                    "it cannot be combined with validate_only; remove one of the two",
+                ));
             }
         }
         let options = UploadOptions {
@@ -76,7 +79,7 @@ impl Query {
     }
 }
 
-/// Takes the parameter `wait`: whether the answer waits until the rows are visible.
+/// Takes the parameter `wait`: whether the response waits until the rows are visible.
 pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
     match parameters.one("wait")?.as_deref() {
         None | Some("acknowledged") => Ok(false),
@@ -85,11 +88,11 @@ pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
     }
 }
 
-/// Uploads CSV files
+/// Upload CSV files
 ///
-/// Answers once the broker has every row, or with `wait=visible` once they are in the aggregates. A row that is not valid is set aside
-/// and named in the receipt, and the rest of the file goes on. The same bytes again are answered with their first receipt. Sending a
-/// file again is always safe: each round counts once. A form of several files is answered with a receipt for each, in `uploads`.
+/// Responds once Kafka has acknowledged every row, or with `wait=visible` once the rows are in the aggregates. An invalid row does not
+/// stop the upload: it is set aside and reported in the receipt. The same bytes again get their first receipt. Sending a file again is
+/// always safe: each round counts once. A form with several files gets a receipt for each, in `uploads`.
 #[utoipa::path(
     post, path = "/uploadcsv", tag = "uploads", params(UploadQuery),
     responses((status = 200, description = "The receipt, or receipts", body = Uploaded), problems::Upload)
@@ -105,7 +108,8 @@ pub async fn upload_csv(
     } else {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
-        let receipt = upload_one(&state, &query, query.options.clone(), body).await?;
+        let receipt = upload_one(&state, &query, query.options.clone(), body).await;
+        let receipt = receipt.map_err(|problem| explained(problem, &parts.headers))?;
         Ok(Json(Uploaded::One(Box::new(receipt))))
     }
 }
@@ -119,25 +123,28 @@ async fn upload_form(state: &AppState, query: &Query, request: Request) -> Resul
         if receipts.len() as u64 >= state.max_form_files {
             return Err(with_receipts(too_many_files(state.max_form_files), &receipts));
         }
-        let options = UploadOptions { file_name: file_name.clone(), ..query.options.clone() };
+        let mut options = query.options.clone();
+        if !file_name.is_empty() {
+            options.file_name = file_name.clone();
+        }
         let receipt = upload_one(state, query, options, &mut form).await;
         let named = |problem: Problem| with_receipts(problem.of_file(&file_name), &receipts);
         let receipt = receipt.map_err(named)?;
         receipts.push(receipt);
     }
     match receipts.as_slice() {
-        [] => Err(no_file()),
+        [] => Err(form.no_file().into()),
         [_] => Ok(Json(Uploaded::One(Box::new(receipts.swap_remove(0))))),
         _ => Ok(Json(Uploaded::Several(Receipts { uploads: receipts }))),
     }
 }
 
 fn too_many_files(limit: u64) -> Problem {
-    let detail = format!("a form may have {limit} files: send the others by themselves");
+    let detail = format!("the form has more than {limit} files; send the others in another form");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail).with("limit", limit)
 }
 
-/// Uploads one file, and waits until it is visible where that is asked for.
+/// Uploads one file, and with `wait=visible` waits until its rows are visible.
 async fn upload_one<S>(
     state: &AppState,
     query: &Query,
@@ -170,7 +177,7 @@ where
     Ok(view.seen(wait_until_visible(state, &row).await.map_err(not_seen)?))
 }
 
-/// Adds what came of the files before the one at fault.
+/// Adds the receipts of the files before the one that failed.
 fn with_receipts(problem: Problem, receipts: &[UploadView]) -> Problem {
     if receipts.is_empty() {
         return problem;

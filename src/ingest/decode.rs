@@ -132,10 +132,26 @@ fn refuse_what_is_no_text(bytes: &[u8]) -> Result<(), FileError> {
     if bytes.starts_with(b"BZh") && bytes.get(4..10) == Some(b"1AY&SY") {
         return Err(FileError::NotText { found: "a bzip2 file", remedy: "unpack it" });
     }
+    if is_form(bytes) {
+        return Err(FileError::IsForm);
+    }
     match SIGNATURES.iter().find(|(signature, ..)| bytes.starts_with(signature)) {
         Some(&(_, found, remedy)) => Err(FileError::NotText { found, remedy }),
         None => Ok(()),
     }
+}
+
+/// Whether a file begins like a `multipart/form-data` body: `--`, a boundary, a line break, and a header of a part. Clients send that
+/// as a file when somebody sets Content-Type by hand.
+fn is_form(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(b"--") else { return false };
+    let mut lines = rest.split(|byte| *byte == b'\n');
+    let is_boundary =
+        lines.next().is_some_and(|line| line.iter().all(u8::is_ascii) && !line.trim_ascii().is_empty());
+    let header = lines.next().unwrap_or_default();
+    let is_header =
+        |name: &[u8]| header.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    is_boundary && (is_header(b"content-disposition:") || is_header(b"content-type:"))
 }
 
 #[cfg(test)]
@@ -190,6 +206,24 @@ mod tests {
     fn an_archive_is_refused_by_name() {
         let error = TextDecoder::for_file(b"PK\x03\x04....", None).unwrap_err();
         assert!(error.to_string().contains("xlsx"), "{error}");
+    }
+
+    #[test]
+    fn a_multipart_form_that_is_sent_as_a_file_is_recognized() {
+        for text in [
+            "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n",
+            "------WebKitFormBoundaryABC\r\ncontent-type: text/csv\r\n",
+            "--x \ncontent-disposition: form-data\n",
+        ] {
+            assert_eq!(
+                TextDecoder::for_file(text.as_bytes(), None).unwrap_err(),
+                FileError::IsForm,
+                "{text}"
+            );
+        }
+        for text in ["--x,id,name\n1,2,3\n", "--\r\nContent-Type: x", "--x", "-x\r\nContent-Type: x"] {
+            assert!(TextDecoder::for_file(text.as_bytes(), None).is_ok(), "{text}");
+        }
     }
 
     #[test]

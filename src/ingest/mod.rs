@@ -29,6 +29,10 @@ use self::notation::DecimalComma;
 pub enum FileError {
     #[error("this is {found}, not CSV text: {remedy}")]
     NotText { found: &'static str, remedy: &'static str },
+    #[error(
+        "this is a multipart form, not CSV text; send it as multipart/form-data with its boundary, or send the CSV file itself"
+    )]
+    IsForm,
     #[error("the file is empty: its first line must name the columns {expected}")]
     Empty { expected: String },
     #[error("the first line is not a header of comma, semicolon or tab separated names: {line:?}")]
@@ -59,6 +63,7 @@ impl FileError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotText { .. } => "not_text",
+            Self::IsForm => "bad_form",
             Self::Empty { .. } => "empty_file",
             Self::NotCsv { .. } => "not_csv",
             Self::NotDecodable { .. } => "not_decodable",

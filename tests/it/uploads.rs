@@ -1,8 +1,9 @@
-//! Uploads as the API sees them: the ledger, rejects and what becomes of them, limits, a broker that goes away.
+//! Uploads through the API: the ledger, rejected rows and their retry, limits, services that go down.
 
 mod decimals;
 mod disk;
 mod errors;
+mod forms;
 mod joined;
 mod ledger;
 mod limits;
@@ -19,14 +20,14 @@ use tokio::sync::mpsc;
 use crate::harness::process::until;
 use crate::harness::server::{Answer, Server};
 
-/// An upload that is sent in pieces, as a test has them.
+/// An upload whose pieces a test sends one by one.
 struct Sending {
     pieces: mpsc::UnboundedSender<Vec<u8>>,
     answer: tokio::task::JoinHandle<Answer>,
 }
 
 impl Sending {
-    /// Begins an upload. It ends when this is finished, breaks off when it is dropped.
+    /// Begins an upload. `finish` completes it; dropping this breaks it off.
     fn start(server: &Server, query: &str) -> Self {
         let (pieces, mut receiver) = mpsc::unbounded_channel::<Vec<u8>>();
         let stream = futures_util::stream::poll_fn(move |context| {
@@ -50,7 +51,7 @@ impl Sending {
     }
 }
 
-/// Waits until more than so many rows of the newest upload are counted in a member such as `rows` or `acknowledged`.
+/// Waits until a member of the newest upload, such as `rows` or `acknowledged`, is more than a number.
 async fn until_newest_has(server: &Server, member: &str, rows: u64) {
     until(&format!("more than {rows} {member} of the newest upload"), async || {
         let page = server.get("/uploads?limit=1").await.ok();
