@@ -1,12 +1,14 @@
 -- The hourly aggregates from one key to another. Fixed text replaces the placeholders: the table or projection to read, the filters that
 -- apply, and the order, which is total and uses the names of the page: hour, player, game. Invalid UTF-8, which only other programs can
 -- have written, is repaired, because JSON, Arrow and Parquet cannot contain it.
+-- Text that begins with one of the characters in formula_starts gets an apostrophe.
+WITH (text -> if(text != '' AND position({formula_starts:String}, substringUTF8(text, 1, 1)) > 0, concat('\'', text), text)) AS escaped
 SELECT
     toDateTime64(hour, 0, 'UTC') AS created_hour,
-    toValidUTF8(player) AS player_id,
+    escaped(toValidUTF8(player)) AS player_id,
     game AS game_id,
-    toValidUTF8(name) AS game_name,
-    toValidUTF8(maker) AS provider,
+    escaped(toValidUTF8(name)) AS game_name,
+    escaped(toValidUTF8(maker)) AS provider,
     rounds AS rounds_played,
     real_bet AS real_amount_bet,
     bonus_bet AS bonus_amount_bet,

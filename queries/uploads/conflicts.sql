@@ -1,12 +1,14 @@
 -- The conflicts of an upload by line: each field as it was sent, and as it is stored. If there are many, both sides are sorted by id on
 -- disk, so that memory does not grow with them. Invalid UTF-8, which only other programs can have written, is repaired.
+-- Text that begins with one of the characters in formula_starts gets an apostrophe.
+WITH (text -> if(text != '' AND position({formula_starts:String}, substringUTF8(text, 1, 1)) > 0, concat('\'', text), text)) AS escaped
 SELECT
     sent.line AS line,
     sent.game_instance_id AS game_instance_id,
     sent.created_timestamp AS created_timestamp,
     stored.created_timestamp AS stored_created_timestamp,
-    toValidUTF8(sent.user_id) AS user_id,
-    toValidUTF8(stored.user_id) AS stored_user_id,
+    escaped(toValidUTF8(sent.user_id)) AS user_id,
+    escaped(toValidUTF8(stored.user_id)) AS stored_user_id,
     sent.game_id AS game_id,
     stored.game_id AS stored_game_id,
     sent.real_amount_bet AS real_amount_bet,
@@ -17,10 +19,10 @@ SELECT
     stored.real_amount_win AS stored_real_amount_win,
     sent.bonus_amount_win AS bonus_amount_win,
     stored.bonus_amount_win AS stored_bonus_amount_win,
-    toValidUTF8(sent.game_name) AS game_name,
-    toValidUTF8(stored.game_name) AS stored_game_name,
-    toValidUTF8(sent.provider) AS provider,
-    toValidUTF8(stored.provider) AS stored_provider,
+    escaped(toValidUTF8(sent.game_name)) AS game_name,
+    escaped(toValidUTF8(stored.game_name)) AS stored_game_name,
+    escaped(toValidUTF8(sent.provider)) AS provider,
+    escaped(toValidUTF8(stored.provider)) AS stored_provider,
     toString(stored.upload_id) AS stored_upload_id,
     stored.line AS stored_line
 FROM (SELECT * FROM conflicts FINAL WHERE upload_id = {upload_id:UUID}) AS sent

@@ -15,14 +15,14 @@ use crate::domain::columns::Columns;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
 use crate::reconcile::report::{JobState, Kind};
 
-/// Lists everything that a reconciliation has found
+/// List all differences
 ///
-/// Kind by kind, each in the order of the file's lines. The list is kept for 30 days.
+/// Grouped by kind, in the order of the file's lines. The list is kept for 30 days.
 #[utoipa::path(
     get, path = "/reconcile/{id}/differences", tag = "reconciliation", operation_id = "list_differences",
     params(Id, DifferencesQuery),
     responses(
-        (status = 200, description = "All of it", content((String = "text/csv"), (String = "application/x-ndjson")),
+        (status = 200, description = "All differences", content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String, description = "The file's name"))),
         problems::Differences
     )
@@ -59,17 +59,15 @@ fn kind_parameter(parameters: &mut Parameters) -> Result<Option<Kind>, Problem> 
 
 fn not_done(state: JobState) -> Problem {
     let detail = match state {
-        JobState::Queued | JobState::Running => {
-            "this reconciliation is under way: it has no list of differences yet"
-        }
-        _ => "this reconciliation was not done to its end: it has no list of differences",
+        JobState::Queued | JobState::Running => "this reconciliation is still running; wait until it is done",
+        _ => "this reconciliation failed or was cancelled, so it has no differences; send the file again",
     };
     Problem::new(StatusCode::CONFLICT, "not_done", detail).with("state", state.name())
 }
 
 fn expired() -> Problem {
     let detail =
-        format!("differences are kept for {DIFFERENCES_DAYS} days: send the file again for a list of today");
+        format!("differences are kept for {DIFFERENCES_DAYS} days; send the file again for a new list");
     Problem::new(StatusCode::GONE, "differences_expired", detail)
 }
 

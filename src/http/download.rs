@@ -1,4 +1,4 @@
-//! Lists that are downloaded: as CSV or as a JSON object per line, streamed from ClickHouse.
+//! Lists to download: as CSV or as one JSON object per line, streamed from ClickHouse.
 
 use std::pin::Pin;
 
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Takes the parameter `format`; without it the `Accept` header decides, and without that it is CSV.
+    /// Takes the parameter `format`. Without it the `Accept` header decides, and without both the format is CSV.
     pub fn of_request(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
         match parameters.one("format")?.as_deref() {
             Some("csv") => Ok(Self::Csv),
@@ -63,7 +63,7 @@ pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, WarehouseError>> + Sen
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 65_536;
 
-/// Makes pieces of `start` and of the rows as `write` writes them. Dropped, the query is stopped.
+/// Returns `start`, then the rows as `write` writes them, in pieces. Dropping it stops the query.
 pub fn pieces<R>(
     cursor: RowCursor<R>,
     start: Vec<u8>,
@@ -84,13 +84,13 @@ where
     }))
 }
 
-/// Answers a list under a file name, once its first piece is there: before that, ClickHouse can still be said not to answer.
-/// A list that breaks off later breaks the connection off, so that nobody takes it for a whole one.
+/// Answers with a list under a file name, after its first piece has arrived: until then, a failure of ClickHouse is an error response.
+/// A list that breaks off later closes the connection, so that no client takes it for a complete one.
 pub async fn respond(name: &str, format: Format, mut pieces: Pieces) -> Result<Response, Problem> {
     let first = pieces.next().await.transpose()?.unwrap_or_default();
     let rest = pieces.inspect(|piece| {
         if let Err(error) = piece {
-            tracing::error!(%error, "a download broke off");
+            tracing::error!(%error, "a download failed");
         }
     });
     let body = stream::once(std::future::ready(Ok(first))).chain(rest);
@@ -104,7 +104,7 @@ pub async fn respond(name: &str, format: Format, mut pieces: Pieces) -> Result<R
     Ok(response)
 }
 
-/// Makes a record of CSV (RFC 4180, comma, LF).
+/// Writes a CSV record (RFC 4180, comma, LF).
 pub fn csv_record<'a>(fields: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     let mut first = true;
     for field in fields {
@@ -122,7 +122,33 @@ pub fn csv_record<'a>(fields: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) 
     out.push(b'\n');
 }
 
-/// Puts an apostrophe before a text that a spreadsheet would take for a formula.
+/// What makes a spreadsheet read a cell as a formula, if the cell begins with it: the list of OWASP
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>), with the full-width forms of its signs, and NUL (ASVS 1.2.10).
+const FORMULA_STARTS: [char; 12] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\0', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// The same for a query in which ClickHouse writes the list; empty if nothing is to be escaped.
+pub fn formula_starts(escape_formulas: bool) -> String {
+    FORMULA_STARTS.iter().filter(|_| escape_formulas).collect()
+}
+
+/// Puts an apostrophe before a text that a spreadsheet would read as a formula.
 pub fn escape_formula(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_of_a_formula_gets_an_apostrophe() {
+        for start in ["=", "+", "-", "@", "\t", "\r", "\n", "\r\n", "\0", "＝", "＋", "－", "＠"] {
+            let formula = format!("{start}1+1");
+            assert_eq!(escape_formula(formula.clone()), format!("'{formula}"), "{start:?}");
+        }
+        for text in ["", "1+1", "a=b", "'=1", " x", "日本"] {
+            assert_eq!(escape_formula(text.to_owned()), text);
+        }
+    }
 }

@@ -64,7 +64,8 @@ pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadC
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
 }
 
-/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats.
+/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats. Text that begins with
+/// one of the characters in `formula_starts` gets an apostrophe.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -72,10 +73,12 @@ pub fn conflicts(
     warehouse: &Warehouse,
     upload_id: Uuid,
     format: &str,
+    formula_starts: &str,
 ) -> Result<BytesCursor, WarehouseError> {
     let query = warehouse
         .query(include_str!("../../queries/uploads/conflicts.sql"))
         .param("upload_id", upload_id.to_string())
+        .param("formula_starts", formula_starts)
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_decimals", "1");
     Ok(query.fetch_bytes(format)?)

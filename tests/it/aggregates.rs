@@ -1,6 +1,7 @@
 //! `GET /aggregates` and `GET /aggregates/summary`.
 
 mod formats;
+mod odd_texts;
 mod pages;
 mod protection;
 mod reading;

@@ -47,7 +47,9 @@ pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(Str
             return Err(broken(format!("it has more than {MAX_FIELDS} fields")));
         }
         let name = field.name().unwrap_or_default().to_owned();
-        fields.push((name, field.text().await.map_err(|error| broken(error.body_text()))?));
+        // Not as text: that would strip a byte order mark, which may be part of a value.
+        let value = field.bytes().await.map_err(|error| broken(error.body_text()))?;
+        fields.push((name, String::from_utf8_lossy(&value).into_owned()));
     }
     Ok(fields)
 }

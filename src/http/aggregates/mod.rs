@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use self::format::Format;
 use self::items::Items;
 pub use self::summary::{__path_summary, summary};
+use super::download::formula_starts;
 use super::freshness::Fresh;
 use super::openapi::parameters::AggregatesQuery;
 use super::openapi::{answers, problems};
@@ -27,24 +28,25 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::domain::timestamp;
-use crate::warehouse::aggregates::{Filter, Key, Page, Rows, fetch, fetch_items};
+use crate::warehouse::aggregates::{Filter, Key, Page, PageFormat, Rows, fetch, fetch_items};
 use crate::warehouse::client::WarehouseError;
 
-const KNOWN: &str = "player_id, game_id, date_from, date_to, limit, skip, cursor, sort, format";
+const KNOWN: &str =
+    "player_id, game_id, date_from, date_to, limit, skip, cursor, sort, format, escape_formulas";
 
-/// Up to when acknowledged rows are included.
+/// The time up to which acknowledged rows are included.
 const AS_OF: HeaderName = HeaderName::from_static("roundhouse-as-of");
 
-/// An answer may be kept, by whom it was for, and must be asked for anew with its entity tag: what it is about changes at any time.
+/// Only the client may cache a response, and must revalidate it with its entity tag: the data may change at any time.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// Where a page begins, and where the next one is.
+/// The position of a page, and of the next one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AggregatesPosition)]
 pub struct Position {
     limit: u64,
     skip: u64,
-    /// Null where this page is the last.
+    /// Null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -52,7 +54,7 @@ pub struct Position {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AggregatesLinks)]
 pub struct Links {
-    /// Null where this page is the last.
+    /// Null on the last page.
     #[schema(required)]
     next: Option<String>,
 }
@@ -64,9 +66,9 @@ struct End {
     links: Links,
 }
 
-/// What happened each hour, by player and game
+/// Bets, wins and net per hour, player and game
 ///
-/// In a total order: pages neither overlap nor miss a row, also while data arrives, if `links.next` is followed.
+/// In a total order. Follow `links.next`: pages never overlap or skip rows, even while data arrives.
 #[utoipa::path(
     get,
     path = "/aggregates",
@@ -83,9 +85,10 @@ pub async fn aggregates(
     let format = format::of_request(&mut parameters, &headers)?;
     let filter = request::filter(&mut parameters)?;
     let page = request::page(&mut parameters, &filter)?;
+    let escape_formulas = parameters.flag("escape_formulas")?;
     parameters.finish(KNOWN)?;
     let query = uri.query().unwrap_or_default();
-    in_time(&state, answer(&state, &headers, query, &filter, page, format)).await
+    in_time(&state, answer(&state, &headers, query, &filter, page, (format, escape_formulas))).await
 }
 
 async fn answer(
@@ -94,7 +97,7 @@ async fn answer(
     query: &str,
     filter: &Filter,
     page: Page,
-    format: Format,
+    (format, escape_formulas): (Format, bool),
 ) -> Result<Response, Problem> {
     let conditions = Conditions::look(state, headers, format).await?;
     if conditions.is_known {
@@ -108,7 +111,7 @@ async fn answer(
             let found = fetch_items(warehouse, filter, &page, is_ordered, limits).await?;
             let end = end(found.next.as_ref(), query, filter, &page);
             let mut text = serde_json::to_vec(&end).unwrap_or_default();
-            // It goes on in the object that the items are the first member of.
+            // It continues the object whose first member are the items.
             if let Some(brace) = text.first_mut() {
                 *brace = b',';
             }
@@ -117,8 +120,10 @@ async fn answer(
             (stream::body(start, Items::new(found.items), Bytes::from(text), permit), end.links)
         }
         Format::Table(table) => {
-            let (bounds, mut rows) = fetch(warehouse, filter, &page, table, is_ordered, limits).await?;
-            // Once the first piece is there, ClickHouse has done most of its work: until then it can be said not to answer.
+            let formula_starts = formula_starts(escape_formulas && table == PageFormat::Csv);
+            let written = (table, formula_starts.as_str());
+            let (bounds, mut rows) = fetch(warehouse, filter, &page, written, is_ordered, limits).await?;
+            // When the first piece arrives, ClickHouse has done most of its work. Until then a failure is an error response.
             let first = rows.next().await?.unwrap_or_default();
             let links = end(bounds.next(), query, filter, &page).links;
             (stream::body(vec![first], rows, Bytes::new(), permit), links)
@@ -153,24 +158,26 @@ fn next_link(query: &str, cursor: &str) -> String {
     format!("/aggregates?{}", next.finish())
 }
 
-/// Refuses to answer with less than there was: rows went with parts of the tables.
+/// Refuses a response that would lack rows which were lost with parts of the tables.
 fn whole(state: &AppState) -> Result<(), Problem> {
     let lost = state.readiness.lost_parts.borrow();
     if !lost.affects_hours() {
         return Ok(());
     }
-    let detail = "rows are missing until broken parts of the tables are rebuilt; /readyz says which";
-    // What is missing has been logged when it was found.
+    let detail = "rows are missing until broken parts of the tables are rebuilt; see /readyz";
+    // The missing parts were logged when they were found.
     Err(Problem::unavailable("aggregates_incomplete", detail, lost.reason()).expected())
 }
 
-/// Waits for one of the places that queries have.
+/// Waits for a permit to run a query.
 async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&state.queries).acquire_owned().await;
-    permit.map_err(|error| Problem::unavailable("stopping", "the server is stopping: try again", error))
+    permit.map_err(|error| {
+        Problem::unavailable("stopping", "the server is stopping; try again when it is back", error)
+    })
 }
 
-/// Gives an answer no longer than a query may take.
+/// Limits a response to the time of a query.
 async fn in_time(
     state: &AppState,
     answer: impl Future<Output = Result<Response, Problem>>,
@@ -179,11 +186,11 @@ async fn in_time(
     in_time.unwrap_or_else(|_| Err(WarehouseError::TimedOut.into()))
 }
 
-/// What of an answer the client knows already, and how fresh it is.
+/// How fresh a response is, and whether the client already has it.
 struct Conditions {
     fresh: Fresh,
     entity_tag: String,
-    /// It has the very same.
+    /// The client already has this response.
     is_known: bool,
 }
 
@@ -194,7 +201,7 @@ impl Conditions {
         let known = headers.get_all(header::IF_NONE_MATCH);
         let is_asked = known.iter().next().is_some();
         if is_asked {
-            // Whether something has changed is told by what is there at this moment.
+            // Whether something has changed depends on what is stored at this moment.
             fresh.version = state.freshness.version_now().await?;
         }
         let entity_tag = format!("\"{:016x}-{}\"", fresh.version.version, format.name());
@@ -215,7 +222,7 @@ impl Conditions {
     fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
         headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        // Weak: the same rows may be written in other bytes, gzip for one.
+        // Weak: the same rows may be sent as other bytes, for example with gzip.
         for (name, value) in
             [(header::ETAG, format!("W/{}", self.entity_tag)), (AS_OF, timestamp::format(self.fresh.as_of))]
         {

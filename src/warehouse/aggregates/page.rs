@@ -134,7 +134,8 @@ impl Rows {
     }
 }
 
-/// Finds a page and starts to read it in ClickHouse's format. Without `is_ordered` only the table itself is used, not its projections.
+/// Finds a page and starts to read it in ClickHouse's format. Text that begins with one of the characters in `formula_starts` gets an
+/// apostrophe. Without `is_ordered` only the table itself is used, not its projections.
 ///
 /// # Errors
 /// ClickHouse does not answer, or the query would exceed its limits.
@@ -142,7 +143,7 @@ pub async fn fetch(
     warehouse: &Warehouse,
     filter: &Filter,
     page: &Page,
-    format: PageFormat,
+    (format, formula_starts): (PageFormat, &str),
     is_ordered: bool,
     limits: QueryLimits,
 ) -> Result<(Bounds, Rows), WarehouseError> {
@@ -151,6 +152,7 @@ pub async fn fetch(
     let extent = bounds.first_and_last.as_ref().map_or(Extent::Nothing, Extent::Between);
     let selection = Selection { extent, ..selection };
     let mut query = selection.query(warehouse, PAGE, source, SHOWN, limits);
+    query = query.param("formula_starts", formula_starts);
     for (name, value) in format.settings() {
         query = query.with_setting(*name, *value);
     }
