@@ -27,6 +27,7 @@ use crate::embedded::supervisor::Supervisor;
 use crate::guard::Guard;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
+use crate::http::home::ServiceAddresses;
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
@@ -207,7 +208,12 @@ impl Server {
         let serving_ended = CancellationToken::new();
         workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
         let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
-        let app = router(state, guard, options.api_keys.clone())
+        let shown = ServiceAddresses {
+            kafka_brokers: addresses.kafka_brokers.clone(),
+            schema_registry_url: addresses.schema_registry_url.to_string(),
+            clickhouse_url: addresses.clickhouse_url.to_string(),
+        };
+        let app = router(state, shown, guard, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let serving =
             tokio::spawn(serve(listener, app, ConnectionLimits::of(&options.limits), stop.begun.clone()));

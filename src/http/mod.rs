@@ -1,4 +1,4 @@
-//! The API: thin handlers over the rooms, `router.rs` its index.
+//! The API: thin handlers over the other modules. `router.rs` is its index.
 
 pub mod accept;
 pub mod admission;
@@ -13,6 +13,7 @@ pub mod form;
 pub mod freshness;
 pub mod head;
 pub mod health;
+pub mod home;
 pub mod metrics;
 pub mod newest;
 pub mod openapi;

@@ -1,4 +1,4 @@
-//! Query parameters, taken by name; one that nobody takes is an error.
+//! Query parameters. A handler takes each by its name; a parameter that no handler takes is an error.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,10 +9,10 @@ use super::problem::Problem;
 /// Bytes of a query string.
 pub(super) const MAX_QUERY_BYTES: usize = 16_384;
 
-/// Characters of a parameter's name, or of a path, that are shown.
+/// Characters of a parameter's name, or of a path, that an error shows.
 pub(super) const SHOWN_CHARACTERS: usize = 100;
 
-/// The parameters of one request that were not taken yet.
+/// The parameters of one request that no handler has taken yet.
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -33,14 +33,14 @@ impl Parameters {
         let mut values = self.all(name);
         match values.len() {
             0 | 1 => Ok(values.pop()),
-            _ => Err(Problem::parameter(name, "it may be given once")),
+            _ => Err(Problem::parameter(name, "it may be given only once")),
         }
     }
 
     /// Takes a whole number between two bounds.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is something else.
     pub fn number(
         &mut self,
         name: &str,
@@ -56,7 +56,7 @@ impl Parameters {
     /// Takes `true` or `false`.
     ///
     /// # Errors
-    /// It is neither.
+    /// The value is something else.
     pub fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         match self.one(name)?.as_deref() {
             None | Some("false" | "0") => Ok(false),
@@ -65,29 +65,35 @@ impl Parameters {
         }
     }
 
-    /// Checks that every parameter was taken.
+    /// Checks that every parameter was taken. `known`: the names of all that the handler takes, or `none`.
     ///
     /// # Errors
-    /// One was not: it is unknown here.
+    /// A parameter was not taken.
     pub fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
+            Some((name, _)) if known == "none" => {
+                Err(Problem::parameter(&shown(name), "this endpoint has no parameters; remove it"))
+            }
             Some((name, _)) => {
-                Err(Problem::parameter(&shown(name), format!("unknown here; known are {known}")))
+                let detail = format!("it is not a parameter of this endpoint; use one of {known}");
+                Err(Problem::parameter(&shown(name), detail))
             }
         }
     }
 }
 
-/// Names the parameter that is most of a query, as far as it was read.
+/// The error for a query that is too long. It names the longest parameter.
 pub(super) fn query_too_long(query: &[u8]) -> Problem {
     let parameters = url::form_urlencoded::parse(query);
     let longest = parameters.max_by_key(|(name, value)| name.len() + value.len());
-    let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes, and this is most of it");
+    let detail = format!(
+        "the query is longer than {MAX_QUERY_BYTES} bytes, mostly because of this parameter; shorten it"
+    );
     Problem::parameter(&shown(&longest.unwrap_or_default().0), detail)
 }
 
-/// A parameter's name as it is shown.
+/// A parameter's name as errors show it.
 fn shown(name: &str) -> String {
     match name {
         "" => "without a name".to_owned(),
@@ -108,7 +114,7 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
             let name = pair.split('=').next().unwrap_or_default();
             return Err(Problem::parameter(
                 &shown(name),
-                "it is no UTF-8 once its percent signs are decoded",
+                "it is not UTF-8 after percent-decoding; encode it as UTF-8",
             ));
         }
         Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))

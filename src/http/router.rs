@@ -10,27 +10,35 @@ use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
 
 use super::deadline::Deadline;
+use super::home::{ServiceAddresses, Shown};
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, Api};
 use super::state::AppState;
 use super::{
-    admission, aggregates, auth, differences, head, health, metrics, problem, reconcile, rejects, repair,
-    unread, upload, uploads,
+    admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
+    repair, unread, upload, uploads,
 };
 use crate::guard::Guard;
 use crate::settings::ApiKey;
 
-/// What gets smaller: Parquet is compressed in itself.
+/// What is worth compressing: Parquet is compressed already.
 fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
 }
 
-/// Builds the API, and its description with it. Paths answer with and without a slash at their end.
+/// Builds the API and its description. Paths answer with and without a trailing slash.
 ///
 /// # Errors
 /// The description cannot be written as JSON.
-pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::Result<NormalizePath<Router>> {
+pub fn router(
+    state: AppState,
+    services: ServiceAddresses,
+    guard: Guard,
+    keys: Vec<ApiKey>,
+) -> serde_json::Result<NormalizePath<Router>> {
+    // Anyone may ask for the page that shows them.
+    let shown = Shown(keys.is_empty().then(|| services.into()));
     let keys: Arc<[ApiKey]> = keys.into();
     let keyed = Api::behind_key()
         .taking(Files::Several, upload::__path_upload_csv, upload::upload_csv)
@@ -51,6 +59,7 @@ pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::R
     let open = Api::open()
         .route(health::__path_healthz, health::healthz)
         .route(health::__path_readyz, health::readyz)
+        .route(home::__path_home, home::home)
         .route(page::__path_description, page::description)
         .route(page::__path_page, page::page)
         .route(page::__path_file, page::file);
@@ -62,10 +71,11 @@ pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::R
     let (counted, idle, stopping) = (state.metrics().clone(), state.upload_idle, state.stopping.clone());
     let router = keyed
         .merge(open)
-        // For who takes it; what is written as it comes is sent as it comes.
+        // Only if the client accepts it. Streamed bodies stay streamed.
         .layer(CompressionLayer::new().compress_when(packable()))
         .with_state(state)
         .layer(Extension(Document(document.into())))
+        .layer(Extension(shown))
         .layer(Extension(deadline))
         .layer(middleware::from_fn_with_state(guard, auth::refuse_foreign))
         .layer(middleware::from_fn_with_state(counted, metrics::measure))
@@ -73,7 +83,7 @@ pub fn router(state: AppState, guard: Guard, keys: Vec<ApiKey>) -> serde_json::R
         .layer(middleware::from_fn(head::limit))
         .layer(middleware::from_fn_with_state(idle, unread::read_on))
         .layer(middleware::from_fn(problem::render))
-        // A failure is logged once, with its cause, where its body is written.
+        // `render` logs a failure once, with its cause.
         .layer(TraceLayer::new_for_http().on_failure(()));
     Ok(NormalizePath::trim_trailing_slash(router))
 }

@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that the handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,34 +16,34 @@ use crate::reconcile::repair::Repairer;
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::client::Warehouse;
 
-/// Everything a handler may use; a clone is cheap.
+/// Everything a handler may use. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct AppState {
     pub uploader: Arc<Uploader>,
     pub reconciler: Arc<Reconciler>,
     pub repairer: Arc<Repairer>,
     pub warehouse: Warehouse,
-    /// That of the data directory.
+    /// The disk of the data directory.
     pub disk: Disk,
     pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,
     pub freshness: Arc<Freshness>,
-    /// As many permits as queries of aggregates may run at the same time.
+    /// A permit for each aggregates query that may run at the same time.
     pub queries: Arc<Semaphore>,
     pub query_limits: QueryLimits,
     pub visible_timeout: Duration,
-    /// Cancelled when the server is told to stop: nothing is loaded any more then.
+    /// Cancelled when the server begins to stop. Nothing is loaded after that.
     pub stopping: CancellationToken,
-    /// Files of one form.
+    /// Most files of one form.
     pub max_form_files: u64,
-    /// How long nothing may come of a file that is being sent.
+    /// How long a file may pause while it is sent.
     pub upload_idle: Duration,
-    /// Bytes of one file, decompressed.
+    /// Most bytes of one file, decompressed.
     pub max_upload_bytes: u64,
 }
 
 impl AppState {
-    /// What is counted.
+    /// The server's metrics.
     pub fn metrics(&self) -> &Metrics {
         self.uploader.ledger.metrics()
     }

@@ -1,4 +1,5 @@
-//! `/openapi.json` and `/docs`: the description is valid, says what the handlers do, and the page needs nobody else.
+//! `/openapi.json` and `/docs`: the description is valid and matches the handlers, clients can use it, and the page loads nothing from
+//! other hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +11,7 @@ use roundhouse::http::openapi::problems::CODES;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::browser::Site;
 use crate::harness::files::{HEADER, line, lines};
 use crate::harness::process::until_within;
 use crate::harness::repository;
@@ -17,13 +19,13 @@ use crate::harness::server::Server;
 
 const KEY: &str = "a-key-for-the-tests-only";
 
-/// An id that nothing has.
+/// An id that does not exist.
 const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-/// How long the requests that schemathesis makes up may take; it has a bound of its own.
+/// How long schemathesis may take. It has a time limit of its own.
 const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(930);
 
-/// Errors that belong to no operation: the request is refused before there is one, or whatever it is.
+/// Errors of requests that do not reach an operation, or of all operations.
 const OF_NO_OPERATION: [&str; 7] = [
     "bad_request",
     "headers_too_large",
@@ -54,7 +56,7 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_description_says_what_the_handlers_do_and_is_open_to_everyone() {
+async fn the_description_matches_the_handlers_and_needs_no_key() {
     let server = Server::start(&["--api-key", KEY]).await;
     assert_eq!(server.get("/uploads").await.status, 401);
     let document = server.get("/openapi.json").await.ok();
@@ -74,7 +76,11 @@ async fn the_description_says_what_the_handlers_do_and_is_open_to_everyone() {
             for (kind, content) in answer["content"].as_object().into_iter().flatten() {
                 let is_shown = content.get("example").or(content.get("examples")).is_some();
                 assert!(
-                    is_shown || is_binary(kind) || path == "/openapi.json" || path.starts_with("/docs"),
+                    is_shown
+                        || is_binary(kind)
+                        || kind == "text/html"
+                        || path == "/openapi.json"
+                        || path.starts_with("/docs"),
                     "{method} {path} {status} {kind}: no example"
                 );
             }
@@ -91,15 +97,15 @@ async fn the_description_says_what_the_handlers_do_and_is_open_to_everyone() {
         .chain(OF_NO_OPERATION)
         .collect();
     let known: BTreeSet<&str> = CODES.iter().map(|(code, ..)| *code).collect();
-    assert_eq!(codes, known, "a code that no operation answers, or one that is not listed");
+    assert_eq!(codes, known, "codes without an operation, or codes that are not listed");
 }
 
-/// Nobody would read an example of it.
+/// An example would not be readable.
 fn is_binary(kind: &str) -> bool {
     kind.starts_with("application/vnd.apache.")
 }
 
-/// Asserts that the parameters which an operation has by its description are those which its handler knows.
+/// Asserts that the described parameters of an operation are those that its handler accepts.
 async fn assert_parameters(server: &Server, operation: &Operation<'_>) {
     let of_query =
         operation.says["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "query");
@@ -109,18 +115,16 @@ async fn assert_parameters(server: &Server, operation: &Operation<'_>) {
     let answer = server.send(|http| http.request(operation.method.clone(), url).bearer_auth(KEY)).await;
     let known = match answer.body["code"].as_str() {
         Some("invalid_parameter") => {
-            answer.body["detail"].as_str().and_then(|detail| detail.split_once("known are "))
+            answer.body["detail"].as_str().and_then(|detail| detail.split_once("use one of "))
         }
         _ => None,
     };
-    let known: BTreeSet<&str> = known
-        .map(|(_, names)| names.split(", ").filter(|name| *name != "none").collect())
-        .unwrap_or_default();
+    let known: BTreeSet<&str> = known.map(|(_, names)| names.split(", ").collect()).unwrap_or_default();
     assert_eq!(described, known, "{} {}: {:#}", operation.method, operation.path, answer.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_asks_no_other_host() {
+async fn the_page_loads_nothing_from_other_hosts() {
     let server = Server::start(&["--api-key", KEY]).await;
     for path in ["/docs", "/docs/"] {
         let page = server.get(path).await;
@@ -154,8 +158,65 @@ async fn the_page_asks_no_other_host() {
     server.get("/docs/%2e%2e%2fCargo.toml").await.problem(404, "no_such_path");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_the_postman_collection_works_as_generated() {
+    let server = Server::start(&[]).await;
+    let text = format!("{HEADER}\n{}{}", lines(0..5), line(5, "12.5x"));
+    let upload = server.upload(text, "wait=visible").await.ok();
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("rounds.csv");
+    fs::write(&file, format!("{HEADER}\n{}", lines(3..9))).expect("write a file");
+    let job = server.reconcile(&file).await;
+    let ids = json!({ "/uploads": upload["upload_id"], "/reconcile": job["id"] });
+
+    let clients = repository().join("tests/clients");
+    let package = clients.join("node_modules/openapi-to-postmanv2");
+    assert!(package.exists(), "{} is missing: run `make test-clients`", package.display());
+    let output = Command::new("node")
+        .arg(clients.join("postman.mjs"))
+        .args([&server.addresses.api, file.to_str().expect("a path"), &ids.to_string()])
+        .output()
+        .expect("run node");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_is_missing_when_a_request_has_no_file() {
+    let server = Server::start(&[]).await;
+    let site = Site::start(include_str!("api_description/page.html")).await;
+    site.forward_to(&server.addresses.api);
+    let shown = site.visit("localhost", &[]).await;
+    for operation in ["uploads-upload_csv", "reconciliation-reconcile"] {
+        let text = shown[operation].as_str().unwrap_or_else(|| panic!("{operation}: {shown:#}"));
+        assert!(text.contains("the file is missing. Choose a file"), "{operation}: {text}");
+    }
+    assert_eq!(server.get("/uploads").await.ok()["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_names_the_server_as_its_client_called_it() {
+    let server = Server::start(&["--allowed-host", "rounds.example"]).await;
+    let port = server.addresses.api.rsplit_once(':').expect("a port").1;
+    let (local, proxied) = (format!("localhost:{port}"), ("host", "rounds.example"));
+    for (headers, url) in [
+        (vec![("host", local.as_str())], format!("http://{local}")),
+        (vec![proxied, ("x-forwarded-proto", "https")], "https://rounds.example".to_owned()),
+        (vec![proxied], "http://rounds.example".to_owned()),
+        // The page at /docs, whose proxy does not say that it is https.
+        (vec![proxied, ("sec-fetch-site", "same-origin")], "/".to_owned()),
+    ] {
+        let with_headers = |request| {
+            headers.iter().fold(request, |request: reqwest::RequestBuilder, (name, value)| {
+                request.header(*name, *value)
+            })
+        };
+        let document = server.send(|http| with_headers(http.get(server.url("/openapi.json")))).await.ok();
+        assert_eq!(document["servers"], json!([{ "url": url }]), "{headers:?}");
+    }
+}
+
 #[test]
-fn the_errors_are_those_of_the_document() {
+fn the_described_errors_are_those_of_docs_errors() {
     let text = fs::read_to_string(repository().join("docs/ERRORS.md")).expect("docs/ERRORS.md");
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let listed: BTreeMap<&str, &str> =
@@ -168,7 +229,7 @@ fn the_errors_are_those_of_the_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn schemathesis_finds_no_answer_that_is_not_described() {
+async fn schemathesis_finds_no_undescribed_response() {
     let server = Server::start(&[]).await;
     let text = format!("{HEADER}\n{}{}", lines(0..50), line(50, "12.5x"));
     let upload = server.upload(text, "wait=visible&name=rounds.csv").await.ok();
@@ -212,7 +273,7 @@ async fn schemathesis_finds_no_answer_that_is_not_described() {
             .await;
     let said = fs::read_to_string(&output).expect("what it said");
     assert!(status.success(), "{said}");
-    // It has looked at something.
+    // It has checked every operation.
     let described = server.get("/openapi.json").await.ok();
     let count = operations(&described).len();
     assert!(

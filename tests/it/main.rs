@@ -21,6 +21,7 @@ mod generate;
 mod grants;
 mod harness;
 mod heads;
+mod home;
 mod kafka_engine;
 mod loader_rules;
 mod private_files;

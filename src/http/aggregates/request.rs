@@ -1,4 +1,4 @@
-//! What is asked for: filters, order, and which page.
+//! The request: filters, order and page.
 
 use crate::domain::timestamp;
 use crate::domain::value::ValueError;
@@ -7,19 +7,19 @@ use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::warehouse::aggregates::{Filter, Order, Page, SortKey};
 
-/// Values of one repeatable parameter.
+/// Most values of one repeatable parameter.
 pub const MAX_VALUES: usize = 100;
 
-/// Characters of a player's id.
+/// Most characters of a player's id.
 pub const MAX_PLAYER_CHARACTERS: usize = 128;
 
 pub const DEFAULT_LIMIT: u64 = 100;
 pub const MAX_LIMIT: u64 = 10_000;
 
-/// Rows that may be skipped: each of them has to be read. A cursor has no such bound.
+/// Most rows to skip, since each of them has to be read. A cursor has no such limit.
 pub const MAX_SKIP: u64 = 1_000_000;
 
-/// Takes the filters; values that are given several times count once.
+/// Takes the filters. Repeated values count once.
 pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
     let mut players = parameters.all("player_id");
     let games = parameters.all("game_id");
@@ -52,7 +52,7 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
     Ok(Filter { players, games, from, before })
 }
 
-/// A date or a time as seconds since 1970, rounded up; a date means its beginning, or that of the day `days` later.
+/// A date or a time as seconds since 1970, rounded up. A date is its first moment, or that of the day `days` later.
 fn bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u32>, Problem> {
     let Some(text) = parameters.one(name)? else { return Ok(None) };
     let millis = match text.len() {
@@ -70,21 +70,18 @@ fn bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u3
     seconds.map(Some).map_err(|_| out_of_range())
 }
 
-/// Takes the order and the page of what passes the filters.
+/// Takes the order and the page.
 pub(super) fn page(parameters: &mut Parameters, filter: &Filter) -> Result<Page, Problem> {
     let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
-    let skip = parameters.one("skip")?;
-    let cursor = parameters.one("cursor")?;
+    let skip = parameters.one("skip")?.map_or(Ok(0), |text| text.parse());
+    let detail = format_args!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
+    let skip = skip.ok().filter(|skip| *skip <= MAX_SKIP).ok_or_else(|| Problem::must_be("skip", detail))?;
+    let cursor = parameters.one("cursor")?.filter(|cursor| !cursor.is_empty());
     let order = order(parameters)?;
     match (skip, cursor) {
-        (Some(_), Some(_)) => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
-        (skip, None) => {
-            let skip = skip.map_or(Ok(0), |text| text.parse()).ok().filter(|skip| *skip <= MAX_SKIP);
-            let detail = format_args!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
-            let skip = skip.ok_or_else(|| Problem::must_be("skip", detail))?;
-            Ok(Page { limit, skip, order, after: None })
-        }
-        (None, Some(cursor)) => {
+        (1.., Some(_)) => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
+        (skip, None) => Ok(Page { limit, skip, order, after: None }),
+        (0, Some(cursor)) => {
             let after = cursor::decode(&cursor, filter, order)?;
             Ok(Page { limit, skip: 0, order, after: Some(after) })
         }
@@ -102,7 +99,7 @@ fn order(parameters: &mut Parameters) -> Result<Order, Problem> {
         "player_id" => SortKey::Player,
         "game_id" => SortKey::Game,
         _ => {
-            let detail = "created_hour, player_id or game_id; a minus before it turns the order round";
+            let detail = "created_hour, player_id or game_id; prefix with - for descending order";
             return Err(Problem::must_be("sort", detail));
         }
     };

@@ -1,4 +1,4 @@
-//! Answers that ClickHouse writes itself, and that no struct of ours is made of before.
+//! Responses that ClickHouse writes, so that no struct of the server describes them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::http::aggregates::items::Item;
 use crate::http::aggregates::summary::Sums;
 use crate::http::aggregates::{Links, Position};
 
-/// A page of aggregates, where it begins, and where the next one is.
+/// A page of aggregates, its position, and that of the next one.
 #[derive(Debug, ToSchema)]
 pub struct AggregatesPage {
     pub items: Vec<Item>,
@@ -20,7 +20,7 @@ pub struct AggregatesPage {
     pub links: Links,
 }
 
-/// The totals, and those of each hour.
+/// The totals, overall and per hour.
 #[derive(Debug, ToSchema)]
 pub struct AggregatesSummary {
     #[serde(flatten)]
@@ -28,7 +28,7 @@ pub struct AggregatesSummary {
     pub hours: Vec<Sums>,
 }
 
-/// What `GET /aggregates` answers.
+/// The responses of `GET /aggregates`.
 #[derive(Debug)]
 pub struct Aggregates;
 
@@ -57,7 +57,7 @@ impl IntoResponses for Aggregates {
     }
 }
 
-/// What `GET /aggregates/summary` answers.
+/// The responses of `GET /aggregates/summary`.
 #[derive(Debug)]
 pub struct Summary;
 
@@ -70,19 +70,19 @@ impl IntoResponses for Summary {
 }
 
 fn with_not_modified(answer: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
-    let unchanged = fresh("Nothing has changed since the answer with that `ETag`");
+    let unchanged = fresh("Nothing has changed since the response with that `ETag`");
     [("200", answer), ("304", unchanged)]
         .map(|(status, answer)| (status.to_owned(), answer.build().into()))
         .into()
 }
 
-/// An answer that says how fresh it is.
+/// A response that says how fresh it is.
 fn fresh(about: &str) -> ResponseBuilder {
     ResponseBuilder::new()
         .description(about)
         .header("ETag", header("Changes with what is stored"))
-        .header("Cache-Control", header("It may be kept, and must be asked for anew"))
-        .header("Roundhouse-As-Of", header("Rows that were acknowledged up to this time are included"))
+        .header("Cache-Control", header("The client may cache the response, and must revalidate it"))
+        .header("Roundhouse-As-Of", header("All rows that were acknowledged before this time are included"))
 }
 
 fn header(about: &str) -> Header {

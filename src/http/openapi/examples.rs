@@ -1,9 +1,9 @@
-//! Real answers, as a server gave them, for the description.
+//! Real responses of a server, for the description.
 
 use serde_json::Value;
 
-/// An answer: the operation's id, the status, the media type, and the text.
-const ANSWERS: &[(&str, &str, &str, &str)] = &[
+/// A response: the operation's id, the status, the media type, and the text.
+const RESPONSES: &[(&str, &str, &str, &str)] = &[
     ("upload_csv", "200", JSON, include_str!("examples/upload.json")),
     ("list_uploads", "200", JSON, include_str!("examples/uploads.json")),
     ("show_upload", "200", JSON, include_str!("examples/upload_visible.json")),
@@ -23,6 +23,7 @@ const ANSWERS: &[(&str, &str, &str, &str)] = &[
     ("repair", "202", JSON, include_str!("examples/repair.json")),
     ("list_differences", "200", "text/csv", include_str!("examples/differences.csv")),
     ("list_differences", "200", "application/x-ndjson", include_str!("examples/differences.ndjson")),
+    ("home", "200", JSON, include_str!("examples/home.json")),
     ("metrics", "200", "application/openmetrics-text", include_str!("examples/metrics.txt")),
     ("healthz", "200", JSON, include_str!("examples/healthz.json")),
     ("readyz", "200", JSON, include_str!("examples/readyz.json")),
@@ -30,13 +31,13 @@ const ANSWERS: &[(&str, &str, &str, &str)] = &[
 
 const JSON: &str = "application/json";
 
-/// Adds the answers to a description.
+/// Adds the responses to a description.
 pub fn add(document: &mut Value) -> serde_json::Result<()> {
     let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let operations = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
     for operation in operations {
         let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-        for (_, status, media_type, text) in ANSWERS.iter().filter(|(operation, ..)| *operation == id) {
+        for (_, status, media_type, text) in RESPONSES.iter().filter(|(operation, ..)| *operation == id) {
             let example = if *media_type == JSON { serde_json::from_str(text)? } else { Value::from(*text) };
             let content = operation["responses"][*status]["content"].get_mut(*media_type);
             if let Some(content) = content.and_then(Value::as_object_mut) {

@@ -1,20 +1,20 @@
-//! Bodies of requests that are files.
+//! Request bodies that are files.
 
 use serde_json::json;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Required, Schema};
 
 use super::parameters::choice;
 
-/// A file that can be uploaded as it stands here.
+/// A file that can be uploaded unchanged.
 const FILE: &str = include_str!("examples/file.csv");
 
-/// A file that can be replayed as it stands here.
+/// A file that can be replayed unchanged.
 const CORRECTED: &str = include_str!("examples/corrected.csv");
 
-/// How many files a handler takes.
+/// How many files a handler accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Files {
     /// The file as the body, or the files of a form.
@@ -30,38 +30,37 @@ impl Files {
         let example = if self == Self::AtMostOne { CORRECTED } else { FILE };
         let about = match self {
             Self::Several => {
-                "A CSV file as the body, or one or several as the files of a form, under any name"
+                "A form with one or several CSV files (repeat the part `file`), or a CSV file as the body"
             }
-            Self::One => "A CSV file as the body, or as the file of a form, under any name",
-            Self::AtMostOne => "Nothing, or a CSV file as the body, or as the file of a form",
+            Self::One => "A form with a CSV file, or a CSV file as the body",
+            Self::AtMostOne => "Nothing, or a form with a CSV file, or a CSV file as the body",
         };
         let file = || {
             ObjectBuilder::new()
                 .schema_type(Type::String)
                 .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
         };
-        let in_form = match self {
-            Self::Several => Schema::from(ArrayBuilder::new().items(file().build()).min_items(Some(1))),
-            Self::One | Self::AtMostOne => Schema::from(file()),
-        };
-        let form = ObjectBuilder::new().property("file", in_form).required("file");
+        // One file, not a list: clients such as Postman then offer to choose one. A form may repeat the part.
+        let form = ObjectBuilder::new().property("file", file());
+        let is_optional = self == Self::AtMostOne;
+        let form = if is_optional { form } else { form.required("file") };
         let raw = ContentBuilder::new().schema(Some(Schema::from(file()))).example(Some(json!(example)));
         RequestBodyBuilder::new()
             .description(Some(about))
-            .required(Some(if self == Self::AtMostOne { Required::False } else { Required::True }))
+            .required(Some(if is_optional { Required::False } else { Required::True }))
             .content("text/csv", raw.build())
             .content("multipart/form-data", ContentBuilder::new().schema(Some(Schema::from(form))).build())
             .build()
     }
 }
 
-/// The header that says how a body is compressed.
+/// The header that names the compression of a body.
 pub fn content_encoding() -> Parameter {
     ParameterBuilder::new()
         .name("Content-Encoding")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("How the body is compressed. A form cannot be"))
-        .schema(Some(choice(&["gzip", "x-gzip", "zstd", "identity", ""], None)))
+        .description(Some("Compression of the request body. Not supported for multipart forms"))
+        .schema(Some(choice(&["gzip", "x-gzip", "zstd", "identity", ""], Some("identity"))))
         .build()
 }

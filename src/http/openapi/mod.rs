@@ -1,5 +1,5 @@
-//! The description of the API (OpenAPI 3.1), made from the handlers: [`Api`] is the router and the description in one, so that there
-//! is no route without its description. `/docs` shows it ([`page`]).
+//! The description of the API (OpenAPI 3.1), made from the handlers. [`Api`] is both the router and the description, so that every route
+//! is described. `/docs` shows it ([`page`]).
 
 pub mod answers;
 mod examples;
@@ -31,25 +31,25 @@ use crate::http::deadline::answer_in_time;
 use crate::http::problem::ProblemBody;
 use crate::http::state::AppState;
 
-/// What the description begins with.
-const ABOUT: &str = "Takes CSV exports of game rounds, brings each row through Kafka into ClickHouse exactly once, answers what happened \
-     each hour, and proves that everything from a file is there. Times are RFC 3339 in UTC; money is a decimal string. \
-     An error is `application/problem+json` (RFC 9457) with a stable `code`. Paths answer with and without a slash at their end.";
+/// The introduction of the description.
+const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHouse, each row exactly once, serves hourly aggregates, and checks \
+     that every row of a file is stored. Times are RFC 3339 in UTC; money is a decimal string. An error is \
+     `application/problem+json` (RFC 9457) with a stable `code`. Paths work with and without a trailing slash.";
 
 /// Groups of operations, in the order in which they are shown.
 const TAGS: [(&str, &str); 5] = [
-    ("uploads", "Files in, and what came of each row"),
-    ("aggregates", "What happened each hour, by player and game"),
-    ("reconciliation", "Whether everything from a file is stored"),
-    ("operations", "Whether the server and its parts are well"),
-    ("description", "This description, and the page that shows it"),
+    ("uploads", "Upload files, and see the result of each row"),
+    ("aggregates", "Bets, wins and net per hour, player and game"),
+    ("reconciliation", "Check that every row of a file is stored, and repair differences"),
+    ("operations", "Health and metrics of the server"),
+    ("description", "The addresses, this description, and the page that shows it"),
 ];
 
 /// Names of the two ways to carry an API key.
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
-/// Routes and their description. What `#[utoipa::path]` says of a handler is where its route comes from.
+/// Routes and their description. Each route comes from the `#[utoipa::path]` of its handler.
 pub struct Api {
     router: Router<AppState>,
     document: OpenApi,
@@ -63,17 +63,17 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// Begins with routes that ask for an API key, if the server has any.
+    /// Routes that need an API key, if the server has any.
     pub fn behind_key() -> Self {
         Self { router: Router::new(), document: document(), asks_for_key: true }
     }
 
-    /// Begins with routes that are open to everyone.
+    /// Routes that need no API key.
     pub fn open() -> Self {
         Self { router: Router::new(), document: document(), asks_for_key: false }
     }
 
-    /// Adds a handler where its description (`__path_…`, of `#[utoipa::path]`) has it. It must answer in time.
+    /// Adds a handler at the path of its description (`__path_…`, made by `#[utoipa::path]`), with a time limit.
     pub fn route<D, H, T>(self, description: D, handler: H) -> Self
     where
         D: Description,
@@ -84,7 +84,7 @@ impl Api {
         self.add(description, route, D::operation())
     }
 
-    /// [`Api::route`] with a handler that takes a file as its body, or files as a form. It counts the bytes itself.
+    /// Adds a handler that takes a file as its body, or a form with files. It limits the bytes itself.
     pub fn taking<D, H, T>(self, files: Files, description: D, handler: H) -> Self
     where
         D: Description,
@@ -113,13 +113,13 @@ impl Api {
         self
     }
 
-    /// The routes alone.
+    /// Returns the routes and the description.
     pub fn into_parts(self) -> (Router<AppState>, OpenApi) {
         (self.router, self.document)
     }
 }
 
-/// What `#[utoipa::path]` makes of a handler.
+/// The description that `#[utoipa::path]` makes of a handler.
 pub trait Description: Path + SchemaReferences + for<'t> Tags<'t> {}
 
 impl<D: Path + SchemaReferences + for<'t> Tags<'t>> Description for D {}
@@ -139,7 +139,7 @@ fn methods<D: Path>() -> MethodFilter {
     D::methods().iter().map(filter).reduce(MethodFilter::or).unwrap_or(MethodFilter::GET)
 }
 
-/// The description without its operations.
+/// The description without operations.
 fn document() -> OpenApi {
     let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0"));
     let info = InfoBuilder::new()
@@ -170,7 +170,7 @@ fn document() -> OpenApi {
         .info(info)
         .tags(Some(TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build())))
         .components(Some(components.build()))
-        // A server on loopback may have no keys, and then asks for none.
+        // A server on loopback may have no keys, and then needs none.
         .security(Some([
             SecurityRequirement::new(BEARER, none),
             SecurityRequirement::new(API_KEY, none),
@@ -179,14 +179,14 @@ fn document() -> OpenApi {
         .build()
 }
 
-/// A schema that no attribute names, with those that it refers to.
+/// A schema that no attribute names, and the schemas that it refers to.
 fn schemas<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
     let mut schemas = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut schemas);
     schemas
 }
 
-/// Makes the text of `/openapi.json` of the parts of it.
+/// Writes the text of `/openapi.json` from its parts.
 pub fn text(parts: impl IntoIterator<Item = OpenApi>) -> serde_json::Result<String> {
     let mut whole = document();
     parts.into_iter().for_each(|part| whole.merge(part));

@@ -1,4 +1,7 @@
-//! Parameters of requests, with the bounds that the handlers keep to.
+//! Parameters of requests, with the limits that the handlers enforce.
+//!
+//! Clients such as Postman send every optional parameter that the description has, with a value made from its schema. So each has a
+//! `default`, an `enum` or a `pattern` whose values the handlers accept. A `default` means the same as leaving the parameter out.
 
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -6,6 +9,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterS
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema};
 
+use super::page;
 use crate::http::aggregates::request;
 use crate::http::{newest, reconcile, rejects};
 use crate::reconcile::report::Kind;
@@ -31,14 +35,14 @@ query!(
     file_name(),
     encoding(),
     decimal(),
-    of("on_error", "What a row that is not valid does to the rest of its file", choice(&["continue", "abort"], Some("continue"))),
+    of("on_error", "What to do at an invalid row: `continue` with the rest of the file, or `abort`. Rows already sent stay", choice(&["continue", "abort"], Some("continue"))),
     of(
         "max_rejects",
-        "Rejected rows, or percent of the rows, after which the file is given up. A share counts from 1,000 rows on, and at the end",
+        "Stop after this number or percentage of rejected rows. A percentage is checked after the first 1,000 rows and again at the end",
         text().pattern(Some(r"^([0-9]{1,19}|(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%)$")).examples([Value::from("5%")]),
     ),
-    flag("force", "Sends a file again that was here before. A round counts once all the same"),
-    flag("validate_only", "Answers the same without producing anything. Not together with `force` or `wait`"),
+    flag("force", "Send a file again that was uploaded before. Each round still counts once"),
+    flag("validate_only", "Check the file without producing anything. Cannot be combined with `force` or `wait=visible`"),
     wait(),
 );
 
@@ -46,7 +50,7 @@ query!(
     /// Of `GET /uploads`.
     UploadsQuery:
     limit(newest::DEFAULT_LIMIT, newest::MAX_LIMIT),
-    of("cursor", "The `next_cursor` of the page before", uuid()),
+    cursor("The `next_cursor` of the page before; empty for the first page", LIST_CURSOR),
 );
 
 query!(
@@ -54,13 +58,13 @@ query!(
     RejectsQuery:
     code(),
     list_format(),
-    flag("replayed", "Those that a replay has produced, instead of those that are open"),
-    flag("escape_formulas", "An apostrophe before what a spreadsheet would take for a formula: a copy to look at, not to upload"),
+    flag("replayed", "List the rejects that a replay has produced, instead of the open ones"),
+    flag("escape_formulas", "Put an apostrophe before each cell that a spreadsheet would read as a formula. For viewing only: do not upload that copy"),
 );
 
 query!(
     /// Of `GET /uploads/{id}/conflicts`.
-    ConflictsQuery: list_format(),
+    ConflictsQuery: list_format(), escape_formulas(),
 );
 
 query!(
@@ -76,18 +80,19 @@ query!(
     date_from(),
     date_to(),
     limit(request::DEFAULT_LIMIT, request::MAX_LIMIT),
-    number("skip", "Rows to pass over (0). Not together with `cursor`, which need not read them", None, 0, request::MAX_SKIP),
-    of("cursor", "The `next_cursor` of the page before, with the same filters and order", text().pattern(Some("^[A-Za-z0-9_-]+$"))),
+    number("skip", "Rows to skip. More than 0 cannot be combined with `cursor`, which is faster", Some(0), 0, request::MAX_SKIP),
+    cursor("The `next_cursor` of the page before, with the same filters and order; empty for the first page", "^[A-Za-z0-9_-]*$"),
     of(
         "sort",
-        "Order; a minus before it turns it round",
+        "Sort column; prefix with `-` for descending order",
         choice(&["created_hour", "player_id", "game_id", "-created_hour", "-player_id", "-game_id"], Some("created_hour")),
     ),
     of(
         "format",
-        "How the rows are written; without it, `Accept` decides, and without that it is JSON",
+        "Format of the rows. Without it, the `Accept` header decides; without both it is JSON",
         choice(&["json", "csv", "ndjson", "arrow", "parquet"], None),
     ),
+    escape_formulas(),
     if_none_match(),
 );
 
@@ -102,14 +107,14 @@ query!(
     file_name(),
     encoding(),
     decimal(),
-    repeatable("upload_id", "Uploads to which the file belongs, if its bytes are not theirs", uuid(), reconcile::MAX_NAMED_UPLOADS),
+    repeatable("upload_id", "Uploads that this file corresponds to, if its bytes differ", uuid(), reconcile::MAX_NAMED_UPLOADS),
 );
 
 query!(
     /// Of `GET /reconcile`.
     ReconciliationsQuery:
     limit(newest::DEFAULT_LIMIT, newest::MAX_LIMIT),
-    of("cursor", "The `next_cursor` of the page before", uuid()),
+    cursor("The `next_cursor` of the page before; empty for the first page", LIST_CURSOR),
 );
 
 query!(
@@ -117,10 +122,10 @@ query!(
     RepairQuery:
     of(
         "prefer",
-        "Whose values count where a round is stored with others than the file has",
+        "Which values win when a stored round differs from the file",
         choice(&["stored", "file"], Some("stored")),
     ),
-    of("remove", "Removes rounds that are stored as from the file's upload, and are not in it", choice(&["unexpected"], None)),
+    of("remove", "Remove rounds that the file's upload stored and that are not in the file", choice(&["unexpected"], None)),
 );
 
 query!(
@@ -128,8 +133,15 @@ query!(
     DifferencesQuery:
     of("kind", "Only differences of this kind", choice(&Kind::ALL.map(Kind::name), None)),
     list_format(),
-    flag("escape_formulas", "An apostrophe before what a spreadsheet would take for a formula"),
+    escape_formulas(),
 );
+
+/// The id of the last item of a page, or nothing.
+const LIST_CURSOR: &str = "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
+
+fn cursor(about: &str, pattern: &str) -> Parameter {
+    of("cursor", about, text().pattern(Some(pattern)).default(Some(Value::from(""))))
+}
 
 /// The id in a path.
 #[derive(Debug)]
@@ -139,7 +151,19 @@ impl IntoParams for Id {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let uuid = uuid();
         let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
-        vec![id.description(Some("As the answer to the file had it")).schema(Some(uuid)).build()]
+        vec![id.description(Some("The id returned when the file was sent")).schema(Some(uuid)).build()]
+    }
+}
+
+/// The name of a file of the pages.
+#[derive(Debug)]
+pub struct PageFile;
+
+impl IntoParams for PageFile {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let file =
+            ParameterBuilder::new().name("file").parameter_in(ParameterIn::Path).required(Required::True);
+        vec![file.description(Some("The file's name")).schema(Some(choice(&page::FILES, None))).build()]
     }
 }
 
@@ -154,21 +178,21 @@ fn games() -> Parameter {
 }
 
 fn date_from() -> Parameter {
-    of("date_from", "From this date, or time, on", time("2019-10-22"))
+    of("date_from", "From this date or time (inclusive)", time("1970-01-01", "2019-10-22"))
 }
 
 fn date_to() -> Parameter {
     of(
         "date_to",
-        "To this date, which is meant whole, or to this time, which is excluded",
-        time("2019-10-22T09:00:00Z"),
+        "Until this date (inclusive) or this time (exclusive)",
+        time("2105-12-31", "2019-10-22T09:00:00Z"),
     )
 }
 
-/// A date or a time from 1970 to 2105; without a zone it is in UTC.
-fn time(example: &str) -> ObjectBuilder {
+/// A date or a time from 1970 to 2105; without a zone it is in UTC. `bound`: the same as no limit.
+fn time(bound: &str, example: &str) -> ObjectBuilder {
     let pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$";
-    text().pattern(Some(pattern)).examples([Value::from(example)])
+    text().pattern(Some(pattern)).default(Some(Value::from(bound))).examples([Value::from(example)])
 }
 
 fn if_none_match() -> Parameter {
@@ -177,7 +201,7 @@ fn if_none_match() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False);
     header
-        .description(Some("The `ETag` of an answer that is known: 304 if nothing has changed"))
+        .description(Some("The `ETag` of an earlier response: 304 if nothing has changed since"))
         .schema(Some(text()))
         .build()
 }
@@ -189,27 +213,27 @@ fn uuid() -> ObjectBuilder {
 fn file_name() -> Parameter {
     of(
         "name",
-        "The file's name, where the body is the file",
-        text().examples([Value::from("gamerounds.csv")]),
+        "The file's name, if neither the body nor the form has one",
+        text().default(Some(Value::from(""))).examples([Value::from("gamerounds.csv")]),
     )
 }
 
 fn encoding() -> Parameter {
-    let about = "Encoding of the file, a label of the WHATWG Encoding Standard; else a byte order mark says it, or it is found";
-    of("encoding", about, text().examples([Value::from("utf-16le")]))
+    let about = "Encoding of the file: a label of the WHATWG Encoding Standard, or `auto` to detect it. A byte order mark wins over it";
+    of("encoding", about, text().default(Some(Value::from("auto"))))
 }
 
 fn decimal() -> Parameter {
-    let about = "Decimal mark of the amounts. With `comma`, `1.234,5` is 1234.5 and `1.000` is 1000. Without it the mark is a point, and \
-                 a file that shows a comma is refused; with `point`, rows that do are rejected";
-    of("decimal", about, choice(&["comma", "point"], None))
+    let about = "Decimal mark of the amounts. With `comma`, `1.234,5` is 1234.5 and `1.000` is 1000. With `auto` the mark is a point, and a file \
+                 with decimal commas is refused. With `point`, rows with decimal commas are rejected";
+    of("decimal", about, choice(&["auto", "comma", "point"], Some("auto")))
 }
 
 fn wait() -> Parameter {
     let values = ["acknowledged", "visible"];
     of(
         "wait",
-        "Answers once the broker has every row, or once they are in the aggregates",
+        "When to answer: once Kafka has acknowledged every row, or once the rows are visible in the aggregates",
         choice(&values, Some("acknowledged")),
     )
 }
@@ -222,8 +246,15 @@ fn code() -> Parameter {
 fn list_format() -> Parameter {
     of(
         "format",
-        "How the list is written; without it, `Accept` decides, and without that it is CSV",
+        "Format of the list. Without it, the `Accept` header decides; without both it is CSV",
         choice(&["csv", "ndjson"], None),
+    )
+}
+
+fn escape_formulas() -> Parameter {
+    flag(
+        "escape_formulas",
+        "In CSV: put an apostrophe before each cell that a spreadsheet would read as a formula",
     )
 }
 
@@ -245,7 +276,8 @@ pub fn number(name: &str, about: &str, default: Option<u64>, least: u64, most: u
 
 /// A parameter that may be given several times.
 pub fn repeatable(name: &str, about: &str, item: ObjectBuilder, most: usize) -> Parameter {
-    let schema = ArrayBuilder::new().items(item.build()).max_items(Some(most));
+    let schema =
+        ArrayBuilder::new().items(item.build()).max_items(Some(most)).default(Some(Value::Array(Vec::new())));
     let parameter =
         ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
     parameter

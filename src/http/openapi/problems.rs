@@ -12,74 +12,74 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::http::problem::{CONTENT_TYPE, Problem, ProblemBody};
 
-/// What can go wrong: a code, its status, and when. What to do about each is in docs/ERRORS.md.
+/// Every error: its code, its status, and when it happens. docs/ERRORS.md says what to do about each.
 pub const CODES: &[(&str, u16, &str)] = &[
-    ("invalid_parameter", 400, "A parameter is unknown, or its value cannot be used"),
-    ("query_too_large", 400, "More rows would have to be read than a query may"),
-    ("bad_request", 400, "The request cannot be taken apart"),
-    ("bad_form", 400, "The form is no form, or not complete"),
-    ("form_too_large", 400, "The form has too much besides its files"),
-    ("no_file", 400, "The form has no file"),
-    ("broken_off", 400, "The file broke off, or nothing came for a while, or it does not decompress"),
-    ("not_csv", 400, "The first line names none of the columns"),
-    ("not_decodable", 400, "The first line is no text in the encoding that was found or given"),
-    ("line_too_long", 400, "A line is too long: perhaps a quote is not closed"),
-    ("unauthorized", 401, "No API key, or not one of ours"),
-    ("cross_origin", 403, "A web page of another origin asks for a change, without an API key"),
-    ("no_such_path", 404, "There is nothing at this path"),
-    ("no_such_upload", 404, "No upload has this id"),
-    ("no_such_job", 404, "No reconciliation has this id"),
-    ("method_not_allowed", 405, "The path has another method"),
-    ("too_slow", 408, "The sender is too slow"),
-    ("upload_under_way", 409, "The upload has not ended"),
-    ("job_ended", 409, "The reconciliation has ended already"),
-    ("job_elsewhere", 409, "Another server works on it"),
-    ("not_loading", 409, "Another server loads the topic; only that one can repair"),
-    ("repair_under_way", 409, "A repair of this reconciliation waits or runs"),
-    ("not_done", 409, "The reconciliation is under way, failed or was cancelled: there are no differences"),
-    ("differences_expired", 410, "The list of differences is no longer kept"),
-    ("file_too_large", 413, "The file (decompressed) has too many bytes"),
+    ("invalid_parameter", 400, "A parameter is unknown, or its value is invalid"),
+    ("query_too_large", 400, "The query would read too many rows"),
+    ("bad_request", 400, "The request cannot be parsed"),
+    ("bad_form", 400, "The multipart body is malformed or truncated, or its Content-Type is wrong"),
+    ("form_too_large", 400, "The form is too large besides its files"),
+    ("no_file", 400, "The form has no file, or none was chosen"),
+    ("broken_off", 400, "The body ended early, or paused for too long, or cannot be decompressed"),
+    ("not_csv", 400, "The first line has none of the expected column names"),
+    ("not_decodable", 400, "The first line is not text in the detected or given encoding"),
+    ("line_too_long", 400, "A line is too long; often a quote is not closed"),
+    ("unauthorized", 401, "No API key, or an unknown one"),
+    ("cross_origin", 403, "A web page of another origin sends a change without an API key"),
+    ("no_such_path", 404, "No such path"),
+    ("no_such_upload", 404, "No such upload"),
+    ("no_such_job", 404, "No such reconciliation"),
+    ("method_not_allowed", 405, "Method not allowed for this path"),
+    ("too_slow", 408, "The client sends too slowly"),
+    ("upload_under_way", 409, "The upload is still running"),
+    ("job_ended", 409, "The reconciliation has already ended"),
+    ("job_elsewhere", 409, "The reconciliation belongs to another server"),
+    ("not_loading", 409, "Another server loads the topic; only that server can repair"),
+    ("repair_under_way", 409, "A repair of this reconciliation is queued or running"),
+    ("not_done", 409, "The reconciliation is running, failed or cancelled, so it has no differences"),
+    ("differences_expired", 410, "The list of differences has expired"),
+    ("file_too_large", 413, "The file is too large (decompressed)"),
     ("too_many_rows", 413, "The file has too many rows"),
-    ("too_many_files", 413, "The form has too many files; those before are taken"),
-    ("not_text", 415, "A zip, an xlsx, another file that is no text"),
-    ("unsupported_content_encoding", 415, "Content-Encoding is neither gzip nor zstd"),
+    ("too_many_files", 413, "The form has too many files; the files before are uploaded"),
+    ("not_text", 415, "The file is not text: a zip, an xlsx, …"),
+    ("unsupported_content_encoding", 415, "Content-Encoding is not supported; gzip and zstd are"),
     ("compressed_form", 415, "A form cannot be compressed"),
     ("wrong_host", 421, "The Host header names another server"),
-    ("empty_file", 422, "There is not even a header"),
-    ("too_many_columns", 422, "The header has more columns than are read"),
-    ("missing_columns", 422, "The header lacks columns"),
+    ("empty_file", 422, "The file is empty, even without a header"),
+    ("too_many_columns", 422, "The header has too many columns"),
+    ("missing_columns", 422, "The header lacks required columns"),
     ("duplicate_column", 422, "The header names a column twice"),
     (
         "header_changed",
         422,
         "A later header of the file lacks columns, or the file has too many different headers",
     ),
-    ("decimal_comma", 422, "Amounts have decimal commas, and the request does not say so"),
-    ("row_rejected", 422, "With `on_error=abort`: the first row that is not valid"),
+    ("decimal_comma", 422, "Amounts have decimal commas, but `decimal=comma` was not given"),
+    ("row_rejected", 422, "With `on_error=abort`: the first invalid row"),
     ("row_too_large", 422, "A row is larger than the topic accepts"),
-    ("too_many_rejects", 422, "More rows are rejected than allowed"),
-    ("too_many_uploads", 429, "Too many uploads are under way"),
-    ("spool_full", 429, "Too many bytes of files wait for their reconciliation"),
-    ("queue_full", 429, "Too many reconciliations wait"),
-    ("headers_too_large", 431, "The request has too many headers, or too large ones"),
-    ("clickhouse_access_denied", 502, "ClickHouse refused the user of this server"),
-    ("clickhouse_failed", 502, "ClickHouse failed to run a query, or its answer cannot be read"),
-    ("aggregates_incomplete", 503, "Rows went with broken parts of the tables, and are not there again yet"),
-    ("broker_unavailable", 503, "The broker does not take the rows"),
-    ("limit_lowered", 503, "The topic accepts smaller batches than when the upload began"),
-    ("registry_unavailable", 503, "The schema registry was not there when the upload began"),
+    ("too_many_rejects", 422, "Too many rows are rejected"),
+    ("too_many_uploads", 429, "Too many uploads are running"),
+    ("spool_full", 429, "The files that wait for reconciliation use too much space"),
+    ("queue_full", 429, "Too many reconciliations are queued"),
+    ("headers_too_large", 431, "The request has too many or too large headers"),
+    ("clickhouse_access_denied", 502, "ClickHouse denied access to this server's user"),
+    ("clickhouse_failed", 502, "A ClickHouse query failed, or its result cannot be read"),
+    ("aggregates_incomplete", 503, "Rows were lost with broken table parts and are not restored yet"),
+    ("broker_unavailable", 503, "Kafka does not accept the rows"),
+    ("limit_lowered", 503, "The topic's max.message.bytes was lowered during the upload"),
+    ("registry_unavailable", 503, "The schema registry did not respond when the upload began"),
     ("clickhouse_overloaded", 503, "ClickHouse has too many queries or too little memory"),
-    ("clickhouse_unavailable", 503, "ClickHouse does not answer"),
-    ("rejects_not_loaded", 503, "Rejects of this upload are still on their way into their table"),
-    ("timed_out", 503, "The answer took too long"),
-    ("not_ready", 503, "A part is not ready"),
+    ("clickhouse_unavailable", 503, "ClickHouse does not respond"),
+    ("rejects_not_loaded", 503, "The rejects of this upload are not loaded yet"),
+    ("timed_out", 503, "The response took too long"),
+    ("not_ready", 503, "A part of the server is not ready"),
     ("overloaded", 503, "All connections are in use"),
     ("stopping", 503, "The server is stopping"),
-    ("internal", 503, "Something failed that should not"),
-    ("disk_full", 507, "Less space is free than is kept in reserve, or a service's disk is full"),
+    ("internal", 503, "Internal error; see the server log"),
+    ("disk_full", 507, "The free disk space is below the reserve, or a service's disk is full"),
 ];
 
-/// Wherever ClickHouse may not answer, it may also answer with one of these: `clickhouse_unavailable` stands for all of them.
+/// Where ClickHouse may not respond, it may also fail in these ways. `clickhouse_unavailable` stands for all of them.
 const CLICKHOUSE_ERRORS: [&str; 4] =
     ["clickhouse_access_denied", "clickhouse_failed", "clickhouse_overloaded", "disk_full"];
 
@@ -99,12 +99,12 @@ macro_rules! problems {
 }
 
 problems!(
-    /// Of every operation behind the key.
+    /// Of every operation that needs an API key.
     Unauthorized: "unauthorized"
 );
 
 problems!(
-    /// Of a list that is made in memory.
+    /// Of the data of one upload.
     NoUpload: "invalid_parameter", "no_such_upload", "clickhouse_unavailable"
 );
 
@@ -114,7 +114,7 @@ problems!(
 );
 
 problems!(
-    /// Of an operation that only reads what the server itself knows.
+    /// Of an operation that reads no table.
     Parameters: "invalid_parameter", "internal"
 );
 
@@ -148,7 +148,7 @@ problems!(
 );
 
 problems!(
-    /// Of a file that is to be reconciled.
+    /// Of the submission of a reconciliation.
     Reconcile:
     "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
     "file_too_large", "not_text", "unsupported_content_encoding", "compressed_form", "empty_file", "too_many_columns",
@@ -157,12 +157,12 @@ problems!(
 );
 
 problems!(
-    /// Of a look at a reconciliation.
+    /// Of a reconciliation.
     Job: "invalid_parameter", "no_such_job", "clickhouse_unavailable"
 );
 
 problems!(
-    /// Of the end of a reconciliation.
+    /// Of the cancellation of a reconciliation.
     Cancel: "invalid_parameter", "no_such_job", "job_ended", "job_elsewhere", "clickhouse_unavailable"
 );
 
@@ -174,21 +174,21 @@ problems!(
 );
 
 problems!(
-    /// Of what a reconciliation found.
+    /// Of the differences of a reconciliation.
     Differences: "invalid_parameter", "no_such_job", "not_done", "differences_expired", "clickhouse_unavailable"
 );
 
 problems!(
-    /// Of a file that is not there.
+    /// Of a file of the pages.
     NoFile: "no_such_path"
 );
 
 problems!(
-    /// Of a look at the parts.
+    /// Of the readiness check.
     Readiness: "not_ready"
 );
 
-/// Describes an answer for each status that these codes come with.
+/// Describes a response for each status of these codes.
 fn responses(codes: &[&str]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<(&'static str, &str)>> = BTreeMap::new();
     let applies = |code: &str| {
@@ -221,15 +221,14 @@ fn response(status: u16, codes: &[(&'static str, &str)]) -> Response {
         ResponseBuilder::new().description(whens.join("\n\n")).content(CONTENT_TYPE, content.build());
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let header = HeaderBuilder::new()
-            .schema(seconds)
-            .description(Some("Seconds after which it may be tried again"));
+        let header =
+            HeaderBuilder::new().schema(seconds).description(Some("Seconds to wait before trying again"));
         response = response.header("Retry-After", header.build());
     }
     response.build()
 }
 
-/// An error as it is answered; what was at fault is only known when it comes.
+/// An example of an error. Its members that name the fault are only known when it happens.
 fn example(status: u16, code: &'static str, when: &str) -> Example {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     ExampleBuilder::new()

@@ -1,10 +1,10 @@
-//! What utoipa says of members that are optional, put as serde writes them.
+//! Corrects how utoipa describes optional members, to match what serde writes.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// Says of optional members that they are not there, where utoipa says that they may be null.
+/// Marks optional members as left out, where utoipa marks them as null.
 pub fn tidy(value: &mut Value) {
     match value {
         Value::Object(schema) => {
@@ -17,7 +17,7 @@ pub fn tidy(value: &mut Value) {
     }
 }
 
-/// `#[serde(flatten)]` of an `Option`: its members are there or not. The object itself is never null.
+/// `#[serde(flatten)]` of an `Option`: its members are present or not. The object itself is never null.
 fn flattened(schema: &mut Map<String, Value>) {
     for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(alternatives) = part.get_mut("oneOf").and_then(Value::as_array_mut) else { continue };
@@ -27,7 +27,7 @@ fn flattened(schema: &mut Map<String, Value>) {
     }
 }
 
-/// `#[serde(skip_serializing_if = "Option::is_none")]`. What is null instead is marked as required.
+/// `#[serde(skip_serializing_if = "Option::is_none")]`. Members that are null instead are marked as required.
 fn left_out(schema: &mut Map<String, Value>) {
     let names = |value: &Value| value.as_str().map(str::to_owned);
     let required: BTreeSet<String> =
@@ -48,7 +48,7 @@ fn left_out(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Takes null out of a list of types or of schemas, and returns what is left.
+/// Removes null from a list of types or schemas, and returns the rest.
 fn without_null(list: &mut Value) -> Option<&mut [Value]> {
     let list = list.as_array_mut()?;
     list.retain(|one| one != "null" && one.get("type").is_none_or(|kind| kind != "null"));

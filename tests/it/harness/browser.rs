@@ -140,10 +140,10 @@ impl Site {
         let body = to_bytes(body, usize::MAX).await.expect("the body");
         let request = site.client.request(parts.method, format!("{target}{path_and_query}"));
         let answer = request.headers(parts.headers).body(body).send().await.expect("an answer");
+        let kept = ["content-type", "content-encoding"];
+        let kept = kept.iter().filter_map(|name| Some((*name, answer.headers().get(*name)?)));
         let response = Response::builder().status(answer.status());
-        let kind = answer.headers().get("content-type").cloned();
-        let response =
-            kind.into_iter().fold(response, |response, kind| response.header("content-type", kind));
+        let response = kept.fold(response, |response, (name, value)| response.header(name, value));
         response.body(Body::from(answer.bytes().await.expect("the answer"))).expect("a response")
     }
 }
