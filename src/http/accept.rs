@@ -1,9 +1,9 @@
-//! Which of several formats a client would rather have: the `Accept` header (RFC 9110, section 12.5.1).
+//! Which of several formats a client prefers: the `Accept` header (RFC 9110, section 12.5.1).
 
 use axum::http::{HeaderMap, header};
 
-/// Returns the format that the client likes best; of several, the one that it names first; none if it names none that there is.
-/// `find` is given media types in lower case, among them ranges such as `text/*`.
+/// Returns the format that the client prefers, and of several equal ones the first. None if the header names no supported format.
+/// `find` gets media types in lower case, and ranges such as `text/*`.
 pub fn preferred<F>(headers: &HeaderMap, find: impl Fn(&str) -> Option<F>) -> Option<F> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut best: Option<(f32, F)> = None;

@@ -1,5 +1,5 @@
-//! Requests that are refused before anyone looks at them: while the server stops, and where all connections are in use. Health and
-//! metrics are answered all the same.
+//! Requests that are refused before they reach a handler: while the server stops, and while all connections are in use. Health and
+//! metrics are always answered.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::problem::Problem;
 use super::serve::place_of;
 
-/// Refuses what cannot be answered now.
+/// Refuses a request that cannot be served now.
 pub async fn admit(State(stopping): State<CancellationToken>, request: Request, next: Next) -> Response {
     let is_spare = place_of(&request).is_some_and(|place| place.is_spare());
     let is_stopping = stopping.is_cancelled();

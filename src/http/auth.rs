@@ -1,4 +1,4 @@
-//! Who may use the API: the guard on every path, and API keys, if there are any, on every path but health.
+//! Who may use the API: the guard on every path, and API keys, if the server has any, on every path but health and documentation.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::guard::{Guard, Refusal};
 use crate::settings::ApiKey;
 
 /// What to do about a request of another origin.
-const FOREIGN_PAGE: &str = "send an API key with it (Authorization: Bearer KEY, or X-API-Key: KEY), or, if this is the server's own \
-                            page behind a proxy, allow its name with --allowed-host";
+const FOREIGN_PAGE: &str = "send an API key with it (Authorization: Bearer KEY, or X-API-Key: KEY), or if this is the server's own page \
+                            behind a proxy, allow its name with --allowed-host";
 
-/// Turns away requests for other servers, and changes that a web page of another origin asks for without a key.
+/// Refuses requests for other servers, and changes that a web page of another origin sends without a key.
 pub async fn refuse_foreign(
     State((guard, keys)): State<(Arc<Guard>, Arc<[ApiKey]>)>,
     request: Request,
@@ -40,12 +40,12 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// Lets a request pass that carries one of the keys as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+/// Accepts a request that carries one of the keys as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 pub async fn require_key(State(keys): State<Arc<[ApiKey]>>, request: Request, next: Next) -> Response {
     if keys.is_empty() || carried_key(request.headers()).is_some_and(|key| is_one_of(key, &keys)) {
         return next.run(request).await;
     }
-    let detail = "a valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY";
+    let detail = "a valid API key is required; send Authorization: Bearer KEY, or X-API-Key: KEY";
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
@@ -60,7 +60,7 @@ fn carried_key(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(key)
 }
 
-/// Compares with every key, so that the time taken tells neither which nor how much of it was right.
+/// Compares with every key in constant time, so that the time reveals neither which key matched nor how much of it.
 fn is_one_of(carried: &[u8], keys: &[ApiKey]) -> bool {
     let found = keys
         .iter()

@@ -1,6 +1,6 @@
-//! The connections of the API. A request that hyper cannot take apart (an address of more than 65,534 bytes, too many headers, no
-//! HTTP) never reaches a handler: hyper answers by itself, without a body, and closes while the sender may still be sending. Here
-//! its answer gets the body that every error has, and the sender gets to see it.
+//! The connections of the API. A request that hyper cannot parse (a URL of more than 65,534 bytes, too many headers, not HTTP) never
+//! reaches a handler: hyper answers without a body, and closes the connection while the client may still be sending. This module adds
+//! the body that every error has, and makes sure that the client receives it.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -20,31 +20,31 @@ use super::places::Place;
 use super::problem::{self, Problem};
 use super::unread;
 
-/// What is kept of a request's first line: longer than any with an address that hyper takes.
+/// Bytes of a request's first line that are kept: more than any line with a URL that hyper accepts.
 const MAX_LINE: usize = 66_000;
 
-/// Bytes that an answer of hyper's own has at most.
+/// Most bytes of a response that hyper writes itself.
 const MAX_BARE: usize = 200;
 
-/// How long a receiver may take nothing of what is sent to it.
+/// How long a client may read nothing of a response.
 const MAX_STALL: Duration = Duration::from_secs(300);
 
-/// A connection on which no error is without its body.
+/// A connection on which every error has a body.
 #[derive(Debug)]
 pub struct Connection<C> {
     inner: C,
     place: Arc<Place>,
     line: Line,
-    /// All is out that was to be sent so far: hyper's own answers begin here, and are sent alone.
+    /// Everything so far has been flushed. A response of hyper's own begins at such a point, and is sent alone.
     is_flushed: bool,
-    /// What is left of the answer that is sent instead of hyper's: the last on this connection.
+    /// The unsent rest of the response that replaces hyper's. It is the last on this connection.
     answer: Option<Bytes>,
     rest: Option<Rest>,
-    /// Since nothing is taken of what is sent.
+    /// Runs while the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-/// Takes what a sender goes on sending once its answer is out: to close before would reset the connection, and the answer be lost.
+/// Reads what a client still sends after its response is out. Closing earlier would reset the connection, and the response would be lost.
 #[derive(Debug)]
 struct Rest {
     patience: Pin<Box<Sleep>>,
@@ -66,7 +66,7 @@ impl<C> Connection<C> {
 }
 
 impl<C: AsyncWrite + Unpin> Connection<C> {
-    /// Sends what hyper has to send, or the answer that takes its place.
+    /// Sends the bytes of hyper, or the response that replaces them.
     fn send(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.answer.is_none() && self.is_flushed {
             self.answer = bare_answer(pieces).map(|bare| with_body(&bare, &self.line));
@@ -88,7 +88,7 @@ impl<C: AsyncWrite + Unpin> Connection<C> {
     }
 }
 
-/// Gives up a receiver of whom nothing was heard for [`MAX_STALL`].
+/// Gives up a client that has read nothing for [`MAX_STALL`].
 fn in_time(
     stalled: &mut Option<Pin<Box<Sleep>>>,
     place: &Place,
@@ -173,11 +173,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<C> {
     }
 }
 
-/// The first line that came since something was last sent: of a request, unless that came in one piece with the one before.
+/// The first line that arrived since something was last sent. It is that of the request, unless two requests arrived in one piece.
 #[derive(Debug, Default)]
 struct Line {
     bytes: Vec<u8>,
-    /// Its end has come.
+    /// Its end has arrived.
     is_whole: bool,
 }
 
@@ -187,7 +187,7 @@ impl Line {
         if self.is_whole || room == 0 {
             return;
         }
-        // Empty lines before a request are no part of it (RFC 9112, section 2.2).
+        // Empty lines before a request do not count (RFC 9112, section 2.2).
         while let ([], [b'\r' | b'\n', rest @ ..]) = (self.bytes.as_slice(), bytes) {
             bytes = rest;
         }
@@ -197,7 +197,7 @@ impl Line {
         self.bytes.extend_from_slice(seen.get(..end.unwrap_or(seen.len())).unwrap_or(seen));
     }
 
-    /// Returns the method, the path and the query, empty where there is none.
+    /// Returns the method, the path and the query. Each is empty if it is missing.
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
         let mut words = self.bytes.split(|byte| matches!(byte, b' ' | b'\r'));
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -205,34 +205,35 @@ impl Line {
         (method, halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
     }
 
-    /// What is wrong with a request that hyper has answered so.
+    /// What is wrong with a request that hyper answered with this status.
     fn problem(&self, status: StatusCode) -> Problem {
         let (_, _, query) = self.parts();
-        // Past its buffer hyper gives up before it has seen whether the address or a header is too long.
+        // Beyond its buffer hyper gives up before it knows whether the URL or a header is too long.
         let is_too_large = status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let is_cut = self.bytes.len() == MAX_LINE;
         let is_too_long = status == StatusCode::URI_TOO_LONG || is_too_large && is_cut;
         if is_too_long && query.len() > MAX_QUERY_BYTES {
             query_too_long(query)
         } else if is_too_long {
-            let detail = "the address is longer than 65,534 bytes: shorten it";
+            let detail = "the URL is longer than 65,534 bytes; shorten it";
             Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
         } else if is_too_large {
             head::too_large()
         } else {
-            let detail = "this is no HTTP/1.1 request: its first line or one of its headers cannot be read";
+            let detail =
+                "this is not an HTTP/1.1 request; its first line or one of its headers cannot be read";
             Problem::new(status, "bad_request", detail)
         }
     }
 }
 
-/// An answer that hyper gives by itself.
+/// A response that hyper writes itself.
 struct Bare<'a> {
     status: StatusCode,
     head: &'a str,
 }
 
-/// Recognizes an answer that no handler gives: an error without a body, with no headers but those that hyper adds.
+/// Recognizes a response that no handler writes: an error without a body, with only the headers that hyper adds.
 fn bare_answer<'a>(pieces: &'a [IoSlice<'_>]) -> Option<Bare<'a>> {
     let [piece] = pieces else { return None };
     let head = std::str::from_utf8(piece.get(..MAX_BARE).unwrap_or(piece)).ok()?;
@@ -250,12 +251,12 @@ fn bare_answer<'a>(pieces: &'a [IoSlice<'_>]) -> Option<Bare<'a>> {
     (head.len() == piece.len() && lines.all(is_hypers)).then_some(Bare { status, head })
 }
 
-/// Returns the answer with its body. The other headers (`connection`, `date`) stay.
+/// Returns the response with a body. The other headers (`connection`, `date`) stay.
 fn with_body(bare: &Bare<'_>, line: &Line) -> Bytes {
     let problem = line.problem(bare.status);
     let (method, path, _) = line.parts();
     let path: String = String::from_utf8_lossy(path).chars().take(SHOWN_CHARACTERS).collect();
-    tracing::debug!(path, code = problem.code(), "a request that could not be taken apart");
+    tracing::debug!(path, code = problem.code(), "a request could not be parsed");
     // Text and numbers are always JSON.
     let body = serde_json::to_vec(&problem.body(&path)).unwrap_or_default();
     let status = problem.status();
@@ -291,7 +292,7 @@ mod tests {
     const BARE: &str = "HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\
                         date: Sat, 21 Nov 2026 23:00:00 GMT\r\n\r\n";
 
-    /// Takes a request, and answers it in pieces of which no more than so many bytes are taken at once; returns what arrives.
+    /// Answers a request in pieces, of which the client reads at most so many bytes at once. Returns what arrives.
     fn sent(pieces: &[Vec<u8>], at_once: usize) -> Vec<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async {
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_receiver_that_takes_nothing_is_given_up() {
+    async fn a_client_that_reads_nothing_is_given_up() {
         let (ours, _theirs) = duplex(1000);
         let mut connection = Connection::new(ours, Arc::default());
         let started = tokio::time::Instant::now();
@@ -327,7 +328,7 @@ mod tests {
         );
     }
 
-    /// What is no answer of hyper's, though it may be close to one, or has one in it.
+    /// Pieces that are not a response of hyper's own, though some look like one or contain one.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             prop::collection::vec(any::<u8>(), 1..300),
@@ -342,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_handlers_send_arrives_as_it_is(
+        fn responses_of_handlers_arrive_unchanged(
             head in piece(),
             body in prop::collection::vec(prop_oneof![piece(), Just(BARE.into())], 0..9),
             at_once in 1_usize..500,
@@ -352,16 +353,16 @@ mod tests {
         }
 
         #[test]
-        fn an_answer_of_hyper_arrives_with_its_body(at_once in 1_usize..500) {
+        fn a_response_of_hyper_arrives_with_a_body(at_once in 1_usize..500) {
             let text = String::from_utf8(sent(&[BARE.into()], at_once)).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             prop_assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"), "{}", head);
             prop_assert!(body.contains(r#""code":"bad_request""#), "{}", body);
         }
 
-        /// In whatever pieces it comes, and whatever empty lines stand before it.
+        /// In pieces of any size, and after any number of empty lines.
         #[test]
-        fn the_first_line_is_taken_apart(
+        fn the_first_line_is_parsed(
             before in "(\r?\n){0,3}",
             query in "[a-z=&]{0,40}",
             cuts in prop::collection::vec(0_usize..200, 0..9),

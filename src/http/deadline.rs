@@ -1,4 +1,5 @@
-//! How long a request may take until its answer begins. What takes a body, or waits because it was asked to, has limits of its own.
+//! How long a request may take until its response begins. Uploads, and requests that wait because the client asked for it, have their own
+//! limits.
 
 use std::time::Duration;
 
@@ -9,28 +10,28 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// What a request may take besides one query of ClickHouse's.
+/// Time for a request besides one ClickHouse query.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
-/// The deadline of every request that has no other.
+/// The deadline of every request without a limit of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Duration);
 
 impl Deadline {
-    /// `query`: what a query may take.
+    /// `query`: the limit of a query.
     pub fn with_query(query: Duration) -> Self {
         Self(REQUEST_TIME + query)
     }
 }
 
-/// Answers a request that takes too long, and gives up what it does.
+/// Cancels a request that takes too long, and answers with an error.
 pub async fn answer_in_time(
     Extension(Deadline(deadline)): Extension<Deadline>,
     request: Request,
     next: Next,
 ) -> Response {
     tokio::time::timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} seconds; try again later", deadline.as_secs());
+        let detail = format!("no response within {} seconds; try again later", deadline.as_secs());
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail).into_response()
     })
 }

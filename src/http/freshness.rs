@@ -1,4 +1,4 @@
-//! How fresh the hourly aggregates are: which rows are in them, and whether they have changed.
+//! How fresh the hourly aggregates are: which rows they include, and whether they have changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,13 @@ use crate::warehouse::aggregates::{QueryLimits, Version, version};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::uploads::{Acknowledged, Loaded};
 
-/// What was seen so long ago is looked at again, while it is still told.
+/// After this time the state is read again in the background; until then requests get the known one.
 const REFRESHED_AFTER: Duration = Duration::from_secs(2);
 
-/// What was seen so long ago is not told any more.
+/// After this time a request waits for the new state.
 const TOLD_FOR: Duration = Duration::from_secs(3);
 
-/// What was seen at one moment.
+/// The state at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Fresh {
     /// Uploads that were acknowledged before this are in the aggregates. Milliseconds since 1970.
@@ -24,14 +24,14 @@ pub struct Fresh {
     pub version: Version,
 }
 
-/// Looks at the aggregates now and then: each answer tells how fresh it is, and need not ask for that alone.
+/// Reads the state of the aggregates from time to time, so that a response can say how fresh it is without a query of its own.
 #[derive(Debug)]
 pub struct Freshness {
     warehouse: Warehouse,
     uploads: Arc<Ledger>,
     limits: QueryLimits,
     seen: Mutex<Option<(Instant, Fresh)>>,
-    /// Held by who looks.
+    /// Held while the state is read.
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -40,10 +40,10 @@ impl Freshness {
         Self { warehouse, uploads, limits, seen: Mutex::default(), looking: tokio::sync::Mutex::default() }
     }
 
-    /// Returns what was seen, at most three seconds ago: everything that it says is in an answer that is read after this.
+    /// Returns a state that is at most three seconds old. A query that begins after this call includes everything in that state.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not respond.
     pub async fn recently(self: &Arc<Self>) -> Result<Fresh, WarehouseError> {
         match self.seen() {
             Some((at, fresh)) if at.elapsed() < REFRESHED_AFTER => Ok(fresh),
@@ -53,7 +53,7 @@ impl Freshness {
                     if let Ok(_looking) = refreshing.looking.try_lock()
                         && let Err(error) = refreshing.look().await
                     {
-                        tracing::debug!(%error, "how fresh the aggregates are is not known");
+                        tracing::debug!(%error, "cannot read how fresh the aggregates are");
                     }
                 });
                 Ok(fresh)
@@ -61,7 +61,7 @@ impl Freshness {
             _ => {
                 let _looking = self.looking.lock().await;
                 match self.seen() {
-                    // Somebody else has just looked.
+                    // Another request has just read it.
                     Some((at, fresh)) if at.elapsed() < REFRESHED_AFTER => Ok(fresh),
                     _ => self.look().await,
                 }
@@ -72,17 +72,17 @@ impl Freshness {
     /// Returns the version of what is stored now.
     ///
     /// # Errors
-    /// ClickHouse does not answer.
+    /// ClickHouse does not respond.
     pub async fn version_now(&self) -> Result<Version, WarehouseError> {
         version(&self.warehouse, self.limits).await
     }
 
     async fn look(&self) -> Result<Fresh, WarehouseError> {
         let now = chrono::Utc::now().timestamp_millis();
-        // One after the other: requests that are being answered have the processors too.
+        // One after the other, to leave processors for requests.
         let version = self.version_now().await?;
         let lag = lag(&self.warehouse, &self.uploads).await?;
-        // Earlier, rather than later, than it is.
+        // Rounded down: a fresher time than the true one would be wrong.
         let fresh = Fresh { as_of: now - (lag.seconds * 1000.0).ceil() as i64, version };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), fresh));
         Ok(fresh)
@@ -93,10 +93,10 @@ impl Freshness {
     }
 }
 
-/// Looks how far the tables are behind the last uploads.
+/// Returns how far the tables lag behind the last uploads.
 ///
 /// # Errors
-/// ClickHouse does not answer.
+/// ClickHouse does not respond.
 pub async fn lag(warehouse: &Warehouse, uploads: &Ledger) -> Result<Lag, WarehouseError> {
     let uploads = uploads.last_acknowledged().await?;
     let mut lag = Lag::default();

@@ -1,4 +1,4 @@
-//! How large a request's head may be.
+//! Limits the head of a request.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 use crate::http1::is_head_too_large;
 
-/// Refuses a request whose head is too large, though hyper has taken it.
+/// Refuses a request whose head is too large, though hyper accepted it.
 pub async fn limit(request: Request, next: Next) -> Response {
     if is_head_too_large(&request) {
         return too_large().into_response();

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether each part that it needs does.
+//! Whether the process is alive, and whether each part that it needs is ready.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,23 +22,23 @@ use crate::settings::LoaderKind;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::lost_parts::LostParts;
 
-/// How long a part may take to answer.
+/// How long a part may take to respond.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long all questions about topics may take: they bound themselves, this bounds one that waits behind another.
+/// How long all checks of topics may take. Each has its own limit; this one is for a check that waits for another.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How one part is.
+/// The state of one part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartHealth {
     pub ready: bool,
-    /// Why it is not, or why it has nothing to do.
+    /// Why it is not ready, or why it is idle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Of the disk: bytes that are free.
+    /// Only of the disk: free bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
-    /// Of the disk: bytes that are kept in reserve.
+    /// Only of the disk: bytes of the reserve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserve_bytes: Option<u64>,
 }
@@ -48,7 +48,7 @@ impl PartHealth {
         Self { ready: true, reason: None, free_bytes: None, reserve_bytes: None }
     }
 
-    /// It is ready, with something to know about it.
+    /// Ready, with a remark.
     pub fn ready_since(reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..Self::ready() }
     }
@@ -58,17 +58,17 @@ impl PartHealth {
     }
 }
 
-/// Tells how parts are that this process runs.
+/// Returns the state of the parts that this process runs.
 pub type LocalParts = Box<dyn Fn() -> Vec<(String, PartHealth)> + Send + Sync>;
 
-/// What readiness is made of.
+/// Everything that readiness depends on.
 pub struct Readiness {
     pub topics: TopicsHealth,
     pub registry: Registry,
     pub warehouse: Warehouse,
-    /// Where the embedded parts keep everything.
+    /// The disk of the embedded parts.
     pub disk: Disk,
-    /// Who moves the topic into ClickHouse.
+    /// What loads the topic into ClickHouse.
     pub loader: LoaderKind,
     pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
     /// Parts of tables that ClickHouse cannot read.
@@ -83,11 +83,11 @@ impl fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    /// Asks each part.
+    /// Checks each part.
     pub async fn check(&self) -> BTreeMap<String, PartHealth> {
         let (broker, registry, clickhouse) = tokio::join!(
             topics_health(&self.topics),
-            probe("the registry does not answer", self.registry.ping()),
+            probe("the registry does not respond", self.registry.ping()),
             clickhouse_health(&self.warehouse),
         );
         let mut parts: BTreeMap<String, PartHealth> = (self.local_parts)().into_iter().collect();
@@ -99,7 +99,7 @@ impl Readiness {
             parts.insert("disk".to_owned(), health);
         }
         for (name, health) in [("broker", broker), ("registry", registry), ("clickhouse", clickhouse)] {
-            // That it does not answer says more than that its process runs; that its process is gone says why.
+            // A part that does not respond counts more than its running process. A process that is gone is the cause.
             match parts.get(name) {
                 Some(local) if !local.ready => {}
                 _ => drop(parts.insert(name.to_owned(), health)),
@@ -108,7 +108,7 @@ impl Readiness {
         parts
     }
 
-    /// Whether each loader loads.
+    /// Whether each loader is loading.
     pub fn loading(&self) -> Vec<(&'static str, bool)> {
         let loads = |state: &watch::Receiver<LoaderState>| *state.borrow() == LoaderState::Running;
         self.loaders.iter().map(|(name, state)| (*name, loads(state))).collect()
@@ -119,7 +119,7 @@ async fn topics_health(topics: &TopicsHealth) -> PartHealth {
     match tokio::time::timeout(TOPICS_TIMEOUT, topics.check()).await {
         Ok(Ok(())) => PartHealth::ready(),
         Ok(Err(reason)) => PartHealth::not_ready(reason),
-        Err(_) => PartHealth::not_ready("the broker does not answer"),
+        Err(_) => PartHealth::not_ready("the broker does not respond"),
     }
 }
 
@@ -134,7 +134,7 @@ async fn probe<T, E: fmt::Display>(failure: &str, answer: impl Future<Output = R
     }
 }
 
-/// Tells a ClickHouse that does not answer from one that answers with an error.
+/// Distinguishes a ClickHouse that does not respond from one that responds with an error.
 async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
     let Err(failure) = in_time(PROBE_TIMEOUT, warehouse.ping()).await else { return PartHealth::ready() };
     tracing::debug!(error = %failure, "ClickHouse is not ready");
@@ -150,12 +150,12 @@ async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
 fn tables_health(lost: &LostParts) -> PartHealth {
     match (lost.is_known, lost.is_whole()) {
         (_, true) => PartHealth::ready(),
-        (false, _) => PartHealth::not_ready("ClickHouse has not been asked for broken parts yet"),
+        (false, _) => PartHealth::not_ready("not checked for broken parts yet"),
         _ => PartHealth::not_ready(lost.reason()),
     }
 }
 
-/// None where nothing that uploads need is kept on this disk.
+/// None if uploads need no space on this disk.
 fn disk_health(disk: &Disk) -> Option<PartHealth> {
     let free = disk.free().ok().filter(|_| disk.reserve() > 0)?;
     let health =
@@ -167,44 +167,44 @@ fn loader_health(state: &LoaderState) -> PartHealth {
     match state {
         LoaderState::Running => PartHealth::ready(),
         LoaderState::Standby { owner } => PartHealth::ready_since(format!(
-            "standby: server {owner} loads the topic; this one takes over if it fails"
+            "standby: server {owner} loads the topic; this one takes over if that one fails"
         )),
         LoaderState::Starting => PartHealth::not_ready("starting"),
         LoaderState::Waiting(reason) => {
             tracing::debug!(reason, "the loader waits");
-            PartHealth::not_ready("interrupted; it tries again by itself")
+            PartHealth::not_ready("interrupted; it retries automatically")
         }
     }
 }
 
-/// That the process lives.
+/// The process is alive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// How the parts are, all being ready.
+/// The state of the parts, when all are ready.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
     ready: bool,
-    /// Who moves the topic into ClickHouse.
+    /// What loads the topic into ClickHouse.
     loader: &'static str,
     parts: BTreeMap<String, PartHealth>,
 }
 
-/// Tells that the process lives
+/// Check that the process is alive
 #[utoipa::path(
     get, path = "/healthz", tag = "operations",
-    responses((status = 200, description = "It does", body = Alive))
+    responses((status = 200, description = "It is alive", body = Alive))
 )]
 pub async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Tells whether every part is ready
+/// Check that every part is ready
 ///
-/// 503 where one is not; each part with its reason.
+/// Returns 503 if one is not, with the state of each part and the reason.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "Every part is ready", body = Ready), problems::Readiness)
@@ -216,10 +216,14 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Ready>, Proble
     if ready {
         return Ok(Json(Ready { ready, loader, parts }));
     }
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "not every part is ready")
-        .with("ready", false)
-        .with("loader", loader)
-        .with("parts", serde_json::to_value(parts).unwrap_or_default())
-        .expected();
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_ready",
+        "a part of the server is not ready; see parts",
+    )
+    .with("ready", false)
+    .with("loader", loader)
+    .with("parts", serde_json::to_value(parts).unwrap_or_default())
+    .expected();
     Err(problem)
 }

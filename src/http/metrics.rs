@@ -1,4 +1,4 @@
-//! `GET /metrics`, and the measuring of requests.
+//! `GET /metrics`, and the measurement of requests.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::metrics::{Metrics, Now};
 
-/// How long ClickHouse may take; what it does not say in time is left out.
+/// How long ClickHouse may take. Metrics that it does not return in time are left out.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The text format of OpenMetrics, which Prometheus reads.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that is counted, for Prometheus
+/// Metrics for Prometheus
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"), problems::Parameters)
@@ -32,7 +32,7 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
     {
         Ok(Ok(lag)) => Some(lag),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "the lag is not known");
+            tracing::debug!(%error, "cannot read the lag");
             None
         }
         Err(_) => None,
@@ -46,7 +46,7 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
         disk_reserve: state.disk.reserve(),
     };
     let text = state.metrics().text(&now).map_err(|error| {
-        Problem::unavailable("internal", "the metrics could not be written: try again", error)
+        Problem::unavailable("internal", "the metrics could not be written; try again", error)
     })?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
@@ -57,7 +57,7 @@ pub async fn measure(State(metrics): State<Metrics>, request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let started = Instant::now();
     let response = next.run(request).await;
-    // Paths that are none would be as many as someone likes.
+    // Unknown paths share one series: a client could send any number of them.
     let route = route.unwrap_or_else(|| "none".to_owned());
     metrics.see_request(method, &route, response.status().as_u16(), started.elapsed());
     response

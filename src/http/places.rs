@@ -1,5 +1,5 @@
-//! Who holds the connections of the API. When all are in use, who has sent no request, or is slow, goes for one who comes; and a few
-//! more are there for health and metrics, so that these are answered whatever the others do.
+//! The connections of the API. When all are in use, a new one replaces one without a request, or a slow one. A few spare connections are
+//! only for health and metrics, so that these are always answered.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio_util::sync::CancellationToken;
 use crate::ingest::pace::Pace;
 use crate::lock::lock;
 
-/// Connections besides the others, on which only health and metrics are answered.
+/// Spare connections, on which only health and metrics are answered.
 const SPARE: usize = 64;
 
-/// How long a receiver may take nothing of an answer while others wait.
+/// How long a client may read nothing of a response while others wait.
 const STALLED: Duration = Duration::from_secs(3);
 
-/// How long a request's head may take while others wait, and there are others who are slow.
+/// How long a request's head may take while others wait and there are slow clients.
 const REQUEST_TIME: Duration = Duration::from_secs(1);
 
-/// How often the connections are looked at while one waits that was accepted.
+/// How often the connections are checked while an accepted one waits.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One connection.
@@ -33,13 +33,13 @@ pub struct Place {
 
 #[derive(Debug)]
 struct State {
-    /// Since when a request is waited for; none while one is under way.
+    /// Since when the connection waits for a request; none during a request.
     waiting_since: Option<Instant>,
-    /// It has sent something.
+    /// Bytes have arrived.
     is_used: bool,
-    /// Of the sender of the request that is under way.
+    /// The speed of the current request.
     pace: Arc<Pace>,
-    /// Since when nothing is taken of the answer.
+    /// Since when the client reads nothing of the response.
     stalled_since: Option<Instant>,
 }
 
@@ -60,23 +60,23 @@ impl Place {
         Self { state: Mutex::new(state), is_spare, ends: CancellationToken::new() }
     }
 
-    /// Whether it is one of those for health and metrics alone.
+    /// Whether it is only for health and metrics.
     pub fn is_spare(&self) -> bool {
         self.is_spare
     }
 
-    /// Something has come.
+    /// Bytes have arrived.
     pub fn is_sent_to(&self) {
         self.state().is_used = true;
     }
 
-    /// Nothing is taken of an answer, or something again.
+    /// The client stops reading a response, or reads again.
     pub fn stalls(&self, is_stalled: bool) {
         let mut state = self.state();
         state.stalled_since = is_stalled.then(|| state.stalled_since.unwrap_or_else(Instant::now));
     }
 
-    /// A request is under way, until what is returned is dropped.
+    /// A request begins. It ends when the returned value is dropped.
     pub fn begin(self: &Arc<Self>) -> Request {
         let mut state = self.state();
         (state.waiting_since, state.pace) = (None, Arc::default());
@@ -84,12 +84,12 @@ impl Place {
         Request(Arc::clone(self))
     }
 
-    /// How fast the request that is under way comes.
+    /// The speed at which the current request arrives.
     pub fn pace(&self) -> Arc<Pace> {
         Arc::clone(&self.state().pace)
     }
 
-    /// What is still read of a request is not needed.
+    /// The rest of the request is not needed.
     pub fn needs_no_more(&self) {
         self.state().waiting_since = Some(Instant::now());
     }
@@ -99,14 +99,14 @@ impl Place {
         self.ends.cancelled().await;
     }
 
-    /// How fast its client is, if that can be said.
+    /// How fast its client is, if that is known.
     fn bytes_per_second(&self) -> Option<u64> {
         let state = self.state();
         let is_stalled = state.stalled_since.is_some_and(|since| since.elapsed() >= STALLED);
         if is_stalled { Some(0) } else { state.pace.bytes_per_second() }
     }
 
-    /// Has its client go: one that is sending is told why.
+    /// Ends the connection. A client that is sending gets an error that says why.
     fn give_way(&self) {
         let state = self.state();
         if state.waiting_since.is_none() && state.stalled_since.is_none() {
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// A request under way.
+/// A request that is being answered.
 #[derive(Debug)]
 pub struct Request(Arc<Place>);
 
@@ -136,12 +136,12 @@ impl Drop for Request {
 pub struct Places {
     table: Mutex<Vec<Arc<Place>>>,
     connections: usize,
-    /// Bytes a second of a sender that need not go.
+    /// Bytes per second of a client that is not slow.
     least: u64,
     left: Notify,
 }
 
-/// A connection's place, until it is dropped.
+/// The place of a connection, until this is dropped.
 #[derive(Debug)]
 pub struct Taken {
     pub place: Arc<Place>,
@@ -149,12 +149,12 @@ pub struct Taken {
 }
 
 impl Places {
-    /// `connections`: how many there may be. `least`: bytes a second of a sender that need not go.
+    /// `connections`: their number. `least`: bytes per second of a client that is not slow.
     pub fn new(connections: usize, least: u64) -> Self {
         Self { table: Mutex::default(), connections, least, left: Notify::new() }
     }
 
-    /// Takes a place for a connection that was accepted: a free one, that of a client who goes for it, or a spare one.
+    /// Takes a place for an accepted connection: a free one, that of a client that has to go, or a spare one.
     pub async fn take(self: &Arc<Self>) -> Taken {
         loop {
             if let Some(place) = self.find() {
@@ -177,8 +177,8 @@ impl Places {
         None
     }
 
-    /// Has one go: of those of whom a request is waited for, the one for the longest time; otherwise the slowest; and only then one
-    /// who has just come.
+    /// Ends one connection: the one that has waited longest for a request; otherwise the slowest; and only then one that has just been
+    /// accepted.
     fn make_room(&self, table: &mut Vec<Arc<Place>>, is_spare: bool) -> bool {
         let places = table.iter().enumerate().filter(|(_, place)| place.is_spare == is_spare);
         let waiting = places.clone().filter_map(|(at, place)| Some((place.state().waiting_since?, at)));
@@ -193,12 +193,12 @@ impl Places {
         true
     }
 
-    /// Ends the connections on which nothing has come yet.
+    /// Ends the connections on which nothing has arrived yet.
     pub fn end_unused(&self) {
         self.end(|state| !state.is_used);
     }
 
-    /// Ends the connections on which no request is under way.
+    /// Ends the connections without a request.
     pub fn end_waiting(&self) {
         self.end(|state| state.waiting_since.is_some());
     }
@@ -236,31 +236,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_waited_for_longest_goes_first_and_nobody_with_a_request() {
+    async fn the_longest_idle_connection_ends_first_and_none_with_a_request() {
         let places = Arc::new(Places::new(4, 1000));
         let mut taken = fill(&places, 4).await;
         let _first = taken[0].place.begin();
         drop(taken[1].place.begin());
         taken.extend(fill(&places, 2).await);
         assert_eq!(ended(&taken), [2, 3]);
-        // The one that has ended its request was waited for since then.
+        // A connection whose request has ended is idle since then.
         taken.extend(fill(&places, 1).await);
         assert_eq!(ended(&taken), [1, 2, 3]);
         assert!(!taken.iter().any(|taken| taken.place.is_spare()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_slow_goes_for_one_who_comes_and_who_is_not_stays() {
+    async fn a_slow_client_makes_room_and_a_fast_one_stays() {
         let places = Arc::new(Places::new(3, 1000));
         let taken = fill(&places, 3).await;
         let _requests: Vec<Request> = taken.iter().map(|taken| taken.place.begin()).collect();
         let [sender, receiver, works] = [0, 1, 2].map(|at| &taken[at].place);
         sender.pace().wait();
         receiver.stalls(true);
-        // Too early to say.
+        // Too early to know.
         assert!(places.take().await.place.is_spare());
         tokio::time::sleep(STALLED).await;
-        // One who has just come stays as long as there is one who is slow.
+        // A new connection stays as long as there is a slow one.
         let _later = (places.take().await, places.take().await);
         assert!(sender.pace().gives_way() && !sender.ends.is_cancelled());
         assert!(receiver.ends.is_cancelled() && !receiver.pace().gives_way());
@@ -268,13 +268,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_all_are_busy_there_are_spare_ones_and_then_one_waits() {
+    async fn when_all_are_busy_spare_places_are_used_and_then_one_waits() {
         let places = Arc::new(Places::new(2, 1000));
         let busy = fill(&places, 2).await;
         let _requests: Vec<Request> = busy.iter().map(|taken| taken.place.begin()).collect();
         let spare = fill(&places, SPARE).await;
         assert!(spare.iter().all(|taken| taken.place.is_spare()));
-        // Those who send nothing go here too.
+        // Idle connections end here too.
         let another = places.take().await;
         assert_eq!((ended(&spare), another.place.is_spare()), (vec![0], true));
         let mut answered: Vec<Request> = spare.iter().map(|taken| taken.place.begin()).collect();

@@ -1,4 +1,4 @@
-//! `POST /reconcile/{id}/repair`, and what `GET /reconcile/{id}` says of it.
+//! `POST /reconcile/{id}/repair`, and its part of `GET /reconcile/{id}`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -31,9 +31,9 @@ impl RepairedJob {
     /// Returns a job by the id in a path.
     ///
     /// # Errors
-    /// There is none, or ClickHouse does not answer.
+    /// The job does not exist, or ClickHouse does not respond.
     pub async fn find(state: &AppState, id: &str) -> Result<Self, Problem> {
-        // Before the job: who sees that a repair is done sees the report that it has left.
+        // Read before the job: a client that sees a finished repair then also sees its report.
         let repair = match Uuid::parse_str(id) {
             Ok(id) => state.repairer.get(id).await?,
             Err(_) => None,
@@ -47,17 +47,17 @@ impl RepairedJob {
     }
 }
 
-/// Repairs what a reconciliation has found
+/// Repair the differences of a reconciliation
 ///
-/// What is missing is produced, hours that differ are rebuilt from their rounds without a moment in which they are wrong, and then
-/// all is compared again. A round that is stored with other values is left as it is, unless `prefer=file`. Rounds of which the file
-/// has contradictory rows are never changed; `repair.left_alone` says how many rows these are. `repair.state` of
-/// `GET /reconcile/{id}` tells how far it is.
+/// Loads the missing rows, rebuilds the hours that differ from their rounds (readers never see an intermediate state), and compares
+/// everything again. A round that is stored with other values is not changed, unless `prefer=file`. Rounds for which the file has
+/// contradictory rows are never changed; `repair.left_alone` counts these rows. `repair.state` of `GET /reconcile/{id}` shows the
+/// progress.
 #[utoipa::path(
     post, path = "/reconcile/{id}/repair", tag = "reconciliation", operation_id = "repair", params(Id, RepairQuery),
     responses(
         (status = 202, description = "The job, with its repair", body = RepairedJob,
-         headers(("Location" = String, description = "Where the job is"))),
+         headers(("Location" = String, description = "The path of the job"))),
         problems::Repair
     )
 )]

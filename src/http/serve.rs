@@ -1,4 +1,4 @@
-//! Takes the connections of the API, within limits, and speaks HTTP/1.1 on them.
+//! Accepts the connections of the API, within limits, and serves HTTP/1.1 on them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,14 +26,14 @@ use super::places::{self, Place, Places, Taken};
 use crate::http1::{HEAD_BUFFER_BYTES, converse};
 use crate::settings::Limits;
 
-/// How many connections there may be, and for how long one may be idle.
+/// The number of connections, and how long one may be idle.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Of more, idle and slow ones go.
+    /// If there are more, idle and slow ones are closed.
     pub connections: usize,
-    /// Time for a request's head to arrive, and for a kept connection to be used again.
+    /// Time for a request's head to arrive, also on a connection that is kept open.
     pub head_time: Duration,
-    /// Bytes a second of a sender that does not go for others.
+    /// Bytes per second of a client that is not slow.
     pub least: u64,
 }
 
@@ -41,21 +41,21 @@ impl ConnectionLimits {
     pub fn of(limits: &Limits) -> Self {
         Self {
             connections: limits.max_connections.into(),
-            // Longer than proxies keep connections that they do not use.
+            // Longer than proxies keep idle connections.
             head_time: Duration::from_secs(75),
             least: limits.upload_crowded_bytes_per_second,
         }
     }
 }
 
-/// A pause after a failure to accept: out of file descriptors, mostly.
+/// The pause after a failed accept; mostly there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the last answers may be on their way when the server stops.
+/// How long the last responses may take when the server stops.
 const LAST_ANSWERS_TIME: Duration = Duration::from_secs(2);
 
-/// Serves until `stop`, and then until the requests under way have ended. Those that come meanwhile are answered too: by then, handlers
-/// refuse them.
+/// Serves until `stop`, and then until the running requests have ended. New requests get a response meanwhile: the handlers refuse
+/// them.
 pub async fn serve(
     listener: TcpListener,
     app: NormalizePath<Router>,
@@ -102,17 +102,17 @@ async fn accepted(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Speaks on one connection.
+/// Serves one connection.
 struct Speaker {
     app: NormalizePath<Router>,
     stop: CancellationToken,
-    /// The requests that the server waits for when it stops.
+    /// The requests that a stopping server waits for.
     requests: TaskTracker,
 }
 
 impl Speaker {
     async fn speak(self, stream: TcpStream, taken: Taken, head_time: Duration) {
-        // An answer that is sent in several pieces must not wait for the acknowledgement of the first.
+        // A response in several pieces must not wait for the acknowledgement of the first.
         let _ = stream.set_nodelay(true);
         let place = Arc::clone(&taken.place);
         let handlers = TowerToHyperService::new(self.app);
@@ -131,22 +131,22 @@ impl Speaker {
             .header_read_timeout(head_time)
             .max_buf_size(HEAD_BUFFER_BYTES)
             .serve_connection(TokioIo::new(Connection::new(stream, Arc::clone(&place))), service);
-        // One that comes while the server stops is to be answered: its answer says that the connection ends.
+        // A request that arrives while the server stops gets a response, which says that the connection ends.
         let stop = if self.stop.is_cancelled() { CancellationToken::new() } else { self.stop.clone() };
         tokio::select! {
             () = converse(connection, &stop) => {}
-            () = place.ends() => tracing::debug!("a connection was closed for another"),
+            () = place.ends() => tracing::debug!("a connection was closed to make room"),
         }
     }
 }
 
-/// A request whose answer has not been handed over as a whole.
+/// A request whose response is not complete yet.
 struct UnderWay {
     _request: places::Request,
     _awaited: Option<TaskTrackerToken>,
 }
 
-/// The body of an answer.
+/// The body of a response.
 struct Answer {
     body: Body,
     _under_way: UnderWay,
@@ -172,7 +172,7 @@ impl HttpBody for Answer {
     }
 }
 
-/// The place of the connection that a request came on.
+/// The place of a request's connection.
 pub fn place_of<B>(request: &hyper::Request<B>) -> Option<Arc<Place>> {
     request.extensions().get::<Arc<Place>>().cloned()
 }
@@ -189,13 +189,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A request that is answered once it is notified.
+    /// A request that is answered after a notification.
     const LATE: &[u8] = b"GET /late HTTP/1.1\r\nhost: localhost\r\n\r\n";
     static NOTICE: Notify = Notify::const_new();
-    /// It is under way.
+    /// It has begun.
     static BEGUN: Notify = Notify::const_new();
 
-    /// Serves with these limits; returns how to connect, what stops it, and what ends when it has stopped.
+    /// Serves with these limits. Returns how to connect, how to stop, and the task.
     async fn start(
         connections: usize,
         head_time: Duration,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_takes_the_place_of_one_without_a_request() {
+    async fn one_connection_too_many_replaces_one_without_a_request() {
         let (connect, stop, serving) = start(2, LONG).await;
         let mut connections = [connect().await, connect().await];
         for connection in &mut connections {
@@ -236,7 +236,7 @@ mod tests {
         third.write_all(REQUEST).await.unwrap();
         assert!(answer(&mut third).await.ends_with("false"));
         assert_eq!(answer(&mut connections[0]).await, "");
-        // A connection that is kept and not used does not keep it from stopping, nor does one on which nothing has come.
+        // Neither an idle connection nor one on which nothing arrived prevents the stop.
         let mut fourth = connect().await;
         stop.cancel();
         serving.await.unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_all_are_busy_further_ones_are_answered_as_spare_ones() {
+    async fn when_all_are_busy_further_connections_are_spare_ones() {
         let (connect, stop, serving) = start(1, LONG).await;
         let mut busy = connect().await;
         busy.write_all(LATE).await.unwrap();
@@ -254,7 +254,7 @@ mod tests {
         let mut other = connect().await;
         other.write_all(REQUEST).await.unwrap();
         assert!(answer(&mut other).await.ends_with("true"));
-        // While it stops, it waits for the request and answers others.
+        // While it stops, it waits for the running request and answers others.
         stop.cancel();
         let mut other = connect().await;
         other.write_all(REQUEST).await.unwrap();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_ends_on_which_no_request_comes() {
+    async fn a_connection_without_a_request_ends() {
         let (connect, ..) = start(9, Duration::from_millis(100)).await;
         for begun in [b"".as_slice(), b"GET / HTTP/1.1\r\nhost: lo", REQUEST] {
             let mut connection = connect().await;

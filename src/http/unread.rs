@@ -1,5 +1,5 @@
-//! What a handler leaves unread of a request: it is read on, within bounds, so that a sender who is still sending gets to see the
-//! answer instead of a broken connection. And what never comes is not waited for.
+//! The part of a request's body that a handler did not read. It is read to its end, within limits, so that a client that is still sending
+//! receives the response instead of a broken connection. A body that pauses for too long is given up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,17 +21,17 @@ use super::problem::Problem;
 use super::serve::place_of;
 use crate::ingest::pace::Pace;
 
-/// What is read on. Past it the connection breaks off, as it would have at once.
+/// Limits of reading on. Beyond them the connection is closed, as it would have been at once.
 pub(super) const MAX_BYTES: usize = 1 << 30;
 pub(super) const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// The code of senders that are too slow to be waited for.
+/// The code for clients that are too slow.
 const TOO_SLOW: &str = "too_slow";
 
-/// What an upload is given more, which says by itself how long it waits.
+/// Extra time for an upload, which enforces the limit itself.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Reads on what the handlers leave, before their answer is sent. `idle`: how long nothing may come of a body that they wait for.
+/// Reads the rest of a body before the response is sent. `idle`: how long a body may pause.
 pub async fn read_on(State(idle): State<Duration>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -53,14 +53,14 @@ pub async fn read_on(State(idle): State<Duration>, request: Request, next: Next)
     let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
     let problem = response.extensions().get::<Problem>();
     if let Some(problem) = problem.filter(|_| pace.gives_way()) {
-        // Whatever the handler makes of a body that breaks off.
+        // Whatever error the handler made of the broken body.
         let detail =
             "upload stopped because all connections were in use and it was the slowest; send it again later";
         return problem.clone().instead(StatusCode::REQUEST_TIMEOUT, TOO_SLOW, detail).into_response();
     }
     let is_lost = problem.is_some_and(|problem| problem.code() == TOO_SLOW);
     if let Ok(rest) = given_back.try_recv()
-        // Whoever asks first, and is not told to go on, sends nothing (RFC 9110, section 10.1.1).
+        // A client that waits for 100 Continue, and did not get it, sends nothing (RFC 9110, section 10.1.1).
         && (rest.is_begun || !asks_first)
         && !is_lost
     {
@@ -83,13 +83,13 @@ async fn drain(mut pieces: BodyDataStream) {
     let _ = tokio::time::timeout(MAX_TIME, draining).await;
 }
 
-/// A body, which comes back when it is dropped before its end.
+/// A body that is given back if it is dropped before its end.
 struct Lent {
     pieces: Option<BodyDataStream>,
     is_begun: bool,
     back: Option<oneshot::Sender<Rest>>,
     idle: Duration,
-    /// Since nothing comes.
+    /// Runs while nothing arrives.
     waiting: Option<Pin<Box<Sleep>>>,
     pace: Arc<Pace>,
     gives_way: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -97,7 +97,7 @@ struct Lent {
 
 struct Rest {
     pieces: BodyDataStream,
-    /// The sender was told to go on, if it asked.
+    /// The client got 100 Continue, if it waited for that.
     is_begun: bool,
 }
 
@@ -112,13 +112,15 @@ impl Stream for Lent {
         let Poll::Ready(next) = pieces.poll_next_unpin(context) else {
             if this.gives_way.as_mut().poll(context).is_ready() {
                 this.pieces = None;
-                return Poll::Ready(Some(Err(axum::Error::new("the connection was needed for others"))));
+                return Poll::Ready(Some(Err(axum::Error::new(
+                    "the connection was needed for other clients",
+                ))));
             }
             let idle = this.idle;
             let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
             ready!(waiting.as_mut().poll(context));
             this.pieces = None;
-            let reason = format!("nothing came for {} seconds", idle.as_secs());
+            let reason = format!("nothing arrived for {} seconds", idle.as_secs());
             return Poll::Ready(Some(Err(axum::Error::new(reason))));
         };
         this.waiting = None;

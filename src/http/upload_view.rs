@@ -1,4 +1,4 @@
-//! An upload, as the API shows it: the receipt, and what `/uploads` says.
+//! An upload as the API shows it: in the receipt and in `/uploads`.
 
 use std::collections::BTreeMap;
 
@@ -14,33 +14,33 @@ use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::upload_counts::{self, Lost, UploadCounts, lost_rows};
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
 
-/// How far an upload has come.
+/// The state of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
     Receiving,
-    /// The broker has every row.
+    /// Kafka has acknowledged every row.
     Acknowledged,
     /// The rows are in the aggregates.
     Visible,
     Failed,
-    /// The same bytes were here before: nothing was produced.
+    /// The same bytes were uploaded before. Nothing was produced.
     Duplicate,
-    /// Nothing was to be produced.
+    /// Only checked. Nothing was produced.
     Validated,
 }
 
-/// Where a column of ours is in the file.
+/// The position of a built-in column in the file.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UploadColumn)]
 struct Field {
-    /// As the file has it.
+    /// The name in the file.
     name: String,
     /// From 1.
     position: usize,
 }
 
-/// How fast an upload that is under way goes.
+/// The progress of a running upload.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UploadProgress)]
 struct Progress {
@@ -71,7 +71,7 @@ impl Links {
     }
 }
 
-/// What is known of an upload.
+/// An upload.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Upload)]
 pub struct UploadView {
@@ -85,30 +85,30 @@ pub struct UploadView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
-    /// Of the file as it was sent, in hexadecimal; empty until it is whole.
+    /// The digest of the file as it was sent, in hexadecimal. Empty until the file is complete.
     sha256: String,
     bytes: u64,
     encoding: String,
     delimiter: String,
-    /// Where each column of ours is.
+    /// The position of each built-in column.
     columns: BTreeMap<String, Field>,
-    /// Columns of the file that are not ours.
+    /// Columns of the file that are ignored.
     ignored_columns: Vec<String>,
-    /// Headers after the first one, as in files that were joined; only if there are such.
+    /// Headers after the first one, as in joined files. Left out if there are none.
     #[serde(skip_serializing_if = "LaterHeaders::is_empty")]
     #[schema(required = false)]
     later_headers: LaterHeaders,
-    /// The decimal mark of the amounts, if the sender named it: `point` or `comma`.
+    /// The decimal mark of the amounts, if the request named it: `point` or `comma`.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     decimal: String,
     rows: u64,
     accepted: u64,
     rejected: u64,
-    /// Of the accepted rows, those that the broker has.
+    /// The accepted rows that Kafka has acknowledged.
     acknowledged: u64,
     rejects_by_code: BTreeMap<String, u64>,
-    /// New, duplicate and conflict, once the rows are visible: together they are the accepted ones.
+    /// New, duplicate and conflict, once the rows are visible. Their sum is `accepted`.
     #[serde(flatten)]
     pub counts: Option<UploadCounts>,
     schema_id: u32,
@@ -116,15 +116,15 @@ pub struct UploadView {
     /// First and last offset of the rows, by partition.
     #[schema(value_type = BTreeMap<String, [i64; 2]>)]
     offsets: Offsets,
-    /// The first twenty.
+    /// The first twenty rejected rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejects: Option<Vec<Reject>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
-    /// Lines that a replay has produced.
+    /// Rows that a replay has produced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<u64>,
-    /// Lines that it has not.
+    /// Rows of a replay that are still rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub still_rejected: Option<u64>,
     #[schema(format = DateTime)]
@@ -144,7 +144,7 @@ struct Failure {
 }
 
 impl UploadView {
-    /// Shows an upload as the ledger has it.
+    /// Shows an upload from its row in the ledger.
     pub fn of(row: &LedgerRow, columns: &Columns) -> Self {
         let state = match row.state {
             LedgerState::Receiving => UploadState::Receiving,
@@ -193,7 +193,7 @@ impl UploadView {
         self
     }
 
-    /// Shows a file of which nothing was produced, so that there is nothing to look up.
+    /// Shows a file that was only checked: it has no id and no links.
     pub fn validated(mut self) -> Self {
         self.state = UploadState::Validated;
         self.upload_id = None;
@@ -208,7 +208,7 @@ impl UploadView {
         self
     }
 
-    /// Shows what became of its rows, if all of them are in the tables.
+    /// Shows the counts of its rows, if all of them are in the tables.
     pub fn seen(mut self, seen: Option<Seen>) -> Self {
         let Some(seen) = seen else { return self };
         self.counts = seen.counts;
@@ -231,7 +231,7 @@ fn progress(row: &LedgerRow) -> Progress {
     }
 }
 
-/// Says which field of a file is which column, and which fields are none.
+/// Returns which field of a file is which column, and which fields are ignored.
 fn mapping(row: &LedgerRow, columns: &Columns) -> (BTreeMap<String, Field>, Vec<String>) {
     let Some(delimiter) = row.delimiter.bytes().next() else { return (BTreeMap::new(), Vec::new()) };
     let mut fields = BTreeMap::new();
@@ -246,7 +246,7 @@ fn mapping(row: &LedgerRow, columns: &Columns) -> (BTreeMap<String, Field>, Vec<
     (fields, ignored)
 }
 
-/// The names in a header line, as they stand there.
+/// The names in a header line, unchanged.
 pub fn names(header: &str, delimiter: u8) -> Vec<String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(header.as_bytes());
@@ -254,12 +254,12 @@ pub fn names(header: &str, delimiter: u8) -> Vec<String> {
     record.iter().map(str::to_owned).collect()
 }
 
-/// What became of the rows of an upload that are all in the tables.
+/// The counts of an upload whose rows are all in the tables.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// None where nothing counts them: another loader does not.
+    /// None if the loader does not count them.
     counts: Option<UploadCounts>,
-    /// Not all of them: some were not loaded, and never will be.
+    /// Rows that were not loaded and never will be.
     lost: Option<Lost>,
 }
 
@@ -276,10 +276,10 @@ fn failure(lost: Lost) -> Failure {
     Failure { code: "rows_lost".to_owned(), reason }
 }
 
-/// Looks whether all acknowledged rows of an upload are in the tables, and what became of them.
+/// Returns the counts of an upload's rows if all acknowledged ones are in the tables.
 ///
 /// # Errors
-/// ClickHouse does not answer.
+/// ClickHouse does not respond.
 pub async fn look(
     warehouse: &Warehouse,
     row: &LedgerRow,
@@ -294,7 +294,7 @@ pub async fn look(
         _ if lost.is_some() => Ok(Some(Seen { counts: Some(counts), lost })),
         sum if sum == row.accepted => Ok(Some(Seen { counts: Some(counts), lost: None })),
         0 => Ok(Some(Seen { counts: None, lost: None })),
-        // A batch that the broker had long before it said so has no offset in the receipt.
+        // A batch that Kafka stored before it acknowledged it late has no offset in the receipt.
         _ => Ok(None),
     }
 }

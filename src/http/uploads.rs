@@ -20,7 +20,7 @@ use super::upload_view::{Seen, UploadView, look};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
 
-/// Between two looks whether an upload is visible.
+/// The pause between two checks whether an upload is visible.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A page of uploads, newest first.
@@ -32,10 +32,10 @@ pub struct Page {
     links: Links,
 }
 
-/// Lists uploads, newest first
+/// List uploads, newest first
 #[utoipa::path(
     get, path = "/uploads", tag = "uploads", operation_id = "list_uploads", params(UploadsQuery),
-    responses((status = 200, description = "A page of them", body = Page), problems::Query)
+    responses((status = 200, description = "A page of uploads", body = Page), problems::Query)
 )]
 pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
     let newest = Newest::of(parameters)?;
@@ -64,9 +64,9 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
     Ok(Json(Page { items, page, links }))
 }
 
-/// Shows how an upload is
+/// Get an upload's status
 ///
-/// `receiving` with its progress, then `acknowledged`, then `visible` with what became of its rows; or `failed`, with why.
+/// `receiving` with its progress, then `acknowledged`, then `visible` with the counts of its rows; or `failed` with the reason.
 #[utoipa::path(
     get, path = "/uploads/{id}", tag = "uploads", operation_id = "show_upload", params(Id),
     responses((status = 200, description = "The upload", body = UploadView), problems::NoUpload)
@@ -88,7 +88,7 @@ pub async fn find(state: &AppState, id: &str) -> Result<LedgerRow, Problem> {
         Problem::new(
             StatusCode::NOT_FOUND,
             "no_such_upload",
-            "there is no upload with this id: GET /uploads lists them",
+            "there is no upload with this id; GET /uploads lists them",
         )
     };
     let id = Uuid::try_parse(id).map_err(|_| no_such_upload())?;
@@ -103,7 +103,7 @@ async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, Wa
     look(&state.warehouse, row, &loaded).await
 }
 
-/// Waits until an acknowledged upload is visible, within bounds and until the server stops; says what became of its rows if it is.
+/// Waits until an acknowledged upload is visible, up to a limit and until the server stops. Returns the counts of its rows if it is.
 pub async fn wait_until_visible(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! The built server, driven as a user would: upload, ask, reconcile, kill, start again.
+//! The built server, used as a user would: upload, query, reconcile, kill, start again.
 
 mod keys;
 mod readiness;
@@ -17,7 +17,7 @@ use crate::harness::files::generate;
 use crate::harness::repository;
 use crate::harness::server::Server;
 
-/// Asserts that the aggregates, and the rounds under them, are those of the files.
+/// Asserts that the aggregates and their rounds are those of the files.
 async fn assert_stored(server: &Server, expected: &Expected) {
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds));
@@ -65,7 +65,7 @@ async fn the_sample_is_counted_exactly_and_survives_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_thousand_rows_are_summed_exactly_however_often_they_are_sent() {
+async fn two_hundred_thousand_rows_that_are_sent_several_times_are_summed_exactly() {
     let directory = TempDir::new().unwrap();
     let file = generate(&directory.path().join("rounds.csv"), &["--rows", "200000", "--seed", "200"]);
     let expected = Expected::of(&[&file]);
@@ -83,7 +83,7 @@ async fn two_hundred_thousand_rows_are_summed_exactly_however_often_they_are_sen
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn filters_and_orders_show_what_the_file_has() {
+async fn filters_and_orders_match_the_file() {
     let sample = repository().join("data/gamerounds.csv");
     let expected = Expected::of(&[&sample]);
     let server = Server::start(&[]).await;
@@ -112,7 +112,7 @@ async fn filters_and_orders_show_what_the_file_has() {
             .map(|(key, sums)| (key.clone(), *sums))
             .collect();
         assert!(!kept.is_empty() && kept.len() < expected.by_hour.len(), "{query} tells nothing");
-        // Pages that are smaller than what there is.
+        // Pages that are smaller than the result.
         let items = all_items(&server, &format!("{query}&limit={}", kept.len().div_ceil(3))).await;
         assert_same(&totals(&items), &kept);
     }

@@ -1,4 +1,4 @@
-//! How large a request's head may be, at each of the three HTTP listeners: whatever pieces it comes in.
+//! The limit of a request's head, at each of the three HTTP listeners, with pieces of any size.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -7,22 +7,22 @@ use tokio::time::timeout;
 use crate::harness::process::PATIENCE;
 use crate::harness::server::Server;
 
-/// Bytes that a head may have.
+/// Most bytes of a head.
 const LIMIT: usize = 128 << 10;
 
-/// What is sent at a time: all of it, and pieces. The parts that arrive together differ from one connection to the next.
+/// Bytes that are sent at once: everything, or pieces. Which pieces arrive together differs between connections.
 const PIECES: [usize; 4] = [usize::MAX, 70_000, 9_000, 1_400];
 
-/// Times that each is sent. Before the head was counted, some 6 in 100 were accepted.
+/// How often each head is sent. Before heads were counted, about 6 in 100 were accepted.
 const TIMES: usize = 40;
 
-/// Makes the head of a request, of so many bytes.
+/// Returns a request's head with so many bytes.
 fn head(bytes: usize) -> Vec<u8> {
     let start = "GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: ";
     format!("{start}{}\r\n\r\n", "y".repeat(bytes - start.len() - 4)).into_bytes()
 }
 
-/// Sends a request in pieces, and returns the status of the answer.
+/// Sends a request in pieces. Returns the status of the response.
 async fn status(address: &str, request: &[u8], piece: usize) -> u16 {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.set_nodelay(true).unwrap();
@@ -39,7 +39,7 @@ async fn status(address: &str, request: &[u8], piece: usize) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_is_too_large_is_refused_however_it_arrives() {
+async fn a_head_that_is_too_large_is_refused_in_pieces_of_any_size() {
     let server = Server::start(&[]).await;
     let listeners = [
         (&server.addresses.api, 404),

@@ -1,4 +1,4 @@
-//! Senders that are slow, or send what has no end: they keep nobody else waiting, and the server keeps nothing of it.
+//! Slow clients, and clients that send without end: they delay no other client, and the server's memory does not grow.
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -10,14 +10,14 @@ use crate::harness::files::{HEADER, csv};
 use crate::harness::process::{PATIENCE, until};
 use crate::harness::server::{Answer, Server};
 
-/// Connections that a server of these tests takes; the senders are many more.
+/// Connections of the server; the slow clients are many more.
 const CONNECTIONS: usize = 20;
 const SENDERS: usize = 150;
 
-/// What may be kept of a form that has no end.
+/// How much memory an endless form may use.
 const GROWTH_KIB: u64 = 32 << 10;
 
-/// Reads an answer until the connection ends, however it does; returns the status and the body.
+/// Reads a response until the connection ends in any way. Returns the status and the body.
 async fn answer(connection: &mut TcpStream) -> (u16, Value) {
     let mut answer = Vec::new();
     let reading = async { while connection.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
@@ -27,19 +27,19 @@ async fn answer(connection: &mut TcpStream) -> (u16, Value) {
     (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
-/// Opens many connections that send this, and no more.
+/// Opens many connections that send this text and then nothing more.
 async fn attack(server: &Server, text: &str) -> Vec<TcpStream> {
     let mut senders = Vec::new();
     for _ in 0..SENDERS {
         let mut sender = server.connect().await;
-        // It may have been closed for the next one already.
+        // It may already have been closed to make room for the next one.
         let _ = sender.write_all(text.as_bytes()).await;
         senders.push(sender);
     }
     senders
 }
 
-/// Asks on a connection of its own; none if that was closed.
+/// Sends a request on its own connection; none if that was closed.
 async fn ask(server: &Server, path: &str) -> Option<Answer> {
     let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     let response = timeout(PATIENCE, http.get(server.url(path)).send()).await.expect("an answer").ok()?;
@@ -48,18 +48,18 @@ async fn ask(server: &Server, path: &str) -> Option<Answer> {
     Some(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
 }
 
-/// Asserts that health and metrics are answered at once, and that a file is taken before the senders give up.
+/// Asserts that health and metrics respond at once, and that a file is accepted while the slow clients still hold on.
 async fn assert_others_are_served(server: &Server) {
     for path in ["/healthz", "/readyz", "/metrics"] {
         let answer = ask(server, path).await.expect("a connection that is not closed");
         assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
     }
-    until_a_file_is_taken(server, 0).await;
+    until_a_file_is_accepted(server, 0).await;
 }
 
-/// Sends a file until there is room for it.
-async fn until_a_file_is_taken(server: &Server, first_id: u64) {
-    until("a file is taken", async || {
+/// Sends a file until it is accepted.
+async fn until_a_file_is_accepted(server: &Server, first_id: u64) {
+    until("a file is accepted", async || {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let sending =
             http.post(server.url("/uploadcsv?force=true")).body(csv(first_id..first_id + 10)).send();
@@ -70,7 +70,7 @@ async fn until_a_file_is_taken(server: &Server, first_id: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_senders_keep_nobody_else_waiting() {
+async fn slow_clients_delay_no_other_client() {
     let connections = CONNECTIONS.to_string();
     let server = Server::start(&["--max-connections", &connections, "--max-concurrent-uploads", "2"]).await;
     let post = "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n";
@@ -87,7 +87,7 @@ async fn slow_senders_keep_nobody_else_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_that_are_slow_lose_their_slots_to_others_and_are_told_so() {
+async fn a_slow_upload_gives_its_slot_to_others_and_gets_an_error_that_says_so() {
     let server = Server::start(&["--max-concurrent-uploads", "2"]).await;
     let text = csv(0..20_000);
     let mut slow = Vec::new();
@@ -97,14 +97,14 @@ async fn uploads_that_are_slow_lose_their_slots_to_others_and_are_told_so() {
         slow.push(sender);
     }
     server.until_under_way(2).await;
-    // Of which next to nothing has come, these hold no slot.
+    // Almost nothing of these has arrived, so they hold no slot.
     let _begun = attack(
         &server,
         &format!("POST /uploadcsv HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{}", &HEADER[..5]),
     )
     .await;
     for id in [100_000, 200_000] {
-        until_a_file_is_taken(&server, id).await;
+        until_a_file_is_accepted(&server, id).await;
     }
     // One of the two had to give way.
     let [first, second] = &mut slow[..] else { panic!("two") };
@@ -118,7 +118,7 @@ async fn uploads_that_are_slow_lose_their_slots_to_others_and_are_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_header_without_an_end_is_refused_and_not_kept() {
+async fn an_endless_form_header_is_refused_and_not_kept_in_memory() {
     let server = Server::start(&[]).await;
     let before = server.high_water_kib();
     for path in ["/uploadcsv", "/reconcile"] {

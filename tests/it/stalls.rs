@@ -1,4 +1,4 @@
-//! A ClickHouse that does not answer, or is kept busy by others: every request gets an answer.
+//! A ClickHouse that does not respond, or is busy with other clients: every request still gets a response.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::files::csv;
 use crate::harness::process::{signal, until};
 use crate::harness::server::{Answer, Server};
 
-/// For answers of a server whose ClickHouse stays frozen until all are there.
+/// How long to wait for the responses of a server whose ClickHouse is frozen until all have arrived.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn ask(server: &Server, method: &str, path: &str) -> Answer {
@@ -23,7 +23,7 @@ async fn ask(server: &Server, method: &str, path: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_clickhouse_is_frozen_every_request_is_answered_and_then_all_is_well() {
+async fn every_request_gets_a_response_while_clickhouse_is_frozen_and_works_afterwards() {
     let server = Server::start(&["--query-timeout-seconds", "2"]).await;
     let receipt = server.upload(csv(0..10), "wait=visible").await.ok();
     let upload = receipt["links"]["self"].as_str().unwrap().to_owned();
@@ -70,7 +70,7 @@ async fn while_clickhouse_is_frozen_every_request_is_answered_and_then_all_is_we
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_queries_of_others_do_not_keep_the_server_waiting() {
+async fn slow_queries_of_other_clients_do_not_delay_the_server() {
     let server = Server::start(&["--clickhouse-connections", "4"]).await;
     server.upload(csv(0..10), "wait=visible").await.ok();
     let url = &server.addresses.clickhouse_url;
@@ -93,7 +93,7 @@ async fn slow_queries_of_others_do_not_keep_the_server_waiting() {
 
     assert!(slow.iter().all(|asking| !asking.is_finished()), "they were not slow");
     slow.iter().for_each(tokio::task::JoinHandle::abort);
-    // Whoever has the server's name has not its password.
+    // Another client cannot use the server's user: it does not know the password.
     let other = http.post(url).basic_auth("roundhouse", Some("")).body("SELECT 1").send().await.unwrap();
     assert_eq!(other.status(), 403);
     assert_eq!(http.post(url).body("SELECT 1").send().await.unwrap().text().await.unwrap(), "1\n");

@@ -1,4 +1,4 @@
-//! Cursors: the key behind which the next page begins, and of which question it is a page. Opaque to clients.
+//! Cursors: the key after which the next page begins, and the filters and order that it belongs to. Opaque to clients.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,10 +8,10 @@ use crate::http::problem::Problem;
 use crate::warehouse::aggregates::{Filter, Key, Order};
 use crate::warehouse::text::Text;
 
-/// How the bytes of a cursor are laid out: this, eight bytes of the question's digest, the hour, the game, the player.
+/// The version of a cursor's layout: this byte, eight bytes of the question's digest, the hour, the game, the player.
 const LAYOUT: u8 = 1;
 
-/// Writes the cursor of what comes behind a key.
+/// Writes the cursor of the rows after a key.
 pub(super) fn encode(key: &Key, filter: &Filter, order: Order) -> String {
     let mut bytes = vec![LAYOUT];
     bytes.extend(question(filter, order));
@@ -24,7 +24,7 @@ pub(super) fn encode(key: &Key, filter: &Filter, order: Order) -> String {
 /// Reads a cursor.
 ///
 /// # Errors
-/// It is none, or one of another question.
+/// It is malformed, or belongs to other filters or another order.
 pub(super) fn decode(cursor: &str, filter: &Filter, order: Order) -> Result<Key, Problem> {
     let not_a_cursor = || Problem::must_be("cursor", "the next_cursor of a page of aggregates");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_a_cursor())?;
@@ -35,13 +35,13 @@ pub(super) fn decode(cursor: &str, filter: &Filter, order: Order) -> Result<Key,
     let player = Text::from(player.to_vec());
     if *asked != question(filter, order) {
         let detail =
-            "it belongs to other filters or another sort: use it with those of its page, or begin anew";
+            "it belongs to other filters or another sort; use those of its page, or start without a cursor";
         return Err(Problem::parameter("cursor", detail));
     }
     Ok(Key { hour: u32::from_be_bytes(*hour), player, game: u64::from_be_bytes(*game) })
 }
 
-/// A digest of the filters and the order, in whatever sequence their values were given.
+/// A digest of the filters and the order. The sequence of the values does not matter.
 fn question(filter: &Filter, order: Order) -> [u8; 8] {
     let text = format!("{filter:?} {order:?}");
     let digest = Sha256::digest(text.as_bytes());
@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_comes_back_for_its_question_and_for_no_other(
+        fn a_cursor_works_for_its_filters_and_order_only(
             hour in any::<u32>(), game in any::<u64>(), player: Vec<u8>, filtered in any::<u64>(),
         ) {
             let key = Key { hour, player: player.into(), game };
@@ -71,7 +71,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken_or_refused(text in ".{0,60}") {
+        fn any_other_text_is_refused(text in ".{0,60}") {
             let order = Order { key: SortKey::Game, descending: true };
             prop_assert!(decode(&text, &Filter::default(), order).is_err());
         }

@@ -1,4 +1,4 @@
-//! Which format is asked for.
+//! The requested format.
 
 use axum::http::HeaderMap;
 
@@ -7,7 +7,7 @@ use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::warehouse::aggregates::PageFormat;
 
-/// The format of an answer.
+/// The format of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -15,7 +15,7 @@ pub(super) enum Format {
     Table(PageFormat),
 }
 
-/// The formats, by the value of `format`, with their media types: those by which they are sent first.
+/// The formats, by the value of `format`, with their media types. Responses have the first one.
 const FORMATS: [(&str, Format, &[&str]); 5] = [
     ("json", Format::Json, &["application/json"]),
     ("csv", Format::Table(PageFormat::Csv), &["text/csv"]),
@@ -32,7 +32,7 @@ const FORMATS: [(&str, Format, &[&str]); 5] = [
     ),
 ];
 
-/// Takes the parameter `format`; without it the `Accept` header decides, and JSON is sent to whom no other is better.
+/// Takes the parameter `format`. Without it the `Accept` header decides, and without both the format is JSON.
 pub(super) fn of_request(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Format, Problem> {
     let Some(name) = parameters.one("format")? else { return Ok(accepted(headers)) };
     let found = FORMATS.iter().find(|(known, ..)| *known == name).map(|(_, format, _)| *format);
@@ -45,7 +45,7 @@ impl Format {
         FORMATS.iter().find(|(_, format, _)| *format == self).map_or("json", |(name, ..)| name)
     }
 
-    /// The media type of an answer.
+    /// The media type of a response.
     pub(super) fn content_type(self) -> &'static str {
         if self == Self::Table(PageFormat::Csv) {
             return "text/csv; charset=utf-8";
@@ -55,7 +55,7 @@ impl Format {
         types.copied().unwrap_or("application/octet-stream")
     }
 
-    /// The name under which a browser saves an answer; none where it shows it.
+    /// The file name under which a browser saves a response; none if the browser shows it.
     pub(super) fn file_name(self) -> Option<&'static str> {
         match self {
             Self::Json | Self::Table(PageFormat::Ndjson) => None,
@@ -66,7 +66,7 @@ impl Format {
     }
 }
 
-/// The format that the client likes best.
+/// The format that the client prefers.
 fn accepted(headers: &HeaderMap) -> Format {
     let find = |kind: &str| match kind {
         "*/*" | "application/*" => Some(Format::Json),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_liked_best_is_sent() {
+    fn the_preferred_format_is_sent() {
         for (accept, format) in [
             ("", Format::Json),
             ("*/*", Format::Json),

@@ -30,7 +30,7 @@ pub struct Item {
     real_amount_win: String,
     #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
     bonus_amount_win: String,
-    /// Bets less wins, real and bonus together.
+    /// Bets minus wins, real and bonus together.
     #[schema(pattern = "^-?[0-9]+([.][0-9]+)?$")]
     net: String,
 }

@@ -1,4 +1,4 @@
-//! Answers that are sent while they are read.
+//! Responses that are sent while they are read from ClickHouse.
 
 use std::time::Duration;
 
@@ -9,24 +9,23 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::warehouse::client::WarehouseError;
 
-/// How long a client may take to receive an answer, of which the whole is some megabytes.
+/// How long a client may take to receive a response of some megabytes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pieces that wait for the client.
+/// Most pieces that wait for the client.
 const PIECES: usize = 2;
 
-/// Bytes of a piece that is made here.
+/// Bytes of a piece.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
 
-/// What comes piece by piece.
+/// A response in pieces.
 pub(super) trait Pieces: Send + 'static {
-    /// Returns the next piece; none at the end.
+    /// Returns the next piece, or none at the end.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, WarehouseError>> + Send;
 }
 
-/// Sends what is there already, then the other pieces, then the end. A task reads them: it stops, and with it the query, when the
-/// client goes away or is too slow, and gives its permit back. An answer that breaks off breaks its connection off, so that
-/// nobody takes it for a whole one.
+/// Sends `start`, the pieces, and `end`. A task reads the pieces. When the client goes away or is too slow, the task and the query stop
+/// and the permit is free again. A response that breaks off closes its connection, so that no client takes it for a complete one.
 pub(super) fn body(
     start: Vec<Bytes>,
     mut pieces: impl Pieces,
@@ -44,15 +43,15 @@ pub(super) fn body(
                     Ok(Some(piece)) => sender.send(Ok(piece)).await.ok()?,
                     Ok(None) => return sender.send(Ok(end)).await.ok(),
                     Err(error) => {
-                        tracing::error!(%error, "an answer broke off");
+                        tracing::error!(%error, "a response broke off");
                         return sender.send(Err(error)).await.ok();
                     }
                 }
             }
         };
         if tokio::time::timeout(PATIENCE, sending).await.is_err() {
-            tracing::warn!("a client took too long to receive an answer, which is broken off");
-            // Others may ask now; the client is told when it gets to where the answer ends.
+            tracing::warn!("a client was too slow to receive a response, which was broken off");
+            // The permit is free for others. The client gets the error when it has read everything before it.
             drop((pieces, permit));
             let _ = sender.send(Err(WarehouseError::TimedOut)).await;
         }
@@ -60,7 +59,7 @@ pub(super) fn body(
     Body::from_stream(ReceiverStream::new(receiver))
 }
 
-/// Writes an element of a JSON array, of which the brackets are written elsewhere.
+/// Writes an element of a JSON array. The caller writes the brackets.
 pub(super) fn push_element(piece: &mut Vec<u8>, is_first: &mut bool, element: &impl Serialize) {
     if !std::mem::take(is_first) {
         piece.push(b',');
@@ -78,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// What never ends.
+    /// Pieces without an end.
     struct Endless;
 
     impl Pieces for Endless {
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_too_slow_is_not_told_that_the_answer_is_whole() {
+    async fn a_client_that_is_too_slow_gets_an_error_and_not_an_end() {
         let queries = Arc::new(Semaphore::new(1));
         let permit = Arc::clone(&queries).acquire_owned().await.unwrap();
         let mut answer = body(Vec::new(), Endless, Bytes::new(), permit).into_data_stream();

@@ -21,24 +21,24 @@ use crate::warehouse::client::WarehouseError;
 
 const KNOWN: &str = "player_id, game_id, date_from, date_to";
 
-/// What is added up of all that passes the filters, or of one hour. Money is a decimal string.
+/// Sums of everything that matches the filters, or of one hour of it. Money is a decimal string.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Totals)]
 pub struct Sums {
-    /// In which it happened; not there in the totals.
+    /// The hour; left out in the totals.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     created_hour: Option<String>,
     rounds_played: u64,
-    /// Different players.
+    /// Number of different players.
     players: u64,
-    /// Different games.
+    /// Number of different games.
     games: u64,
     real_amount_bet: String,
     bonus_amount_bet: String,
     real_amount_win: String,
     bonus_amount_win: String,
-    /// Bets less wins, real and bonus together.
+    /// Bets minus wins, real and bonus together.
     net: String,
 }
 
@@ -58,9 +58,9 @@ impl Sums {
     }
 }
 
-/// Totals of what passes the filters, and of each hour of it
+/// Totals, overall and per hour
 ///
-/// Hours in which nothing happened are left out.
+/// Hours without rounds are left out.
 #[utoipa::path(
     get,
     path = "/aggregates/summary",
@@ -88,7 +88,7 @@ async fn answer(state: &AppState, headers: &HeaderMap, filter: &Filter) -> Resul
     let is_ordered = conditions.fresh.version.is_ordered();
     let (totals, hours) = fetch_summary(&state.warehouse, filter, is_ordered, state.query_limits).await?;
     let mut start = serde_json::to_vec(&Sums::new(totals, None)).unwrap_or_default();
-    // The hours are the last member of the totals' object.
+    // The hours are the last member of the object with the totals.
     start.pop();
     start.extend(b",\"hours\":[");
     let body = stream::body(

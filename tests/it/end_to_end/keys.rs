@@ -29,7 +29,7 @@ async fn a_rejected_key_is_not_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_path_but_health_asks_for_a_key() {
+async fn every_path_but_health_needs_a_key() {
     let server = Server::start(&["--api-key", KEYS[0], "--api-key", KEYS[1]]).await;
     server.until_ready().await;
     for path in ["/healthz", "/readyz"] {

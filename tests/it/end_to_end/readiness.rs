@@ -1,15 +1,15 @@
-//! What a user sees while a part is away.
+//! What a user sees while a part is down.
 
 use crate::harness::files::csv;
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_killed_is_told_and_uploads_come_through_once_it_is_back() {
+async fn a_killed_broker_is_reported_and_uploads_succeed_once_it_is_back() {
     let server = Server::start(&[]).await;
     server.until_ready().await;
     let mut kills = 0_u64;
-    // Each kill makes the pause before the next start longer, until the gap cannot be missed.
+    // Each kill makes the pause before the next start longer, until the test cannot miss it.
     let problem = until("/readyz tells that the broker is away", async || {
         server.kill_part("broker").await;
         kills += 1;
@@ -24,7 +24,7 @@ async fn a_broker_that_is_killed_is_told_and_uploads_come_through_once_it_is_bac
         "{problem:#}"
     );
 
-    // Uploaded while it is away: it waits for the broker, or says that it is not there.
+    // An upload meanwhile: it waits for the broker, or reports that it does not respond.
     let upload = server.upload(csv(0..5000), "").await;
     if upload.status != 200 {
         assert_eq!(upload.headers["retry-after"], "5");
@@ -38,7 +38,7 @@ async fn a_broker_that_is_killed_is_told_and_uploads_come_through_once_it_is_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_clickhouse_questions_are_answered_503_and_uploads_are_taken() {
+async fn without_clickhouse_queries_return_503_and_uploads_are_accepted() {
     let server = Server::start(&[]).await;
     let problem = until("a question meets no ClickHouse", async || {
         server.kill_part("clickhouse").await;

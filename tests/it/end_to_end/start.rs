@@ -1,4 +1,4 @@
-//! Why a server does not start: one line with the remedy, exit code 1, and no process left.
+//! A server that cannot start: one line with the cause and the remedy, exit code 1, and no process left.
 
 use std::fs;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ async fn a_port_in_use_is_named_with_its_option() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_engine_library_is_told_with_the_remedy() {
+async fn a_missing_engine_library_is_named_with_the_remedy() {
     let directory = TempDir::new().unwrap();
     let missing = refusal(&directory.path().join("data"), &["--clickhouse-library", "/nonexistent"]).await;
     missing.assert(1, "npm ci --prefix engine");
@@ -32,7 +32,7 @@ async fn a_missing_engine_library_is_told_with_the_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_directory_in_use_is_refused_and_its_holder_goes_on() {
+async fn a_data_directory_in_use_is_refused_and_its_server_keeps_running() {
     let server = Server::start(&[]).await;
     let refusal = refusal(&server.data_dir(), &[]).await;
     refusal.assert(1, "is used by another roundhouse; stop it, or give --data-dir another directory");
@@ -40,17 +40,17 @@ async fn a_data_directory_in_use_is_refused_and_its_holder_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ready_file_is_there_as_long_as_the_server_answers() {
+async fn the_ready_file_exists_as_long_as_the_server_is_ready() {
     let mut server = Server::start(&[]).await;
     let path = server.ready_file();
-    // Who cannot have the directory leaves the file of its holder alone.
+    // A server that cannot use the directory does not touch the file of the running one.
     let refused = refusal(&server.data_dir(), &["--ready-file", path.to_str().unwrap()]).await;
     refused.assert(1, "is used by another roundhouse");
     assert!(path.exists());
     server.stop().await;
     assert!(!path.exists());
 
-    // Killed, it leaves its file behind. The next server removes it, though it does not get as far as to write its own.
+    // A killed server leaves its file. The next one removes it, even if it never becomes ready.
     let directory = TempDir::new().unwrap();
     let old = directory.path().join("ready.json");
     fs::write(&old, "{}").unwrap();

@@ -1,4 +1,4 @@
-//! `POST /uploadcsv`: every way to send a file, and every way in which one is refused.
+//! `POST /uploadcsv`: every way to send a file, and every reason to refuse one.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -31,14 +31,14 @@ fn file_part(text: String, name: &str) -> Part {
     Part::bytes(text.into_bytes()).file_name(name.to_owned()).mime_str("text/csv").unwrap()
 }
 
-/// Returns how many rounds there are, how many different ones, and the sum of their bets.
+/// Returns the number of rounds, of different rounds, and the sum of their bets.
 async fn stored(server: &Server) -> String {
     let sql = "SELECT count(), uniqExact(game_instance_id), toString(sum(real_amount_bet)) FROM game_rounds";
     server.clickhouse(sql).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_taken_in_any_encoding_compression_and_form() {
+async fn a_file_is_accepted_in_any_encoding_and_compression_and_as_a_form() {
     let server = Server::start(&[]).await;
     let marked = |ids| format!("\u{feff}{}", csv(ids));
     let bodies: [(&str, Vec<u8>); 6] = [
@@ -76,7 +76,7 @@ async fn a_file_is_taken_in_any_encoding_compression_and_form() {
     let receipt = server.send(|http| http.post(path).multipart(form)).await.ok();
     assert_eq!((&receipt["file_name"], &receipt["state"]), (&json!("c.csv"), &json!("visible")));
 
-    // Semicolons, other names' case and order, and a column that nobody knows.
+    // Semicolons, another case and order of the names, and an unknown column.
     let text = format!(
         "{};Extra\n{}",
         HEADER.replace(',', ";").to_uppercase(),
@@ -94,7 +94,7 @@ async fn a_file_is_taken_in_any_encoding_compression_and_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_rows_go_to_the_dead_letters_and_the_rest_is_counted() {
+async fn invalid_rows_go_to_the_dead_letter_topic_and_the_others_are_counted() {
     let server = Server::start(&[]).await;
     let bad: Vec<String> = (0..25)
         .map(|id| line(id, if id % 2 == 0 { "12,5x" } else { "12.5x" }).trim_end().to_owned())
@@ -155,7 +155,7 @@ struct DeadLetter {
     headers: BTreeMap<String, String>,
 }
 
-/// Reads the dead-letter topic from its beginning, by line.
+/// Reads the dead-letter topic from the beginning, by line.
 async fn dead_letters(server: &Server, expected: usize) -> BTreeMap<u64, DeadLetter> {
     let brokers = server.addresses.kafka_brokers.clone();
     let read = move || {
@@ -188,7 +188,7 @@ async fn dead_letters(server: &Server, expected: usize) -> BTreeMap<u64, DeadLet
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
+async fn a_file_that_is_not_csv_is_refused_before_any_row_is_sent() {
     let server = Server::start(&[]).await;
     let without = csv(0..10).replacen("real_amount_win,", "", 1);
     let problem = server.upload(without, "").await.problem(422, "missing_columns");
@@ -235,15 +235,15 @@ async fn a_file_that_is_none_is_refused_before_any_row_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_breaks_off_is_told_and_sending_it_again_is_right() {
+async fn a_truncated_body_is_reported_and_the_file_can_be_sent_again() {
     let server = Server::start(&[]).await;
     let text = csv(0..20_000);
-    // Behind two of the five digits of an id: what is left of it would be another round's.
+    // After two of the five digits of an id: the shortened id would be that of another round.
     let half = text.find(",12345,").unwrap() + 3;
     let answer = send_part(&server, &text, half).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.contains(r#""code":"broken_off""#), "{answer}");
-    // It was read on the way, and some of it is in the topic.
+    // Rows were read while it arrived, and some of them are in the topic.
     let problem: Value = serde_json::from_str(&answer[answer.find("\r\n\r\n").unwrap()..]).unwrap();
     assert_eq!(problem["bytes"], half, "{problem:#}");
     assert!(problem["accepted"].as_u64().unwrap() > 1000, "{problem:#}");
@@ -253,7 +253,7 @@ async fn a_body_that_breaks_off_is_told_and_sending_it_again_is_right() {
     assert_eq!(stored(&server).await, "20000\t20000\t5000");
 }
 
-/// Announces a whole file, sends a part of it, and no more; returns the answer.
+/// Announces a whole file and sends only a part of it. Returns the response.
 async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
     let mut stream = server.open_upload(text.len()).await;
     stream.write_all(&text.as_bytes()[..bytes]).await.unwrap();
@@ -264,8 +264,8 @@ async fn send_part(server: &Server, text: &str, bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_much_and_too_many_are_refused_and_nothing_else() {
-    // Nobody gives way to others.
+async fn everything_over_a_limit_is_refused_and_nothing_below_it() {
+    // No upload gives way to others.
     let server = Server::start(&[
         "--max-upload-bytes",
         "200000",
@@ -277,13 +277,13 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
     .await;
     let problem = server.upload(csv(0..5000), "").await.problem(413, "file_too_large");
     assert_eq!(problem["limit_bytes"], 200_000);
-    // One that says so is refused before it is sent.
+    // A file whose Content-Length is too large is refused before it is sent.
     let mut announced = server.open_upload(99_999_999_999_999).await;
     let mut answer = String::new();
     announced.shutdown().await.unwrap();
     tokio::time::timeout(PATIENCE, announced.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("file_too_large"), "{answer}");
-    // Small when it is sent, large when it is unpacked.
+    // Small when sent, large when decompressed.
     let bomb = gzip(&format!("{HEADER}\n{}", line(1, "0.25").repeat(500_000)));
     let url = server.url("/uploadcsv");
     let answer = server.send(|http| http.post(&url).header("Content-Encoding", "gzip").body(bomb)).await;
@@ -309,7 +309,7 @@ async fn too_much_and_too_many_are_refused_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_takes_no_other() {
+async fn a_stopping_server_finishes_a_running_upload_and_accepts_no_other() {
     let mut server = Server::start(&["--stop-grace-seconds", "100"]).await;
     let text = csv(0..20_000);
     let (first, rest) = text.as_bytes().split_at(text.len() / 2);
@@ -317,7 +317,7 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_takes_no_other() {
     ending.write_all(first).await.unwrap();
     server.until_under_way(1).await;
     signal(server.pid(), "TERM");
-    // On new connections: those that were kept are closed.
+    // On new connections: the idle ones are closed.
     let get = async |path: &str| Http::new().try_send(|http| http.get(server.url(path))).await.ok();
     until("others are refused", async || get("/uploads").await.filter(|answer| answer.status == 503)).await;
     for path in ["/uploads", "/readyz"] {
@@ -337,7 +337,7 @@ async fn a_server_that_is_told_to_stop_lets_an_upload_end_and_takes_no_other() {
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
-/// Sends a part of a file, and then one row after the other until the connection fails; returns the answer.
+/// Sends a part of a file, and then row after row until the connection fails. Returns the response.
 async fn keep_sending(server: &Server, path: &str, first: u64) -> tokio::task::JoinHandle<(u16, Value)> {
     let connection = server.connect().await;
     let (mut reader, mut writer) = connection.into_split();
@@ -361,7 +361,7 @@ async fn keep_sending(server: &Server, path: &str, first: u64) -> tokio::task::J
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_does_not_end_when_the_server_stops_is_told_how_far_it_got() {
+async fn an_upload_that_a_stopping_server_breaks_off_reports_how_far_it_got() {
     let mut server = Server::start(&["--stop-grace-seconds", "1"]).await;
     let upload = keep_sending(&server, "/uploadcsv", 0).await;
     let reconciled = keep_sending(&server, "/reconcile", 100_000).await;
@@ -381,7 +381,7 @@ async fn an_upload_that_does_not_end_when_the_server_stops_is_told_how_far_it_go
     tokio::time::timeout(PATIENCE, silent.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"stopping""#), "{answer}");
 
-    // What was acknowledged is in the ledger, and sending the file again is safe.
+    // The acknowledged rows are in the ledger, and the file can be sent again.
     server.restart().await;
     let kept = server.get(problem["links"]["self"].as_str().unwrap()).await.ok();
     assert_eq!(
@@ -398,7 +398,7 @@ async fn an_upload_that_does_not_end_when_the_server_stops_is_told_how_far_it_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_rows_to_be_visible_gets_the_receipt_when_the_server_stops() {
+async fn a_client_that_waits_for_visible_rows_gets_the_receipt_when_the_server_stops() {
     let mut server = Server::start(&["--loader", "none"]).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let waiting = http.post(server.url("/uploadcsv?wait=visible")).body(csv(0..10)).send();

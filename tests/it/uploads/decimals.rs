@@ -28,7 +28,7 @@ async fn reconcile(server: &Server, file: String, query: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_amount_is_stored_wrong_however_late_the_file_shows_its_comma() {
+async fn no_amount_is_stored_wrong_even_if_the_comma_comes_late_in_the_file() {
     let server = Server::start(&[]).await;
     let mut bets = vec!["0"; 30_000];
     (bets[0], bets[1], bets[29_999]) = ("1.000", "5", "236@48");
@@ -50,7 +50,7 @@ async fn no_amount_is_stored_wrong_however_late_the_file_shows_its_comma() {
     );
     let receipt = server.upload(late.clone(), "wait=visible&decimal=comma").await.ok();
     assert_eq!((&receipt["accepted"], text(&receipt, "decimal")), (&json!(30_000), "comma"), "{receipt:#}");
-    // What came with the upload that failed is right as far as it is there: nothing conflicts.
+    // The rows that the failed upload stored are right: nothing conflicts.
     assert_eq!(receipt["conflict"], 0, "{receipt:#}");
     assert_eq!(server.clickhouse(format!("{STORED} LIMIT 2")).await, "0\t1000\n1\t5");
     let sum = "SELECT sum(real_amount_bet) FROM hourly_aggregates";
@@ -60,7 +60,7 @@ async fn no_amount_is_stored_wrong_however_late_the_file_shows_its_comma() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mark_decides_what_an_amount_is_for_uploads_replays_and_commands() {
+async fn the_decimal_mark_applies_to_uploads_replays_and_commands() {
     let server = Server::start(&[]).await;
     // Without a comma the mark is a point; the same bytes with another mark are another upload.
     let plain = file(&["1.000", "12.5"]);
@@ -72,7 +72,7 @@ async fn the_mark_decides_what_an_amount_is_for_uploads_replays_and_commands() {
     assert_eq!((&receipt["conflict"], &receipt["rejected"]), (&json!(1), &json!(1)), "{receipt:#}");
     server.upload(plain, "decimal=dot").await.problem(400, "invalid_parameter");
 
-    // As on the command line; the repair gives rounds the amounts of the file.
+    // On the command line. The repair gives the rounds the amounts of the file.
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("comma.csv");
     std::fs::write(&path, file(&["1.000", "12@5", "1.234.567@89"])).unwrap();
@@ -89,7 +89,7 @@ async fn the_mark_decides_what_an_amount_is_for_uploads_replays_and_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_of_a_file_that_was_refused_for_its_commas_are_replayed_only_with_a_mark() {
+async fn rejects_of_a_file_refused_for_decimal_commas_are_replayed_only_with_a_mark() {
     let server = Server::start(&[]).await;
     let problem = server.upload(file(&["x", "1@5"]), "").await.problem(422, "decimal_comma");
     assert_eq!(problem["rejected"], 1, "{problem:#}");

@@ -1,4 +1,4 @@
-//! A disk that is full, or nearly so: it is named, nothing that was acknowledged is lost, and all goes on once there is space.
+//! A full or almost full disk: the error names it, no acknowledged row is lost, and uploads work again once there is space.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use crate::harness::files::{csv, lines};
 use crate::harness::process::until;
 use crate::harness::server::Server;
 
-/// Bytes of the reserve of a server on a small disk: enough for ClickHouse to load what is acknowledged.
+/// The reserve of a server on a small disk: enough for ClickHouse to load the acknowledged rows.
 const RESERVE: u64 = 128 << 20;
 
 async fn disk(server: &Server) -> Value {
@@ -19,7 +19,7 @@ async fn disk(server: &Server) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn less_space_than_the_reserve_is_named_and_nothing_is_taken() {
+async fn less_free_space_than_the_reserve_is_reported_and_no_upload_is_accepted() {
     let full = u64::MAX.to_string();
     let mut server = Server::start(&["--disk-reserve-bytes", &full]).await;
     let problem = server.upload(csv(0..10), "").await.problem(507, "disk_full");
@@ -28,7 +28,7 @@ async fn less_space_than_the_reserve_is_named_and_nothing_is_taken() {
     server.send(|http| http.post(server.url("/reconcile")).body(csv(0..10))).await.problem(507, "disk_full");
     assert_eq!(server.get("/uploads").await.ok()["items"], json!([]));
     assert_eq!(server.get("/reconcile").await.ok()["items"], json!([]));
-    // Nothing is kept of a file that is only looked at, and what is stored can be read.
+    // A file that is only checked needs no space, and stored rows can be read.
     server.upload(csv(0..10), "validate_only=true").await.ok();
     server.get("/aggregates").await.ok();
 
@@ -63,7 +63,7 @@ fn fill_to_the_end(file: &mut File) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_fills_the_disk_is_stopped_and_what_was_acknowledged_is_loaded() {
+async fn an_upload_that_fills_the_disk_is_stopped_and_acknowledged_rows_are_loaded() {
     let reserve = RESERVE.to_string();
     let Some(server) = Server::start_on_disk(&["--disk-reserve-bytes", &reserve], "500m").await else {
         eprintln!("skipped: this user may not mount a file system (unshare -rm)");
@@ -74,7 +74,7 @@ async fn an_upload_that_fills_the_disk_is_stopped_and_what_was_acknowledged_is_l
     let mut file = File::create(&ballast).unwrap();
     fill(&mut file, number(&disk(&server).await, "free_bytes"), RESERVE + (6 << 20));
 
-    // Rows until the reserve is reached: some 60 bytes each on the disk.
+    // Rows until the reserve is reached: about 60 bytes each on the disk.
     let sending = Sending::start(&server, "");
     sending.send(&csv(1000..2000));
     let mut sent = 2000_u64;
@@ -84,7 +84,7 @@ async fn an_upload_that_fills_the_disk_is_stopped_and_what_was_acknowledged_is_l
             break;
         }
         sent += 10_000;
-        // A sender that waits for its answer: the pieces that are not read yet are in memory.
+        // The client waits for the response: unread pieces are in memory.
         until("the server has read what was sent", async || {
             if sending.answer.is_finished() {
                 return Some(());
@@ -107,7 +107,7 @@ async fn an_upload_that_fills_the_disk_is_stopped_and_what_was_acknowledged_is_l
     })
     .await;
 
-    // The rest as well: now nothing can be written at all.
+    // Now nothing can be written at all.
     fill_to_the_end(&mut file);
     server.upload(csv(0..10), "force=true").await.problem(507, "disk_full");
     assert_eq!(disk(&server).await["ready"], false);
@@ -120,7 +120,7 @@ async fn an_upload_that_fills_the_disk_is_stopped_and_what_was_acknowledged_is_l
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_on_a_disk_without_a_free_byte_ends_as_disk_full_and_can_be_sent_again() {
-    // The least there may be: the disk is full before the reserve is seen to be used.
+    // The smallest reserve: the disk is full before the server notices.
     let reserve = (16 << 20).to_string();
     let Some(server) = Server::start_on_disk(&["--disk-reserve-bytes", &reserve], "700m").await else {
         eprintln!("skipped: this user may not mount a file system (unshare -rm)");

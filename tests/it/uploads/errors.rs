@@ -1,4 +1,4 @@
-//! docs/ERRORS.md lists the codes that the source has, and no other.
+//! docs/ERRORS.md lists exactly the codes of the source.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use crate::harness::repository;
 
-/// Where errors are made that clients see.
+/// The source of the errors that clients see.
 const SOURCES: [&str; 4] =
     ["src/http", "src/ingest/upload/error.rs", "src/ingest/mod.rs", "src/warehouse/client.rs"];
 
-/// What stands before a code, up to 120 characters before it.
+/// Calls with a code among the next 120 characters.
 const MAKERS: [&str; 3] = ["Problem::new(", "Self::new(", "unavailable("];
 
 #[test]
-fn every_code_is_documented_and_every_documented_code_is_one() {
+fn every_code_is_documented_and_every_documented_code_exists() {
     let mut in_source = BTreeSet::new();
     for source in SOURCES {
         collect(&repository().join(source), &mut in_source);
@@ -38,7 +38,7 @@ fn collect(path: &Path, codes: &mut BTreeSet<String>) {
     for maker in MAKERS {
         for (at, _) in text.match_indices(maker) {
             let call: String = text[at + maker.len()..].chars().take(120).collect();
-            // What follows the call is no code: `.with("limit_rows", …)`.
+            // Texts after the call are not codes: `.with("limit_rows", …)`.
             codes.extend(call.split(").").next().and_then(first_code));
         }
     }

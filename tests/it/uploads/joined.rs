@@ -1,4 +1,4 @@
-//! Files that were joined from several: a header in the middle.
+//! Files that were joined: a header in the middle.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{number, text};
 use crate::harness::files::{HEADER, line, lines};
 use crate::harness::server::Server;
 
-/// The header with bets and wins in each other's place.
+/// The header with bets and wins swapped.
 fn swapped() -> String {
     let header = HEADER.replace("real_amount_bet", "x").replace("real_amount_win", "real_amount_bet");
     header.replace(",x,", ",real_amount_win,")
@@ -22,7 +22,7 @@ async fn reconcile(server: &Server, file: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_replays() {
     let server = Server::start(&[]).await;
-    // A bet of 0.25 and a win of 0.1, then the same header, then bets of 0.1 and wins of 0.25, one of them not valid.
+    // A bet of 0.25 and a win of 0.1, then the same header, then bets of 0.1 and wins of 0.25, one of them invalid.
     let file = format!(
         "{HEADER}\n{}{HEADER}\n{}{}\n{}{}{}",
         lines(0..10),
@@ -47,7 +47,7 @@ async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_repla
     let report = reconcile(&server, &file.replace("\"12,5\"", "x")).await;
     assert_eq!((&report["verdict"], &report["matched"]), (&json!("match"), &json!(30)), "{report:#}");
 
-    // A rejected line comes apart by its own header, into the columns of the first.
+    // A rejected line is split by its own header, into the columns of the first.
     let url = format!("{}?format=csv", text(&receipt["links"], "rejects"));
     let csv = server.get(&url).await.body.as_str().unwrap().to_owned();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -57,7 +57,7 @@ async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_repla
     let fields = ["game_id", "real_amount_bet", "real_amount_win", "reject_line"].map(field);
     assert_eq!(fields, ["7.5", "0.1", "12,5", "34"]);
 
-    // Corrected, and as it is by its own header: a bet of 0.1 and a win of 12.5.
+    // Corrected by its own header: a bet of 0.1 and a win of 12.5.
     let replay = server.url(&format!("{}/replay?wait=visible", text(&receipt["links"], "self")));
     let corrected = csv.replace(",7.5,", ",7,").replace("12,5", "12.5").replace(",x,", ",0.75,");
     let done = server.send(|http| http.post(&replay).body(corrected)).await.ok();
@@ -67,7 +67,7 @@ async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_repla
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_reads_a_rejected_line_by_the_header_before_it_and_with_the_mark_that_is_named() {
+async fn a_replay_reads_a_rejected_line_by_the_header_before_it_and_with_the_given_mark() {
     let server = Server::start(&[]).await;
     let file = format!("{HEADER}\n{}{}\n{}", line(0, "\"1.000,5\""), swapped(), line(1, "\"1.000,5\""));
     let receipt = server.upload(file, "decimal=point").await.ok();

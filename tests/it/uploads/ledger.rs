@@ -1,4 +1,4 @@
-//! What the ledger says of an upload, from its first byte to its last round.
+//! The ledger of an upload, from its first byte to its last round.
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -63,7 +63,7 @@ async fn an_upload_moves_from_receiving_to_visible_and_its_sums_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_broken_off_or_killed_is_failed_and_can_be_sent_again() {
+async fn an_upload_that_breaks_off_or_whose_server_is_killed_fails_and_can_be_sent_again() {
     let mut server = Server::start(&[]).await;
     let whole = csv(0..30_000);
     let mut broken = server.open_upload(whole.len()).await;
@@ -86,8 +86,9 @@ async fn what_is_broken_off_or_killed_is_failed_and_can_be_sent_again() {
         (!id.is_empty()).then_some(id)
     })
     .await;
-    sending.answer.abort();
+    // The client goes on sending until the server is killed: otherwise its upload could be noted as broken off.
     server.restart().await;
+    sending.answer.abort();
     let failed = until("the killed one has failed", async || {
         let upload = server.get(&format!("/uploads/{killed}")).await.ok();
         (upload["state"] == "failed").then_some(upload)
@@ -96,7 +97,7 @@ async fn what_is_broken_off_or_killed_is_failed_and_can_be_sent_again() {
     assert_eq!(failed["failure"], json!({ "code": "server_stopped", "reason": "the server was stopped" }));
     assert!(number(&failed, "rows") > 10_000, "{failed:#}");
 
-    // A file of which an upload failed is no duplicate; one of which an upload did not is.
+    // A file whose upload failed is not a duplicate; a file whose upload succeeded is.
     let receipt = server.upload(whole.clone(), "wait=visible").await.ok();
     assert_eq!(receipt["state"], "visible", "{receipt:#}");
     assert_sums(&receipt);
@@ -121,7 +122,7 @@ async fn receipts_are_exact_under_overlap_repetition_and_concurrency() {
     };
     let first = server.upload(csv(0..5000), "wait=visible").await.ok();
     assert_eq!(counts(&first), [5000, 0, 0]);
-    // 2,000 rounds of the first file, 10 of them with another bet; and one twice.
+    // 2,000 rounds of the first file, 10 of them with another bet, and one of them twice.
     let other: String = (3000..3010).map(|id| line(id, "7")).collect();
     let text = format!("{HEADER}\n{other}{}{}", lines(3010..8000), lines(7999..8000));
     let overlap = server.upload(text, "wait=visible").await.ok();
@@ -136,7 +137,7 @@ async fn receipts_are_exact_under_overlap_repetition_and_concurrency() {
     let sums: Vec<[u64; 3]> = receipts.iter().map(counts).collect();
     assert_eq!(sums.iter().map(|sums| sums[0]).sum::<u64>(), 20_000, "{sums:?}");
     assert_eq!(sums.iter().map(|sums| sums[1]).sum::<u64>(), 60_000, "{sums:?}");
-    // What a receipt said it still says.
+    // The receipts have not changed.
     let again = server.get(super::text(&overlap["links"], "self")).await.ok();
     assert_eq!(counts(&again), [3000, 1991, 10]);
     assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "28000");
@@ -159,7 +160,7 @@ async fn receipts_are_exact_under_overlap_repetition_and_concurrency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_without_clickhouse_and_is_in_the_ledger_when_it_is_back() {
+async fn an_upload_continues_without_clickhouse_and_is_in_the_ledger_when_it_is_back() {
     let server = Server::start(&[]).await;
     let pid = server.part("clickhouse").unwrap();
     signal(pid, "STOP");
@@ -179,14 +180,14 @@ async fn an_upload_goes_on_without_clickhouse_and_is_in_the_ledger_when_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_without_clickhouse_is_known_after_a_crash() {
+async fn an_upload_acknowledged_without_clickhouse_is_known_after_a_crash() {
     let mut server = Server::start(&[]).await;
     let clickhouse = server.part("clickhouse").unwrap();
     signal(clickhouse, "STOP");
     let (first, second) =
         futures_util::future::join(server.upload(csv(0..1000), ""), server.upload(csv(1000..1500), "")).await;
     let acknowledged = [first.ok(), second.ok()];
-    // The server is killed before it has answered the third, or at once after.
+    // The server is killed just before or just after it has answered the third.
     let Sending { pieces, answer } = Sending::start(&server, "name=third.csv");
     pieces.send(csv(1500..1600).into_bytes()).unwrap();
     drop(pieces);
@@ -199,7 +200,7 @@ async fn what_was_acknowledged_without_clickhouse_is_known_after_a_crash() {
     .await;
     server.kill();
     answer.abort();
-    // It is stopped, and does not see that its server is gone.
+    // ClickHouse is stopped, so it does not notice that its server is gone.
     signal(clickhouse, "KILL");
     let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
     std::io::Write::write_all(&mut file, b"0123456789abcdef {\"upload_id\":\"").unwrap();
@@ -230,7 +231,7 @@ async fn what_was_acknowledged_without_clickhouse_is_known_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_has_is_404_and_bad_parameters_are_named() {
+async fn unknown_ids_return_404_and_bad_parameters_are_named() {
     let server = Server::start(&[]).await;
     let nobody = "01890000-0000-7000-8000-000000000000";
     for path in ["", "/rejects", "/conflicts"] {

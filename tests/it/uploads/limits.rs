@@ -1,4 +1,4 @@
-//! Each limit, met exactly and passed by one.
+//! Each limit, reached exactly and exceeded by one.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::PATIENCE;
 use crate::harness::server::Server;
 
-/// A file of good rows with so many bad ones behind them.
+/// A file with valid rows followed by invalid ones.
 fn file(good: u64, bad: u64) -> String {
     let bad: String = (0..bad).map(|id| line(1_000_000 + id, "x")).collect();
     format!("{HEADER}\n{}{bad}", lines(0..good))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_with_too_many_rejects_is_stopped_and_what_was_produced_is_said() {
+async fn a_file_with_too_many_rejects_is_stopped_and_the_sent_rows_are_reported() {
     let server = Server::start(&["--max-upload-rejects", "30"]).await;
     let taken = server.upload(file(100, 5), "max_rejects=5").await.ok();
     assert_eq!(number(&taken, "rejected"), 5);
@@ -42,7 +42,7 @@ async fn a_file_with_too_many_rejects_is_stopped_and_what_was_produced_is_said()
 
     server.upload(file(90, 10), "max_rejects=10%25").await.ok();
     server.upload(file(89, 10), "max_rejects=10%25").await.problem(422, "too_many_rejects");
-    // The server's own limit holds whatever is asked for.
+    // The server's own limit applies to every request.
     server.upload(file(1, 30), "max_rejects=100").await.ok();
     server.upload(file(2, 31), "max_rejects=100").await.problem(422, "too_many_rejects");
     let aborted = server.upload(file(7, 3), "on_error=abort").await.problem(422, "row_rejected");
@@ -75,7 +75,7 @@ async fn rows_and_files_are_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_is_too_slow_is_told_so() {
+async fn a_client_that_is_too_slow_gets_an_error() {
     let server =
         Server::start(&["--upload-min-bytes-per-second", "1000", "--upload-grace-seconds", "1"]).await;
     let sending = Sending::start(&server, "");
@@ -94,7 +94,7 @@ async fn a_sender_that_is_too_slow_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_or_a_file_of_which_nothing_comes_is_not_waited_for() {
+async fn a_form_or_a_file_that_pauses_too_long_is_given_up() {
     let server = Server::start(&["--upload-idle-seconds", "1"]).await;
     for (kind, begun, code) in [
         ("multipart/form-data; boundary=x", "", "bad_form"),

@@ -5,7 +5,7 @@ use crate::harness::process::until;
 use crate::harness::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_is_counted() {
+async fn requests_rows_and_rejects_are_counted() {
     let server = Server::start(&[]).await;
     let file = format!("{}{}", csv(0..100), line(100, "x"));
     server.upload(file.clone(), "").await.ok();
@@ -26,7 +26,7 @@ async fn what_is_done_is_counted() {
         assert_eq!(server.metric(name).await, value, "{name}");
     }
     assert!(server.metric("roundhouse_upload_bytes_total").await >= file.len() as f64);
-    // Where ClickHouse does not answer in time, neither is there.
+    // If ClickHouse does not respond in time, both are left out.
     until("nothing is behind", async || {
         let text = server.get("/metrics").await.body;
         let lags = ["\nroundhouse_visible_lag_offsets 0\n", "\nroundhouse_visible_lag_seconds 0.0\n"];

@@ -1,4 +1,4 @@
-//! What is refused before its body is read: its sender sees why all the same.
+//! Requests that are refused before their body is read: the client still sees why.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::server::Server;
 
-/// More than the buffers between the two hold.
+/// More than the buffers between client and server hold.
 const BODY_BYTES: usize = 64 << 20;
 
 fn connect(server: &Server) -> TcpStream {
@@ -30,7 +30,7 @@ const REFUSED: [(&str, &str, &str); 7] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_sends_all_the_same_gets_the_answer() {
+async fn a_client_that_sends_the_whole_body_gets_the_response() {
     let key = "a-key-of-16-characters";
     let server = Server::start(&["--api-key", key]).await;
     for (line, more, status) in REFUSED {
@@ -48,7 +48,7 @@ async fn whoever_sends_all_the_same_gets_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_first_is_not_told_to_go_on() {
+async fn a_client_that_waits_for_100_continue_gets_the_error_instead() {
     let server = Server::start(&["--api-key", "a-key-of-16-characters"]).await;
     for (line, more) in [
         ("POST /uploadcsv", ""),

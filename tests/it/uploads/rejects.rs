@@ -6,7 +6,7 @@ use super::{assert_sums, number, text};
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::server::{Answer, Server};
 
-/// A file with 3 rejects of two codes: a bad bet, a name that is a formula, and a quote that is not closed in its line.
+/// A file with 3 rejects: a bad bet, a name that is a formula, and a quote that is not closed in its line.
 fn bad_file() -> String {
     let formula = line(11, "x").replace("Café 日本", "=1+1");
     let quote = line(12, "0.5").replace("Café", "\"Café");
@@ -29,7 +29,7 @@ async fn replay(server: &Server, receipt: &Value, query: &str, body: Option<Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_are_listed_and_what_is_downloaded_can_be_corrected_and_uploaded() {
+async fn rejects_are_listed_and_the_download_can_be_corrected_and_uploaded() {
     let server = Server::start(&[]).await;
     let receipt = server.upload(bad_file(), "wait=visible").await.ok();
     assert_eq!((number(&receipt, "rows"), number(&receipt, "rejected")), (23, 3), "{receipt:#}");
@@ -79,10 +79,10 @@ async fn rejects_are_listed_and_what_is_downloaded_can_be_corrected_and_uploaded
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_valid_by_other_rules_or_corrected_is_replayed_and_done() {
+async fn corrected_rows_and_rows_valid_by_other_rules_are_replayed_and_done() {
     let server = Server::start(&[]).await;
     let receipt = server.upload(bad_file(), "name=bad.csv&wait=visible").await.ok();
-    // Nothing has become valid by itself, and nothing goes to the dead letters a second time.
+    // Nothing has become valid, and nothing goes to the dead-letter topic a second time.
     let none = replay(&server, &receipt, "", None).await.ok();
     assert_eq!(
         (number(&none, "replayed"), number(&none, "still_rejected"), number(&none, "rows")),
@@ -93,7 +93,7 @@ async fn what_is_valid_by_other_rules_or_corrected_is_replayed_and_done() {
     assert_sums(&none);
     assert_eq!(server.clickhouse("SELECT count() FROM rejects").await, "3");
 
-    // Corrected, but for the last; and a line that is no reject.
+    // All corrected but the last, and a line that is not a reject.
     let corrected =
         download(&server, &receipt, "").await.replace(",12.5x,0", ",12.5,0").replace(",x,0", ",1,0");
     let unknown = format!("{},99,0,,,,\n", line(99, "1").trim_end());
@@ -114,7 +114,7 @@ async fn what_is_valid_by_other_rules_or_corrected_is_replayed_and_done() {
     assert_eq!(download(&server, &receipt, "replayed=true").await.lines().count(), 3);
     assert_eq!(server.get(text(&receipt["links"], "self")).await.ok()["rejected"], 3);
 
-    // Once more: they are not open any more.
+    // Again: they are not open any more.
     let again = replay(&server, &receipt, "", Some(body.clone())).await.ok();
     assert_eq!((number(&again, "replayed"), number(&again, "still_rejected")), (0, 4), "{again:#}");
     // As if the server had been killed before it marked the lines.
@@ -130,7 +130,7 @@ async fn what_is_valid_by_other_rules_or_corrected_is_replayed_and_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_looked_at_without_producing_anything() {
+async fn a_file_is_checked_without_producing_anything() {
     let server = Server::start(&[]).await;
     let text = bad_file()
         .replace(HEADER, &HEADER.to_uppercase().replace("PROVIDER", "Provider "))
@@ -156,7 +156,7 @@ async fn a_file_is_looked_at_without_producing_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_replays_a_corrected_file_and_says_by_its_exit_code_what_is_left() {
+async fn the_replay_command_reports_by_its_exit_code_whether_rejects_are_left() {
     let server = Server::start(&["--api-key", "a-key-of-some-length"]).await;
     let with_key = |request: reqwest::RequestBuilder| request.bearer_auth("a-key-of-some-length");
     let url = server.url("/uploadcsv?wait=visible");

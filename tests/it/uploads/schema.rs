@@ -1,4 +1,4 @@
-//! `--schema`: a file of its own for the columns of a row.
+//! `--schema`: a schema file with other columns.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::process::{processes, until};
 use crate::harness::repository;
 use crate::harness::server::{Server, refusal};
 
-/// Kills a server, and waits until its parts have ended too.
+/// Kills a server, and waits until its parts have ended.
 async fn kill(server: &mut Server) {
     server.kill();
     until("its parts have ended", async || processes(&server.data_dir()).is_empty().then_some(())).await;
@@ -27,7 +27,7 @@ fn schema(path: &Path, change: impl FnOnce(&mut Vec<Value>)) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
+async fn a_new_column_becomes_a_new_schema_version_once_the_tables_have_it() {
     let directory = TempDir::new().unwrap();
     let channel = serde_json::json!({ "name": "channel", "type": ["null", "string"], "default": null });
     let wider = schema(&directory.path().join("wider.avsc"), |fields| fields.push(channel));
@@ -54,7 +54,7 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
     assert_eq!(receipt["schema_id"], 2);
     let stored = "SELECT count(), countIf(channel = 'web') FROM game_rounds";
     assert_eq!(server.clickhouse(stored).await, "20\t10");
-    // A repair produces what is missing without the new column, of which the differences keep nothing.
+    // A repair loads the missing rows without the new column, since the differences do not store it.
     server
         .clickhouse("ALTER TABLE game_rounds DELETE WHERE game_instance_id = 15 SETTINGS mutations_sync = 1")
         .await;
@@ -73,7 +73,7 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
     .await;
     assert_eq!(job["verdict"], "match", "{job:#}");
     assert_eq!(server.clickhouse(stored).await, "20\t9");
-    // The old schema can read what the new one wrote.
+    // The old schema can read messages of the new one.
     server.restart_with(&[]).await;
     let receipt = server.upload(csv(20..30), "wait=visible").await.ok();
     assert_eq!(
@@ -84,7 +84,7 @@ async fn a_new_column_is_a_new_version_once_the_tables_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_cannot_be_used_stops_the_start_and_says_why() {
+async fn an_invalid_schema_stops_the_start_with_the_reason() {
     let directory = TempDir::new().unwrap();
     let data_dir = directory.path().join("data");
     let path = directory.path().join("schema.avsc");
@@ -93,7 +93,7 @@ async fn a_schema_that_cannot_be_used_stops_the_start_and_says_why() {
     fs::write(&path, "{").unwrap();
     refusal(&data_dir, &["--schema", &narrower]).await.assert(2, "not an Avro schema");
     refusal(&data_dir, &["--schema", "/nowhere.avsc"]).await.assert(2, "--schema /nowhere.avsc: ");
-    // Nullable, but without a default: a reader of old messages would not know what to put there.
+    // Nullable but without a default: a reader of old messages would have no value for it.
     let channel = serde_json::json!({ "name": "channel", "type": ["null", "string"] });
     let incompatible = schema(&path, |fields| fields.push(channel));
     let mut server = Server::start(&[]).await;

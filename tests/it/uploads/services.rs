@@ -1,4 +1,4 @@
-//! Uploads while a service goes away and comes back.
+//! Uploads while a service is down and comes back.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_when_the_broker_is_killed_and_comes_back() {
+async fn an_upload_continues_when_the_broker_is_killed_and_restarted() {
     let server = Server::start(&[]).await;
     let sending = Sending::start(&server, "wait=visible");
     sending.send(&csv(0..30_000));
@@ -25,7 +25,7 @@ async fn an_upload_goes_on_when_the_broker_is_killed_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_broker_or_registry_an_upload_fails_soon_and_a_retry_counts_nothing_twice() {
+async fn without_broker_or_registry_an_upload_fails_soon_and_can_be_retried() {
     let server = Server::start(&["--delivery-timeout-seconds", "5"]).await;
     let file = csv(0..40_000);
     let (first, rest) = file.split_at(file.len() / 2);
@@ -67,7 +67,7 @@ async fn without_broker_or_registry_an_upload_fails_soon_and_a_retry_counts_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_in_which_the_server_reads_nothing_does_not_count_against_the_sender() {
+async fn time_in_which_the_server_does_not_read_does_not_count_as_slow() {
     let limits = ["--upload-idle-seconds", "1", "--upload-grace-seconds", "0", "--producer-queue-mib", "1"];
     let server = Server::start(&limits).await;
     let sending = Sending::start(&server, "wait=visible");
@@ -75,13 +75,13 @@ async fn the_time_in_which_the_server_reads_nothing_does_not_count_against_the_s
     until_newest_has(&server, "rows", 0).await;
     let broker = server.part("broker").unwrap();
     signal(broker, "STOP");
-    // Six megabytes, of which the queue takes one.
+    // Six megabytes; the queue holds one.
     sending.send(&lines(1000..60_000));
     let mut last = 0;
     until("the upload is read no further", async || {
         let rows = server.metric("roundhouse_upload_rows_total").await as u64;
         let is_full = rows > 1000 && rows == std::mem::replace(&mut last, rows);
-        // Longer than the sender may be silent.
+        // Longer than a client may pause.
         tokio::time::sleep(Duration::from_secs(2)).await;
         is_full.then_some(())
     })
