@@ -71,9 +71,9 @@ pub async fn repair(
         Some(name) => Prefer::parse(&name).ok_or_else(|| Problem::must_be("prefer", "stored or file"))?,
     };
     let removes_unexpected = match parameters.one("remove")?.as_deref() {
-        None => false,
+        None | Some("nothing") => false,
         Some("unexpected") => true,
-        Some(_) => return Err(Problem::must_be("remove", "unexpected, or left out")),
+        Some(_) => return Err(Problem::must_be("remove", "nothing or unexpected")),
     };
     parameters.finish("prefer, remove")?;
     let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;

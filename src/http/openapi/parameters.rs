@@ -125,7 +125,7 @@ query!(
         "Which values win when a stored round differs from the file",
         choice(&["stored", "file"], Some("stored")),
     ),
-    of("remove", "Remove rounds that the file's upload stored and that are not in the file", choice(&["unexpected"], None)),
+    of("remove", "Remove rounds that the file's upload stored and that are not in the file", choice(&["nothing", "unexpected"], Some("nothing"))),
 );
 
 query!(
