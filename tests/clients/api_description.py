@@ -72,8 +72,8 @@ def references(value, inside=False):
 
 
 def tighten(document):
-        """Forbids members that the description does not name. Clients must accept further members, so the description itself does not
-        forbid them."""
+    """Forbids members that the description does not name. Clients must accept further members, so the description itself does not
+    forbid them."""
     schemas = document["components"]["schemas"]
     parts = {name for schema in schemas.values() for name in references(schema.get("allOf", []), True)}
     for name, schema in schemas.items():
