@@ -93,6 +93,7 @@ impl From<RequestError> for Problem {
             RequestError::NotDone { state } => {
                 Self::new(StatusCode::CONFLICT, "not_done", detail).with("state", state.name())
             }
+            RequestError::NoValidRows => Self::new(StatusCode::CONFLICT, "no_valid_rows", detail),
             RequestError::Elsewhere => Self::new(StatusCode::CONFLICT, "job_elsewhere", detail),
             RequestError::NotLoading { owner } => {
                 let problem = Self::new(StatusCode::CONFLICT, "not_loading", detail);

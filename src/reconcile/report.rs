@@ -89,12 +89,16 @@ pub struct JobView {
     pub links: Links,
 }
 
-/// Whether everything from the file is there.
+/// Whether everything from the file is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// Every valid row is stored with the same values, and every hour is the sum of its rounds.
     Match,
+    /// A row, a stored round or an hour differs.
     Mismatch,
+    /// The file has rows, but none of them is valid: nothing was compared.
+    NoValidRows,
 }
 
 /// What a job found. Every row is one of matched, missing, different, duplicate_in_file, contradictory_in_file and rejected.
@@ -153,7 +157,13 @@ impl Report {
 
     /// The verdict that follows from the counts.
     pub fn verdict_of_counts(&self) -> Verdict {
-        if self.mismatches() == 0 { Verdict::Match } else { Verdict::Mismatch }
+        if self.rows > 0 && self.rejected == self.rows {
+            Verdict::NoValidRows
+        } else if self.mismatches() == 0 {
+            Verdict::Match
+        } else {
+            Verdict::Mismatch
+        }
     }
 }
 

@@ -37,6 +37,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("not_loading", 409, "Another server loads the topic; only that server can repair"),
     ("repair_under_way", 409, "A repair of this reconciliation is queued or running"),
     ("not_done", 409, "The reconciliation is running, failed or cancelled, so it has no differences"),
+    (
+        "no_valid_rows",
+        409,
+        "No row of the file is valid, so nothing was compared and nothing can be repaired",
+    ),
     ("differences_expired", 410, "The list of differences has expired"),
     ("file_too_large", 413, "The file is too large (decompressed)"),
     ("too_many_rows", 413, "The file has too many rows"),
@@ -169,7 +174,7 @@ problems!(
 problems!(
     /// Of a repair.
     Repair:
-    "invalid_parameter", "no_such_job", "not_done", "job_elsewhere", "not_loading", "repair_under_way", "queue_full",
+    "invalid_parameter", "no_such_job", "not_done", "no_valid_rows", "job_elsewhere", "not_loading", "repair_under_way", "queue_full",
     "clickhouse_unavailable", "stopping",
 );
 

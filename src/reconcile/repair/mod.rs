@@ -32,7 +32,7 @@ pub use self::lost_parts::Watch;
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
 use super::Reconciler;
 use super::attempts::Failure;
-use super::report::{JobState, JobView};
+use super::report::{JobState, JobView, Verdict};
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -63,6 +63,8 @@ pub enum RequestError {
     QueueFull { limit: usize },
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
+    #[error("no row of the file is valid, so nothing was compared; correct the file and reconcile it again")]
+    NoValidRows,
     #[error("the server is stopping: try again")]
     Stopping,
 }
@@ -253,6 +255,10 @@ impl Repairer {
         let Some(report) = job.report.as_ref().filter(|_| job.state == JobState::Done) else {
             return Err(RequestError::NotDone { state: job.state });
         };
+        // With `remove=unexpected`, a repair would delete every round of the uploads.
+        if report.verdict == Verdict::NoValidRows {
+            return Err(RequestError::NoValidRows);
+        }
         if !self.store.has_job(id).await? {
             return Err(RequestError::Elsewhere);
         }
