@@ -1,4 +1,5 @@
-//! The three services when a server starts: waits for one that is not up yet, and gives up at once on what no waiting mends.
+//! Connects to the three services at the start. It waits for a service that is not up yet, and stops at once at an error that waiting
+//! cannot fix.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -19,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often a service that is still waited for is logged, unless the reason changes.
+/// How often the log names a service that is still not usable, unless the reason changes.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The three services as clients see them.
+/// Clients of the three services.
 pub(super) struct Clients {
     pub(super) kafka: Kafka,
     pub(super) registry: Registry,
@@ -32,10 +33,10 @@ pub(super) struct Clients {
 
 /// Why a service cannot be used yet.
 trait StartError {
-    /// Whether no waiting helps.
+    /// Whether waiting cannot help.
     fn is_permanent(&self) -> bool;
 
-    /// What is wrong and what to do, in one line.
+    /// Returns the cause and what to do, in one line.
     fn line(&self) -> String;
 }
 
@@ -86,8 +87,8 @@ impl StartError for SchemaError {
 }
 
 impl Clients {
-    /// Waits until the services answer, creates topics and tables that do not exist, and finds or registers the schema. Returns
-    /// the schema's id too.
+    /// Waits until the services answer, creates missing topics and tables, and finds or registers the schema. Also returns the
+    /// schema's id.
     pub(super) async fn connect(
         addresses: &Addresses,
         services: &Services,
@@ -127,7 +128,7 @@ impl Clients {
     }
 }
 
-/// Tries until it works, or the error is one that does not pass, or the patience is over.
+/// Repeats an attempt until it succeeds, the error is permanent, or the time is over.
 async fn patiently<T, E, F>(
     what: impl fmt::Display,
     mut attempt: impl FnMut() -> F,

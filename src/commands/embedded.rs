@@ -2,12 +2,12 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::CommandError;
+use super::{CommandError, parts};
 use crate::embedded::part::{self, Announcer};
-use crate::embedded::{EmbeddedError, broker, clickhouse, registry, sandbox};
+use crate::embedded::{EmbeddedError, broker, clickhouse, private, registry, sandbox};
 use crate::settings::{EmbeddedCommand, SupervisedOption};
 
-/// Makes the part's directory, and puts the process into the part's sandbox. To be called before there are threads.
+/// Creates the part's directory, and enters the part's sandbox. It must be called before other threads start.
 pub(super) fn enter_sandbox(command: &EmbeddedCommand) -> Result<(), CommandError> {
     let needs = match command {
         EmbeddedCommand::Broker(options) => broker::needs(options),
@@ -27,6 +27,9 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     if supervised {
         part::stop_with_stdin(stop.clone());
     }
+    if !supervised {
+        warn(&command);
+    }
     let outcome = match command {
         EmbeddedCommand::Broker(options) => broker::run(&options, &announcer, stop).await,
         EmbeddedCommand::Registry(options) => registry::run(&options, &announcer, stop).await,
@@ -35,10 +38,21 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     outcome.map_err(|error| cannot_run(supervised, &error))
 }
 
-/// Says why a part cannot run: to the supervisor, which is the one to tell it, or to the person at the terminal.
+/// Reports why a part cannot run: to the supervisor, which shows it, or to the person at the terminal.
 fn cannot_run(supervised: bool, error: &EmbeddedError) -> CommandError {
     Announcer::new(supervised).failed(error);
     if supervised { CommandError::announced() } else { CommandError::failed(error.to_string()) }
+}
+
+/// Warns if others can reach the part, or use its directory. Under a supervisor, `serve` warns.
+fn warn(command: &EmbeddedCommand) {
+    let (part, listen, directory) = match command {
+        EmbeddedCommand::Broker(options) => (parts::BROKER, options.listen, &options.data_dir),
+        EmbeddedCommand::Registry(options) => (parts::REGISTRY, options.listen, &options.data_dir),
+        EmbeddedCommand::ClickHouse(options) => (parts::CLICKHOUSE, options.listen, &options.data_dir),
+    };
+    parts::warn_if_public("--listen", part, listen);
+    private::warn_if_open(directory);
 }
 
 fn supervised(command: &EmbeddedCommand) -> bool {

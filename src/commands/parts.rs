@@ -1,4 +1,4 @@
-//! The embedded parts of a server: one for each service that has no URL.
+//! The embedded parts of a server: one for each service without a URL.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,10 +13,20 @@ pub const BROKER: &str = "broker";
 pub const REGISTRY: &str = "registry";
 pub const CLICKHOUSE: &str = "clickhouse";
 
-/// The variable of the password by which the embedded ClickHouse knows its server.
+/// The variable with the password by which the embedded ClickHouse identifies its server.
 const CLICKHOUSE_KEY: &str = "ROUNDHOUSE_CLICKHOUSE_OWN_KEY";
 
-/// Starts the parts that are needed; `log` are the log options that they take over.
+/// Warns that a part asks for no key, if it listens where other machines may reach it.
+pub fn warn_if_public(option: &str, part: &str, listen: SocketAddr) {
+    if !listen.ip().is_loopback() {
+        tracing::warn!(
+            "{option} {listen} is not a loopback address; everybody who can reach it can read and change the data of the embedded \
+             {part}, which asks for no key"
+        );
+    }
+}
+
+/// Starts the parts that are needed. `log`: their log options.
 pub async fn start(
     options: &ServeOptions,
     services: &Services,
@@ -24,29 +34,34 @@ pub async fn start(
 ) -> Result<Supervisor, EmbeddedError> {
     let executable = std::env::current_exe().map_err(|error| EmbeddedError::Failed {
         part: "server",
-        reason: format!("it does not know its own binary: {error}"),
+        reason: format!("it cannot find its own binary: {error}"),
     })?;
     let program = Program::new(executable, log.to_vec());
     let listen = &options.embedded;
-    let spec = |needed: bool, name, listen: SocketAddr, arguments| {
-        needed.then(|| PartSpec {
-            name,
-            arguments,
-            secret: None,
-            listen,
-            data_dir: options.data_dir.join(name),
+    let spec = |needed: bool, name, option, listen: SocketAddr, arguments| {
+        needed.then(|| {
+            warn_if_public(option, name, listen);
+            PartSpec { name, arguments, secret: None, listen, data_dir: options.data_dir.join(name) }
         })
     };
-    let broker = spec(services.kafka_brokers.is_none(), BROKER, listen.embedded_kafka_listen, Vec::new());
+    let broker = spec(
+        services.kafka_brokers.is_none(),
+        BROKER,
+        "--embedded-kafka-listen",
+        listen.embedded_kafka_listen,
+        Vec::new(),
+    );
     let registry = spec(
         services.schema_registry_url.is_none(),
         REGISTRY,
+        "--embedded-registry-listen",
         listen.embedded_registry_listen,
         host_arguments(&options.hosts),
     );
     let mut clickhouse = spec(
         services.clickhouse_url.is_none(),
         CLICKHOUSE,
+        "--embedded-clickhouse-listen",
         listen.embedded_clickhouse_listen,
         [engine_arguments(&options.engine), host_arguments(&options.hosts)].concat(),
     );
@@ -64,7 +79,7 @@ pub async fn start(
     }
 }
 
-/// What ClickHouse connects to when it reads the topic itself. The brokers of a cluster are those that it names, on any port.
+/// Returns the addresses that ClickHouse connects to when it reads the topic itself. Brokers of a cluster advertise their own.
 fn peers(services: &Services, supervisor: &Supervisor) -> String {
     let embedded = |name: &str| supervisor.address(name).map(|address| address.to_string());
     let registry = match &services.schema_registry_url {
@@ -81,7 +96,7 @@ fn peers(services: &Services, supervisor: &Supervisor) -> String {
     brokers.into_iter().chain(registry).collect::<Vec<_>>().join(",")
 }
 
-/// What tells how the parts are, for `/readyz`.
+/// Returns a function that reports the state of the parts, for `/readyz`.
 pub fn local_parts(supervisor: &Supervisor) -> LocalParts {
     let states = supervisor.watch();
     Box::new(move || {
@@ -90,7 +105,7 @@ pub fn local_parts(supervisor: &Supervisor) -> LocalParts {
             PartStatus::Impaired { reasons, .. } => PartHealth::not_ready(reasons.join("; ")),
             PartStatus::Starting => PartHealth::not_ready("starting"),
             PartStatus::Restarting { reason, .. } => {
-                PartHealth::not_ready(format!("it ended and is being started again: {reason}"))
+                PartHealth::not_ready(format!("it stopped and is being restarted: {reason}"))
             }
             PartStatus::Stopped => PartHealth::not_ready("stopped"),
         };

@@ -1,4 +1,4 @@
-//! The ready file: it is there as long as the server answers.
+//! The ready file. It exists while the server answers.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::CommandError;
 use super::serve::Addresses;
 
-/// A ready file that was written. Dropped, it is removed, unless another server has written its own there.
+/// A ready file that was written. It is removed when this is dropped, unless another server has replaced it.
 #[derive(Debug)]
 pub struct ReadyFile {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub struct ReadyFile {
 }
 
 impl ReadyFile {
-    /// Removes the file of a server that was killed.
+    /// Removes a file that a killed server has left.
     pub fn remove_old(path: &Path) -> Result<(), CommandError> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -26,7 +26,7 @@ impl ReadyFile {
         }
     }
 
-    /// Writes the addresses at once: whoever waits for the file never reads half of it.
+    /// Writes the addresses in one step, so that nobody reads half of the file.
     pub fn write(path: PathBuf, addresses: &Addresses) -> Result<Self, CommandError> {
         let json: BTreeMap<&str, String> = BTreeMap::from([
             ("api", addresses.api.clone()),

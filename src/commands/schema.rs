@@ -1,4 +1,4 @@
-//! The columns of a row: the built-in ones, or those of `--schema`, and whether the tables have them.
+//! The columns of a row: the built-in ones, or those of `--schema`. Checks that the tables have them.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::domain::columns::Columns;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::column_type;
 
-/// The rows of a file, where nothing else is said.
+/// The schema without `--schema`.
 const BETS_SCHEMA: &str = include_str!("../../schemas/bets.avsc");
 
 /// Tables that hold rows.
 const TABLES: [&str; 2] = ["game_rounds", "conflicts"];
 
-/// An Avro schema that can be used for rows.
+/// An Avro schema of rows.
 pub(super) struct RowSchema {
-    /// As it is registered.
+    /// The text that is registered.
     pub text: String,
     pub columns: Columns,
-    /// Those that queries and tables name.
+    /// The columns that queries and tables name.
     pub built_in: Columns,
 }
 
@@ -32,10 +32,10 @@ struct TableColumn {
 }
 
 impl RowSchema {
-    /// Reads the file, or takes the built-in schema.
+    /// Reads the file, or returns the built-in schema.
     ///
     /// # Errors
-    /// It cannot be read, or is no schema of rows, or lacks a column that is built in.
+    /// The file cannot be read, is not a schema of rows, or lacks a built-in column.
     pub(super) fn read(path: Option<&Path>) -> Result<Self, CommandError> {
         let wrong = |error: &dyn std::fmt::Display| match path {
             Some(path) => CommandError::usage(format!("--schema {}: {error}", path.display())),
@@ -52,7 +52,7 @@ impl RowSchema {
         Ok(Self { text, columns, built_in })
     }
 
-    /// Says what has to be done before the tables can hold these rows; none if they can.
+    /// Returns the statements that the tables need before they can hold these rows. None if they can.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -80,17 +80,21 @@ impl RowSchema {
                 }
             }
         }
-        Ok((!statements.is_empty())
-            .then(|| format!("the tables lack columns of the schema; run first: {}", statements.join("; "))))
+        Ok((!statements.is_empty()).then(|| {
+            format!(
+                "the tables lack columns of the schema; run these statements first: {}",
+                statements.join("; ")
+            )
+        }))
     }
 }
 
 fn check(columns: &Columns, built_in: &Columns) -> Result<(), String> {
     for column in built_in.iter() {
         match columns.iter().find(|found| found.name == column.name) {
-            None => return Err(format!("it lacks the column {}, which queries name", column.name)),
+            None => return Err(format!("it lacks the built-in column {}", column.name)),
             Some(found) if column_type(found) != column_type(column) => {
-                return Err(format!("{} is of another type, which queries do not know", column.name));
+                return Err(format!("the built-in column {} has another type", column.name));
             }
             Some(_) => {}
         }
@@ -99,7 +103,7 @@ fn check(columns: &Columns, built_in: &Columns) -> Result<(), String> {
         columns.iter().find(|column| !column.is_nullable() && built_in.position(&column.name).is_none());
     match required {
         Some(column) => {
-            Err(format!("{} must be nullable: rounds that are there already do not have it", column.name))
+            Err(format!("the column {} must be nullable, because stored rounds do not have it", column.name))
         }
         None => Ok(()),
     }
@@ -119,21 +123,24 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), change(BETS_SCHEMA)).unwrap();
         match RowSchema::read(Some(file.path())) {
-            Ok(_) => "taken".to_owned(),
+            Ok(_) => "accepted".to_owned(),
             Err(error) => error.message.unwrap_or_default(),
         }
     }
 
     #[test]
-    fn a_schema_that_queries_could_not_use_is_refused() {
-        assert_eq!(refusal(str::to_owned), "taken");
+    fn a_schema_that_queries_cannot_use_is_refused() {
+        assert_eq!(refusal(str::to_owned), "accepted");
         assert!(refusal(|_| "{}".to_owned()).contains("not an Avro schema"));
         assert!(
             refusal(|text| text.replace("bonus_amount_win", "x"))
-                .contains("lacks the column bonus_amount_win")
+                .contains("lacks the built-in column bonus_amount_win")
         );
-        assert!(refusal(|text| text.replace("\"scale\": 8", "\"scale\": 6")).contains("another type"));
+        assert!(refusal(|text| text.replace("\"scale\": 8", "\"scale\": 6")).contains("has another type"));
         let required = r#""fields": [ { "name": "channel", "type": "string" },"#;
-        assert!(refusal(|text| text.replace("\"fields\": [", required)).contains("channel must be nullable"));
+        assert!(
+            refusal(|text| text.replace("\"fields\": [", required))
+                .contains("the column channel must be nullable")
+        );
     }
 }

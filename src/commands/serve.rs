@@ -1,4 +1,4 @@
-//! `roundhouse serve`: the embedded parts, the loaders and the API, started in that order and stopped in the other.
+//! `roundhouse serve`: starts the embedded parts, the loaders and the API in this order, and stops them in the reverse order.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -49,24 +49,24 @@ use crate::settings::{LoaderKind, ServeOptions, ServiceUrl};
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::lost_parts::LostParts;
 
-/// How long loaders may take to finish what a crash has left half done, or to take the topic over (ClickHouse drops a consumer within
-/// a minute), before the API is served all the same.
+/// How long loaders may take to finish what a crash interrupted, or to take the topic over (ClickHouse drops a consumer within a
+/// minute). After that the API is served anyway.
 const LOADERS_PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long requests that are under way may take when the server stops, after the grace of uploads (`--stop-grace-seconds`), and then
-/// loaders and reconciliations.
+/// How long running requests may take when the server stops, after the time for uploads (`--stop-grace-seconds`). Loaders and
+/// reconciliations then get the same time.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long all of a stop may take after that grace, the embedded parts one after the other included.
+/// How long the whole stop may take after the time for uploads, including the embedded parts one after the other.
 const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long `?wait=visible` waits.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long another server that is just stopping may hold the data directory.
+/// How long to wait for another server that is stopping and still holds the data directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where everything answers.
+/// The addresses of all services.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     pub api: String,
@@ -90,13 +90,13 @@ pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Re
     print_addresses(&server.addresses);
     let ready_file = ready_file.map(|path| ReadyFile::write(path, &server.addresses)).transpose()?;
     let ended = server.serve_until(&stop).await;
-    // Whoever finds it finds a server.
+    // While the file exists, the server answers.
     drop(ready_file);
     server.stop().await;
     ended
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Server {
     pub addresses: Addresses,
     running: Running,
@@ -104,23 +104,23 @@ pub struct Server {
     _lock: DirectoryLock,
 }
 
-/// What runs in this process.
+/// The tasks of this process.
 struct Running {
     stop: Stop,
     /// How long uploads may go on when the server stops.
     stop_grace: Duration,
     serving: JoinHandle<()>,
-    /// Cancelled when no request is under way any more: the ledger of uploads then tells of the last ones.
+    /// Cancelled when no request is running any more. The ledger of uploads then has the last ones.
     serving_ended: CancellationToken,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts everything, and returns once it all answers. `log`: log options for the embedded parts.
+    /// Starts everything, and returns once every part answers. `log`: log options for the embedded parts.
     pub async fn start(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<Self, CommandError> {
         if !options.listen.ip().is_loopback() && options.api_keys.is_empty() {
             return Err(CommandError::usage(format!(
-                "--listen {} is not loopback: give at least one --api-key, or listen on 127.0.0.1",
+                "--listen {} is not a loopback address; give at least one --api-key, or listen on 127.0.0.1",
                 options.listen
             )));
         }
@@ -129,8 +129,9 @@ impl Server {
         let schema = RowSchema::read(options.schema.as_deref())?;
         private::close_directory(&options.data_dir)
             .map_err(|error| failed(EmbeddedError::directory(&options.data_dir, error)))?;
+        private::warn_if_open(&options.data_dir);
         let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
-        // Not before: it may be that of a server which runs on this directory.
+        // Not earlier: the file may belong to a server that runs on this directory.
         if let Some(path) = &options.ready_file {
             ReadyFile::remove_old(path)?;
         }
@@ -229,12 +230,12 @@ impl Server {
         }
     }
 
-    /// Stops taking requests, lets those under way end, then loaders and reconciliations, then the embedded parts.
+    /// Accepts no further requests, lets running ones end, then stops loaders and reconciliations, and then the embedded parts.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let Running { stop, stop_grace, serving, serving_ended, workers } = self.running;
         stop.begun.cancel();
-        // A task that has ended, and was awaited, is not awaited again.
+        // A task must not be awaited again after it has ended.
         if !serving.is_finished() {
             let serving = tokio::time::timeout(stop_grace + STOP_PATIENCE, serving);
             let grace_ends = async {
@@ -244,36 +245,34 @@ impl Server {
             };
             tokio::select! {
                 served = serving => if served.is_err() {
-                    tracing::warn!("requests that were still under way have been broken off");
+                    tracing::warn!("running requests were aborted");
                 },
                 () = grace_ends => {}
             }
         }
         serving_ended.cancel();
         if tokio::time::timeout(STOP_PATIENCE, join_all(workers)).await.is_err() {
-            tracing::warn!("loaders or reconciliations have been broken off; they go on at the next start");
+            tracing::warn!("loaders or reconciliations were aborted; they continue at the next start");
         }
         self.supervisor.stop().await;
     }
 }
 
-/// Waits until loading has begun, or has failed to. Which epoch of the topic an upload's offsets are of is told by time: none may
-/// come before the loader has found out that the topic was made anew, or is handed over to it.
+/// Waits until loading has started or failed. An upload's epoch is inferred from its time, so no upload may be accepted before the
+/// loader has detected a recreated topic or taken it over.
 async fn until_begun(states: &LoaderStates) {
     for (name, state) in states {
         let mut state = state.clone();
         let begun = state.wait_for(|state| *state != LoaderState::Starting);
         if tokio::time::timeout(LOADERS_PATIENCE, begun).await.is_err() {
-            tracing::warn!(
-                "the {name} still finishes what was begun; rows that come now are visible after it"
-            );
+            tracing::warn!("the {name} still recovers from the last run; new rows become visible after that");
         }
     }
 }
 
 /// What the loaders share with uploads and repairs.
 struct Shared {
-    /// This server, from one start to the next.
+    /// The id of this server, which it keeps from one start to the next.
     owner: Uuid,
     uploads: UnderWay,
     /// How the topic of rounds is loaded.
@@ -344,7 +343,7 @@ fn app_state(
     let spool = options.data_dir.join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
     let disk = Disk::new(&options.data_dir, options.limits.disk_reserve_bytes);
-    // What is uploaded needs no room here if neither broker nor ClickHouse is.
+    // Uploads need no space on this disk if neither the broker nor ClickHouse is embedded.
     let is_kept_here =
         local_parts().iter().any(|(name, _)| [parts::BROKER, parts::CLICKHOUSE].contains(&name.as_str()));
     let upload_disk = if is_kept_here { disk.clone() } else { Disk::new(&options.data_dir, 0) };
@@ -365,7 +364,7 @@ fn app_state(
     let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
     let jobs = options.data_dir.join("reconcile");
     let metrics = shared.metrics;
-    // Queries compare the built-in columns.
+    // Queries compare only the built-in columns.
     let reconciler = Reconciler::new(
         clients.warehouse.clone(),
         arrivals,
@@ -454,12 +453,12 @@ fn failed(error: impl std::fmt::Display) -> CommandError {
 fn print_addresses(addresses: &Addresses) {
     let Addresses { api, kafka_brokers, schema_registry_url, clickhouse_url } = addresses;
     println!(
-        "Roundhouse is ready\n  API              {api}\n  Kafka            {kafka_brokers}\n  \
+        "Roundhouse is ready\n  API              {api}\n  Documentation    {api}/docs\n  Kafka            {kafka_brokers}\n  \
          Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n  \
          curl -F file=@data/gamerounds.csv '{api}/uploadcsv?wait=visible'\n  \
          curl '{api}/aggregates?limit=3'\n  \
          curl -F file=@data/gamerounds.csv {api}/reconcile"
     );
-    // Whoever reads this through a pipe wants it now.
+    // A pipe would hold it back.
     let _ = std::io::stdout().flush();
 }

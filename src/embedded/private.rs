@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// A directory with this file in it belongs to Roundhouse.
+/// The first file that Roundhouse creates in a directory.
 pub const LOCK_FILE: &str = "lock";
 
 const DIRECTORY_MODE: u32 = 0o700;
@@ -15,6 +15,9 @@ const OTHERS: u32 = 0o077;
 
 /// The permission bit of a directory in which all users may write, such as /tmp.
 const WRITTEN_BY_ALL: u32 = 0o002;
+
+/// The permission bits with which other users may write.
+const WRITTEN_BY_OTHERS: u32 = 0o022;
 
 /// Makes the process, including its libraries, create files with mode 0600 and directories with mode 0700.
 pub fn set_umask() {
@@ -30,27 +33,66 @@ pub fn create_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)
 }
 
-/// Creates a directory. Removes other users' access to an existing one if it belongs to Roundhouse; earlier versions allowed access.
+/// Creates a directory, or sets an existing one of ours to mode 0700, since earlier versions left it open.
 ///
-/// A directory with other files in it stays unchanged. So does one in which all users may write: what Roundhouse creates there has
-/// private modes of its own.
+/// A directory that has files of somebody else keeps its mode, and so does one to which everybody may write, such as /tmp. What
+/// Roundhouse creates in it is private by itself.
 ///
 /// # Errors
-/// The directory cannot be created or read.
+/// It cannot be created or read.
 pub fn close_directory(directory: &Path) -> io::Result<()> {
     create_directory(directory)?;
     let mode = fs::metadata(directory)?.mode();
     if mode & OTHERS != 0 && mode & WRITTEN_BY_ALL == 0 && is_ours(directory)? {
         let closed = fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE));
         if let Err(error) = closed {
-            tracing::warn!(directory = %directory.display(), %error, "other users can enter the data directory");
+            tracing::warn!(directory = %directory.display(), %error, "cannot set the data directory to mode 0700");
         }
     }
     Ok(())
 }
 
+/// Whether a directory is empty, or the lock is the oldest file in it: a home directory in which Roundhouse ran once is not ours.
 fn is_ours(directory: &Path) -> io::Result<bool> {
-    Ok(directory.join(LOCK_FILE).exists() || fs::read_dir(directory)?.next().is_none())
+    let lock = match fs::metadata(directory.join(LOCK_FILE)) {
+        Ok(lock) => lock.modified()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(fs::read_dir(directory)?.next().is_none());
+        }
+        Err(error) => return Err(error),
+    };
+    let is_older = |entry: io::Result<fs::DirEntry>| {
+        let modified = entry.and_then(|entry| entry.metadata()).and_then(|entry| entry.modified());
+        modified.is_ok_and(|modified| modified < lock)
+    };
+    Ok(!fs::read_dir(directory)?.any(is_older))
+}
+
+/// Warns in the log if other users of the machine can use a data directory.
+pub fn warn_if_open(directory: &Path) {
+    if let Some(warning) = open_to_others(directory) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Says what other users of the machine can do with a directory, and how to prevent it. None if they can do nothing.
+fn open_to_others(directory: &Path) -> Option<String> {
+    let metadata = fs::metadata(directory).ok()?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS == 0 {
+        return None;
+    }
+    let can = if mode & WRITTEN_BY_OTHERS == 0 { "read" } else { "change" };
+    // SAFETY: it has no arguments and cannot fail.
+    let is_owner = metadata.uid() == unsafe { libc::geteuid() };
+    let path = directory.display();
+    let remedy = match is_owner {
+        true => format!("run chmod 700 {path}, or give --data-dir a directory of its own"),
+        false => "give --data-dir a directory of its own".to_owned(),
+    };
+    Some(format!(
+        "other users of this machine can {can} the data directory {path} (mode {mode:04o}); {remedy}"
+    ))
 }
 
 #[cfg(test)]
@@ -83,6 +125,41 @@ mod tests {
             fs::set_permissions(&directory, Permissions::from_mode(before)).unwrap();
             close_directory(&directory).unwrap();
             assert_eq!(mode(&directory), after, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_home_directory_keeps_its_mode_also_at_the_second_start() {
+        let home = tempfile::tempdir().unwrap();
+        let profile = fs::File::create(home.path().join(".profile")).unwrap();
+        profile.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        for _ in 0..2 {
+            close_directory(home.path()).unwrap();
+            assert_eq!(mode(home.path()), 0o755);
+            fs::write(home.path().join(LOCK_FILE), "").unwrap();
+        }
+        fs::remove_file(home.path().join(".profile")).unwrap();
+        close_directory(home.path()).unwrap();
+        assert_eq!(mode(home.path()), 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_use_gives_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let warning = |mode| {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            open_to_others(directory.path())
+        };
+        assert_eq!(warning(0o700), None);
+        let path = directory.path().display();
+        for (mode, text) in [(0o755, "can read"), (0o770, "can change"), (0o777, "can change")] {
+            let warning = warning(mode).unwrap();
+            assert!(warning.contains(text) && warning.contains(&format!("chmod 700 {path}")), "{warning}");
+            assert!(
+                warning.contains(&format!("(mode {mode:04o})")) && warning.lines().count() == 1,
+                "{warning}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A server starts while its services are not up yet, with as few permissions as it needs, and gives up at once on what no waiting
-//! mends.
+//! A server waits for services that are not up yet, needs few permissions, and stops at once at an error that waiting cannot fix.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -17,11 +18,11 @@ use crate::harness::server::{Refusal, Server, refusal};
 
 const SECRET: &str = "a-secret-of-the-tests";
 
-/// What ClickHouse says of a statement that the user may not run.
+/// What ClickHouse answers to a statement that the user may not run.
 const ACCESS_DENIED: &str = "Code: 497. DB::Exception: ann: Not enough privileges. To execute this query, it's necessary to have \
                              the grant CREATE TABLE ON game_data.*. (ACCESS_DENIED) (version 25.8.1.1)";
 
-/// Tries to start a server, and asserts that it said in one line what is wrong: it has not waited, which is logged.
+/// Tries to start a server, and asserts that it names the error in one line. A server that waits would log more.
 async fn refused(options: &[&str], text: &str) -> Refusal {
     let directory = TempDir::new().unwrap();
     let refusal = refusal(&directory.path().join("data"), options).await;
@@ -42,9 +43,9 @@ async fn registry_with_schema() -> (Part, TempDir) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_refuses_writes_is_enough_once_the_schema_is_there() {
+async fn a_registry_may_refuse_writes_once_the_schema_is_registered() {
     let (registry, _directory) = registry_with_schema().await;
-    // One that has users, and one behind a proxy that only lets GET through.
+    // A registry with users, and a registry whose proxy allows only GET.
     let no_writes = Proxy::with_rule(&registry.url(), |parts, _| {
         let writes = parts.method != Method::GET && parts.uri.path().ends_with("/versions");
         writes.then(|| (403, r#"{"error_code":40301,"message":"User is denied operation Write"}"#.to_owned()))
@@ -60,7 +61,7 @@ async fn a_registry_that_refuses_writes_is_enough_once_the_schema_is_there() {
     server.restart_with(&["--schema-registry-url", &only_get.url]).await;
     let receipt = server.upload(csv(10..20), "wait=visible").await.ok();
     assert_eq!((&receipt["accepted"], &receipt["schema_id"]), (&10.into(), &1.into()), "{receipt:#}");
-    // A topic whose schema is not there.
+    // A topic without a registered schema.
     for registry in [&no_writes, &only_get] {
         let options = ["--schema-registry-url", &registry.url, "--kafka-topic", "other"];
         refused(&options, "the schema of other-value is not registered").await;
@@ -92,7 +93,7 @@ async fn wrong_credentials_end_the_start_at_once_and_say_what_to_correct() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_registry_or_does_not_speak_tls_is_named_at_once() {
+async fn a_url_without_a_registry_or_without_tls_is_reported_at_once() {
     let (registry, _directory) = registry_with_schema().await;
     let wrong_path = format!("{}/api/v1", registry.url());
     refused(&["--schema-registry-url", &wrong_path], "not from a schema registry").await;
@@ -102,7 +103,7 @@ async fn what_is_no_registry_or_does_not_speak_tls_is_named_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_comes_up_late_is_waited_for() {
+async fn a_server_waits_for_a_registry_that_comes_up_late() {
     let (registry, _directory) = registry_with_schema().await;
     let refusals = Arc::new(AtomicU32::new(0));
     let counted = refusals.clone();
@@ -122,7 +123,7 @@ async fn a_registry_that_comes_up_late_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clickhouse_user_that_may_not_create_tables_is_enough_once_they_are_there() {
+async fn a_clickhouse_user_without_create_is_enough_once_the_tables_exist() {
     let owner = Server::start(&[]).await;
     let reader = Proxy::with_rule(&owner.addresses.clickhouse_url, |_, body| {
         let statement = String::from_utf8_lossy(body);
@@ -131,7 +132,7 @@ async fn a_clickhouse_user_that_may_not_create_tables_is_enough_once_they_are_th
         changes.then(|| (403, ACCESS_DENIED.to_owned()))
     })
     .await;
-    // It loads topics of its own, through what the loader of the other has created.
+    // It loads its own topics into tables that the other server has created.
     owner.upload(csv(0..10), "wait=visible").await.ok();
     let server = Server::start(&["--kafka-topic", "others", "--clickhouse-url", &reader.url]).await;
     let mixed = csv(10..15) + "16,x\n";
@@ -139,7 +140,7 @@ async fn a_clickhouse_user_that_may_not_create_tables_is_enough_once_they_are_th
     assert_eq!(owner.clickhouse("SELECT count() FROM game_rounds").await.trim(), "15");
     assert_eq!(owner.clickhouse("SELECT count() FROM rejects").await.trim(), "1");
     drop(server);
-    // The topics of this one have the names of the other's, in its own broker: it must load nothing into the same tables.
+    // This server's topics have the same names in its own broker, so it must not load them into the same tables.
     let options = ["--loader", "none", "--clickhouse-url", &reader.url];
     let server = Server::start(&options).await;
     server.get("/aggregates").await.ok();
@@ -204,4 +205,44 @@ async fn a_password_in_a_url_is_used_and_appears_nowhere() {
     let revealing: Vec<&String> = said.iter().filter(|text| text.contains(SECRET)).collect();
     assert!(revealing.is_empty(), "{revealing:#?}");
     assert!(said.iter().any(|text| text.contains(&registry.url)), "the log has the URL without the password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_and_embedded_parts_that_others_can_use_are_one_warning_each() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
+    // No machine has this address (RFC 5737), so the start fails after the warnings.
+    let parts = [
+        ("--embedded-kafka-listen", "192.0.2.1:9092", "broker"),
+        ("--embedded-registry-listen", "192.0.2.1:8081", "registry"),
+        ("--embedded-clickhouse-listen", "192.0.2.1:8123", "clickhouse"),
+    ];
+    let options: Vec<&str> = parts.iter().flat_map(|(option, address, _)| [*option, *address]).collect();
+    let refused = refusal(&data, &options).await;
+    assert_eq!(refused.exit_code, Some(1), "{}", refused.stderr);
+    let lines_with = |text: &str| refused.stderr.lines().filter(|line| line.contains(text)).count();
+    for (option, address, part) in parts {
+        assert_eq!(
+            lines_with(&format!("{option} {address} is not a loopback address")),
+            1,
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(lines_with(&format!("embedded {part}, which asks for no key")), 1, "{}", refused.stderr);
+    }
+    let open = format!("other users of this machine can change the data directory {}", data.display());
+    assert_eq!(lines_with(&open), 1, "{}", refused.stderr);
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o777);
+
+    // A directory that Roundhouse creates, and loopback addresses, give no warning.
+    let server = Server::start(&[]).await;
+    assert!(
+        !server.output().contains("other users") && !server.output().contains("loopback"),
+        "{}",
+        server.output()
+    );
+    let documentation = format!("  Documentation    {}/docs\n", server.addresses.api);
+    assert!(server.output().contains(&documentation), "{}", server.output());
 }
