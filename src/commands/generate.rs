@@ -1,4 +1,4 @@
-//! `roundhouse generate`: a file of invented rounds.
+//! `roundhouse generate`: writes a file of invented game rounds.
 
 use std::fs::File;
 use std::io::{self, BufWriter};

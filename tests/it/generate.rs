@@ -1,4 +1,4 @@
-//! `roundhouse generate`: the same bytes for the same options, and rows that are worth trying things on.
+//! `roundhouse generate`: the same bytes for the same options, and rows like those of real files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -35,7 +35,7 @@ fn records(path: &Path) -> Vec<csv::StringRecord> {
     csv::Reader::from_reader(text.as_bytes()).records().map(|record| record.expect("a row")).collect()
 }
 
-/// Asserts that a run was refused with one line that has `text` in it, and returns nothing more.
+/// Asserts that a run failed with this exit code, and with one line that contains `text`.
 fn assert_refused(output: &Output, code: i32, text: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
@@ -44,17 +44,20 @@ fn assert_refused(output: &Output, code: i32, text: &str) {
 }
 
 #[test]
-fn the_sample_file_is_what_the_defaults_make() {
+fn the_defaults_make_the_sample_file() {
     let directory = TempDir::new().unwrap();
     let made = generated(&directory, "made.csv", &[]);
     let sample = repository().join("data/gamerounds.csv");
     let (made, sample) = (std::fs::read(made).unwrap(), std::fs::read(sample).unwrap());
-    assert!(made == sample, "data/gamerounds.csv is not what `roundhouse generate` writes: make sample");
+    assert!(
+        made == sample,
+        "data/gamerounds.csv differs from the output of `roundhouse generate`; run make sample"
+    );
     assert!(sample.starts_with(b"\xff\xfe"), "no byte order mark of UTF-16LE");
 }
 
 #[test]
-fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
+fn the_same_seed_makes_the_same_bytes_and_another_seed_does_not() {
     let bytes = |seed| run(&["--rows", "500", "--seed", seed, "-o", "-"]).stdout;
     assert_eq!(bytes("7"), bytes("7"));
     assert_ne!(bytes("7"), bytes("8"));
@@ -63,7 +66,7 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
 #[test]
 fn all_encodings_hold_the_same_text() {
     let directory = TempDir::new().unwrap();
-    // Enough rows that buffers end in the middle of characters.
+    // Enough rows that buffers end in the middle of a character.
     let text = |encoding, mark: &[u8]| {
         let path = generated(&directory, encoding, &["--rows", "20000", "--encoding", encoding]);
         assert!(std::fs::read(&path).unwrap().starts_with(mark), "{encoding}");
@@ -90,7 +93,7 @@ fn some_players_play_much_more_than_others() {
 }
 
 #[test]
-fn rounds_come_in_bursts_over_all_the_days() {
+fn rounds_come_in_bursts_on_every_day() {
     let directory = TempDir::new().unwrap();
     let path = generated(&directory, "bursts.csv", &["--rows", "50000", "--days", "5"]);
     let mut slots: BTreeMap<String, u32> = BTreeMap::new();
@@ -105,7 +108,7 @@ fn rounds_come_in_bursts_over_all_the_days() {
 }
 
 #[test]
-fn ids_count_up_and_every_spelling_of_money_is_there() {
+fn ids_count_up_and_amounts_have_every_spelling() {
     let records = records(&repository().join("data/gamerounds.csv"));
     let ids: Vec<u64> = records.iter().map(|record| record[1].parse().unwrap()).collect();
     assert_eq!(ids, (20_000..30_000).collect::<Vec<u64>>());
@@ -117,7 +120,7 @@ fn ids_count_up_and_every_spelling_of_money_is_there() {
 }
 
 #[test]
-fn names_are_hard_to_read_and_belong_to_one_game() {
+fn names_have_special_characters_and_belong_to_one_game() {
     let records = records(&repository().join("data/gamerounds.csv"));
     let games: HashSet<(&str, &str, &str)> =
         records.iter().map(|record| (&record[3], &record[8], &record[9])).collect();
@@ -131,7 +134,7 @@ fn names_are_hard_to_read_and_belong_to_one_game() {
 }
 
 #[test]
-fn missing_amounts_are_as_frequent_as_asked_for() {
+fn amounts_are_left_empty_as_often_as_the_option_says() {
     let nulls = |percent| {
         let directory = TempDir::new().unwrap();
         let path = generated(&directory, "nulls.csv", &["--rows", "5000", "--null-percent", percent]);
@@ -167,7 +170,7 @@ print(rows, int(bets * 10**8), len(row))
     assert_eq!((expected.rows, expected.rounds), (10_000, 10_000));
 }
 
-/// Counts rounds and adds up real bets, as the server reads them.
+/// Counts rows and adds up real bets as the server reads them.
 #[derive(Default)]
 struct Accepted {
     rows: u64,
@@ -204,7 +207,7 @@ fn the_server_accepts_every_row_and_reads_the_same_money() {
 }
 
 #[test]
-fn ids_beyond_the_largest_are_refused_before_anything_is_written() {
+fn ids_beyond_the_largest_are_refused_before_a_file_is_created() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("none.csv");
     let first = i64::MAX.to_string();
@@ -221,7 +224,7 @@ fn a_full_disk_and_a_missing_directory_are_one_line_each() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_one_line() {
+fn a_closed_pipe_is_one_line() {
     let mut child = Command::new(ROUNDHOUSE)
         .args(["--log", "error", "generate", "--rows", "1000000", "-o", "-"])
         .stdout(Stdio::piped())
@@ -234,7 +237,7 @@ fn a_reader_that_goes_away_is_one_line() {
 }
 
 #[test]
-fn no_rows_are_a_header_alone() {
+fn a_file_without_rows_has_only_a_header() {
     let directory = TempDir::new().unwrap();
     let path = generated(&directory, "empty.csv", &["--rows", "0", "--encoding", "utf-8"]);
     let text = expected::text(&path);

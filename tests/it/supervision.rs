@@ -1,4 +1,4 @@
-//! The supervisor, with the real registry as its part, and with shell scripts for parts that misbehave.
+//! The supervisor with the real registry as its part, and with shell scripts as parts that misbehave.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 use crate::harness::ROUNDHOUSE;
 
-/// Bound of everything that is waited for.
+/// The longest that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a part gets that is not to be ready, or not to stop, in time.
+/// The time for a part that is meant to start or stop too slowly.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Where the process that is to be killed finds its directory.
+/// The variable that names the directory of the process that a test kills.
 const PARENT_DIRECTORY: &str = "SUPERVISION_TEST_DIRECTORY";
 
 const NO_PROCESS: [u32; 0] = [];
@@ -35,7 +35,7 @@ fn registry(directory: &Path, name: &str, listen: SocketAddr) -> PartSpec {
     PartSpec { name: "registry", arguments: Vec::new(), secret: None, listen, data_dir: directory.join(name) }
 }
 
-/// Writes a part as a shell script; `$LISTENER` in it is an address that takes connections.
+/// Writes a part as a shell script. Its function `ready` announces the address of `listener`.
 fn script(directory: &Path, listener: &TcpListener, body: &str) -> PathBuf {
     let path = directory.join("part.sh");
     let address = listener.local_addr().unwrap();
@@ -49,18 +49,18 @@ fn scripted(directory: &Path, name: &'static str) -> PartSpec {
     PartSpec { name, arguments: Vec::new(), secret: None, listen: ANY_PORT, data_dir: directory.join(name) }
 }
 
-/// Starts a script as the only part, which gets so long to be ready; returns why it was not taken.
+/// Starts a script as the only part, with this time to become ready. Returns why the start failed.
 async fn refusal(body: &str, start_timeout: Duration) -> String {
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let program = Program::new("/bin/sh".into(), vec![script(directory.path(), &listener, body).into()])
         .with_timeouts(start_timeout, SHORT);
     let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
-    assert_eq!(processes(directory.path()), NO_PROCESS, "it left a process");
+    assert_eq!(processes(directory.path()), NO_PROCESS, "a process is left");
     error.to_string()
 }
 
-/// Returns the ids of the processes that name a directory on their command line.
+/// Returns the ids of the processes whose command line names a directory.
 fn processes(directory: &Path) -> Vec<u32> {
     let output = Command::new("ps").args(["-A", "-ww", "-o", "pid=,args="]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -85,7 +85,7 @@ async fn subjects(address: SocketAddr) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_killed_part_comes_back_on_its_port_with_its_data() {
+async fn a_killed_part_is_restarted_on_its_port_with_its_data() {
     let directory = TempDir::new().unwrap();
     let specs = vec![registry(directory.path(), "registry", ANY_PORT)];
     let supervisor = Supervisor::start(program(), specs).await.unwrap();
@@ -125,7 +125,7 @@ async fn parts_are_stopped_in_reverse_order() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_clear_line_and_ends_the_others() {
+async fn a_port_in_use_is_one_line_and_the_other_parts_are_stopped() {
     let directory = TempDir::new().unwrap();
     let taken = TcpListener::bind(ANY_PORT).unwrap();
     let address = taken.local_addr().unwrap();
@@ -139,7 +139,7 @@ async fn a_port_in_use_is_one_clear_line_and_ends_the_others() {
 }
 
 #[tokio::test]
-async fn a_held_directory_is_one_clear_line() {
+async fn a_directory_in_use_is_one_line() {
     let directory = TempDir::new().unwrap();
     let held = directory.path().join("registry");
     let _lock = DirectoryLock::take(&held).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_held_directory_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn a_part_that_never_announces_itself_is_given_up() {
+async fn a_part_that_never_announces_its_address_fails() {
     let reason = refusal("exec cat > /dev/null", SHORT).await;
     assert_eq!(reason, "the script failed: it was not ready after 0.5 seconds");
 }
@@ -165,7 +165,7 @@ async fn a_part_that_hangs_and_ignores_its_standard_input_is_killed() {
 }
 
 #[tokio::test]
-async fn a_part_that_announces_nonsense_is_given_up() {
+async fn a_part_that_announces_something_else_fails() {
     let reason = refusal("echo 'Hello, I am ready!'; cat > /dev/null", PATIENCE).await;
     assert!(reason.starts_with("the script failed: it announced \"Hello, I am ready!"), "{reason}");
     let endless = refusal("while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done", PATIENCE).await;
@@ -173,7 +173,7 @@ async fn a_part_that_announces_nonsense_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_part_that_ends_without_a_word_is_told_with_its_exit_status() {
+async fn a_part_that_ends_without_a_message_is_reported_with_its_exit_status() {
     assert_eq!(
         refusal("exit 7", PATIENCE).await,
         "the script failed: it ended (exit status: 7) before it was ready"
@@ -181,8 +181,8 @@ async fn a_part_that_ends_without_a_word_is_told_with_its_exit_status() {
 }
 
 #[tokio::test]
-async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
-    // Free a moment ago: whatever a machine listens on, it is not this.
+async fn a_part_that_announces_an_address_where_nothing_listens_fails() {
+    // It was free a moment ago, so nothing listens there.
     let address = TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
     let body = format!(r#"echo '{{"ready":{{"address":"{address}"}}}}'; cat > /dev/null"#);
     let reason = refusal(&body, PATIENCE).await;
@@ -190,7 +190,7 @@ async fn a_part_that_announces_an_address_where_nothing_listens_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_executable_that_is_not_there_is_named() {
+async fn a_missing_executable_is_named() {
     let directory = TempDir::new().unwrap();
     let program = Program::new(directory.path().join("nothing"), Vec::new());
     let error = Supervisor::start(program, vec![scripted(directory.path(), "script")]).await.unwrap_err();
@@ -230,20 +230,20 @@ async fn a_start_that_fails_is_fatal_at_first_and_retried_later() {
 }
 
 #[tokio::test]
-async fn a_part_that_talks_without_end_is_not_blocked() {
+async fn a_part_that_writes_much_to_standard_output_is_not_blocked() {
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let body = "ready; dd if=/dev/zero bs=65536 count=64 2>/dev/null; : > talked; cat > /dev/null";
     let path = script(directory.path(), &listener, body);
     let specs = vec![scripted(directory.path(), "script")];
     let supervisor = Supervisor::start(Program::new(path, Vec::new()), specs).await.unwrap();
-    until("all was said", async || directory.path().join("talked").exists()).await;
+    until("everything was written", async || directory.path().join("talked").exists()).await;
     supervisor.stop().await;
 }
 
 #[tokio::test]
-async fn the_environment_of_the_server_with_its_passwords_does_not_reach_a_part() {
-    // Cargo has set it, and the shell does not.
+async fn a_part_does_not_get_the_environment_of_the_server_with_its_passwords() {
+    // cargo sets this variable, and a shell does not.
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok(), "run by cargo");
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
@@ -268,7 +268,7 @@ async fn a_part_that_does_not_stop_is_killed() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_given_up_leaves_no_part() {
+async fn a_cancelled_start_leaves_no_part() {
     let directory = TempDir::new().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let path = script(directory.path(), &listener, ": > started; cat > /dev/null");
@@ -280,7 +280,7 @@ async fn a_start_that_is_given_up_leaves_no_part() {
     until("it is gone", async || processes(directory.path()).is_empty()).await;
 }
 
-/// Not a test: the process that the next test kills. Variables that it is given must not reach its part.
+/// Not a test: the process that the next test kills. Its variables must not reach its part.
 #[tokio::test]
 #[ignore = "run by the test below"]
 async fn a_parent_that_waits_to_be_killed() {
@@ -292,7 +292,7 @@ async fn a_parent_that_waits_to_be_killed() {
 }
 
 #[tokio::test]
-async fn no_part_outlives_a_parent_that_is_killed() {
+async fn parts_end_with_a_parent_that_is_killed() {
     let directory = TempDir::new().unwrap();
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "supervision::a_parent_that_waits_to_be_killed"])
