@@ -59,8 +59,8 @@ test-clients: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## 
 sample: build ## Regenerates data/gamerounds.csv with the defaults of the generator
 	$(ROUNDHOUSE) generate -o data/gamerounds.csv
 
-settings: ## Regenerates the tables of docs/SETTINGS.md from the options of the program
-	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::settings
+settings: ## Regenerates the tables of docs/SETTINGS.md and docs/COMMANDS.md from the options of the program
+	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::
 
 clean: ## Removes everything built and downloaded; stored data (.roundhouse) stays
 	cargo clean

@@ -1,4 +1,4 @@
-//! Logging: readable lines on a terminal, otherwise JSON, always on standard error.
+//! Starts the log: text on a terminal, JSON otherwise, always on standard error.
 
 use std::io::IsTerminal;
 
@@ -11,19 +11,22 @@ use crate::settings::LogFormat;
 /// # Errors
 /// The directives cannot be parsed.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    // The embedded broker's crates and the Kafka client log too much; their warnings are enough. The Avro parser warns about each schema
-    // that a registry rejects, and prints all of it.
+    // The crates of the embedded broker log much; their warnings are enough. The Avro parser warns about schemas that a registry
+    // refuses, with the whole schema.
+    let given = directives;
     let directives = format!(
         "apache_avro=error,slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}"
     );
-    let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log: {error}"))?;
+    let filter = EnvFilter::try_new(&directives).map_err(|_| {
+        format!("invalid value {given:?} for --log; write a level such as info, or directives such as info,roundhouse::loader=debug")
+    })?;
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start, as in tests, keeps the first one.
+    // A second start, as in tests, changes nothing.
     let _ = if human {
         builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
     } else {

@@ -1,4 +1,4 @@
-//! `roundhouse aggregates`: asks a running server what happened each hour.
+//! `roundhouse aggregates`: prints the hourly aggregates of a running server.
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, LINK};
@@ -6,18 +6,18 @@ use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
-use super::client::{Api, Failure};
+use super::client::{Api, Failure, problem};
 use super::table;
 use crate::settings::{AggregatesOptions, AnswerFormat};
 
-/// The most rows that the server gives in one page.
+/// The most rows that the server returns in one page.
 const MAX_PAGE: u64 = 10_000;
 
-/// The options by the parameters that they become.
+/// The parameters of the API, with the options that set them.
 const OPTIONS: [(&str, &str); 4] =
     [("player_id", "--player"), ("game_id", "--game"), ("date_from", "--from"), ("date_to", "--to")];
 
-/// Columns of the hours of a summary, with the members of the answer.
+/// Columns of a summary's hours, with the members of the answer.
 const HOURS: [(&str, &str); 9] = [
     ("hour", "created_hour"),
     ("rounds", "rounds_played"),
@@ -34,7 +34,7 @@ pub(super) async fn run(options: AggregatesOptions) -> Result<(), CommandError> 
     let api = Api::new(&options.server)?;
     let format = if options.json { AnswerFormat::Json } else { options.format };
     if options.summary && matches!(format, AnswerFormat::Csv | AnswerFormat::Ndjson) {
-        return Err(CommandError::usage("--summary is written as a table, or as json"));
+        return Err(CommandError::usage("--summary has no such format; use --format table or --format json"));
     }
     let outcome = if options.summary {
         summary(&api, &options, format).await
@@ -47,7 +47,7 @@ pub(super) async fn run(options: AggregatesOptions) -> Result<(), CommandError> 
     outcome.map_err(CommandError::from)
 }
 
-/// Why it ended before its end.
+/// Why a command ended early.
 enum Ended {
     Failed(Failure),
     Output(CommandError),
@@ -68,26 +68,16 @@ impl From<CommandError> for Ended {
 impl From<Ended> for CommandError {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Failed(Failure::Refused(problem)) => Failure::Refused(in_options(problem)).into(),
+            Ended::Failed(Failure::Refused(problem)) => {
+                Failure::Refused(problem::in_options(problem, &OPTIONS)).into()
+            }
             Ended::Failed(failure) => failure.into(),
             Ended::Output(error) => error,
         }
     }
 }
 
-/// Has a problem with a parameter speak of the option that was given.
-fn in_options(mut problem: Value) -> Value {
-    if let (Some(parameter), Some(detail)) = (problem["parameter"].as_str(), problem["detail"].as_str())
-        && let Some((_, option)) = OPTIONS.iter().find(|(name, _)| *name == parameter)
-    {
-        let detail = detail.replacen(&format!("parameter {parameter}"), option, 1);
-        let detail = OPTIONS.iter().fold(detail, |detail, (name, option)| detail.replace(name, option));
-        problem["detail"] = Value::from(detail);
-    }
-    problem
-}
-
-/// Prints pages, one after the other, until there are as many rows as are wanted, or no more.
+/// Prints page after page until the wanted number of rows is reached, or there are no more.
 async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
     let mut left = if options.all { u64::MAX } else { options.limit };
     let mut url = address(api, options, "/aggregates");
@@ -109,12 +99,12 @@ async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> R
         }
     }
     if format == AnswerFormat::Table {
-        table::print("There are more: --all shows every row, --limit more of them\n")?;
+        table::print("More rows exist: use --all for every row, or raise --limit\n")?;
     }
     Ok(())
 }
 
-/// Prints one page in JSON, as a table or as it is; returns how many rows it has, and where the next one is.
+/// Prints one page, as a table or unchanged in JSON. Returns the number of its rows, and the link to the next page.
 async fn objects(api: &Api, url: &Url, format: AnswerFormat) -> Result<(u64, Option<String>), Ended> {
     let (text, page) = api.get(url.clone()).await?;
     let count = page["items"].as_array().map_or(0, Vec::len) as u64;
@@ -125,7 +115,7 @@ async fn objects(api: &Api, url: &Url, format: AnswerFormat) -> Result<(u64, Opt
     Ok((count, page["links"]["next"].as_str().map(str::to_owned)))
 }
 
-/// Prints one page as the server writes it, without its header line if it is not the first.
+/// Prints one page of CSV or NDJSON unchanged. Only the first page keeps its header line.
 async fn lines(
     api: &Api,
     url: &mut Url,
@@ -142,7 +132,7 @@ async fn lines(
     };
     let rows = text.get(header..).unwrap_or_default();
     table::print(if is_first { &text } else { rows })?;
-    // A line end in a quoted field would count one more: then a page is said to have more rows than it has, and fewer are printed.
+    // Lines cannot be counted: a quoted field may contain line ends.
     let count = match format {
         AnswerFormat::Csv => {
             csv::ReaderBuilder::new().has_headers(false).from_reader(rows.as_bytes()).byte_records().count()
@@ -152,7 +142,7 @@ async fn lines(
     Ok((count as u64, next))
 }
 
-/// The link to the next page in the header `Link` (RFC 8288), as the server writes it.
+/// Returns the link to the next page from the header `Link` (RFC 8288).
 fn next_link(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     links.flat_map(|value| value.split(',')).find_map(|link| {
@@ -163,7 +153,7 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// Prints the totals, and those of each hour.
+/// Prints the totals, overall and per hour.
 async fn summary(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
     let (text, answer) = api.get(address(api, options, "/aggregates/summary")).await?;
     match format {
@@ -179,7 +169,7 @@ async fn summary(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -
     Ok(())
 }
 
-/// The address of a path, with what is asked for.
+/// Returns the URL of a path with the filters as its query.
 fn address(api: &Api, options: &AggregatesOptions, path: &str) -> Url {
     let mut url = api.url(path);
     let mut query = url.query_pairs_mut();
@@ -198,7 +188,7 @@ fn address(api: &Api, options: &AggregatesOptions, path: &str) -> Url {
     url
 }
 
-/// Gives a parameter a value, whatever it had.
+/// Sets a parameter, and removes its earlier value.
 fn set(url: &mut Url, name: &str, value: &str) {
     let kept: Vec<(String, String)> =
         url.query_pairs().into_owned().filter(|(other, _)| other != name).collect();
@@ -208,22 +198,6 @@ fn set(url: &mut Url, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_problem_speaks_of_options() {
-        let problem =
-            |parameter: &str, detail: &str| serde_json::json!({ "parameter": parameter, "detail": detail });
-        for (parameter, detail, told) in [
-            (
-                "date_to",
-                "parameter date_to: it must be later than date_from",
-                "--to: it must be later than --from",
-            ),
-            ("cursor", "parameter cursor: x", "parameter cursor: x"),
-        ] {
-            assert_eq!(in_options(problem(parameter, detail)), problem(parameter, told));
-        }
-    }
 
     #[test]
     fn the_next_page_is_found_among_links() {

@@ -1,4 +1,4 @@
-//! `roundhouse demo`: the whole job on one file, embedded, in a temporary directory, with what came of it.
+//! `roundhouse demo`: upload, aggregates and reconcile on one file, with embedded parts in a temporary directory.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,16 +16,16 @@ use super::table;
 use super::usage;
 use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
 
-/// Rows of the page that is shown.
+/// Rows of aggregates that are shown.
 const SHOWN_ROWS: usize = 10;
 
-/// How long the reconciliation may take, and how often it is looked at.
+/// How long the reconciliation may take, and how often its state is requested.
 const RECONCILE_PATIENCE: Duration = Duration::from_secs(600);
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), CommandError> {
     if !options.file.is_file() {
-        return Err(CommandError::usage(format!("there is no file {}", options.file.display())));
+        return Err(CommandError::usage(format!("the file {} does not exist", options.file.display())));
     }
     let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
     let started = Instant::now();
@@ -40,7 +40,7 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
     shown
 }
 
-/// The options of `serve` with free ports and a directory of its own.
+/// Returns the options of `serve` with free ports and its own directory.
 fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions, CommandError> {
     let any = "127.0.0.1:0";
     let arguments = [
@@ -54,13 +54,13 @@ fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions
         .map_err(|error| CommandError::usage(usage::line(error, &[])))?;
     match cli.command {
         Command::Serve(mut serve) => {
-            // Those of a server that the person who runs the demo may have.
+            // The environment may have these for another server.
             (serve.api_keys, serve.ready_file) = (Vec::new(), None);
             serve.data_dir = directory.to_owned();
             serve.engine = options.engine.clone();
             Ok(*serve)
         }
-        _ => Err(CommandError::failed("the demo could not make its options")),
+        _ => Err(CommandError::failed("the demo cannot build its options")),
     }
 }
 
@@ -90,7 +90,7 @@ async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result
     if text(&receipt, "state") == "visible" {
         return Ok(());
     }
-    Err(CommandError::failed("the rows did not come into the aggregates"))
+    Err(CommandError::failed("the rows did not become visible in the aggregates"))
 }
 
 async fn show_aggregates(client: &reqwest::Client, api: &str) -> Result<(), CommandError> {
@@ -110,10 +110,13 @@ async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -
         match text(&report, "state") {
             "done" => break report,
             "failed" => {
-                return Err(CommandError::failed(format!("reconciling failed: {}", text(&report, "reason"))));
+                return Err(CommandError::failed(format!(
+                    "the reconciliation failed: {}",
+                    text(&report, "reason")
+                )));
             }
             _ if started.elapsed() > RECONCILE_PATIENCE => {
-                return Err(CommandError::failed("reconciling takes too long"));
+                return Err(CommandError::failed("the reconciliation takes too long"));
             }
             _ => tokio::time::sleep(RECONCILE_INTERVAL).await,
         }
@@ -122,10 +125,10 @@ async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -
     if text(&report, "verdict") == "match" {
         return Ok(());
     }
-    Err(CommandError::failed("the file and what is stored do not match"))
+    Err(CommandError::failed("the file and the stored rounds do not match"))
 }
 
-/// A form with the file, read while it is sent.
+/// Returns a form with the file, which is read while it is sent.
 async fn form(file: &Path) -> Result<Form, CommandError> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let opened = tokio::fs::File::open(file)
@@ -134,7 +137,7 @@ async fn form(file: &Path) -> Result<Form, CommandError> {
     Ok(Form::new().part("file", Part::stream(opened).file_name(name)))
 }
 
-/// The JSON of an answer; a problem's detail where it is one.
+/// Returns the JSON of an answer. A problem becomes an error with its detail.
 async fn answer(request: reqwest::RequestBuilder) -> Result<Value, CommandError> {
     let response = request.send().await.map_err(failed)?;
     let status = response.status();

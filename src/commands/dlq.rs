@@ -1,14 +1,15 @@
-//! `roundhouse dlq replay`: has a running server produce rejected rows after all.
+//! `roundhouse dlq replay`: has a running server send rejected rows again.
 
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
-use super::client::{Api, Failure, failed, parsed};
+use super::client::progress::Progress;
+use super::client::{Api, answered, failed, file, parsed};
 use crate::settings::{DlqCommand, ReplayOptions};
 
-/// Rejects that are shown.
+/// Rejected rows that are shown.
 const SHOWN_REJECTS: usize = 20;
 
 pub(super) async fn run(command: DlqCommand) -> Result<(), CommandError> {
@@ -20,16 +21,20 @@ pub(super) async fn run(command: DlqCommand) -> Result<(), CommandError> {
 async fn replay(options: &ReplayOptions) -> Result<(), CommandError> {
     let api = Api::new(&options.server)?;
     let mut request = api.request(Method::POST, address(&api, options));
-    if let Some(file) = &options.file {
-        let missing = |error| failed(format!("{}: {error}", file.display()));
-        let corrected = tokio::fs::File::open(file).await.map_err(missing)?;
-        request = request.header("Content-Type", "text/csv").body(corrected);
+    let mut progress = None;
+    if let Some(path) = &options.file {
+        let source = file::open(path).await;
+        let source =
+            source.map_err(|error| failed(format!("{}: cannot be read: {error}", path.display())))?;
+        let sent = Progress::new(path, &source);
+        request = source.send(request, &sent);
+        progress = Some(sent);
     }
-    let answered = api.text(request).await.and_then(parsed);
-    if let (true, Err(Failure::Refused(problem))) = (options.json, &answered) {
-        println!("{problem}");
+    let answer = api.text(request).await.and_then(parsed);
+    if let Some(progress) = progress {
+        progress.clear();
     }
-    let (text, answer) = answered?;
+    let (text, answer) = answered(answer, options.json)?;
     if options.json {
         println!("{text}");
     } else {
@@ -55,12 +60,12 @@ fn address(api: &Api, options: &ReplayOptions) -> Url {
 fn print_outcome(answer: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     println!(
-        "{} replayed as upload {}, {} still rejected",
+        "{} rows sent again as upload {}, {} still rejected",
         text(&answer["replayed"]),
         text(&answer["upload_id"]),
         text(&answer["still_rejected"])
     );
     for reject in answer["rejects"].as_array().into_iter().flatten().take(SHOWN_REJECTS) {
-        println!("  line {}: {} {}", text(&reject["line"]), text(&reject["code"]), text(&reject["reason"]));
+        println!("  line {}: {} ({})", text(&reject["line"]), text(&reject["reason"]), text(&reject["code"]));
     }
 }

@@ -1,4 +1,4 @@
-//! The subcommands: one file each, all wiring in them.
+//! The commands, one file each. Only they know how the parts of the program are put together.
 
 mod aggregates;
 mod client;
@@ -10,11 +10,14 @@ mod generate;
 mod parts;
 mod ready_file;
 mod reconcile;
+mod rejects;
 mod schema;
 mod serve;
 mod services;
+mod status;
 mod table;
 mod upload;
+mod uploads;
 mod usage;
 
 use std::ffi::OsString;
@@ -30,13 +33,13 @@ use crate::telemetry;
 /// Exit code of a wrong option or argument.
 const EXIT_USAGE: u8 = 2;
 
-/// Reads the command line, runs the subcommand, and prints what went wrong as one line on standard error.
+/// Reads the command line and runs the command. An error is printed as one line on standard error.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
-    // `upload` and the like write files for the person at the terminal, as every command does.
+    // The other commands write files for the person at the terminal, with the usual permissions.
     if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Embedded(_)) {
         private::set_umask();
     }
@@ -44,7 +47,7 @@ pub fn main() -> ExitCode {
         return fail(&error, EXIT_USAGE);
     }
     let log = log_arguments(&cli);
-    // The runtime has threads: they are to be born in the sandbox.
+    // The runtime starts threads, and only threads that start later are in the sandbox.
     if let Command::Embedded(command) = &cli.command
         && let Err(error) = embedded::enter_sandbox(command)
     {
@@ -64,9 +67,13 @@ pub fn main() -> ExitCode {
             Command::Upload(options) => upload::run(options).await,
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Aggregates(options) => aggregates::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Uploads(options) => uploads::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Rejects(options) => rejects::rejects(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Conflicts(options) => rejects::conflicts(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Status(options) => status::run(options).await,
         }
     });
-    // Blocking work that is still under way (an engine query, a file read) must not hold up the exit.
+    // Blocking work that still runs (a query of the engine, a file read) must not delay the exit.
     runtime.shutdown_background();
     outcome.unwrap_or_else(end)
 }
@@ -78,7 +85,7 @@ fn end(error: CommandError) -> ExitCode {
     }
 }
 
-/// The log options again, for the processes that this one starts.
+/// Returns the log options for the processes that this one starts.
 fn log_arguments(cli: &Cli) -> Vec<OsString> {
     let format = cli.log_format.to_possible_value().map(|value| value.get_name().to_owned());
     ["--log".to_owned(), cli.log.clone(), "--log-format".to_owned(), format.unwrap_or_default()]
@@ -86,16 +93,16 @@ fn log_arguments(cli: &Cli) -> Vec<OsString> {
         .into()
 }
 
-/// Why a subcommand ended: one line for the user, with the remedy, and the exit code.
+/// Why a command failed: one line for the user, which says what to do, and the exit code.
 #[derive(Debug)]
 pub struct CommandError {
-    /// None if it was told otherwise.
+    /// None if it was printed already, or sent to the supervisor.
     message: Option<String>,
     exit_code: u8,
 }
 
 impl CommandError {
-    /// A value of an option cannot be used: exit code 2.
+    /// An option has an unusable value: exit code 2.
     fn usage(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), exit_code: EXIT_USAGE }
     }
@@ -105,7 +112,7 @@ impl CommandError {
         Self { message: Some(message.into()), exit_code: 1 }
     }
 
-    /// The work failed, and whoever started it was told why: exit code 1.
+    /// The work failed, and the cause was reported elsewhere: exit code 1.
     fn announced() -> Self {
         Self { message: None, exit_code: 1 }
     }
@@ -116,7 +123,7 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints help and version in full, and an error as the one line that says what is wrong.
+/// Prints help and version in full, and an error as one line.
 fn usage(error: clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp

@@ -1,21 +1,21 @@
-//! Which services a server uses: those given by option or by a variable that people have set anyway, the others embedded.
+//! Decides which services a server uses: those given by an option or a common variable; the others are embedded.
 
 use crate::embedded::clickhouse::OWN_USER;
 use crate::settings::{Secret, ServiceOptions, ServiceUrl};
 
-/// The topic of the accepted rounds, unless told otherwise.
+/// The topic of the accepted rounds, if none is given.
 const DEFAULT_TOPIC: &str = "staging-bets";
 
-/// The ClickHouse database, unless told otherwise.
+/// The ClickHouse database, if none is given.
 const DEFAULT_DATABASE: &str = "game_data";
 
-/// ClickHouse's HTTP port, where only a host is named.
+/// ClickHouse's HTTP port, if only a host is given.
 const CLICKHOUSE_PORT: &str = "8123";
 
-/// What was decided about the services.
+/// The services of a server.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// None: embedded. So for the other two.
+    /// None: embedded. The same for the next two.
     pub kafka_brokers: Option<String>,
     pub schema_registry_url: Option<ServiceUrl>,
     pub clickhouse_url: Option<ServiceUrl>,
@@ -27,7 +27,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Decides from the options, and from the variables of others that `variable` looks up.
+    /// Decides from the options, and from common variables such as `KAFKA_BROKER`, which `variable` looks up.
     ///
     /// # Errors
     /// A value cannot be used: one line that names the option or variable.
@@ -41,10 +41,8 @@ impl Services {
         let topic = given(&options.kafka_topic, "KAFKA_TOPIC").unwrap_or_else(|| DEFAULT_TOPIC.to_owned());
         check_topic(&topic)?;
         let kafka_brokers = given(&options.kafka_brokers, "KAFKA_BROKER");
-        if kafka_brokers.as_ref().is_some_and(|brokers| brokers.contains('@')) {
-            return Err(
-                "--kafka-brokers has an '@' in it; give HOST:PORT,… without user and password".to_owned()
-            );
+        if let Some(reason) = kafka_brokers.as_deref().and_then(wrong_brokers) {
+            return Err(format!("--kafka-brokers {reason}; write HOST:PORT, such as kafka:9092"));
         }
         let schema_registry_url = match url("--schema-registry-url", options.schema_registry_url.as_ref())? {
             Some(url) => Some(url),
@@ -63,7 +61,7 @@ impl Services {
         let password = password.or_else(|| variable("CLICKHOUSE_PASSWORD").filter(is_text).map(Secret::from));
         let (clickhouse_user, clickhouse_password) = match &clickhouse_url {
             Some(_) => (user, password),
-            // The embedded one knows us by it.
+            // The embedded ClickHouse identifies this server by it.
             None => (Some(OWN_USER.to_owned()), Some(Secret::random())),
         };
         Ok(Self {
@@ -80,13 +78,32 @@ impl Services {
     }
 }
 
-/// Kafka's rule for names, short enough for `-dlq` behind it.
+/// Says what is wrong with a bootstrap list. It is not repeated: it may have a password.
+fn wrong_brokers(brokers: &str) -> Option<&'static str> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    if brokers.contains('@') {
+        Some("must not have a user or password")
+    } else if brokers.contains("://") {
+        Some("must not have a scheme")
+    } else if brokers
+        .split(',')
+        .any(|broker| !broker.trim().rsplit_once(':').is_none_or(|(_, port)| is_port(port)))
+    {
+        Some("has a port that is not a number from 0 to 65535")
+    } else {
+        None
+    }
+}
+
+/// Kafka's rule for names. They are short enough that `-dlq` can follow.
 fn check_topic(topic: &str) -> Result<(), String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if topic.bytes().all(legal) && (1..=240).contains(&topic.len()) && topic != "." && topic != ".." {
         return Ok(());
     }
-    Err(format!("--kafka-topic {topic:?} is not a topic name: 1 to 240 letters, digits, '.', '_' and '-'"))
+    Err(format!(
+        "--kafka-topic {topic:?} is not a topic name; write 1 to 240 of A-Z, a-z, 0-9, '.', '_' and '-', such as staging-bets"
+    ))
 }
 
 fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<ServiceUrl>, String> {
@@ -97,14 +114,19 @@ fn clickhouse_url(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<S
     let port = variable("CLICKHOUSE_PORT").unwrap_or_else(|| CLICKHOUSE_PORT.to_owned());
     if port == "9000" {
         return Err(
-            "CLICKHOUSE_PORT 9000 is ClickHouse's native protocol: give its HTTP port (8123)".to_owned()
+            "CLICKHOUSE_PORT 9000 is the port of ClickHouse's native protocol; give the port of its HTTP interface, such as 8123".to_owned()
         );
+    }
+    if port.parse::<u16>().is_err() {
+        return Err(format!(
+            "CLICKHOUSE_PORT {port:?} is not a port; write a number from 0 to 65535, such as 8123"
+        ));
     }
     let text = Secret::from(format!("http://{host}:{port}"));
     url("CLICKHOUSE_HOST with CLICKHOUSE_PORT", Some(&text))
 }
 
-/// Parses what was given by this option or variable; text that is empty counts as not given.
+/// Parses the value of this option or variable. An empty text counts as not given.
 fn url(name: &str, text: Option<&Secret>) -> Result<Option<ServiceUrl>, String> {
     let text = text.map(Secret::expose).filter(|text| !text.is_empty());
     text.map(ServiceUrl::parse).transpose().map_err(|reason| format!("{name} cannot be used: {reason}"))
@@ -126,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_means_all_embedded() {
+    fn without_options_all_services_are_embedded() {
         let services = decide(&[], &[]).unwrap();
         assert!(services.kafka_brokers.is_none() && services.schema_registry_url.is_none());
         assert!(services.clickhouse_url.is_none());
@@ -135,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_people_have_set_count_behind_the_options() {
+    fn options_win_over_common_variables() {
         let variables =
             [("KAFKA_BROKER", "kafka:9092"), ("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_DB", "rounds")];
         let services = decide(&["--kafka-brokers", "other:1"], &variables).unwrap();
@@ -145,10 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_named() {
+    fn an_unusable_value_is_reported_with_its_option_or_variable() {
         let native = [("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_PORT", "9000")];
         assert!(decide(&[], &native).unwrap_err().contains("CLICKHOUSE_PORT"));
+        let unknown = [("CLICKHOUSE_HOST", "warehouse"), ("CLICKHOUSE_PORT", "http")];
+        assert!(decide(&[], &unknown).unwrap_err().contains("CLICKHOUSE_PORT \"http\""));
         assert!(decide(&["--kafka-topic", "a b"], &[]).unwrap_err().contains("--kafka-topic"));
+        for brokers in ["http://kafka:9092", "kafka:http", "kafka:9092,other:99999"] {
+            let error = decide(&["--kafka-brokers", brokers], &[]).unwrap_err();
+            assert!(error.contains("--kafka-brokers") && error.contains("kafka:9092"), "{error}");
+        }
+        assert!(decide(&["--kafka-brokers", "kafka,[::1]:9092, other:1"], &[]).is_ok());
         assert!(decide(&["--clickhouse-url", "tcp://x:9000"], &[]).unwrap_err().contains("--clickhouse-url"));
     }
 

@@ -1,4 +1,4 @@
-//! `roundhouse upload`: sends files to a running server, and says what came of each.
+//! `roundhouse upload`: sends files to a running server, and reports the result of each.
 
 mod summary;
 
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
-use tokio::fs::File;
 use url::Url;
 
 use super::CommandError;
+use super::client::file::{self, Source};
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, INTERRUPT, file, parsed, problem};
+use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, INTERRUPT, parsed, problem};
 use crate::settings::UploadOptions;
 
-/// Exit code: some rows were rejected.
-const EXIT_REJECTS: u8 = 1;
+/// Exit code: some rows were rejected, or are stored with other values than the file has.
+const EXIT_NOT_STORED: u8 = 1;
 
-/// What came of one file.
+/// The result of one file.
 enum Outcome {
-    /// Every row was accepted.
-    Accepted,
-    /// Some rows were rejected.
-    Rejects,
-    /// It could not be uploaded; another one perhaps can.
+    /// Every row was accepted, and none conflicts with a stored round.
+    Stored,
+    /// Some rows were rejected, or conflict with stored rounds.
+    NotStored,
+    /// The file could not be uploaded. Another file may succeed.
     Failed,
-    /// The server does not answer: no other file can be uploaded either.
+    /// The server does not answer. No other file can be uploaded either.
     Away,
 }
 
@@ -37,8 +37,8 @@ pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError
     let mut worst = 0;
     for path in &options.files {
         match upload(&api, &options, path).await? {
-            Outcome::Accepted => {}
-            Outcome::Rejects => worst = worst.max(EXIT_REJECTS),
+            Outcome::Stored => {}
+            Outcome::NotStored => worst = worst.max(EXIT_NOT_STORED),
             Outcome::Failed => worst = worst.max(EXIT_FAILURE),
             Outcome::Away => return Ok(ExitCode::from(EXIT_FAILURE)),
         }
@@ -46,20 +46,20 @@ pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError
     Ok(ExitCode::from(worst))
 }
 
-/// Uploads one file, and prints what came of it.
+/// Uploads one file, and prints the result.
 ///
 /// # Errors
 /// Ctrl-C was pressed.
 async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outcome, CommandError> {
-    let (opened, bytes) = match file::open(path).await {
-        Ok(opened) => opened,
+    let source = match file::open(path).await {
+        Ok(source) => source,
         Err(error) => return Ok(failed(path, &format!("cannot be read: {error}"), Outcome::Failed)),
     };
     let started = Instant::now();
-    let progress = Progress::new(path, bytes);
+    let progress = Progress::new(path, &source);
     let sent = tokio::select! {
-        sent = send(api, options, path, opened, &progress) => sent,
-        // The request is dropped, and its connection with it: the server sees that the file broke off.
+        sent = send(api, options, path, source, &progress) => sent,
+        // This drops the request and its connection, so the server sees that the file broke off.
         () = INTERRUPT.cancelled() => {
             progress.clear();
             return Err(interrupted(path, &progress));
@@ -67,7 +67,7 @@ async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outco
     };
     progress.clear();
     Ok(match sent {
-        Ok((text, receipt)) => accepted(options, path, &text, &receipt, started.elapsed()),
+        Ok((text, receipt)) => accepted(api, options, path, &text, &receipt, started.elapsed()),
         Err(Failure::Refused(problem)) => refused(options, path, &problem),
         Err(failure) => no_answer(path, &failure, &progress),
     })
@@ -75,32 +75,31 @@ async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outco
 
 fn interrupted(file: &Path, progress: &Progress) -> CommandError {
     let message = format!(
-        "{}: interrupted after {} bytes. Rows that were sent stay; upload the file again to add the others: \
-         no round is counted twice",
+        "{}: interrupted after {} bytes. Rows already sent stay; upload the file again to add the others, no round is \
+         counted twice",
         file.display(),
         progress.sent(),
     );
     CommandError { message: Some(message), exit_code: EXIT_INTERRUPTED }
 }
 
-/// Sends a file while it is read. Returns the receipt: as it is, and parsed.
+/// Sends a file while it is read. Returns the text of the receipt, and the parsed value.
 async fn send(
     api: &Api,
     options: &UploadOptions,
     path: &Path,
-    opened: File,
+    source: Source,
     progress: &Progress,
 ) -> Result<(String, Value), Failure> {
-    let request = api.request(Method::POST, address(api, options, path));
-    let request = request.header("content-type", "text/csv").body(file::body(opened, progress));
-    parsed(api.text(request).await?)
+    let request = api.request(Method::POST, address(api, options, &source.name(path)));
+    parsed(api.text(source.send(request, progress)).await?)
 }
 
-/// `POST /uploadcsv` with what the options say; a parameter that is not given is left to the server.
-fn address(api: &Api, options: &UploadOptions, path: &Path) -> Url {
+/// Returns the URL of the upload. A parameter whose option is not given is left to the server.
+fn address(api: &Api, options: &UploadOptions, name: &str) -> Url {
     let mut url = api.url("/uploadcsv");
     let mut query = url.query_pairs_mut();
-    query.append_pair("name", &file::name(path));
+    query.append_pair("name", name);
     if !options.validate_only {
         query.append_pair("wait", options.wait.parameter());
     }
@@ -121,30 +120,44 @@ fn address(api: &Api, options: &UploadOptions, path: &Path) -> Url {
     url
 }
 
-fn accepted(options: &UploadOptions, path: &Path, text: &str, receipt: &Value, elapsed: Duration) -> Outcome {
+fn accepted(
+    api: &Api,
+    options: &UploadOptions,
+    path: &Path,
+    text: &str,
+    receipt: &Value,
+    elapsed: Duration,
+) -> Outcome {
     if options.json {
         println!("{text}");
     } else {
-        print!("{}", summary::of_receipt(path, receipt, elapsed, &options.server.server));
+        let rejects = receipt["links"]["rejects"].as_str().map(|link| api.shown(link));
+        print!("{}", summary::of_receipt(path, receipt, elapsed, rejects.as_deref()));
     }
-    if receipt["rejected"].as_u64() == Some(0) { Outcome::Accepted } else { Outcome::Rejects }
+    if receipt["state"] == "failed" {
+        let reason = receipt["failure"]["reason"].as_str().unwrap_or("the server gave no reason");
+        return failed(path, reason, Outcome::Failed);
+    }
+    let is_zero = |member: &str| receipt[member].as_u64().unwrap_or_default() == 0;
+    if is_zero("rejected") && is_zero("conflict") { Outcome::Stored } else { Outcome::NotStored }
 }
 
 fn refused(options: &UploadOptions, path: &Path, answer: &Value) -> Outcome {
     if options.json {
         println!("{answer}");
     }
-    failed(path, &problem::in_words(answer), Outcome::Failed)
+    let answer = problem::in_options(answer.clone(), &problem::FILE_OPTIONS);
+    failed(path, &problem::in_words(&answer), Outcome::Failed)
 }
 
 fn no_answer(path: &Path, failure: &Failure, progress: &Progress) -> Outcome {
     if let Some(reason) = progress.failure() {
-        return failed(path, &format!("cannot be read on: {reason}"), Outcome::Failed);
+        return failed(path, &format!("cannot be read further: {reason}"), Outcome::Failed);
     }
     match failure {
         Failure::Broken(cause) => {
             let reason = format!(
-                "the connection broke after {} bytes ({cause}): upload the file again, no round is counted twice",
+                "the connection broke after {} bytes ({cause}); upload the file again, no round is counted twice",
                 progress.sent(),
             );
             failed(path, &reason, Outcome::Failed)

@@ -96,7 +96,7 @@ impl FromStr for Host {
         let text = text.trim();
         let bare = text.parse::<Ipv6Addr>().ok().map(|address| format!("[{address}]"));
         Self::parse(bare.as_deref().unwrap_or(text))
-            .ok_or("not a host; give a host name or address with an optional :PORT, without scheme, path or wildcard")
+            .ok_or("not a host name or address; write for example example.org or example.org:8000, without scheme, path or wildcard")
     }
 }
 

@@ -157,9 +157,7 @@ pub fn cors_origin(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     match text.is_empty() || Origin::parse(text).is_some() {
         true => Ok(text.to_owned()),
-        false => {
-            Err("not an origin; give http://HOST or https://HOST with an optional :PORT and without a path")
-        }
+        false => Err("not an origin; write for example http://localhost:8088, without a path"),
     }
 }
 

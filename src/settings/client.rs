@@ -5,35 +5,36 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use url::Url;
 
-use super::Secret;
+use super::parse::{encoding, rows_or_percent, server_url, upload_id, whole};
+use super::{Secret, exit_codes};
 
-/// Where a running server is.
+/// How to reach a running server.
 #[derive(Clone, Debug, Args)]
 pub struct ServerOptions {
-    /// The server
-    #[arg(long, default_value = "http://127.0.0.1:8000", env = "ROUNDHOUSE_SERVER")]
+    /// URL of the server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", value_parser = server_url, env = "ROUNDHOUSE_SERVER")]
     pub server: Url,
-    /// API key, for a server that asks for one
+    /// API key, if the server requires one
     #[arg(long, value_name = "KEY", env = "ROUNDHOUSE_API_KEY", hide_env_values = true)]
     pub api_key: Option<Secret>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
-    /// Produces an upload's rejected rows that are valid now, or corrected ones. Exit code 0: none is still rejected, 1: some
-    /// are, 2: it could not be done
+    /// Send an upload's rejected rows again, as they are or corrected in a file
+    #[command(after_help = exit_codes::REPLAY)]
     Replay(ReplayOptions),
 }
 
 #[derive(Debug, Args)]
 pub struct ReplayOptions {
-    /// The upload whose rejects they are
-    #[arg(long, value_name = "ID")]
+    /// Upload that has the rejected rows
+    #[arg(long, value_name = "ID", value_parser = upload_id)]
     pub upload: uuid::Uuid,
-    /// Only rejects with this code, such as not_a_decimal
+    /// Only rejected rows with this code, such as not_a_decimal
     #[arg(long)]
     pub code: Option<String>,
-    /// Corrected rows: the CSV file of GET /uploads/{id}/rejects, with its column reject_line
+    /// Corrected rows: the file that `roundhouse rejects ID -o FILE` wrote, with its column reject_line
     #[arg(long)]
     pub file: Option<PathBuf>,
     /// Decimal mark of the amounts [default: that of the upload]
@@ -41,41 +42,41 @@ pub struct ReplayOptions {
     pub decimal: Option<Decimal>,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Print the server's answer as it is
+    /// Print the server's answer unchanged, in JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct UploadOptions {
-    /// The CSV files, which are uploaded one after the other
+    /// CSV files; they are uploaded one after the other
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Print the server's answers as they are, a JSON object per file and line
+    /// Print the server's answers unchanged, one JSON object per file and line
     #[arg(long)]
     pub json: bool,
-    /// What is waited for
+    /// When to return: rows acknowledged by Kafka, or visible in the aggregates
     #[arg(long, value_enum, default_value_t = WaitFor::Visible)]
     pub wait: WaitFor,
-    /// Encoding of the files, a label of the WHATWG Encoding Standard [default: a byte order mark's, else found]
-    #[arg(long)]
+    /// Encoding of the files, a label of the WHATWG Encoding Standard [default: from the byte order mark, else detected]
+    #[arg(long, value_name = "LABEL", value_parser = encoding)]
     pub encoding: Option<String>,
-    /// Decimal mark of the amounts: with `comma`, 1.234,5 is 1234.5 and 1.000 is 1000 [default: point; files that show a comma are
+    /// Decimal mark of the amounts: with `comma`, 1.234,5 is 1234.5 and 1.000 is 1000 [default: point; a file with decimal commas is
     /// refused]
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
     /// Upload a file even if it was uploaded before
     #[arg(long)]
     pub force: bool,
-    /// Only say what would be accepted and rejected
+    /// Only check which rows would be accepted and rejected; nothing is sent to Kafka
     #[arg(long)]
     pub validate_only: bool,
-    /// Rejected rows, or percent of the rows (`5%`), after which a file is given up
-    #[arg(long, value_name = "N")]
+    /// Stop at more rejected rows than this number, or than this percentage of the rows (`5%`)
+    #[arg(long, value_name = "N", value_parser = rows_or_percent)]
     pub max_rejects: Option<String>,
-    /// What a rejected row does to the rest of its file [default: continue]
+    /// What happens to the rest of a file after a rejected row [default: continue]
     #[arg(long, value_enum)]
     pub on_error: Option<OnError>,
 }
@@ -86,35 +87,35 @@ pub struct ReconcileOptions {
     pub file: PathBuf,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Print the server's answer as it is
+    /// Print the server's answer unchanged, in JSON
     #[arg(long)]
     pub json: bool,
-    /// Encoding of the file, a label of the WHATWG Encoding Standard [default: a byte order mark's, else found]
-    #[arg(long)]
+    /// Encoding of the file, a label of the WHATWG Encoding Standard [default: from the byte order mark, else detected]
+    #[arg(long, value_name = "LABEL", value_parser = encoding)]
     pub encoding: Option<String>,
     /// Decimal mark of the amounts, as for an upload
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
     /// Upload that this file corresponds to, if its bytes differ; repeatable. Rounds stored by that upload but absent from the file
     /// are reported as unexpected
-    #[arg(long = "upload-id", value_name = "ID")]
+    #[arg(long = "upload-id", value_name = "ID", value_parser = upload_id)]
     pub upload_ids: Vec<uuid::Uuid>,
-    /// Produce what is missing, rebuild hours that differ, and check again
+    /// Produce missing rounds, rebuild hours that differ, and check again
     #[arg(long)]
     pub repair: bool,
-    /// With --repair: whose values count where a round is stored with others than the file has [default: stored]
+    /// With --repair: which values win when a stored round differs from the file [default: stored]
     #[arg(long, value_enum, requires = "repair")]
     pub prefer: Option<Prefer>,
-    /// With --repair: remove rounds that are stored as from the file's upload, and are not in it
+    /// With --repair: remove rounds that uploads of this file stored, but that are not in it
     #[arg(long, requires = "repair")]
     pub remove_unexpected: bool,
-    /// Differences that are shown: a number, or `all`
+    /// Number of differences to show, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
     pub differences: Count,
 }
 
 impl ReconcileOptions {
-    /// What the API is told besides the file.
+    /// Returns the parameters of the request.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let encoding = self.encoding.iter().map(|encoding| ("encoding", encoding.clone()));
         let decimal = self.decimal.map(|decimal| ("decimal", decimal.parameter().to_owned()));
@@ -135,7 +136,7 @@ pub enum Decimal {
 }
 
 impl Decimal {
-    /// As the API has it.
+    /// Returns the value of the API's parameter.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Point => "point",
@@ -144,17 +145,17 @@ impl Decimal {
     }
 }
 
-/// Whose values count where a round is stored with others.
+/// Which values win when a stored round differs from the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Prefer {
-    /// What is stored stays
+    /// Keep the stored values
     Stored,
-    /// Rounds get the values of the file
+    /// Overwrite them with the values of the file
     File,
 }
 
 impl Prefer {
-    /// As the API has it.
+    /// Returns the value of the API's parameter.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -163,7 +164,7 @@ impl Prefer {
     }
 }
 
-/// A number of things, or all of them.
+/// A number of rows, or all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     Most(u64),
@@ -185,26 +186,26 @@ impl std::str::FromStr for Count {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "all" => Ok(Self::All),
-            number => number.parse().map(Self::Most).map_err(|_| "a whole number, or `all`"),
+            number => number.parse().map(Self::Most).map_err(|_| "not a whole number or `all`"),
         }
     }
 }
 
 #[derive(Debug, Args)]
 pub struct AggregatesOptions {
-    /// Only this player; may be repeated
+    /// Only this player (its id); repeatable
     #[arg(long = "player", value_name = "ID")]
     pub players: Vec<String>,
-    /// Only this game; may be repeated
-    #[arg(long = "game", value_name = "ID")]
+    /// Only this game (its id); repeatable
+    #[arg(long = "game", value_name = "ID", value_parser = whole::<u64>(0..=u64::MAX))]
     pub games: Vec<u64>,
-    /// From this date or time on, such as 2019-10-22 or 2019-10-22T08:00:00Z
-    #[arg(long)]
+    /// From this date or time (inclusive), such as 2019-10-22 or 2019-10-22T08:00:00Z
+    #[arg(long, value_name = "DATE")]
     pub from: Option<String>,
-    /// To this date, which is meant whole, or to this time, which is excluded
-    #[arg(long)]
+    /// Until this date (inclusive) or this time (exclusive)
+    #[arg(long, value_name = "DATE")]
     pub to: Option<String>,
-    /// Order; a minus before it turns it round [default: created_hour]
+    /// Sort column; prefix with - for descending [default: created_hour]
     #[arg(
         long,
         allow_hyphen_values = true,
@@ -212,16 +213,16 @@ pub struct AggregatesOptions {
         conflicts_with = "summary"
     )]
     pub sort: Option<String>,
-    /// Rows, at most
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["all", "summary"])]
+    /// Largest number of rows
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), conflicts_with_all = ["all", "summary"])]
     pub limit: u64,
     /// Every row, page by page
     #[arg(long, conflicts_with = "summary")]
     pub all: bool,
-    /// Totals and those of each hour instead of the rows
+    /// Show totals, overall and per hour, instead of rows
     #[arg(long)]
     pub summary: bool,
-    /// How they are written; `json` is the server's answer as it is, one per page
+    /// Output format; `json` prints the server's answers unchanged, one per page
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
     /// The same as --format json
@@ -231,7 +232,7 @@ pub struct AggregatesOptions {
     pub server: ServerOptions,
 }
 
-/// How rows are written.
+/// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AnswerFormat {
     Table,
@@ -241,7 +242,7 @@ pub enum AnswerFormat {
 }
 
 impl AnswerFormat {
-    /// As the API has it.
+    /// Returns the value of the API's parameter.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Table | Self::Json => "json",
@@ -251,17 +252,17 @@ impl AnswerFormat {
     }
 }
 
-/// What an upload waits for.
+/// When an upload returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WaitFor {
-    /// The broker has every row
+    /// Kafka has acknowledged every row
     Acknowledged,
     /// The rows are in the aggregates
     Visible,
 }
 
 impl WaitFor {
-    /// As the API has it.
+    /// Returns the value of the API's parameter.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
@@ -270,17 +271,17 @@ impl WaitFor {
     }
 }
 
-/// What a rejected row does to the rest of its file.
+/// What happens to the rest of a file after a rejected row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
-    /// Nothing
+    /// It is uploaded
     Continue,
-    /// It is not taken
+    /// The upload stops; rows already sent stay
     Abort,
 }
 
 impl OnError {
-    /// As the API has it.
+    /// Returns the value of the API's parameter.
     pub fn parameter(self) -> &'static str {
         match self {
             Self::Continue => "continue",

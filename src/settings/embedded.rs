@@ -1,4 +1,4 @@
-//! Options of the embedded parts, each alone.
+//! Options of the embedded parts when they run alone.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,32 +6,36 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use super::{HostOptions, Secret};
+use super::parse::{listen_address, whole};
+use super::{HostOptions, Secret, exit_codes};
 use crate::guard::cors_origin;
 
 #[derive(Debug, Subcommand)]
 pub enum EmbeddedCommand {
     /// A Kafka broker on local files
+    #[command(after_help = exit_codes::EMBEDDED)]
     Broker(BrokerOptions),
     /// A Confluent-compatible Schema Registry on a local file
+    #[command(after_help = exit_codes::EMBEDDED)]
     Registry(RegistryOptions),
-    /// The ClickHouse engine behind its HTTP interface
+    /// The ClickHouse engine with its HTTP interface
+    #[command(after_help = exit_codes::EMBEDDED)]
     #[command(name = "clickhouse")]
     ClickHouse(ClickHouseOptions),
 }
 
-/// What every supervised part is told by its supervisor.
+/// Tells a part that a supervisor runs it.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct SupervisedOption {
-    /// Announce on standard output, and stop when standard input closes
+    /// Announce the address on standard output, and stop when standard input closes
     #[arg(long, hide = true)]
     pub supervised: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct BrokerOptions {
-    /// Address of the Kafka protocol; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:9092", env = "ROUNDHOUSE_EMBEDDED_KAFKA_LISTEN")]
+    /// Address of the Kafka protocol; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9092", value_parser = listen_address, env = "ROUNDHOUSE_EMBEDDED_KAFKA_LISTEN")]
     pub listen: SocketAddr,
     /// Directory of the log
     #[arg(long, default_value = ".roundhouse/broker")]
@@ -42,8 +46,8 @@ pub struct BrokerOptions {
 
 #[derive(Clone, Debug, Args)]
 pub struct RegistryOptions {
-    /// Address of the REST API; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8081", env = "ROUNDHOUSE_EMBEDDED_REGISTRY_LISTEN")]
+    /// Address of the REST API; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = listen_address, env = "ROUNDHOUSE_EMBEDDED_REGISTRY_LISTEN")]
     pub listen: SocketAddr,
     /// Directory of the schemas
     #[arg(long, default_value = ".roundhouse/registry")]
@@ -56,28 +60,28 @@ pub struct RegistryOptions {
 
 #[derive(Clone, Debug, Args)]
 pub struct ClickHouseOptions {
-    /// Address of the HTTP interface; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8123", env = "ROUNDHOUSE_EMBEDDED_CLICKHOUSE_LISTEN")]
+    /// Address of the HTTP interface; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123", value_parser = listen_address, env = "ROUNDHOUSE_EMBEDDED_CLICKHOUSE_LISTEN")]
     pub listen: SocketAddr,
     /// Directory of the databases
     #[arg(long, default_value = ".roundhouse/clickhouse")]
     pub data_dir: PathBuf,
-    /// Addresses (HOST:PORT) that ClickHouse may connect to, separated by commas: the Kafka brokers and the registry of
-    /// its table engine Kafka. `any`: every port as well, for brokers that advertise others. None: it connects to nothing
+    /// Addresses (HOST:PORT) that ClickHouse may connect to, separated by commas: the Kafka brokers and the schema registry that its
+    /// table engine Kafka uses. `any` allows every port, for brokers that advertise others [default: none]
     #[arg(long, value_delimiter = ',')]
     pub connect: Vec<Peer>,
     #[command(flatten)]
     pub hosts: HostOptions,
     #[command(flatten)]
     pub engine: EngineOptions,
-    /// Password of the server that this is embedded in (user roundhouse). A variable only: command lines can be read by everyone
+    /// Password of the server that runs this part (user roundhouse). Set only as a variable, since other users can read command lines
     #[arg(long, hide = true, env = "ROUNDHOUSE_CLICKHOUSE_OWN_KEY", hide_env_values = true)]
     pub own_key: Option<Secret>,
     #[command(flatten)]
     pub supervised: SupervisedOption,
 }
 
-/// Where the embedded ClickHouse may connect to.
+/// An address that the embedded ClickHouse may connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     Address {
@@ -98,7 +102,7 @@ impl FromStr for Peer {
         let address = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         match address {
             Some((host, port)) if !host.is_empty() => Ok(Self::Address { host: host.to_owned(), port }),
-            _ => Err("not HOST:PORT, and not `any`"),
+            _ => Err("not HOST:PORT or `any`; write for example kafka:9092"),
         }
     }
 }
@@ -107,15 +111,15 @@ impl FromStr for Peer {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Embedded ClickHouse")]
 pub struct EngineOptions {
-    /// libchdb.so (or .dylib), the ClickHouse engine [default: where `npm ci --prefix engine` puts it, or
-    /// beside the roundhouse binary]
+    /// The ClickHouse engine, libchdb.so or libchdb.dylib [default: where `npm ci --prefix engine` puts it, or next to the
+    /// roundhouse binary]
     #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_LIBRARY")]
     pub clickhouse_library: Option<PathBuf>,
-    /// Queries that run at the same time; further ones wait
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
+    /// Largest number of concurrent queries; further ones wait
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole::<u16>(2..=64), env = "ROUNDHOUSE_CLICKHOUSE_CONNECTIONS")]
     pub clickhouse_connections: u16,
-    /// Origins of web pages that may read from it (CORS), separated by commas: http://HOST:PORT. Default: Tabix of docker-compose.yml.
-    /// Empty: none
+    /// Origins of web pages that may read from it (CORS), http://HOST:PORT, separated by commas; empty allows none. The default is
+    /// Tabix in docker-compose.yml
     #[arg(
         long,
         default_value = "http://localhost:8088",

@@ -1,4 +1,4 @@
-//! Under which names the HTTP listeners answer.
+//! The host names that the HTTP listeners accept.
 
 use clap::Args;
 
@@ -6,8 +6,8 @@ use crate::guard::Host;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct HostOptions {
-    /// Host name of this server, perhaps with a port, for clients that use another than localhost or its address: behind a proxy, in a
-    /// container network. May be repeated, or be separated by commas in the variable. Requests for other names are answered 421
+    /// Host name, optionally with a port, that clients use for this server besides localhost and its address, such as the name of a
+    /// proxy or container. Repeatable; in the variable, separate names by commas. Requests for other names get 421
     #[arg(
         long = "allowed-host",
         value_name = "NAME",

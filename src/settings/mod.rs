@@ -1,11 +1,14 @@
-//! Every option of every subcommand: its flag, environment variable, default and unit.
+//! Every option of every command: its flag, environment variable, default and unit.
 //!
-//! One line of help is the option's manual. [`Cli`] is what clap reads; what needs more than one option to
-//! decide (a broker given or embedded, keys on a public address) is decided in `commands`.
+//! The help text is an option's manual. clap reads the command line into [`Cli`]. Decisions that need several options (which services
+//! are embedded, whether API keys are required) are made in `commands`.
 
 mod client;
 mod embedded;
+mod exit_codes;
 mod hosts;
+mod listing;
+mod parse;
 mod secret;
 mod serve;
 mod service_url;
@@ -22,16 +25,19 @@ pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, Peer, RegistryOptions, SupervisedOption,
 };
 pub use self::hosts::HostOptions;
+pub use self::listing::{
+    ConflictsOptions, ListFormat, ListOptions, RejectsOptions, StatusOptions, UploadsOptions,
+};
+use self::parse::whole;
 pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 pub use self::service_url::ServiceUrl;
 
-/// Takes CSV exports of game rounds over HTTP, brings them through Kafka into ClickHouse exactly once, and
-/// proves that every row is there.
+/// Loads CSV exports of game rounds through Kafka into ClickHouse, each round exactly once, and proves that every row is stored.
 #[derive(Debug, Parser)]
-#[command(name = "roundhouse", version, max_term_width = 110)]
+#[command(name = "roundhouse", version, max_term_width = 110, after_help = exit_codes::GENERAL)]
 pub struct Cli {
-    /// How log lines look on standard error
+    /// Format of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, env = "ROUNDHOUSE_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// What is logged: a level (error, warn, info, debug, trace) or tracing directives (info,roundhouse::loader=debug)
@@ -43,37 +49,57 @@ pub struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise
+    /// Text on a terminal, JSON otherwise
     Auto,
+    /// Text
     Human,
+    /// A JSON object per line
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves the API; starts an embedded broker, registry and ClickHouse for each URL that is not given
+    /// Run the server; a broker, registry or ClickHouse without a URL is started as an embedded part
+    #[command(after_help = exit_codes::SERVE)]
     Serve(Box<ServeOptions>),
-    /// Does the whole job on a file in a temporary data directory, prints what came of it, and exits
+    /// Run upload, aggregates and reconcile on one file in a temporary directory, print the results, and exit
+    #[command(after_help = exit_codes::DEMO)]
     Demo(DemoOptions),
-    /// Runs one embedded part alone
+    /// Run one embedded part alone
     #[command(subcommand)]
     Embedded(EmbeddedCommand),
-    /// Works on rejected rows of a running server
+    /// Retry rejected rows on a running server
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Writes a CSV file of invented game rounds, the same for the same options
+    /// Write a CSV file of invented game rounds; the same options always give the same file
+    #[command(after_help = exit_codes::GENERATE)]
     Generate(GenerateOptions),
-    /// Sends CSV files to a running server. Exit code 0: every row was accepted, 1: some were rejected, 2: a file failed
+    /// Upload CSV files to a running server
+    #[command(after_help = exit_codes::UPLOAD)]
     Upload(UploadOptions),
-    /// Has a running server compare a file with what is stored. Exit code 0: it matches, 1: it does not, 2: it could not be done
+    /// Check on a running server that every row of a file is stored
+    #[command(after_help = exit_codes::RECONCILE)]
     Reconcile(ReconcileOptions),
-    /// Asks a running server what happened each hour, by player and game
+    /// Show the hourly aggregates of a running server, by player and game
+    #[command(after_help = exit_codes::QUERY)]
     Aggregates(AggregatesOptions),
+    /// List the uploads of a running server, newest first
+    #[command(after_help = exit_codes::QUERY)]
+    Uploads(UploadsOptions),
+    /// List the rejected rows of an upload, or write them to a file to correct them
+    #[command(after_help = exit_codes::REJECTS)]
+    Rejects(RejectsOptions),
+    /// List the rows of an upload that are stored with different values
+    #[command(after_help = exit_codes::QUERY)]
+    Conflicts(ConflictsOptions),
+    /// Show whether every part of a running server is ready
+    #[command(after_help = exit_codes::STATUS)]
+    Status(StatusOptions),
 }
 
 #[derive(Debug, Args)]
 pub struct DemoOptions {
-    /// The CSV file to bring through
+    /// The CSV file
     #[arg(default_value = "data/gamerounds.csv")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -82,32 +108,32 @@ pub struct DemoOptions {
 
 #[derive(Clone, Debug, Args)]
 pub struct GenerateOptions {
-    /// Rows
-    #[arg(long, default_value_t = 10_000)]
+    /// Number of rows
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u64>(0..=u64::MAX))]
     pub rows: u64,
-    /// Seed: the same seed and options make the same bytes
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the random numbers: the same seed and options give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
-    /// Players, the first of them playing far more than the last
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of players; the first ones play far more than the last
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<u32>(1..=u32::MAX.into()))]
     pub players: u32,
-    /// Games
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of games
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = whole::<u32>(1..=u32::MAX.into()))]
     pub games: u32,
-    /// Days over which the rounds are spread
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    /// Number of days over which the rounds are spread
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=3650))]
     pub days: u32,
     /// game_instance_id of the first round
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = whole::<u64>(0..=u64::MAX))]
     pub first_id: u64,
-    /// Of 100 amounts of money, how many are missing (written as NaN, NULL or nothing)
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=100))]
+    /// Percentage of amounts left empty (written as NaN, NULL or nothing)
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u8>(0..=100))]
     pub null_percent: u8,
-    /// Encoding, with a byte order mark
+    /// Encoding of the file, which begins with a byte order mark
     #[arg(long, value_enum, default_value_t = FileEncoding::Utf16le)]
     pub encoding: FileEncoding,
     /// The file to write; `-` is standard output
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! What is never printed.
+//! Values that are never printed.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Makes one that nobody can guess.
+    /// Makes one at random, from 122 bits.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
 
-    /// The text itself, for the one place that needs it.
+    /// Returns the text itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -67,7 +67,7 @@ impl std::str::FromStr for ApiKey {
         if visible && (16..=256).contains(&text.len()) {
             Ok(Self(Secret(text.to_owned())))
         } else {
-            Err("a key has 16 to 256 visible ASCII characters")
+            Err("a key must have 16 to 256 visible ASCII characters; `openssl rand -hex 32` makes one")
         }
     }
 }

@@ -7,6 +7,9 @@ use url::Url;
 
 use super::Secret;
 
+/// What to write instead of a text that is not a URL.
+const EXAMPLE: &str = "write http://HOST:PORT, for example http://127.0.0.1:8123";
+
 /// An `http` or `https` URL. Printed, it has no user, no password, no query and no slash at its end.
 #[derive(Clone, Debug)]
 pub struct ServiceUrl {
@@ -22,12 +25,9 @@ impl ServiceUrl {
     /// # Errors
     /// It is not an HTTP URL. The reason does not repeat the text, which may have a password in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut url = Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
+        let mut url = Url::parse(text).map_err(|error| format!("{}; {EXAMPLE}", what(error)))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!(
-                "the scheme {:?} is not supported; give an http:// or https:// URL",
-                url.scheme()
-            ));
+            return Err(format!("it does not begin with http:// or https://; {EXAMPLE}"));
         }
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = Some(decoded(url.username())).filter(|user| !user.is_empty());
@@ -74,6 +74,16 @@ impl ServiceUrl {
     }
 }
 
+/// Says what is wrong with a URL, in other words than the parser.
+fn what(error: url::ParseError) -> &'static str {
+    match error {
+        url::ParseError::RelativeUrlWithoutBase => "it does not begin with http:// or https://",
+        url::ParseError::InvalidPort => "its port is not a number from 0 to 65535",
+        url::ParseError::EmptyHost => "it has no host",
+        _ => "its host is not a name or an address",
+    }
+}
+
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut url = self.url.clone();
@@ -101,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_url_is_refused_without_repeating_it() {
+    fn a_text_that_is_not_an_http_url_is_refused_without_repeating_it() {
         for text in ["tcp://u:secret@x:9000", "http://u:secret@ho st/", "secret", "http://u:secret@x:99999"] {
             let reason = ServiceUrl::parse(text).unwrap_err();
-            assert!(!reason.contains("secret"), "{reason}");
+            assert!(!reason.contains("secret") && reason.contains("http://127.0.0.1:8123"), "{reason}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `roundhouse aggregates`, as a user and as a script run it.
+//! `roundhouse aggregates`, run as a user and as a script runs it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use crate::harness::server::Server;
 
 const KEY: &str = "a-key-for-the-tests-only";
 
-/// Players, each with one round: more than the server gives in one page.
+/// Players, each with one round: more than fit into one page.
 const PLAYERS: usize = 10_500;
 
 async fn aggregates(server: &str, key: &str, arguments: &[&str]) -> Said {
@@ -23,7 +23,7 @@ fn file() -> String {
     for id in 0..PLAYERS {
         let game = if id == 7 { 8 } else { 7 };
         let _ =
-            writeln!(text, "2020-02-03 04:05:06,{id},player-{id:05},{game},0.25,0,0.1,0,Café 日本,Play'n GO");
+            writeln!(text, "2020-02-03 04:05:06,{id},player-{id:05},{game},0.25,3,0.1,1,Café 日本,Play'n GO");
     }
     text
 }
@@ -40,13 +40,17 @@ async fn rows_are_shown_page_by_page_in_every_format() {
 
     let said = aggregates(&api, KEY, &["--limit", "2", "--sort", "-player_id"]).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
-    for text in ["hour", "2020-02-03T04:00:00Z", "player-10499", "player-10498", "Café 日本", "0.15", "--all"]
+    for text in ["hour", "2020-02-03T04:00:00Z", "player-10499", "player-10498", "Café 日本", "2.15", "--all"]
     {
         assert!(said.stdout.contains(text), "{text}: {said:?}");
     }
     assert!(!said.stdout.contains("player-10497"), "{said:?}");
+    // What is shown adds up: net = bets - wins.
+    let row = said.stdout.lines().find(|line| line.contains("player-10499")).unwrap();
+    let cells: Vec<&str> = row.split('┆').map(|cell| cell.trim_matches([' ', '│'])).collect();
+    assert_eq!(cells[4..], ["0.25", "3", "0.1", "1", "2.15"], "{said:?}");
 
-    // A server behind a path has its links below it, and is not there: the address is put together from what was given.
+    // --server may have a path, as behind a reverse proxy. Requests go below it, where this server has nothing.
     let said = aggregates(&format!("{api}/some/"), KEY, &[]).await;
     assert!(said.stderr.contains("404 no_such_path"), "{said:?}");
 
@@ -87,7 +91,7 @@ async fn rows_are_shown_page_by_page_in_every_format() {
     assert_eq!(counts, [Some(10_000), Some(500)]);
     let said = aggregates(&api, KEY, &["--all"]).await;
     assert!(
-        said.stdout.contains("player-10499") && !said.stdout.contains("There are more"),
+        said.stdout.contains("player-10499") && !said.stdout.contains("More rows exist"),
         "{}",
         said.code.unwrap_or(-1)
     );
@@ -100,7 +104,7 @@ async fn rows_are_shown_page_by_page_in_every_format() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
+async fn a_failure_is_one_line_and_exit_code_2() {
     let server = Server::start(&["--api-key", KEY]).await;
     let api = server.addresses.api.clone();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

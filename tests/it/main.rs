@@ -23,6 +23,7 @@ mod harness;
 mod heads;
 mod home;
 mod kafka_engine;
+mod listing_commands;
 mod loader_rules;
 mod private_files;
 mod readme;

@@ -2,6 +2,7 @@
 
 mod api;
 mod commands;
+mod exit_codes;
 mod links;
 mod settings;
 

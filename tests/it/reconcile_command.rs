@@ -1,4 +1,4 @@
-//! `roundhouse reconcile`, as a user and as a script run it.
+//! `roundhouse reconcile`, run as a user and as a script runs it.
 
 use std::fs;
 use std::process::Stdio;
@@ -52,7 +52,7 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
         "{said:?}"
     );
     assert!(said.stdout.contains("real_amount_bet: 0.5 in the file, 0.25 stored"), "{said:?}");
-    assert!(said.stdout.contains("There are more: --differences all"), "{said:?}");
+    assert!(said.stdout.contains("More differences exist: use --differences all"), "{said:?}");
     let shown = |said: &Said| said.stdout.lines().filter(|line| line.contains(" missing ")).count();
     assert_eq!(shown(&said), 19, "{said:?}");
     let said = reconcile(&api, KEY, &["--differences", "all", &other]).await;
@@ -69,7 +69,7 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     assert_eq!(job, shown);
     assert_eq!((&job["verdict"], &job["file_name"]), (&Value::from("mismatch"), &Value::from("other.csv")));
 
-    // What is missing comes; what is different stays, until the file is preferred.
+    // Missing rounds are produced. Rounds that differ stay unchanged, unless the file is preferred.
     let said = reconcile(&api, KEY, &["--repair", &other]).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
     assert!(said.stdout.contains("41 rows: 40 matched, 0 missing, 1 different"), "{said:?}");
@@ -83,7 +83,23 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
         server.clickhouse("SELECT real_amount_bet FROM game_rounds WHERE game_instance_id = 10").await;
     assert_eq!(stored, "0.5");
 
-    // Which of two rows is right, no repair can know.
+    // Nothing was compared: that is neither a match nor a mismatch, and nothing may be removed because of it.
+    let invalid = format!("{HEADER}\n{}{}", line(1, "much"), line(2, "more"));
+    let invalid = write(&directory, "invalid.csv", &invalid);
+    for arguments in [&[invalid.as_str()][..], &["--repair", "--remove-unexpected", &invalid]] {
+        let said = reconcile(&api, KEY, arguments).await;
+        assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+        assert!(said.stdout.contains("verdict: no_valid_rows\n  2 rows: 0 matched, 0 missing"), "{said:?}");
+        assert!(
+            said.stdout.contains(", 2 not valid\n") && said.stdout.contains("--validate-only"),
+            "{said:?}"
+        );
+        let id = said.stdout.split_whitespace().nth(2).unwrap();
+        let repair = server.url(&format!("/reconcile/{id}/repair?remove=unexpected"));
+        server.send(|http| http.post(repair).bearer_auth(KEY)).await.problem(409, "no_valid_rows");
+    }
+
+    // Two rows contradict each other: no repair can know which one is right.
     let two = write(&directory, "two.csv", &format!("{HEADER}\n{}{}", line(3, "0.25"), line(3, "7")));
     for arguments in [&[two.as_str()][..], &["--repair", "--prefer", "file", &two]] {
         let said = reconcile(&api, KEY, arguments).await;
@@ -96,7 +112,7 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
+async fn a_failure_is_one_line_and_exit_code_2() {
     let server = Server::start(&["--api-key", KEY]).await;
     let api = server.addresses.api.clone();
     let directory = TempDir::new().unwrap();
@@ -110,8 +126,8 @@ async fn what_cannot_be_done_is_one_line_and_exit_code_2() {
         (&api, KEY, &["missing.csv"], "missing.csv: cannot be read: "),
         (&api, KEY, &[&folder], "cannot be read: "),
         (&api, KEY, &[&none], "none.csv: 400 not_csv: the first line"),
-        (&api, KEY, &["--encoding", "utf-7", &good], "parameter encoding"),
-        (&api, KEY, &["--upload-id", "01890a5d-ac96-774b-bcce-b302099a8057", &good], "parameter upload_id"),
+        (&api, KEY, &["--encoding", "utf-7", &good], "--encoding"),
+        (&api, KEY, &["--upload-id", "01890a5d-ac96-774b-bcce-b302099a8057", &good], "--upload-id: "),
         (&api, KEY, &["--upload-id", "x", &good], "--upload-id"),
         (&api, KEY, &["--differences", "some", &good], "--differences"),
         (&api, KEY, &["--prefer", "file", &good], "--repair"),
@@ -152,7 +168,7 @@ async fn ctrl_c_cancels_the_job() {
         "{said:?}"
     );
     assert!(
-        said.stderr.contains(&format!("many.csv: interrupted: reconciliation {id} is cancelled")),
+        said.stderr.contains(&format!("many.csv: interrupted; reconciliation {id} is cancelled")),
         "{said:?}"
     );
     assert_eq!(server.get(&format!("/reconcile/{id}")).await.ok()["state"], "cancelled");

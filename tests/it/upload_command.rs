@@ -1,4 +1,4 @@
-//! `roundhouse upload`, as a user and as a script run it.
+//! `roundhouse upload`, run as a user and as a script runs it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -30,7 +30,7 @@ fn write(directory: &TempDir, name: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
+async fn the_exit_code_and_the_text_report_the_result_of_each_file() {
     let server = Server::start(&["--api-key", KEY]).await;
     let api = server.addresses.api.clone();
     let directory = TempDir::new().unwrap();
@@ -42,14 +42,14 @@ async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
     );
     let none = write(&directory, "none.csv", "nothing of ours\n");
 
-    // Nothing but the summary, and no bar: standard error is no terminal.
+    // Only the summary, and no progress bar: standard error is not a terminal.
     let said = run(command(&api, KEY, &[&good])).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
     assert!(said.stdout.starts_with(&format!("{good}: visible in the aggregates after ")), "{said:?}");
     assert!(said.stdout.contains("  500 rows: 500 accepted, 0 rejected"), "{said:?}");
     let said = run(command(&api, KEY, &[&good])).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stdout.contains("uploaded before"), "{said:?}");
+    assert!(said.stdout.contains("already uploaded"), "{said:?}");
 
     let said = run(command(&api, KEY, &["--wait", "acknowledged", &bad])).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
@@ -57,7 +57,7 @@ async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
     let reject = "line 5, real_amount_bet: not a decimal number";
     assert!(said.stdout.contains(reject) && said.stdout.contains(r#"(not_a_decimal): "12.5x""#), "{said:?}");
 
-    // A file that fails does not stop the others, and the worst is the exit code.
+    // A file that fails does not stop the others. The exit code is that of the worst.
     let missing = directory.path().join("missing.csv").to_str().unwrap().to_owned();
     let folder = directory.path().to_str().unwrap().to_owned();
     let said = run(command(&api, KEY, &["--json", "--force", &missing, &none, &folder, &bad, &good])).await;
@@ -95,17 +95,72 @@ async fn the_exit_code_and_the_words_say_what_came_of_each_file() {
     let said = run(command(&api, "", &[&good, &bad])).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.stderr.contains("401 unauthorized") && said.stderr.contains("--api-key"), "{said:?}");
-    // Behind a path, as a reverse proxy may have it: there is nothing here.
+    // A path before the API's own, as a reverse proxy may add it: this server has none.
     let said = run(command(&format!("{api}/some/"), KEY, &[&good])).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.stderr.contains("404 no_such_path"), "{said:?}");
+
+    // Rounds that are stored with other values: nothing was rejected, and yet the file is not what is stored.
+    let conflicts =
+        write(&directory, "conflicts.csv", &format!("{HEADER}\n{}{}", line(1, "7"), line(2, "8")));
+    let said = run(command(&api, KEY, &[&conflicts])).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    let counts = "  2 rows: 2 accepted, 0 rejected\n  2 accepted: 0 new, 0 already stored, 2 stored with different values\n";
+    assert!(said.stdout.contains(counts), "{said:?}");
 
     let stored = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     assert_eq!(stored, "505\t505");
 }
 
+/// Writes a file that is compressed by gzip or zstd.
+fn compressed(directory: &TempDir, name: &str, text: &str) -> String {
+    let bytes = if name.ends_with(".zst") {
+        zstd::encode_all(text.as_bytes(), 3).unwrap()
+    } else {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let path = directory.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_stops_all_files() {
+async fn a_compressed_file_is_uploaded_and_reconciled_as_it_is() {
+    let server = Server::start(&[]).await;
+    let api = server.addresses.api.clone();
+    let directory = TempDir::new().unwrap();
+    let gzip = compressed(&directory, "one.csv.gz", &csv(0..500));
+    let zstd = compressed(&directory, "two.csv.zst", &csv(500..700));
+    // A name that does not say that the file is compressed.
+    let unnamed = compressed(&directory, "three.csv", &csv(700..800));
+    let said = run(command(&api, "", &["--json", &gzip, &zstd, &unnamed])).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    let receipts: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = receipts.iter().map(|receipt| receipt["file_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["one.csv", "two.csv", "three.csv"]);
+    let accepted: Vec<_> = receipts.iter().map(|receipt| receipt["accepted"].as_u64().unwrap()).collect();
+    assert_eq!(accepted, [500, 200, 100]);
+    // The same rows without compression are known as the same file.
+    let plain = write(&directory, "plain.csv", &csv(0..500));
+    let said = run(command(&api, "", &[&plain])).await;
+    assert!(said.code == Some(0) && said.stdout.contains("already uploaded"), "{said:?}");
+
+    for file in [&gzip, &zstd] {
+        let said = run(client("reconcile", &api, "", &[file])).await;
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+        assert!(said.stdout.contains("verdict: match"), "{said:?}");
+    }
+    let bytes = fs::read(&gzip).unwrap();
+    let half = directory.path().join("half.csv.gz");
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    let said = run(command(&api, "", &[half.to_str().unwrap()])).await;
+    assert!(said.code == Some(2) && said.stderr.contains("400 broken_off"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_further_file_is_tried_if_no_server_answers() {
     let directory = TempDir::new().unwrap();
     let good = write(&directory, "good.csv", &csv(0..5));
     // Nothing listens on a port that was free a moment ago.
@@ -118,12 +173,12 @@ async fn a_server_that_is_away_stops_all_files() {
     assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
 }
 
-/// What a stub of a server does with a file.
+/// What a test server does with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stub {
-    /// It reads nothing for longer than the 30 s after which reqwest gives up by default, and then everything.
+    /// It reads nothing for longer than 30 s, after which reqwest gives up by default, and then reads everything.
     Pauses,
-    /// It ends the connection.
+    /// It closes the connection.
     Breaks,
     /// It accepts the file.
     Accepts,
@@ -132,7 +187,7 @@ enum Stub {
 const RECEIPT: &str =
     r#"{"state":"acknowledged","rows":1,"accepted":1,"rejected":0,"bytes":1,"encoding":"UTF-8"}"#;
 
-/// Serves a connection for each of these; what the kernel takes of a file by itself is little.
+/// Serves one connection for each of these. The kernel's receive buffer is small, so it holds little of a file by itself.
 async fn stub(connections: &'static [Stub]) -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -169,9 +224,9 @@ async fn stub(connections: &'static [Stub]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_reads_nothing_for_a_while_is_waited_for() {
+async fn an_upload_waits_for_a_server_that_reads_nothing_for_a_while() {
     let directory = TempDir::new().unwrap();
-    // More than both kernels keep on the way.
+    // More than the buffers of both kernels hold.
     let large = write(&directory, "large.csv", &"x".repeat(16 << 20));
     let small = write(&directory, "small.csv", &csv(0..50));
     let server = stub(&[Stub::Pauses, Stub::Accepts]).await;
@@ -181,7 +236,7 @@ async fn a_server_that_reads_nothing_for_a_while_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_stops_one_file_only() {
+async fn a_broken_connection_fails_one_file_only() {
     let directory = TempDir::new().unwrap();
     let large = write(&directory, "large.csv", &"x".repeat(16 << 20));
     let small = write(&directory, "small.csv", &csv(0..50));
@@ -189,20 +244,20 @@ async fn a_connection_that_breaks_stops_one_file_only() {
     let said = run(command(&server, "", &[&large, &small])).await;
     assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
     assert!(said.stderr.contains(&format!("{large}: the connection broke after ")), "{said:?}");
-    assert!(said.stdout.contains(&format!("{small}: acknowledged")), "{said:?}");
+    assert!(said.stdout.contains(&format!("{small}: acknowledged by Kafka")), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_upload_is_repaired_by_a_retry() {
+async fn uploading_the_file_again_completes_an_interrupted_upload() {
     let server = Server::start(&[]).await;
     let directory = TempDir::new().unwrap();
     let text = csv(0..20_000);
-    // A file that never ends until we say so.
+    // A file that ends only when the test closes it.
     let pipe = directory.path().join("pipe.csv");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut child = spawn(&server, &pipe);
     let mut writer = open_pipe(&pipe).await;
-    // Behind two of the five digits of an id: what is left of it would be another round's.
+    // After two of the five digits of an id: the part before it would be the id of another round.
     let half = text.find(",12345,").unwrap() + 3;
     writer.write_all(&text.as_bytes()[..half]).unwrap();
     until("rows of it are stored", async || {
@@ -232,7 +287,7 @@ fn spawn(server: &Server, path: &Path) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Opens the writing end of a pipe, which waits for its reader.
+/// Opens the writing end of a pipe. This waits for a reader.
 async fn open_pipe(path: &Path) -> File {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || File::options().write(true).open(path).unwrap()).await.unwrap()

@@ -1,6 +1,7 @@
-//! What the commands that are clients of a running server have in common: its address, its answers, and the exit codes.
+//! What the commands that are clients of a running server share: its address, its answers, and the exit codes.
 
 pub mod file;
+pub mod list;
 pub mod problem;
 pub mod progress;
 
@@ -12,20 +13,19 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::CommandError;
+use super::{CommandError, table};
 use crate::settings::{Secret, ServerOptions, without_password};
 
 /// How long the server may take to accept a connection. An answer may take as long as the work does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Exit code: it could not be done. (1 says that it was done, and that not all is well.)
+/// Exit code: the command could not do its work. (1 means that it did, and that the result is negative.)
 pub const EXIT_FAILURE: u8 = 2;
 
-/// Exit code after Ctrl-C, as shells have it.
+/// Exit code after Ctrl-C, as in a shell (128 + SIGINT).
 pub const EXIT_INTERRUPTED: u8 = 130;
 
-/// Ctrl-C, which is listened for from its first use on: none is lost between two things that are waited for. Until then it ends the
-/// process, also while a file is opened that nobody writes.
+/// Cancelled by Ctrl-C. It listens from its first use on, so no Ctrl-C is lost between two steps. Before that, Ctrl-C ends the process.
 pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
     let pressed = CancellationToken::new();
     let listening = pressed.clone();
@@ -37,19 +37,19 @@ pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
     pressed
 });
 
-/// Why there is no answer of the kind that was hoped for.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Failure {
     /// No server answers at the address.
     Away(String),
-    /// The connection broke; the innermost cause.
+    /// The connection broke, with the innermost cause.
     Broken(String),
-    /// The server's answer, a problem.
+    /// The server answered with a problem.
     Refused(Value),
 }
 
 impl Failure {
-    /// Whether the same request may be answered soon.
+    /// Whether the same request may succeed soon.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Away(_) | Self::Broken(_) => true,
@@ -63,7 +63,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Away(server) => write!(
                 f,
-                "no server answers at {server}: start it with `roundhouse serve`, or name it with --server"
+                "no server answers at {server}; start one with `roundhouse serve`, or give its URL with --server"
             ),
             Self::Broken(cause) => write!(f, "the connection to the server broke: {cause}"),
             Self::Refused(problem) => f.write_str(&problem::in_words(problem)),
@@ -77,11 +77,11 @@ impl From<Failure> for CommandError {
     }
 }
 
-/// Returns a client for requests to a running server, which may take as long as they need once there is a connection.
+/// Returns a client for requests to a running server. Once connected, a request may take as long as it needs.
 pub fn http_client() -> reqwest::Result<Client> {
     let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
-    // A server that waits for the broker reads nothing meanwhile, for as long as it takes. reqwest would give up after 30 s in which
-    // nothing is taken, though the server's kernel answers all the time. One that does not answer either is given up without it.
+    // A server that waits for the broker reads nothing in the meantime. reqwest would give up after 30 s without progress, although the
+    // server's kernel still answers. A server that is gone is detected without this timeout.
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
     let client = client.tcp_user_timeout(None);
     client.build()
@@ -97,23 +97,19 @@ pub struct Api {
 
 impl Api {
     /// # Errors
-    /// The address is none of HTTP.
+    /// The machine's certificates cannot be read.
     pub fn new(options: &ServerOptions) -> Result<Self, CommandError> {
         let server = options.server.clone();
-        if !matches!(server.scheme(), "http" | "https") {
-            // Not repeated: `user:password@host` parses as a URL of the scheme `user`.
-            return Err(CommandError::usage("--server is not an http:// or https:// URL"));
-        }
         let client = http_client().map_err(failed)?;
         Ok(Self { client, server, key: options.api_key.clone() })
     }
 
-    /// The server's address, as people write it.
-    pub fn server(&self) -> &str {
-        self.server.as_str().trim_end_matches('/')
+    /// Returns the server's URL without user, password and slash at its end.
+    pub fn server(&self) -> String {
+        without_password(self.server.as_str().trim_end_matches('/'))
     }
 
-    /// The address of a path, perhaps with a query, as the server writes it in its links: below the address that was given.
+    /// Returns the URL of a link of the server, a path with or without a query, below the URL that was given.
     pub fn url(&self, link: &str) -> Url {
         let (path, query) = link.split_once('?').map_or((link, None), |(path, query)| (path, Some(query)));
         let mut url = self.server.clone();
@@ -122,7 +118,12 @@ impl Api {
         url
     }
 
-    /// Begins a request that carries the key, if there is one.
+    /// Returns the URL of a link as it may be printed: without user and password.
+    pub fn shown(&self, link: &str) -> String {
+        without_password(self.url(link).as_str())
+    }
+
+    /// Begins a request with the API key, if there is one.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.client.request(method, url);
         match &self.key {
@@ -131,7 +132,7 @@ impl Api {
         }
     }
 
-    /// Sends a request; its answer, unless that is a problem.
+    /// Sends a request. Returns its answer, unless that is a problem.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| self.failure(&error))?;
         let status = response.status();
@@ -139,28 +140,28 @@ impl Api {
             return Ok(response);
         }
         let text = response.text().await.map_err(|error| self.failure(&error))?;
-        // Something between us and the server may answer in another form.
+        // A proxy may answer in another form.
         let other = || json!({ "status": status.as_u16(), "detail": text });
         Err(Failure::Refused(serde_json::from_str(&text).unwrap_or_else(|_| other())))
     }
 
-    /// Sends a request; its answer as text.
+    /// Sends a request. Returns its answer as text.
     pub async fn text(&self, request: RequestBuilder) -> Result<String, Failure> {
         self.send(request).await?.text().await.map_err(|error| self.failure(&error))
     }
 
-    /// Gets an answer in JSON: as it is, and parsed.
+    /// Gets an answer in JSON. Returns its text, and the parsed value.
     pub async fn get(&self, url: Url) -> Result<(String, Value), Failure> {
         parsed(self.text(self.request(Method::GET, url)).await?)
     }
 
     /// Says why there is no answer.
     pub fn failure(&self, error: &reqwest::Error) -> Failure {
-        // Whatever happens to a connection that there was, a timeout of the network included: there is a server.
+        // A connection that broke later, also by a timeout, shows that there is a server.
         if error.is_connect() {
-            return Failure::Away(without_password(self.server()));
+            return Failure::Away(self.server());
         }
-        // The cause that says most.
+        // The innermost cause says most.
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
@@ -169,15 +170,23 @@ impl Api {
     }
 }
 
-/// An answer as it is, and parsed.
+/// Returns the text of an answer, and the parsed value.
 pub fn parsed(text: String) -> Result<(String, Value), Failure> {
     match serde_json::from_str(&text) {
         Ok(value) => Ok((text, value)),
-        Err(error) => Err(Failure::Broken(format!("its answer is no JSON: {error}"))),
+        Err(error) => Err(Failure::Broken(format!("its answer is not JSON: {error}"))),
     }
 }
 
-/// The command could not do it.
+/// Returns the answer. With `--json`, a problem is printed on standard output too.
+pub fn answered<T>(answer: Result<T, Failure>, is_json: bool) -> Result<T, CommandError> {
+    if let (true, Err(Failure::Refused(problem))) = (is_json, &answer) {
+        table::print(format_args!("{problem}\n"))?;
+    }
+    answer.map_err(CommandError::from)
+}
+
+/// The command could not do its work: exit code 2.
 pub fn failed(error: impl std::fmt::Display) -> CommandError {
     CommandError { message: Some(error.to_string()), exit_code: EXIT_FAILURE }
 }

@@ -1,4 +1,4 @@
-//! How far a file has come, and the bar that shows it on a terminal.
+//! The progress of a file, and the bar that shows it on a terminal.
 
 use std::io;
 use std::path::Path;
@@ -12,61 +12,65 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use memchr::memchr_iter;
 use serde_json::Value;
 
-/// Between two drawings of what moves by itself.
+use super::file::{self, Source};
+
+/// Time between two drawings of the bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// While the file is sent.
-const SENDING: &str = "{prefix} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {msg}, {eta} left";
+/// While the file is sent. The message begins with a comma, or is empty.
+const SENDING: &str = "{prefix} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}{msg}, {eta} left";
 
-/// While the server works on what it has.
-const WAITING: &str = "{prefix} {spinner} {bytes} sent, {msg}; waiting for the receipt";
+/// While the server works on the whole file.
+const WAITING: &str = "{prefix} {spinner} {bytes} sent{msg}; waiting for the server to finish";
 
-/// While the server works by itself.
+/// While a job runs on the server.
 const WORKING: &str = "{prefix} [{bar:24}] {percent}%, {msg}, {elapsed}";
 
-/// Steps of a job's bar.
+/// Steps of the bar of a job.
 const JOB_STEPS: u64 = 1000;
 
-/// How far one file has come. Clones are of the same file.
+/// The progress of one file. Clones belong to the same file.
 #[derive(Clone, Debug)]
 pub struct Progress {
     bar: ProgressBar,
     started: Instant,
-    /// Bytes taken to be sent; the bar's own position jumps to the end when it is cleared.
+    /// Bytes that were sent. The bar's own position jumps to the end when it is cleared.
     bytes: Arc<AtomicU64>,
-    /// Line ends: about as many as rows, since few stand in quoted fields.
-    lines: Arc<AtomicU64>,
-    /// Why the file could not be read on.
+    /// Line ends, about as many as rows. A compressed file has none to count.
+    lines: Option<Arc<AtomicU64>>,
+    /// Why the file could not be read further.
     failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Progress {
-    /// Begins to show a file of this length, on standard error if that is a terminal.
-    pub fn new(path: &Path, bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr())
+    /// Begins to show how much of an open file is sent, on standard error if that is a terminal.
+    pub fn new(path: &Path, source: &Source) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(source.bytes), ProgressDrawTarget::stderr())
             .with_style(style(SENDING))
-            .with_prefix(super::file::name(path));
+            .with_prefix(file::name(path));
         bar.enable_steady_tick(TICK);
         Self {
             bar,
             started: Instant::now(),
             bytes: Arc::default(),
-            lines: Arc::default(),
+            lines: source.compression.is_none().then(Arc::default),
             failure: Arc::default(),
         }
     }
 
-    /// A piece was taken to be sent.
+    /// A piece is being sent.
     pub fn add(&self, piece: &Bytes) {
-        let ends = memchr_iter(b'\n', piece).count() as u64;
-        let lines = self.lines.fetch_add(ends, Ordering::Relaxed) + ends;
-        let speed = lines as f64 / self.started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        self.bar.set_message(format!("{} rows/s", HumanCount(speed as u64)));
+        if let Some(lines) = &self.lines {
+            let ends = memchr_iter(b'\n', piece).count() as u64;
+            let lines = lines.fetch_add(ends, Ordering::Relaxed) + ends;
+            let speed = lines as f64 / self.started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+            self.bar.set_message(format!(", {} rows/s", HumanCount(speed as u64)));
+        }
         self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         self.bar.inc(piece.len() as u64);
     }
 
-    /// Nothing to send; it shows that all was sent when it is asked for.
+    /// Returns an empty stream. When it is read, the bar shows that the whole file was sent.
     pub fn end_of_file(&self) -> impl Stream<Item = io::Result<Bytes>> + use<> {
         let bar = self.bar.clone();
         stream::iter(std::iter::from_fn(move || {
@@ -75,7 +79,7 @@ impl Progress {
         }))
     }
 
-    /// The file cannot be read on.
+    /// The file cannot be read further.
     pub fn fail(&self, reason: String) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
@@ -84,32 +88,32 @@ impl Progress {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes taken to be sent.
+    /// Returns the bytes that were sent.
     pub fn sent(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// How far a job at the server has come.
+/// The progress of a job on the server.
 #[derive(Clone, Debug)]
 pub struct JobProgress(ProgressBar);
 
 impl JobProgress {
     /// Begins to show the job of a file, on standard error if that is a terminal.
-    pub fn new(file: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         let bar = ProgressBar::with_draw_target(Some(JOB_STEPS), ProgressDrawTarget::stderr())
             .with_style(style(WORKING))
-            .with_prefix(super::file::name(file));
+            .with_prefix(file::name(path));
         bar.enable_steady_tick(TICK);
         Self(bar)
     }
 
-    /// Shows what the server says of it.
+    /// Shows the state that the server reports.
     pub fn show(&self, job: &Value) {
         let part = job["progress"].as_f64().unwrap_or_default().clamp(0.0, 1.0);
         self.0.set_position((part * JOB_STEPS as f64) as u64);
@@ -125,7 +129,7 @@ impl Drop for JobProgress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are constants; the default stands in for one that is wrong.
+    // The templates are constants. A wrong one would be replaced by the default.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
@@ -135,17 +139,18 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_sent_is_known_after_the_bar_is_gone() {
-        let progress = Progress::new(Path::new("a.csv"), 100);
+    #[tokio::test]
+    async fn the_bytes_that_were_sent_are_known_after_the_bar_is_removed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let progress = Progress::new(file.path(), &file::open(file.path()).await.unwrap());
         progress.add(&Bytes::from_static(b"1,2\n"));
         progress.clear();
         assert_eq!(progress.sent(), 4);
     }
 
     #[test]
-    fn the_templates_are_templates() {
-        for template in [SENDING, WAITING] {
+    fn the_templates_are_valid() {
+        for template in [SENDING, WAITING, WORKING] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

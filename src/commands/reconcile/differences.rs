@@ -1,61 +1,36 @@
 //! The differences that a reconciliation found, as a table.
 
-use futures_util::TryStreamExt;
 use reqwest::Method;
 use serde_json::Value;
-use tokio::io::AsyncBufReadExt;
-use tokio_util::io::StreamReader;
 
 use crate::commands::CommandError;
-use crate::commands::client::{Api, failed};
+use crate::commands::client::Api;
+use crate::commands::client::list::{self, Columns};
 use crate::commands::table::{self, shown};
 use crate::settings::Count;
 
-/// Rows of a table: of more, there are several.
-const TABLE_ROWS: usize = 1000;
+const COLUMNS: Columns = Columns { names: &["difference", "line", "round", "details"], cells: difference };
 
 /// Characters of one value that are shown.
 const SHOWN_CHARACTERS: usize = 80;
 
 /// Prints the first differences of a job, or all.
 pub async fn print(api: &Api, job: &Value, wanted: Count) -> Result<(), CommandError> {
-    let Some(link) = job["links"]["differences"].as_str().filter(|_| job["verdict"] == "mismatch") else {
+    let Some(link) = job["links"]["differences"].as_str().filter(|_| job["verdict"] != "match") else {
         return Ok(());
     };
-    let mut left = wanted.most();
     let url = api.url(&format!("{link}?format=ndjson"));
-    let response = api.send(api.request(Method::GET, url.clone())).await?;
-    let pieces = response.bytes_stream().map_err(std::io::Error::other);
-    let mut lines = StreamReader::new(pieces).lines();
-    let mut rows = Vec::new();
-    let mut is_more = false;
-    while let Some(line) = lines.next_line().await.map_err(failed)? {
-        if left == 0 {
-            is_more = true;
-            break;
-        }
-        left -= 1;
-        rows.push(serde_json::from_str(&line).map_err(failed)?);
-        if rows.len() == TABLE_ROWS {
-            print_table(&std::mem::take(&mut rows))?;
-        }
-    }
-    if !rows.is_empty() {
-        print_table(&rows)?;
-    }
-    if is_more {
-        table::print(format_args!("There are more: --differences all shows them, or {url}\n"))?;
+    let answer = api.send(api.request(Method::GET, url)).await?;
+    if list::print_table(answer, wanted.most(), COLUMNS).await?.is_more {
+        let url = api.shown(link);
+        table::print(format_args!("More differences exist: use --differences all, or GET {url}\n"))?;
     }
     Ok(())
 }
 
-fn print_table(differences: &[Value]) -> Result<(), CommandError> {
-    let mut table = table::new(["difference", "line", "round", "what"].into_iter());
-    for difference in differences {
-        let (line, round) = (&difference["line"], &difference["game_instance_id"]);
-        table.add_row([shown(&difference["kind"]), shown(line), shown(round), what(difference)]);
-    }
-    table::print(format_args!("{table}\n"))
+fn difference(difference: &Value) -> Vec<String> {
+    let [kind, line, round] = ["kind", "line", "game_instance_id"].map(|member| shown(&difference[member]));
+    vec![kind, line, round, what(difference)]
 }
 
 /// Says what is different.
@@ -78,13 +53,13 @@ fn what(difference: &Value) -> String {
 
 fn fields(difference: &Value) -> String {
     let fields = difference["fields"].as_object().into_iter().flatten();
-    let told = fields.map(|(name, sides)| {
+    let sides = fields.map(|(name, sides)| {
         format!("{name}: {} in the file, {} stored", or_null(&sides["file"]), or_null(&sides["stored"]))
     });
-    told.collect::<Vec<_>>().join("\n")
+    sides.collect::<Vec<_>>().join("\n")
 }
 
-/// The values of a row by which a person knows it.
+/// Returns the values of a row by which a person recognises it.
 fn values(row: &Value) -> String {
     let known = ["created_timestamp", "user_id", "game_id", "real_amount_bet", "real_amount_win"];
     known.iter().filter_map(|name| row.get(name)).map(or_null).collect::<Vec<_>>().join(" ")
@@ -97,23 +72,16 @@ fn hour(difference: &Value) -> String {
         .into_iter()
         .flatten()
         .filter(|(name, value)| aggregated[name.as_str()] != **value);
-    let told = sums.map(|(name, value)| {
+    let sums = sums.map(|(name, value)| {
         format!("{name}: {} by its rounds, {} aggregated", shown(value), shown(&aggregated[name.as_str()]))
     });
-    let told = told.collect::<Vec<_>>().join("\n");
+    let sums = sums.collect::<Vec<_>>().join("\n");
     let of = ["created_hour", "player_id", "game_id"].map(|name| shown(&difference[name]));
-    format!("{}\n{told}", of.join(" "))
+    format!("{}\n{sums}", of.join(" "))
 }
 
 fn or_null(value: &Value) -> String {
-    if value.is_null() {
-        return "NULL".to_owned();
-    }
-    let whole = shown(value);
-    match whole.char_indices().nth(SHOWN_CHARACTERS) {
-        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
-        None => whole,
-    }
+    table::or_null(value, SHOWN_CHARACTERS)
 }
 
 #[cfg(test)]

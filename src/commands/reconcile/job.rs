@@ -1,4 +1,4 @@
-//! Waiting for a job at the server, with a bar that shows what it does.
+//! Waits for a job on the server, with a bar that shows its progress.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use serde_json::Value;
 use crate::commands::client::progress::JobProgress;
 use crate::commands::client::{Api, Failure, INTERRUPT};
 
-/// Between two looks.
+/// Time between two requests for the state of a job.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long the server may be away: a job survives its restart.
+/// How long the server may be away. A job survives a restart of the server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A job as the server said last that it is.
+/// A job as the server reported it last.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The answer as it is.
+    /// The answer unchanged.
     pub text: String,
     pub value: Value,
 }
@@ -31,24 +31,24 @@ impl Job {
         self.value["id"].as_str().unwrap_or_default()
     }
 
-    /// Where it is at the server.
+    /// Returns its path on the server.
     pub fn path(&self) -> String {
         format!("/reconcile/{}", self.id())
     }
 }
 
-/// What came first: the end, or Ctrl-C.
+/// What came first: the end of the job, or Ctrl-C.
 pub enum Waited {
     Ended(Job),
     Interrupted(Job),
 }
 
-/// Whether nothing more becomes of a job.
+/// Whether a job has ended.
 pub fn has_ended(job: &Value) -> bool {
     !matches!(job["state"].as_str(), Some("queued" | "running"))
 }
 
-/// Whether nothing more becomes of its repair, and of the job that was done again after it.
+/// Whether a job has ended, and its repair too.
 pub fn is_repaired(job: &Value) -> bool {
     has_ended(job) && !matches!(job["repair"]["state"].as_str(), Some("queued" | "running"))
 }
@@ -56,7 +56,7 @@ pub fn is_repaired(job: &Value) -> bool {
 /// Waits until a job has ended, by `is_over`, or until Ctrl-C.
 ///
 /// # Errors
-/// The server refuses to say how it is, or is away for too long.
+/// The server refuses the request, or is away for too long.
 pub async fn until(
     api: &Api,
     file: &Path,

@@ -1,4 +1,4 @@
-//! `roundhouse reconcile`: has a running server compare a file with what is stored, and says what it found.
+//! `roundhouse reconcile`: checks on a running server that every row of a file is stored, and reports the result.
 
 mod differences;
 mod job;
@@ -13,11 +13,11 @@ use serde_json::Value;
 use self::job::{Job, Waited};
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, parsed};
+use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, parsed, problem};
 use super::table;
 use crate::settings::ReconcileOptions;
 
-/// Exit code: the file and what is stored do not match.
+/// Exit code: the file and the stored rounds do not match, or no row of the file is valid.
 const EXIT_MISMATCH: u8 = 1;
 
 pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandError> {
@@ -30,9 +30,9 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
             if let (true, Failure::Refused(problem)) = (options.json, &failure) {
                 table::print(format_args!("{problem}\n"))?;
             }
-            return Err(failed(format!("{}: {failure}", path.display())));
+            return Err(failed(format!("{}: {}", path.display(), in_options(failure))));
         }
-        Err(Stopped::Told(error)) => return Err(error),
+        Err(Stopped::Reported(error)) => return Err(error),
     };
     let job = &found.value;
     if options.json {
@@ -48,9 +48,9 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         Some("match") => Ok(ExitCode::SUCCESS),
         Some(_) => Ok(ExitCode::from(EXIT_MISMATCH)),
         None => {
-            let reason = job["reason"].as_str().unwrap_or("the server does not say why");
+            let reason = job["reason"].as_str().unwrap_or("the server gave no reason");
             let state = job["state"].as_str().unwrap_or("not done");
-            Err(failed(format!("{}: reconciling {state}: {reason}", path.display())))
+            Err(failed(format!("{}: reconciliation {state}: {reason}", path.display())))
         }
     }
 }
@@ -58,7 +58,8 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
 /// Why there is no report.
 enum Stopped {
     Failed(Failure),
-    Told(CommandError),
+    /// With a message of its own.
+    Reported(CommandError),
 }
 
 impl From<Failure> for Stopped {
@@ -67,13 +68,21 @@ impl From<Failure> for Stopped {
     }
 }
 
-/// Sends the file, waits for the job, and has what it found repaired if that is asked for.
+/// Makes a failure name options instead of parameters.
+fn in_options(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(problem) => Failure::Refused(problem::in_options(problem, &problem::FILE_OPTIONS)),
+        failure => failure,
+    }
+}
+
+/// Sends the file, waits for the job, and repairs what it found if --repair is given.
 async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let accepted = send(api, options).await?;
     let waited = job::until(api, &options.file, accepted, job::has_ended).await?;
     let done = match waited {
         Waited::Ended(done) => done,
-        Waited::Interrupted(job) => return Err(Stopped::Told(cancel(api, &options.file, &job).await)),
+        Waited::Interrupted(job) => return Err(Stopped::Reported(cancel(api, &options.file, &job).await)),
     };
     if !options.repair || done.value["verdict"] != "mismatch" {
         return Ok(done);
@@ -85,61 +94,61 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
     if options.remove_unexpected {
         url.query_pairs_mut().append_pair("remove", "unexpected");
     }
-    let shown_at = api.url(&done.path());
+    let shown_at = api.shown(&done.path());
     let interrupted = |what: &str| {
-        let how = format!("; the repair {what}: {shown_at} shows how it is");
-        Stopped::Told(interrupted(&options.file, &how))
+        let how = format!("; the repair {what}; its state is at {shown_at}");
+        Stopped::Reported(interrupted(&options.file, &how))
     };
     let asked = tokio::select! {
         biased;
-        () = INTERRUPT.cancelled() => return Err(interrupted("may have begun")),
+        () = INTERRUPT.cancelled() => return Err(interrupted("may have started")),
         asked = api.text(api.request(Method::POST, url)) => asked?,
     };
     match job::until(api, &options.file, Job::of(parsed(asked)?), job::is_repaired).await? {
         Waited::Ended(done) => Ok(done),
-        Waited::Interrupted(_) => Err(interrupted("goes on")),
+        Waited::Interrupted(_) => Err(interrupted("continues")),
     }
 }
 
-/// Sends the file; returns the job.
+/// Sends the file. Returns the job.
 async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let path = &options.file;
     let unreadable = |what: &str, reason: &dyn std::fmt::Display| {
-        Stopped::Told(failed(format!("{}: cannot be {what}: {reason}", path.display())))
+        Stopped::Reported(failed(format!("{}: cannot be {what}: {reason}", path.display())))
     };
-    let (opened, bytes) = file::open(path).await.map_err(|error| unreadable("read", &error))?;
+    let source = file::open(path).await.map_err(|error| unreadable("read", &error))?;
     let mut url = api.url("/reconcile");
-    url.query_pairs_mut().append_pair("name", &file::name(path));
+    url.query_pairs_mut().append_pair("name", &source.name(path));
     for (name, value) in options.parameters() {
         url.query_pairs_mut().append_pair(name, &value);
     }
-    let progress = Progress::new(path, bytes);
-    let request =
-        api.request(Method::POST, url).header("content-type", "text/csv").body(file::body(opened, &progress));
+    let progress = Progress::new(path, &source);
+    let request = source.send(api.request(Method::POST, url), &progress);
     let sent = tokio::select! {
         sent = api.text(request) => sent,
         () = INTERRUPT.cancelled() => {
             progress.clear();
-            return Err(Stopped::Told(interrupted(path, &format!("after {} bytes: nothing is reconciled", progress.sent()))));
+            return Err(Stopped::Reported(interrupted(path, &format!("after {} bytes; nothing was reconciled", progress.sent()))));
         }
     };
     progress.clear();
     match sent {
         Ok(text) => Ok(Job::of(parsed(text)?)),
         Err(failure) => Err(match progress.failure() {
-            Some(reason) => unreadable("read on", &reason),
+            Some(reason) => unreadable("read further", &reason),
             None => failure.into(),
         }),
     }
 }
 
-/// Has the server give the job up; returns what to say of it.
+/// Cancels the job. Returns the message.
 async fn cancel(api: &Api, path: &Path, job: &Job) -> CommandError {
     let url = api.url(&job.path());
-    match api.text(api.request(Method::DELETE, url.clone())).await {
-        Ok(_) => interrupted(path, &format!(": reconciliation {} is cancelled", job.id())),
+    match api.text(api.request(Method::DELETE, url)).await {
+        Ok(_) => interrupted(path, &format!("; reconciliation {} is cancelled", job.id())),
         Err(failure) => {
-            interrupted(path, &format!(", but not cancelled ({failure}): curl -X DELETE {url} does it"))
+            let url = api.shown(&job.path());
+            interrupted(path, &format!(", but not cancelled ({failure}); to cancel it: curl -X DELETE {url}"))
         }
     }
 }
@@ -152,7 +161,7 @@ fn interrupted(path: &Path, how: &str) -> CommandError {
     }
 }
 
-/// A member of an answer that is a count.
+/// Returns a member of an answer that is a count.
 fn count(value: &Value, member: &str) -> u64 {
     value[member].as_u64().unwrap_or_default()
 }

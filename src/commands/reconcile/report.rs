@@ -1,4 +1,4 @@
-//! What a reconciliation found, in words.
+//! The result of a reconciliation in words.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::count;
 
-/// Returns what was found of a file, in a few lines.
+/// Returns the result of a file in a few lines.
 pub fn in_words(path: &Path, job: &Value) -> String {
     let mut lines =
         format!("{}: reconciliation {}\n", path.display(), job["id"].as_str().unwrap_or_default());
@@ -21,7 +21,7 @@ pub fn in_words(path: &Path, job: &Value) -> String {
     lines
 }
 
-/// Returns the verdict and the counts.
+/// Returns the verdict and the counts. The counts of rows add up to the number of rows.
 pub fn findings(job: &Value) -> String {
     let mut lines = String::new();
     let seconds = job["seconds"].as_f64().unwrap_or_default();
@@ -36,30 +36,40 @@ pub fn findings(job: &Value) -> String {
         count(job, "different"),
         count(job, "duplicate_in_file"),
     );
-    for (member, words) in [
-        ("contradictory_in_file", "contradicting other rows of the file"),
-        ("rejected", "not valid"),
-        ("unexpected", "stored as from its upload but not in it"),
-    ] {
+    for (member, words) in
+        [("contradictory_in_file", "contradicting other rows of the file"), ("rejected", "not valid")]
+    {
         if count(job, member) > 0 {
             let _ = write!(lines, ", {} {words}", count(job, member));
         }
     }
-    let hours = &job["hours"];
-    let _ = write!(
-        lines,
-        "\n  {} hours of a player in a game checked, {} different",
-        count(hours, "checked"),
-        count(hours, "different"),
-    );
-    if count(hours, "shared") > 0 {
-        let _ = write!(lines, ", {} with rounds of other files too", count(hours, "shared"));
+    lines.push('\n');
+    if count(job, "unexpected") > 0 {
+        let unexpected = count(job, "unexpected");
+        let _ = writeln!(lines, "  {unexpected} rounds stored by uploads of this file, but absent from it");
     }
-    let _ = writeln!(lines, "\n  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
+    lines += &hours(&job["hours"]);
+    let _ = writeln!(lines, "  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
+    if job["verdict"] == "no_valid_rows" {
+        lines +=
+            "  no row is valid, so nothing was compared; `roundhouse upload --validate-only` shows why\n";
+    }
     if job["settled"] == false {
-        lines += "  rows were still arriving: what is missing or different may only be on its way\n";
+        lines += "  rows were still being loaded; what is missing or different may just not be loaded yet\n";
     }
     lines
+}
+
+fn hours(hours: &Value) -> String {
+    let (checked, different) = (count(hours, "checked"), count(hours, "different"));
+    let matched = checked.saturating_sub(different);
+    let mut line =
+        format!("  {checked} hours (by player and game) checked: {matched} matched, {different} different");
+    if count(hours, "shared") > 0 {
+        let _ = write!(line, "; {} of them also hold rounds of other files", count(hours, "shared"));
+    }
+    line.push('\n');
+    line
 }
 
 fn push_repair(lines: &mut String, repair: &Value) {
@@ -80,7 +90,7 @@ fn push_repair(lines: &mut String, repair: &Value) {
     }
 }
 
-/// Says what a repair has left as it is, and how to have it mended too.
+/// Says what a repair has left unchanged, and which option repairs that too.
 fn left_alone(job: &Value) -> String {
     let repair = &job["repair"];
     let mut lines = String::new();
@@ -88,13 +98,14 @@ fn left_alone(job: &Value) -> String {
         return lines;
     }
     if count(job, "different") > 0 && repair["prefer"] == "stored" {
-        lines += "  rounds that differ are left as they are stored: --prefer file gives them the values of the file\n";
+        lines +=
+            "  rounds that differ were left unchanged; --prefer file gives them the values of the file\n";
     }
     if let Some(left_alone) = repair["left_alone"].as_str() {
         let _ = writeln!(lines, "  {left_alone}");
     }
     if count(job, "unexpected") > 0 && repair["removes_unexpected"] == false {
-        lines += "  rounds that are not in the file are left: --remove-unexpected removes them\n";
+        lines += "  rounds that are not in the file were left; --remove-unexpected removes them\n";
     }
     lines
 }

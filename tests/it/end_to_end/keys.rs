@@ -19,8 +19,10 @@ async fn a_public_address_without_keys_is_refused() {
 async fn a_rejected_key_is_not_printed() {
     let directory = TempDir::new().unwrap();
     let refusal = refusal(&directory.path().join("data"), &["--api-key", "t00-short"]).await;
-    refusal
-        .assert(2, "invalid value '***' for '--api-key <KEY>': a key has 16 to 256 visible ASCII characters");
+    refusal.assert(
+        2,
+        "invalid value '***' for '--api-key <KEY>': a key must have 16 to 256 visible ASCII characters",
+    );
     let mut from_variable = std::process::Command::new(crate::harness::ROUNDHOUSE);
     let output = from_variable.arg("serve").env("ROUNDHOUSE_API_KEYS", "t00-short").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -1,13 +1,13 @@
-//! Runs the client commands like a user or a script.
+//! Runs the commands that are clients of a running server, as a user and as a script runs them.
 
 use std::process::{Command, Output, Stdio};
 
 use super::ROUNDHOUSE;
 
-/// A subcommand, without the environment variables of the person who runs the tests.
-pub fn client(subcommand: &str, server: &str, key: &str, arguments: &[&str]) -> Command {
+/// Returns a command such as `dlq replay`, without the variables that the person who runs the tests has set.
+pub fn client(name: &str, server: &str, key: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(ROUNDHOUSE);
-    command.args([subcommand, "--server", server]).args(arguments).stdin(Stdio::null());
+    command.args(name.split(' ')).args(["--server", server]).args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ROUNDHOUSE_") {
             command.env_remove(name);
@@ -19,7 +19,7 @@ pub fn client(subcommand: &str, server: &str, key: &str, arguments: &[&str]) -> 
     command
 }
 
-/// The output of a run, and its exit code.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -34,7 +34,7 @@ impl From<Output> for Said {
     }
 }
 
-/// Runs the command to its end.
+/// Runs a command to its end.
 pub async fn run(mut command: Command) -> Said {
     tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
 }

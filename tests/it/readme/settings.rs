@@ -11,7 +11,7 @@ use crate::harness::repository;
 const START: &str = "<!-- Written by `make settings` from the options in src/settings. Do not edit. -->\n";
 
 /// Set by `make settings`: the tables are written instead of compared.
-const UPDATE: &str = "ROUNDHOUSE_UPDATE_README";
+pub const UPDATE: &str = "ROUNDHOUSE_UPDATE_README";
 
 #[test]
 fn the_settings_page_lists_every_option_with_its_variable_and_default() {

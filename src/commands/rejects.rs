@@ -1,0 +1,83 @@
+//! `roundhouse rejects` and `roundhouse conflicts`: the rows of an upload that are not stored as its file has them.
+
+use serde_json::Value;
+
+use super::CommandError;
+use super::client::Api;
+use super::client::list::{self, Columns};
+use super::table::{self, shortened, shown};
+use crate::settings::{ConflictsOptions, RejectsOptions};
+
+/// Characters of a rejected row that are shown.
+const SHOWN_CHARACTERS: usize = 60;
+
+const REJECTS: Columns = Columns { names: &["line", "column", "code", "reason", "row"], cells: reject };
+
+const CONFLICTS: Columns =
+    Columns { names: &["line", "round", "difference", "stored from"], cells: conflict };
+
+/// Lists the rejected rows of an upload.
+pub(super) async fn rejects(options: RejectsOptions) -> Result<(), CommandError> {
+    let api = Api::new(&options.list.server)?;
+    let mut url = api.url(&format!("/uploads/{}/rejects", options.upload));
+    if let Some(code) = &options.code {
+        url.query_pairs_mut().append_pair("code", code);
+    }
+    if options.replayed {
+        url.query_pairs_mut().append_pair("replayed", "true");
+    }
+    list::show(&api, url, &options.list, REJECTS, "rejected rows").await
+}
+
+/// Lists the rows of an upload that are stored with different values.
+pub(super) async fn conflicts(options: ConflictsOptions) -> Result<(), CommandError> {
+    let api = Api::new(&options.list.server)?;
+    let url = api.url(&format!("/uploads/{}/conflicts", options.upload));
+    list::show(&api, url, &options.list, CONFLICTS, "rows in conflict with stored rounds").await
+}
+
+fn reject(row: &Value) -> Vec<String> {
+    let column = Some(shown(&row["column"])).filter(|column| !column.is_empty());
+    let raw = shortened(&shown(&row["raw"]), SHOWN_CHARACTERS);
+    let column = column.unwrap_or_else(|| "the whole row".to_owned());
+    vec![shown(&row["line"]), column, shown(&row["code"]), shown(&row["reason"]), raw]
+}
+
+fn conflict(row: &Value) -> Vec<String> {
+    let members = row.as_object().into_iter().flatten();
+    let values = members.filter_map(|(name, sent)| Some((name, sent, row.get(format!("stored_{name}"))?)));
+    let differences = values
+        .filter(|(name, sent, stored)| name.as_str() != "line" && sent != stored)
+        .map(|(name, sent, stored)| format!("{name}: {} in the file, {} stored", value(sent), value(stored)));
+    let from = format!("line {} of upload {}", shown(&row["stored_line"]), shown(&row["stored_upload_id"]));
+    let differences = differences.collect::<Vec<_>>().join("\n");
+    vec![shown(&row["line"]), shown(&row["game_instance_id"]), differences, from]
+}
+
+fn value(value: &Value) -> String {
+    table::or_null(value, SHOWN_CHARACTERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_conflict_shows_the_values_that_differ() {
+        let row = json!({
+            "line": 2, "game_instance_id": 7, "real_amount_bet": 7, "stored_real_amount_bet": 0.25, "bonus_amount_win": null,
+            "stored_bonus_amount_win": 1, "game_id": 3, "stored_game_id": 3, "stored_line": 4, "stored_upload_id": "u",
+        });
+        let differences =
+            "bonus_amount_win: NULL in the file, 1 stored\nreal_amount_bet: 7 in the file, 0.25 stored";
+        assert_eq!(conflict(&row), ["2", "7", differences, "line 4 of upload u"]);
+    }
+
+    #[test]
+    fn a_rejected_row_is_cut_and_has_no_control_characters() {
+        let row = json!({ "line": 3, "column": "", "code": "c", "reason": "r", "raw": format!("\u{1b}{}", "é".repeat(80)) });
+        let raw = format!("\u{fffd}{}…", "é".repeat(59));
+        assert_eq!(reject(&row), ["3", "the whole row", "c", "r", &raw]);
+    }
+}
