@@ -77,7 +77,7 @@ pub fn print(text: impl Display) -> Result<(), CommandError> {
 /// Writes bytes to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(not_printed)
