@@ -261,7 +261,7 @@ mod tests {
     }
 
     /// Repeats the check, without the cache, until the result is as expected.
-    async fn until(
+    async fn wait_until(
         health: &TopicsHealth,
         is_expected: impl Fn(&Result<(), String>) -> bool,
     ) -> Result<(), String> {
@@ -284,20 +284,20 @@ mod tests {
             cluster.partition_leader("rounds", number, Some(number + 1)).unwrap();
         }
         let health = TopicsHealth::new(Kafka::new(cluster.bootstrap_servers()), ["rounds".to_owned()]);
-        assert_eq!(until(&health, Result::is_ok).await, Ok(()));
+        assert_eq!(wait_until(&health, Result::is_ok).await, Ok(()));
 
         cluster.partition_leader("rounds", 1, None).unwrap();
-        let reason = until(&health, Result::is_err).await.unwrap_err();
+        let reason = wait_until(&health, Result::is_err).await.unwrap_err();
         assert_eq!(reason, "partition 1 of rounds has no leader");
         cluster.partition_leader("rounds", 1, Some(2)).unwrap();
-        assert_eq!(until(&health, Result::is_ok).await, Ok(()));
+        assert_eq!(wait_until(&health, Result::is_ok).await, Ok(()));
 
         // The other brokers still name broker 3 as the leader.
         cluster.broker_down(3).unwrap();
         let silent = Err("partition 2 of rounds has a leader that does not answer".to_owned());
-        assert_eq!(until(&health, |answer| *answer == silent).await, silent);
+        assert_eq!(wait_until(&health, |answer| *answer == silent).await, silent);
         cluster.broker_up(3).unwrap();
-        assert_eq!(until(&health, Result::is_ok).await, Ok(()));
+        assert_eq!(wait_until(&health, Result::is_ok).await, Ok(()));
         assert_eq!(health.check().await, Ok(()));
     }
 }

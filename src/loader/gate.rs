@@ -12,7 +12,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     lock: Arc<RwLock<()>>,
-    beginnings: Arc<AtomicU64>,
+    restarts: Arc<AtomicU64>,
 }
 
 /// While this guard exists, this process loads nothing.
@@ -20,7 +20,7 @@ pub(crate) type Held = OwnedRwLockWriteGuard<()>;
 
 impl Gate {
     /// Waits until no repair of hours runs. None starts until the guard is dropped.
-    pub(super) async fn load(&self) -> OwnedRwLockReadGuard<()> {
+    pub(super) async fn wait_to_load(&self) -> OwnedRwLockReadGuard<()> {
         Arc::clone(&self.lock).read_owned().await
     }
 
@@ -31,11 +31,11 @@ impl Gate {
 
     /// Makes the loaders start again, so that they read again which rounds are stored.
     pub(crate) fn begin_again(&self) {
-        self.beginnings.fetch_add(1, Ordering::Relaxed);
+        self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns how often loaders were asked to start again.
-    pub(super) fn beginnings(&self) -> u64 {
-        self.beginnings.load(Ordering::Relaxed)
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
     }
 }

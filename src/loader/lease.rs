@@ -202,7 +202,7 @@ impl Candidate {
                 continue;
             }
             failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { failures + 1 };
-            super::run::pause(failures, stop).await;
+            super::run::wait_before_retry(failures, stop).await;
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
     if lost.iter().all(|part| part.table != ROUNDS) {
         return Ok(0);
     }
-    let _loading = loader.gate.load().await;
+    let _loading = loader.gate.wait_to_load().await;
     let chunks = lost_parts::short_chunks(&loader.warehouse).await?;
     let removals: u64 = loader.warehouse.query(REMOVALS).fetch_one().await.map_err(WarehouseError::from)?;
     if removals > 0 {

@@ -42,7 +42,7 @@ const MAX_BATCH_BYTES: usize = 24 << 20;
 
 /// How long loading that was up to date pauses for running uploads. Their senders wait for the acknowledgement, and loading would take
 /// processor time from them.
-const GIVE_WAY: Duration = Duration::from_secs(8);
+const UPLOADS_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Pauses between attempts while a service does not answer.
 const RETRY_PAUSE: [Duration; 4] =
@@ -112,12 +112,12 @@ impl Loader {
     ) -> Result<(), LoaderError> {
         self.create_inboxes().await?;
         kafka_engine::hand_back(self, &lease).await?;
-        let beginning = self.gate.beginnings();
+        let restarts = self.gate.restarts();
         restore::restore(self, &lease).await?;
         let mut session = Session::begin(self, &lease).await?;
         state.send_replace(LoaderState::Running);
         tracing::info!(topic = self.topic, epoch = session.epoch, generation = lease.generation, "loading");
-        tokio::task::spawn_blocking(move || session.work(beginning, &end)).await?
+        tokio::task::spawn_blocking(move || session.work(restarts, &end)).await?
     }
 
     /// Creates the inboxes that do not exist.
@@ -135,7 +135,7 @@ impl Loader {
 }
 
 /// Waits before the next attempt.
-pub(super) async fn pause(failures: usize, stop: &CancellationToken) {
+pub(super) async fn wait_before_retry(failures: usize, stop: &CancellationToken) {
     let pause = RETRY_PAUSE.get(failures).or(RETRY_PAUSE.last()).copied().unwrap_or_default();
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
@@ -194,7 +194,7 @@ impl Session {
             insert_rejects: gaps::rejects_inbox().insert(),
             is_up_to_date: true,
         };
-        let _loading = loader.gate.load().await;
+        let _loading = loader.gate.wait_to_load().await;
         if let Some(ended) = found.ended {
             session.note_ended(ended).await?;
         }
@@ -339,12 +339,12 @@ impl Session {
     }
 
     /// Loads batch after batch, until `stop` or until the topic has changed. Blocks.
-    fn work(&mut self, beginning: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
+    fn work(&mut self, restarts: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
         let runtime = Handle::current();
         let consumer = self.assign().map_err(BrokerError::from)?;
         let mut looks = Looks::new(&self.loader.kafka, &self.loader.topic)?;
         while !stop.is_cancelled() {
-            if self.loader.gate.beginnings() != beginning {
+            if self.loader.gate.restarts() != restarts {
                 return Err(LoaderError::RoundsLost);
             }
             match looks.changed(&self.next, self.is_up_to_date, &runtime)? {
@@ -452,7 +452,7 @@ impl Session {
             };
             if first_at.is_none() {
                 if was_up_to_date {
-                    self.give_way(runtime, stop);
+                    self.wait_for_uploads(runtime, stop);
                 }
                 first_at = Some(Instant::now());
             }
@@ -513,10 +513,10 @@ impl Session {
         }
     }
 
-    fn give_way(&self, runtime: &Handle, stop: &CancellationToken) {
+    fn wait_for_uploads(&self, runtime: &Handle, stop: &CancellationToken) {
         runtime.block_on(async {
             tokio::select! {
-                () = self.loader.uploads.wait_until_none(GIVE_WAY) => {}
+                () = self.loader.uploads.wait_until_none(UPLOADS_PATIENCE) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -528,7 +528,7 @@ impl Session {
     }
 
     async fn load_batch(&self, chunks: &mut [Chunk]) -> Result<(), LoaderError> {
-        let _loading = self.loader.gate.load().await;
+        let _loading = self.loader.gate.wait_to_load().await;
         if let Content::Rounds { stored, .. } = &self.content {
             repeats::bring_back(&self.lease, stored, self.epoch, chunks).await?;
         }

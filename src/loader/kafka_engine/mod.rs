@@ -29,7 +29,7 @@ use super::inbox::existing;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::restore::restore;
-use super::run::{Loader, LoaderState, TopicKind, pause};
+use super::run::{Loader, LoaderState, TopicKind, wait_before_retry};
 use crate::settings::ServiceUrl;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 
@@ -202,7 +202,7 @@ impl Consumption {
                     tracing::warn!(topic = self.loader.topic, %error, "cannot read the offsets that ClickHouse has committed; retrying");
                     state.send_replace(LoaderState::Waiting(error.to_string()));
                     failures += 1;
-                    pause(failures, stop).await;
+                    wait_before_retry(failures, stop).await;
                 }
             }
         }
