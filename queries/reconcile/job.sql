@@ -1,5 +1,5 @@
 -- A job as it stands.
-SELECT id, version, toString(state) AS state, attempt, file_name, encoding, toString(decimal) AS decimal, bytes, sha256, upload_ids, reason, report
+SELECT id, version, toString(state) AS state, attempt, file_name, encoding, toString(decimal) AS decimal, columns, bytes, sha256, upload_ids, reason, report
 FROM reconcile_jobs
 WHERE id = {id:String}
 ORDER BY version DESC

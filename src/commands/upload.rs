@@ -106,6 +106,7 @@ fn address(api: &Api, options: &UploadOptions, name: &str) -> Url {
     let given = [
         ("encoding", options.encoding.as_deref()),
         ("decimal", options.decimal.map(|decimal| decimal.parameter())),
+        ("columns", options.columns.as_deref()),
         ("force", options.force.then_some("true")),
         ("validate_only", options.validate_only.then_some("true")),
         ("max_rejects", options.max_rejects.as_deref()),

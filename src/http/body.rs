@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::form::{Form, FormError, NoFile};
 use super::parameters::Parameters;
 use super::problem::Problem;
+use crate::domain::columns::Columns;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::body::BodyError;
+use crate::ingest::column_names::ColumnNames;
 use crate::ingest::rows::ReadOptions;
 
 /// Bytes that a decompressor returns at once.
@@ -38,10 +40,19 @@ fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Enc
     })
 }
 
-/// Takes the parameters that say how to read a file.
-pub fn read_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
-    let encoding = encoding_parameter(parameters)?;
-    Ok(ReadOptions { encoding, decimal: decimal_parameter(parameters)? })
+/// Takes the parameters that say how to read a file of these columns.
+pub fn read_parameters(parameters: &mut Parameters, columns: &Columns) -> Result<ReadOptions, Problem> {
+    Ok(ReadOptions {
+        encoding: encoding_parameter(parameters)?,
+        decimal: decimal_parameter(parameters)?,
+        columns: columns_parameter(parameters, columns)?,
+    })
+}
+
+/// Takes the parameter `columns`: which columns the file calls by other names.
+fn columns_parameter(parameters: &mut Parameters, columns: &Columns) -> Result<ColumnNames, Problem> {
+    let Some(text) = parameters.one("columns")? else { return Ok(ColumnNames::default()) };
+    ColumnNames::parse(&text, columns).map_err(|error| Problem::parameter("columns", error.to_string()))
 }
 
 /// Takes the parameter `decimal`: the decimal mark of the file's amounts; none for `auto`.

@@ -15,6 +15,7 @@ use super::upload_view::Links;
 use crate::disk::{self, DiskFull};
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
+use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::upload::{Progress, UploadError, UploadFailure};
 use crate::reconcile::{CancelError, SubmitError};
 use crate::warehouse::client::WarehouseError;
@@ -420,10 +421,15 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
     match error {
         FileError::NotText { .. } => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         FileError::Empty { .. } | FileError::TooManyColumns { .. } => refused(unprocessable),
-        FileError::IsForm | FileError::NotCsv { .. } | FileError::NotDecodable { .. } => {
-            refused(StatusCode::BAD_REQUEST)
+        FileError::IsForm
+        | FileError::NotCsv { .. }
+        | FileError::NotDecodable { .. }
+        | FileError::WrongEncoding { .. } => refused(StatusCode::BAD_REQUEST),
+        FileError::EncodingChanged { line, byte_offset, .. } => {
+            refused(StatusCode::BAD_REQUEST).with("line", *line).with("byte_offset", *byte_offset)
         }
-        FileError::MissingColumns { missing, found } => {
+        FileError::MissingColumns(columns) => {
+            let MissingColumns { missing, found, .. } = columns.as_ref();
             refused(unprocessable).with("missing", missing.clone()).with("found", found.clone())
         }
         FileError::HeaderChanged { line, .. } => refused(unprocessable).with("line", *line),
@@ -433,7 +439,7 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
             .with("value", found.value.as_str())
             .with("ambiguous_rows", found.ambiguous_rows)
             .with("ambiguous_lines", found.ambiguous_lines.clone()),
-        FileError::DuplicateColumn { name } => refused(unprocessable).with("column", name.clone()),
+        FileError::DuplicateColumn { name, .. } => refused(unprocessable).with("column", name.clone()),
         FileError::LineTooLong { line, limit } => {
             refused(StatusCode::BAD_REQUEST).with("line", *line).with("limit_bytes", *limit)
         }

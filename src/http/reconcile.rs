@@ -50,9 +50,9 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let file_name = parameters.one("name")?.unwrap_or_default();
-    let read = read_parameters(&mut parameters)?;
+    let read = read_parameters(&mut parameters, state.reconciler.columns())?;
     let uploads = parameters.all("upload_id");
-    parameters.finish("name, encoding, decimal, upload_id")?;
+    parameters.finish("name, encoding, decimal, columns, upload_id")?;
     let uploads = known_uploads(&state, &uploads).await?;
     let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {

@@ -18,9 +18,10 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
+use crate::domain::columns::Columns;
 use crate::ingest::upload::{Outcome, UploadOptions};
 
-const KNOWN: &str = "name, encoding, decimal, on_error, max_rejects, force, validate_only, wait";
+const KNOWN: &str = "name, encoding, decimal, columns, on_error, max_rejects, force, validate_only, wait";
 
 /// The receipts of a form of several files.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,9 +45,9 @@ struct Query {
 }
 
 impl Query {
-    fn parse(mut parameters: Parameters) -> Result<Self, Problem> {
+    fn parse(mut parameters: Parameters, columns: &Columns) -> Result<Self, Problem> {
         let file_name = parameters.one("name")?.unwrap_or_default();
-        let read = read_parameters(&mut parameters)?;
+        let read = read_parameters(&mut parameters, columns)?;
         let abort_on_reject = match parameters.one("on_error")?.as_deref() {
             None | Some("continue") => false,
             Some("abort") => true,
@@ -102,7 +103,7 @@ pub async fn upload_csv(
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Uploaded>, Problem> {
-    let query = Query::parse(parameters)?;
+    let query = Query::parse(parameters, state.uploader.columns())?;
     if is_form(request.headers()) {
         upload_form(&state, &query, request).await
     } else {

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::domain::columns::Columns;
 use crate::domain::timestamp;
+use crate::ingest::column_names::ColumnNames;
+use crate::ingest::header::plain_name;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;
@@ -30,7 +32,7 @@ pub enum UploadState {
     Validated,
 }
 
-/// The position of a built-in column in the file.
+/// The name and position of a column in the file.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UploadColumn)]
 struct Field {
@@ -90,7 +92,7 @@ pub struct UploadView {
     bytes: u64,
     encoding: String,
     delimiter: String,
-    /// The position of each built-in column.
+    /// The position of each column, and its name in the file.
     columns: BTreeMap<String, Field>,
     /// Columns of the file that are ignored.
     ignored_columns: Vec<String>,
@@ -236,10 +238,12 @@ fn mapping(row: &LedgerRow, columns: &Columns) -> (BTreeMap<String, Field>, Vec<
     let Some(delimiter) = row.delimiter.bytes().next() else { return (BTreeMap::new(), Vec::new()) };
     let mut fields = BTreeMap::new();
     let mut ignored = Vec::new();
+    let column_names = ColumnNames::stored(&row.columns);
     for (at, name) in names(&row.header, delimiter).into_iter().enumerate() {
-        let plain = name.trim().to_lowercase();
-        match columns.fields().find(|column| column.name == plain) {
+        let plain = plain_name(&name);
+        match column_names.column_of(&plain, columns) {
             Some(column) => drop(fields.insert(column.name.clone(), Field { name, position: at + 1 })),
+            None if plain.is_empty() => {}
             None => ignored.push(plain),
         }
     }

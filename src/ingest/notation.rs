@@ -3,11 +3,11 @@
 //! An amount such as `1.000` is 1 in a file with decimal points, and 1000 in one with decimal commas, which may show its first comma
 //! a million rows later. A wrong amount must not be produced meanwhile. So, unless the sender names the mark, rows with such
 //! amounts are held back, as text, until the file has ended: then they are read with decimal points. An amount that shows a
-//! decimal comma stops the file, and what is held is never produced. All other rows are the same with either mark, or not valid
+//! decimal comma stops the file, and held rows are never produced. All other rows are the same with either mark, or not valid
 //! with a comma, and need not wait.
 //!
-//! What is held is bounded. If a file has more such rows (amounts with three decimals do occur), they are produced from then on, and
-//! an error that comes after all says how many they were and what to do about them.
+//! Memory for held rows is bounded. If a file has more such rows (amounts with three decimals do occur), they are produced from then on. If
+//! a decimal comma follows after all, the error says how many they were and what to do about them.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use super::validate;
 use crate::domain::columns::{Column, Columns, Kind};
 use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, parse_comma, shows_comma};
 
-/// Bytes of rows that are held back.
+/// Most bytes of rows that are held back.
 const MAX_HELD_BYTES: usize = 16 << 20;
 
 /// Lines that an error names.
@@ -27,7 +27,7 @@ const MAX_LINES: usize = 20;
 /// Characters of an amount that an error shows.
 const SHOWN_CHARACTERS: usize = 40;
 
-/// Digits after the decimal comma of an amount that may have been cut there.
+/// Most digits after the decimal comma of an amount that was cut there.
 const MAX_CUT_DIGITS: usize = 8;
 
 /// An amount with a decimal comma, in a file whose sender has not said that it has such.
@@ -36,27 +36,43 @@ pub struct DecimalComma {
     pub line: u64,
     pub column: String,
     pub value: String,
-    /// The comma is also the delimiter, and cuts the amount into two fields.
-    pub is_cut: bool,
+    /// The comma is also the delimiter, and cuts the amount in two. None: it is not.
+    pub cut: Option<CutFields>,
     /// Rows before it whose amounts could be read either way and were read with a decimal point, and the lines of the first ones.
     pub ambiguous_rows: u64,
     pub ambiguous_lines: Vec<u64>,
 }
 
+/// Which fields a decimal comma that is also the delimiter has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutFields {
+    /// The two parts of the amount.
+    Known,
+    /// One or more amounts among these fields, from 1: they can be put together in several ways.
+    Among { first: usize, last: usize },
+}
+
 impl fmt::Display for DecimalComma {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, value, is_cut, ambiguous_rows, ambiguous_lines } = self;
-        write!(
-            f,
-            "line {line}, column {column}: {value:?} has a decimal comma, so that 1.000 would be 1000; "
-        )?;
-        f.write_str(match is_cut {
-            true => {
-                "the comma also separates fields: export the file with another delimiter or with quoted amounts, and send it \
+        let Self { line, column, value, cut, ambiguous_rows, ambiguous_lines } = self;
+        match cut {
+            Some(CutFields::Among { first, last }) => write!(
+                f,
+                "line {line}: fields {first} to {last}, from column {column} on, are {value:?}; there are too many, since a decimal comma \
+                 cuts an amount in two"
+            )?,
+            _ => write!(
+                f,
+                "line {line}, column {column}: {value:?} has a decimal comma, so that 1.000 would be 1000"
+            )?,
+        }
+        f.write_str(match cut {
+            Some(_) => {
+                "; the comma also separates fields: export the file with another delimiter or with quoted amounts, and send it \
                  with decimal=comma; or, if this row only has a field too many, with decimal=point"
             }
-            false => {
-                "send the file with decimal=comma (on the command line: --decimal comma), or with decimal=point to have such rows \
+            None => {
+                "; send the file with decimal=comma (on the command line: --decimal comma), or with decimal=point to have such rows \
                  rejected"
             }
         })?;
@@ -106,9 +122,9 @@ impl HeldRows {
 /// What is known of the decimal mark while a file is read.
 #[derive(Debug, Default)]
 pub struct Notation {
-    /// None: its sender does not say.
+    /// None: the sender did not name it.
     mark: Option<DecimalMark>,
-    /// An amount has a decimal point beyond doubt.
+    /// An amount certainly has a decimal point.
     has_point: bool,
     held: HeldRows,
     /// No more rows are held back.
@@ -155,7 +171,7 @@ impl Notation {
         true
     }
 
-    /// Returns the rows that must wait no longer: all, at the end of the file or when there are too many.
+    /// Returns all held rows at the end of the file, or when there are too many.
     pub fn release(&mut self, last: bool) -> Option<HeldRows> {
         if self.held.rows.is_empty() || !(last || self.is_full) {
             return None;
@@ -169,7 +185,7 @@ impl Notation {
 
     fn let_through(&mut self, line: u64) {
         self.let_through += 1;
-        // Rows that were held come after later ones.
+        // Held rows come after rows that stand after them in the file.
         if self.lines.len() < MAX_LINES || self.lines.last() > Some(&line) {
             self.lines.push(line);
             self.lines.sort_unstable();
@@ -177,97 +193,184 @@ impl Notation {
         }
     }
 
-    /// Looks at a record that is not a valid row.
+    /// Looks at a record that is not a valid row; `fits`: it has the fields of the header.
     ///
     /// # Errors
     /// Its amounts have decimal commas, and the sender of the file has not said so.
-    pub fn check(&self, record: &Record<'_>, header: &Header, columns: &Columns) -> Result<(), FileError> {
+    pub fn check(
+        &self,
+        record: &Record<'_>,
+        header: &Header,
+        columns: &Columns,
+        fits: bool,
+    ) -> Result<(), FileError> {
         if self.mark.is_some() || record.is_unclosed {
             return Ok(());
         }
-        let shown = match record.width == header.width {
+        let shown = match fits {
             true => amount_with_comma(record, header, columns),
-            // A field too many in a file with decimal points is nothing but that.
+            // In a file with decimal points, a field too many does not come from a comma in an amount.
             false if self.has_point || header.delimiter != b',' => None,
-            false => cut_amount(record, header, columns),
+            false => cut_amounts(record, header, columns),
         };
-        let Some((column, value)) = shown else { return Ok(()) };
+        let Some(Shown { column, value, cut }) = shown else { return Ok(()) };
         Err(FileError::DecimalComma(Box::new(DecimalComma {
             line: record.line,
             column: column.name.clone(),
             value: value.chars().take(SHOWN_CHARACTERS).collect(),
-            is_cut: record.width != header.width,
+            cut,
             ambiguous_rows: self.let_through,
             ambiguous_lines: self.lines.clone(),
         })))
     }
 }
 
-fn amount_with_comma<'a>(
-    record: &Record<'_>,
-    header: &Header,
-    columns: &'a Columns,
-) -> Option<(&'a Column, String)> {
+/// An amount that shows a decimal comma.
+#[derive(Debug)]
+pub(super) struct Shown<'a> {
+    column: &'a Column,
+    value: String,
+    cut: Option<CutFields>,
+}
+
+fn amount_with_comma<'a>(record: &Record<'_>, header: &Header, columns: &'a Columns) -> Option<Shown<'a>> {
     let fields = columns.iter().zip(&header.fields).filter(|(column, _)| is_amount(column));
     fields.filter_map(|(column, field)| Some((column, text_of(record, (*field)?).trim_ascii()))).find_map(
-        |(column, text)| shows_comma(text).then(|| (column, String::from_utf8_lossy(text).into_owned())),
+        |(column, text)| {
+            let value = String::from_utf8_lossy(text);
+            shows_comma(text).then(|| Shown { column, value: value.into_owned(), cut: None })
+        },
     )
 }
 
-/// An amount that was cut in two, with its column.
-type Cut<'a> = (&'a Column, String);
-
-/// A way to read the fields up to some place, all of which are valid so.
-#[derive(Clone, Debug, Default)]
-struct Reading<'a> {
-    first_cut: Option<Cut<'a>>,
+/// Returns the amounts that a record with too many fields has if it is a row whose amounts were cut at their decimal commas. All
+/// its fields must be valid then. An empty last field may be what follows a delimiter at the end of the row.
+pub(super) fn cut_amounts<'a>(
+    record: &Record<'_>,
+    header: &Header,
+    columns: &'a Columns,
+) -> Option<Shown<'a>> {
+    let cut = Cuts::of(record, record.width, header, columns);
+    let ends_empty = record.width.checked_sub(1).is_some_and(|last| text_of(record, last).is_empty());
+    cut.or_else(|| ends_empty.then(|| Cuts::of(record, record.width - 1, header, columns)).flatten())
 }
 
-/// Looks whether a record with too many fields is a row whose amounts were cut at their decimal commas, and returns the first of
-/// these. All its fields must be valid then.
-fn cut_amount<'a>(record: &Record<'_>, header: &Header, columns: &'a Columns) -> Option<Cut<'a>> {
-    let amounts = columns.fields().filter(|column| is_amount(column)).count();
-    let cuts = record.width.checked_sub(header.width).filter(|cuts| (1..=amounts).contains(cuts))?;
-    let mut by_position: Vec<Option<&Column>> = vec![None; header.width];
-    for (column, field) in columns.iter().zip(&header.fields) {
-        if let Some(place) = field.and_then(|field| by_position.get_mut(field)) {
-            *place = Some(column);
-        }
-    }
-    // By the number of cuts so far.
-    let mut so_far: Vec<Option<Reading<'a>>> = vec![None; cuts + 1];
-    if let Some(uncut) = so_far.first_mut() {
-        *uncut = Some(Reading::default());
-    }
-    for (position, column) in by_position.into_iter().enumerate() {
-        let mut next: Vec<Option<Reading<'a>>> = vec![None; cuts + 1];
-        for (count, reading) in so_far.into_iter().enumerate() {
-            let Some(reading) = reading else { continue };
-            let text = text_of(record, position + count);
-            let is_valid = column
-                .is_none_or(|column| validate::parse_field(column, text, 0, DecimalMark::Point).is_ok());
-            if let (Some(column), Some(place)) =
-                (column.filter(|column| is_amount(column)), next.get_mut(count + 1))
-                && let Some(amount) = joined(text, text_of(record, position + count + 1))
-            {
-                *place = Some(Reading { first_cut: reading.first_cut.clone().or(Some((column, amount))) });
-            }
-            if let Some(place) = next.get_mut(count).filter(|place| is_valid && place.is_none()) {
-                *place = Some(reading);
-            }
-        }
-        so_far = next;
-    }
-    so_far.pop().flatten().and_then(|reading| reading.first_cut)
+/// Ways to read a record with more fields than the header.
+struct Cuts<'a, 'r> {
+    record: Record<'r>,
+    /// The columns by position; none for those that are ignored.
+    columns: Vec<Option<&'a Column>>,
+    /// How many amounts were cut.
+    cuts: usize,
 }
 
-/// Returns the amount that two fields are, if they are one.
+impl<'a, 'r> Cuts<'a, 'r> {
+    /// `width`: how many fields of the record count.
+    fn of(record: &Record<'r>, width: usize, header: &Header, columns: &'a Columns) -> Option<Shown<'a>> {
+        let amounts = columns.fields().filter(|column| is_amount(column)).count();
+        let cuts = width.checked_sub(header.width).filter(|cuts| (1..=amounts).contains(cuts))?;
+        let mut by_position: Vec<Option<&Column>> = vec![None; header.width];
+        for (column, field) in columns.iter().zip(&header.fields) {
+            if let Some(place) = field.and_then(|field| by_position.get_mut(field)) {
+                *place = Some(column);
+            }
+        }
+        Self { record: *record, columns: by_position, cuts }.shown()
+    }
+
+    /// What the ways that make all fields valid have in common.
+    fn shown(&self) -> Option<Shown<'a>> {
+        let before = self.reached();
+        let after = self.reaching();
+        let is_possible = |&(position, cuts): &(usize, usize)| {
+            is_set(&before, position, cuts)
+                && is_set(&after, position + 1, cuts + 1)
+                && self.joined(position, cuts).is_some()
+        };
+        let places =
+            (0..self.columns.len()).flat_map(|position| (0..self.cuts).map(move |cuts| (position, cuts)));
+        let possible: Vec<(usize, usize)> = places.filter(is_possible).collect();
+        let &(position, cuts) = possible.first()?;
+        let column = (*self.columns.get(position)?)?;
+        if possible.len() == self.cuts {
+            return Some(Shown { column, value: self.joined(position, cuts)?, cut: Some(CutFields::Known) });
+        }
+        let fields = possible.iter().map(|(position, cuts)| position + cuts);
+        let (first, last) = (fields.clone().min()?, fields.max()? + 1);
+        let texts = (first..=last).map(|at| String::from_utf8_lossy(text_of(&self.record, at)));
+        let value = texts.collect::<Vec<_>>().join(",");
+        Some(Shown { column, value, cut: Some(CutFields::Among { first: first + 1, last: last + 1 }) })
+    }
+
+    /// For each position, with how many cuts the fields before it can be valid.
+    fn reached(&self) -> Vec<Vec<bool>> {
+        let mut reached = vec![vec![false; self.cuts + 1]; self.columns.len() + 1];
+        set(&mut reached, 0, 0);
+        for position in 0..self.columns.len() {
+            for cuts in 0..=self.cuts {
+                if !is_set(&reached, position, cuts) {
+                    continue;
+                }
+                if self.is_valid(position, cuts) {
+                    set(&mut reached, position + 1, cuts);
+                }
+                if self.joined(position, cuts).is_some() {
+                    set(&mut reached, position + 1, cuts + 1);
+                }
+            }
+        }
+        reached
+    }
+
+    /// For each position and number of cuts before it, whether the fields from there on can be valid.
+    fn reaching(&self) -> Vec<Vec<bool>> {
+        let mut reaching = vec![vec![false; self.cuts + 1]; self.columns.len() + 1];
+        set(&mut reaching, self.columns.len(), self.cuts);
+        for position in (0..self.columns.len()).rev() {
+            for cuts in 0..=self.cuts {
+                let is_uncut = is_set(&reaching, position + 1, cuts) && self.is_valid(position, cuts);
+                let is_cut =
+                    is_set(&reaching, position + 1, cuts + 1) && self.joined(position, cuts).is_some();
+                if is_uncut || is_cut {
+                    set(&mut reaching, position, cuts);
+                }
+            }
+        }
+        reaching
+    }
+
+    /// Whether the field of a position is valid, after so many cuts.
+    fn is_valid(&self, position: usize, cuts: usize) -> bool {
+        let column = self.columns.get(position).copied().flatten();
+        let text = text_of(&self.record, position + cuts);
+        column.is_none_or(|column| validate::parse_field(column, text, 0, DecimalMark::Point).is_ok())
+    }
+
+    /// The amount of a position, if it was cut after so many others.
+    fn joined(&self, position: usize, cuts: usize) -> Option<String> {
+        let column = self.columns.get(position).copied().flatten()?;
+        let text = |field: usize| text_of(&self.record, field);
+        is_amount(column).then(|| joined(text(position + cuts), text(position + cuts + 1))).flatten()
+    }
+}
+
+fn is_set(table: &[Vec<bool>], row: usize, column: usize) -> bool {
+    table.get(row).and_then(|row| row.get(column)).copied().unwrap_or_default()
+}
+
+fn set(table: &mut [Vec<bool>], row: usize, column: usize) {
+    if let Some(place) = table.get_mut(row).and_then(|row| row.get_mut(column)) {
+        *place = true;
+    }
+}
+
+/// Returns the amount that two fields make together, if they do.
 fn joined(whole: &[u8], fraction: &[u8]) -> Option<String> {
     let is_fraction = whole.iter().any(u8::is_ascii_digit)
         && (1..=MAX_CUT_DIGITS).contains(&fraction.len())
         && fraction.iter().all(u8::is_ascii_digit);
     let amount = [whole, b",", fraction].concat();
-    // Zeros are what a field too many is likely to be.
+    // A field too many is likely to be a zero.
     let is_amount =
         is_fraction && fraction != b"0" && parse_comma(&amount, 38, MAX_CUT_DIGITS as u32).is_ok();
     is_amount.then(|| String::from_utf8_lossy(&amount).into_owned())
@@ -317,7 +420,7 @@ mod tests {
 
     fn read(text: &str, decimal: Option<DecimalMark>) -> (Kept, Option<DecimalComma>) {
         let columns = Arc::new(Columns::parse(SCHEMA).unwrap());
-        let mut reader = RowReader::new(columns, ReadOptions { decimal, encoding: None }, 1 << 20);
+        let mut reader = RowReader::new(columns, ReadOptions { decimal, ..ReadOptions::default() }, 1 << 20);
         let mut kept = Kept::default();
         // In pieces, so that some are read long before others.
         for piece in text.as_bytes().chunks(100_000) {
@@ -335,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_with_two_meanings_is_not_given_on_before_the_file_has_shown_its_mark() {
+    fn an_amount_with_two_meanings_is_not_produced_before_the_file_has_shown_its_mark() {
         let rows = "id;bet;win\n1;1.000;0\n2;5;0\n3;0;-12.500\n";
         let (kept, found) = read(rows, None);
         assert_eq!((kept.rows, found), (vec![(3, 5000), (2, 1000), (4, 0)], None));
@@ -345,11 +448,11 @@ mod tests {
         assert!(kept.rows.len() > 100_000 && kept.rows.iter().all(|(line, _)| ![2, 4].contains(line)));
         let found = found.unwrap();
         assert_eq!((found.line, found.column.as_str(), found.value.as_str()), (120_005, "win", "236,48"));
-        assert_eq!((found.ambiguous_rows, found.is_cut), (0, false));
+        assert_eq!((found.ambiguous_rows, found.cut), (0, None));
     }
 
     #[test]
-    fn a_named_mark_is_kept_to() {
+    fn a_mark_that_the_sender_names_counts_for_the_whole_file() {
         let rows = "id;bet;win\n1;1.000;0\n2;236,48;0\n3;12.34;0\n4;1.234.567,89;0\n";
         let (kept, found) = read(rows, Some(DecimalMark::Comma));
         assert_eq!((kept.rows, found), (vec![(2, 1_000_000), (3, 236_480), (5, 1_234_567_890)], None));
@@ -360,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_behind_another_fault_and_one_with_points_alone_show_the_mark_too() {
+    fn an_amount_in_a_row_with_another_fault_shows_the_mark_too() {
         for row in ["x;1;0,5", "1;1.000.000;0", "1;1.000,5;0"] {
             let found = read(&format!("id;bet;win\n1;0.5;0\n{row}\n"), None).1;
             assert_eq!(found.map(|found| found.line), Some(3), "{row}");
@@ -373,13 +476,23 @@ mod tests {
 
     #[test]
     fn a_comma_that_cuts_amounts_in_two_is_recognized_unless_the_file_has_points() {
-        for (row, column, value) in [
-            ("1,236,48,0", "bet", "236,48"),
-            ("1,7,1.000,5", "win", "1.000,5"),
-            ("1,236,48,0,50", "bet", "236,48"),
+        let known = Some(CutFields::Known);
+        for (row, column, value, cut) in [
+            ("1,236,48,0", "bet", "236,48", known.clone()),
+            ("1,7,1.000,5", "win", "1.000,5", known.clone()),
+            ("1,236,48,0,50", "bet", "236,48", known.clone()),
+            ("1,236,48,0,", "bet", "236,48", known),
+            // 236,48 and 10, or 236 and 48,10.
+            ("1,236,48,10", "bet", "236,48,10", Some(CutFields::Among { first: 2, last: 4 })),
         ] {
             let found = read(&format!("id,bet,win\n1,3,1.000\n{row}\n"), None).1.unwrap();
-            assert_eq!((found.column.as_str(), found.value.as_str(), found.is_cut), (column, value, true));
+            assert_eq!((found.column.as_str(), found.value.as_str(), &found.cut), (column, value, &cut));
+            let named = if cut == Some(CutFields::Known) {
+                "line 3, column "
+            } else {
+                "line 3: fields 2 to 4, from column bet on, are"
+            };
+            assert!(found.to_string().starts_with(named), "{found}");
             let (kept, found) = read(&format!("id,bet,win\n1,3,1.5\n{row}\n"), None);
             assert_eq!((kept.rejected, found), (vec!["wrong_number_of_fields"], None), "{row}");
         }
@@ -390,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn more_rows_than_can_be_held_are_given_on_and_counted_in_the_error() {
+    fn rows_that_do_not_fit_into_memory_are_produced_and_counted_in_the_error() {
         let row = format!("1;1.000;0;{}\n", "x".repeat(1000));
         let count = MAX_HELD_BYTES / 1000 + 1000;
         let file = format!("id;bet;win;note\n{}", row.repeat(count));

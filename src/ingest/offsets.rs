@@ -2,7 +2,7 @@
 //!
 //! Line ends are the same in the bytes and in the text, one for one: in none of the encodings is the byte of CR or LF a part of
 //! another character. (A broken ISO-2022-JP sequence may swallow one; its offsets are then those of a line nearby.) So
-//! a line is found by counting line ends, and only where someone asks: rows that are accepted pay nothing for it.
+//! a line is found by counting line ends, and only for rejected rows: accepted rows cost nothing.
 
 use super::decode::Unit;
 
@@ -14,15 +14,20 @@ pub struct LineOffsets {
     piece_start: u64,
     /// The line that the piece goes on with, and where it begins: in the piece or before.
     unread: (u64, u64),
-    /// How far the piece was looked through: an index into it, and the line that goes on there.
+    /// How far the piece was read: an index into it, and the line that goes on there.
     cursor: (usize, u64),
-    /// What was looked through last is a CR: a LF that follows belongs to it.
+    /// The last character was CR: a LF that follows belongs to it.
     after_cr: bool,
 }
 
 impl LineOffsets {
     pub fn new(unit: Unit) -> Self {
         Self { unit, piece_start: 0, unread: (1, 0), cursor: (0, 1), after_cr: false }
+    }
+
+    /// The next piece is in another encoding, and begins a line.
+    pub fn set_unit(&mut self, unit: Unit) {
+        self.unit = unit;
     }
 
     /// Returns where a line begins in the file, in bytes from 0. Lines must be asked for in rising order.

@@ -1,17 +1,27 @@
 //! Text to CSV records, with the raw line and the line number of each.
 //!
 //! RFC 4180 as the `csv` crate and Python's `csv` read it: quoted fields may hold delimiters, doubled quotes and line ends; a quote
-//! inside a field that did not begin with one is a character; lines end in CRLF, LF or CR; blank lines are passed over.
-//! A line without quotes, as most are, is cut where its delimiters are, and no byte of it is copied.
+//! inside a field that did not begin with one is a character; lines end in CRLF, LF or CR; blank lines are skipped.
+//! Three things are as spreadsheets and joined files need them: a line of delimiters alone is blank, so is a line that is only the mark
+//! which DOS writes at the end of a file, and a byte order mark at the start of a record is not a part of it.
+//! A line without quotes, as most are, is cut at its delimiters, and no byte of it is copied.
 
 use memchr::{memchr, memchr_iter, memchr2, memchr2_iter};
 
 use super::FileError;
 
-/// The most fields of a record that are told apart; more are only counted.
+/// Fields of a record that are kept; further ones are only counted.
 pub const MAX_FIELDS: usize = 1024;
 
 const QUOTE: u8 = b'"';
+
+/// What DOS writes at the end of a file.
+pub const END_OF_FILE: u8 = 0x1a;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Bytes of a line of which more is waited for before anything else is read.
+const SHORT_LINE_BYTES: usize = 64;
 
 /// Where a field is in [`Record::buffer`]: its start and its end.
 pub type Bounds = (usize, usize);
@@ -33,7 +43,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Where a field is; none for one that the record does not have, or that is one of too many.
+    /// Where a field is; none if the record does not have it, or has too many fields.
     #[inline]
     pub fn bounds(&self, index: usize) -> Option<Bounds> {
         self.bounds.get(index).copied()
@@ -77,12 +87,12 @@ pub struct RecordReader {
     text: Vec<u8>,
     /// Where the current record begins in `text`.
     start: usize,
-    /// Bytes behind `start` in which no line ends.
+    /// Bytes after `start` that have no line end.
     searched: usize,
     /// How far the current record is read, if it has quotes.
     quoted: Option<Place>,
     bounds: Vec<Bounds>,
-    /// Fields of a record that has quotes, one behind the other.
+    /// Fields of a record that has quotes, one after the other.
     unescaped: Vec<u8>,
     lines: LineCounter,
 }
@@ -110,7 +120,7 @@ impl RecordReader {
 
     /// The buffer to whose end new text is to be added.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        // What has been read is let go of here, once a piece, so that no record pays for it.
+        // What has been read is removed here, once for each piece, and not after each record.
         self.text.drain(..self.start);
         self.start = 0;
         &mut self.text
@@ -121,9 +131,43 @@ impl RecordReader {
         self.text.get(self.start..).unwrap_or_default()
     }
 
+    /// Bytes that a line may have.
+    pub fn max_line_bytes(&self) -> usize {
+        self.max_line_bytes
+    }
+
     /// Number of the line that [`unread`](Self::unread) begins with.
     pub fn line(&self) -> u64 {
         self.lines.next
+    }
+
+    /// Where reading stands, until text is added.
+    pub fn place(&self) -> ReadPlace {
+        ReadPlace { start: self.start, lines: self.lines }
+    }
+
+    /// Reads from an earlier place again.
+    pub fn return_to(&mut self, place: ReadPlace) {
+        (self.start, self.lines) = (place.start, place.lines);
+        self.searched = 0;
+        self.quoted = None;
+    }
+
+    /// Returns the next line that is not blank, or what is there of a long one; none if it is short and more text is needed.
+    pub fn first_line(&mut self, last: bool) -> Option<&[u8]> {
+        self.skip_to_record();
+        let rest = self.unread();
+        let end = memchr2(b'\r', b'\n', rest);
+        (end.is_some() || last || rest.len() > SHORT_LINE_BYTES)
+            .then(|| rest.get(..end.unwrap_or(rest.len())).unwrap_or_default())
+    }
+
+    /// Skips the rest of the line.
+    pub fn skip_line(&mut self) {
+        let rest = self.text.get(self.start..).unwrap_or_default();
+        let length = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        self.lines.count(rest.get(..length).unwrap_or_default());
+        self.start += length;
     }
 
     /// Returns the fields of the next record as they would be with this delimiter, and stays before it.
@@ -131,16 +175,15 @@ impl RecordReader {
     /// # Errors
     /// See [`next`](Self::next).
     pub fn peek(&mut self, delimiter: u8, last: bool) -> Result<Option<Fields>, FileError> {
-        self.skip_blank_lines();
-        let (start, lines) = (self.start, self.lines);
+        self.skip_to_record();
+        let place = self.place();
         self.set_delimiter(delimiter);
         let peeked = self.next(last).map(|record| record.map(|record| Fields::of(&record)));
-        (self.start, self.lines) = (start, lines);
-        self.set_delimiter(delimiter);
+        self.return_to(place);
         peeked
     }
 
-    /// Says by what the records from here on are cut.
+    /// Sets the delimiter of the records from here on.
     pub fn set_delimiter(&mut self, delimiter: u8) {
         self.delimiter = delimiter;
         self.searched = 0;
@@ -152,36 +195,44 @@ impl RecordReader {
     /// # Errors
     /// The record is longer than the limit.
     pub fn next(&mut self, last: bool) -> Result<Option<Record<'_>>, FileError> {
-        if self.searched == 0 && self.quoted.is_none() {
-            self.skip_blank_lines();
-        }
-        let rest = self.text.get(self.start..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        if self.quoted.is_none() {
+        loop {
+            if self.searched == 0 && self.quoted.is_none() {
+                self.skip_to_record();
+            }
+            let rest = self.text.get(self.start..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            if self.quoted.is_some() {
+                return self.next_quoted(last);
+            }
             let unsearched = rest.get(self.searched..).unwrap_or_default();
             let line_end = memchr2(b'\r', b'\n', unsearched).map(|at| at + self.searched);
             let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or_default();
-            if memchr(QUOTE, line).is_none() {
-                let length = line.len();
-                if line_end.is_none() && !last {
-                    self.searched = length;
-                    return self.check_length(length).map(|()| None);
-                }
-                self.bounds.clear();
-                let width = split(line, self.delimiter, &mut self.bounds);
-                self.check_length(length)?;
-                return Ok(Some(self.finish_record(End {
-                    raw: length,
-                    width,
-                    is_quoted: false,
-                    is_unclosed: false,
-                })));
-            }
             self.bounds.clear();
-            self.unescaped.clear();
+            if memchr(QUOTE, line).is_some() {
+                self.unescaped.clear();
+                return self.next_quoted(last);
+            }
+            let length = line.len();
+            if line_end.is_none() && !last {
+                self.searched = length;
+                return self.check_length(length).map(|()| None);
+            }
+            let width = split(line, self.delimiter, &mut self.bounds);
+            let is_blank = width == length + 1 || line == [END_OF_FILE];
+            self.check_length(length)?;
+            let end = End { raw: length, width, is_quoted: false, is_unclosed: false };
+            if !is_blank {
+                return Ok(Some(self.finish_record(end)));
+            }
+            self.finish_record(end);
         }
+    }
+
+    /// Goes on with a record that has quotes.
+    fn next_quoted(&mut self, last: bool) -> Result<Option<Record<'_>>, FileError> {
+        let rest = self.text.get(self.start..).unwrap_or_default();
         let mut quoted = Quoted {
             text: rest,
             delimiter: self.delimiter,
@@ -228,12 +279,18 @@ impl RecordReader {
         Record { buffer, bounds: &self.bounds, width: end.width, line, raw, is_unclosed: end.is_unclosed }
     }
 
-    fn skip_blank_lines(&mut self) {
-        let rest = self.text.get(self.start..).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        if blank > 0 {
+    /// Skips line ends and byte order marks.
+    fn skip_to_record(&mut self) {
+        loop {
+            let rest = self.text.get(self.start..).unwrap_or_default();
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             self.lines.count(rest.get(..blank).unwrap_or_default());
             self.start += blank;
+            if !rest.get(blank..).is_some_and(|rest| rest.starts_with(BYTE_ORDER_MARK)) {
+                return;
+            }
+            self.lines.after_cr = false;
+            self.start += BYTE_ORDER_MARK.len();
         }
     }
 
@@ -243,6 +300,13 @@ impl RecordReader {
         }
         Ok(())
     }
+}
+
+/// A place in the text, with the number of its line.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadPlace {
+    start: usize,
+    lines: LineCounter,
 }
 
 /// Where a record ends, and what was found in it.
@@ -274,7 +338,7 @@ fn push_bounds(bounds: &mut Vec<Bounds>, width: &mut usize, field: Bounds) {
     *width += 1;
 }
 
-/// Where the reading of a record that has quotes stands.
+/// How far a record that has quotes was read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     /// Bytes of the record's text that were read.
@@ -290,15 +354,15 @@ struct Place {
 enum FieldState {
     #[default]
     Start,
-    /// Behind an opening quote.
+    /// After an opening quote.
     Quoted,
-    /// Behind a quote in a quoted field: it closes the field, unless another follows.
+    /// After a quote in a quoted field: it closes the field, unless another follows.
     QuoteInQuoted,
-    /// What follows up to the delimiter, a closing quote or nothing before it, stands for itself.
+    /// Outside of quotes: characters up to the delimiter mean themselves.
     Plain,
 }
 
-/// A record that has quotes somewhere, and is read on where more of it comes.
+/// A record that has quotes. Reading continues when more of it arrives.
 struct Quoted<'a> {
     text: &'a [u8],
     delimiter: u8,
@@ -308,7 +372,7 @@ struct Quoted<'a> {
 }
 
 impl Quoted<'_> {
-    /// Unescapes the fields. None where the record may go on behind the text.
+    /// Unescapes the fields. None if the record may go on after the text.
     fn split(&mut self, last: bool) -> Option<End> {
         loop {
             let rest = self.text.get(self.place.at..).unwrap_or_default();
@@ -386,7 +450,7 @@ impl Default for LineCounter {
 }
 
 impl LineCounter {
-    /// Passes over text.
+    /// Counts the line ends of text.
     fn count(&mut self, bytes: &[u8]) {
         for at in memchr2_iter(b'\r', b'\n', bytes) {
             let is_cr = bytes.get(at) == Some(&b'\r');
@@ -451,6 +515,18 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_delimiters_alone_and_ends_of_files_of_dos_are_blank() {
+        let text = ",\na,b\n,,,\r\n\u{1a}\n\u{feff}\u{feff}\n1,2\r\u{feff}\n\"\",\n\u{feff}\"3\",4\n,,";
+        let expected = vec![
+            row(2, &["a", "b"], "a,b"),
+            row(6, &["1", "2"], "1,2"),
+            row(8, &["", ""], "\"\","),
+            row(9, &["3", "4"], "\"3\",4"),
+        ];
+        assert_eq!(read(text, text.len()), expected);
+    }
+
+    #[test]
     fn a_quote_that_is_not_closed_takes_the_rest_and_says_so() {
         let records = read("a,\"b\n1,2\n3,4", 3);
         assert_eq!(records.len(), 1);
@@ -474,8 +550,8 @@ mod tests {
     }
 
     #[test]
-    fn fields_without_number_are_counted_and_not_kept() {
-        for line in [",".repeat(5000), format!("\"\"{}", ",".repeat(5000))] {
+    fn more_fields_than_are_kept_are_counted() {
+        for line in [format!("x{}", ",".repeat(5000)), format!("\"\"{}", ",".repeat(5000))] {
             let mut reader = RecordReader::new(b',', 10_000);
             reader.buffer().extend_from_slice(line.as_bytes());
             let record = reader.next(true).unwrap().unwrap();
@@ -486,10 +562,12 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_the_csv_crate(text in "[a\",\\r\\n é]{0,80}", size in 1_usize..10) {
+            let is_blank = |record: &Vec<String>| record.iter().all(String::is_empty);
             let expected: Vec<Vec<String>> = csv::ReaderBuilder::new()
                 .has_headers(false).flexible(true).from_reader(text.as_bytes())
-                .records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect();
-            let found: Vec<Vec<String>> = read(&text, size).into_iter().map(|(_, fields, ..)| fields).collect();
+                .records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).filter(|record| !is_blank(record)).collect();
+            let found: Vec<Vec<String>> = read(&text, size).into_iter().map(|(_, fields, ..)| fields)
+                .filter(|record| !is_blank(record)).collect();
             prop_assert_eq!(found, expected);
         }
     }

@@ -187,8 +187,11 @@ impl Reconciler {
         body.begin().await?;
         let place = self.queue.reserve()?;
         let id = Uuid::now_v7();
-        let mut opening =
-            Opening::new(Arc::clone(&self.context.columns), submission.read, self.context.max_line_bytes);
+        let mut opening = Opening::new(
+            Arc::clone(&self.context.columns),
+            submission.read.clone(),
+            self.context.max_line_bytes,
+        );
         let file = self.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
         let record = Record {
             id,

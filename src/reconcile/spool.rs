@@ -217,7 +217,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut refuse_second = |bytes: &[u8], last| {
             seen.push((bytes.to_vec(), last));
-            if seen.len() == 2 { Err(FileError::DuplicateColumn { name: "a".to_owned() }) } else { Ok(()) }
+            if seen.len() == 2 { Err(FileError::LineTooLong { line: 1, limit: 1 }) } else { Ok(()) }
         };
         let taken = spool.take(Uuid::now_v7(), &mut body(&[b"a", b"b", b"c"]), &mut refuse_second).await;
         assert!(matches!(taken, Err(SubmitError::File(_))));

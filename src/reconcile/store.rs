@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::report::{JobState, JobView, Links, Phase, Report};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::timestamp;
+use crate::ingest::column_names::ColumnNames;
 use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, reason, report, attempt, sha256, \
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, columns, reason, report, attempt, sha256, \
      upload_ids, version, bytes, state) FORMAT RowBinary";
 
 /// A job as it is stored.
@@ -77,6 +78,7 @@ struct StoredRecord {
     file_name: String,
     encoding: String,
     decimal: String,
+    columns: String,
     bytes: u64,
     sha256: String,
     upload_ids: Vec<String>,
@@ -102,6 +104,7 @@ impl StoredRecord {
             read: ReadOptions {
                 encoding: Encoding::for_label(self.encoding.as_bytes()),
                 decimal: DecimalMark::of_name(&self.decimal),
+                columns: ColumnNames::stored(&self.columns),
             },
             bytes: self.bytes,
             sha256: self.sha256,
@@ -183,6 +186,7 @@ impl Store {
             &record.file_name,
             record.read.encoding.map_or("", Encoding::name),
             record.read.decimal.map_or("", DecimalMark::name),
+            &record.read.columns.to_string(),
             record.reason.as_deref().unwrap_or_default(),
             report.as_deref().unwrap_or_default(),
             &record.attempt.map(|id| id.to_string()).unwrap_or_default(),

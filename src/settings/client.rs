@@ -67,6 +67,9 @@ pub struct UploadOptions {
     /// refused]
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
+    /// Columns that the files call by other names, such as user_id:PlayerID,provider:"Vendor, Inc."
+    #[arg(long, value_name = "COLUMN:NAME,…")]
+    pub columns: Option<String>,
     /// Upload a file even if it was uploaded before
     #[arg(long)]
     pub force: bool,
@@ -96,6 +99,9 @@ pub struct ReconcileOptions {
     /// Decimal mark of the amounts, as for an upload
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
+    /// Columns that the file calls by other names, as for an upload
+    #[arg(long, value_name = "COLUMN:NAME,…")]
+    pub columns: Option<String>,
     /// Upload that this file corresponds to, if its bytes differ; repeatable. Rounds stored by that upload but absent from the file
     /// are reported as unexpected
     #[arg(long = "upload-id", value_name = "ID", value_parser = upload_id)]
@@ -119,8 +125,10 @@ impl ReconcileOptions {
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let encoding = self.encoding.iter().map(|encoding| ("encoding", encoding.clone()));
         let decimal = self.decimal.map(|decimal| ("decimal", decimal.parameter().to_owned()));
+        let columns = self.columns.iter().map(|columns| ("columns", columns.clone()));
         encoding
             .chain(decimal)
+            .chain(columns)
             .chain(self.upload_ids.iter().map(|id| ("upload_id", id.to_string())))
             .collect()
     }

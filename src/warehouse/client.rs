@@ -16,7 +16,7 @@ use super::transport;
 use crate::settings::Secret;
 
 /// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
-pub(super) const SCHEMA: [&str; 33] = [
+pub(super) const SCHEMA: [&str; 35] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -50,6 +50,8 @@ pub(super) const SCHEMA: [&str; 33] = [
     include_str!("../../queries/schema/041_loader_beats.sql"),
     include_str!("../../queries/schema/042_loader_gaps.sql"),
     include_str!("../../queries/schema/043_loader_topics_continues.sql"),
+    include_str!("../../queries/schema/044_upload_ledger_columns.sql"),
+    include_str!("../../queries/schema/045_reconcile_jobs_columns.sql"),
 ];
 
 /// Run in the database `default`, before all others.

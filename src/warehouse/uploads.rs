@@ -15,8 +15,8 @@ use super::row_binary::write_text;
 pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
 const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, failure_code, reason, file_name, sha256, \
-     head_sha256, encoding, delimiter, header, later_headers, decimal, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
-     rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id) FORMAT RowBinary";
+     head_sha256, encoding, delimiter, header, later_headers, decimal, columns, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
+     rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id, has_delimited_rows) FORMAT RowBinary";
 
 /// The state of an upload in the ledger. Whether it is visible is not stored but determined from its offsets: [`Loaded::has`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,10 @@ pub struct LedgerRow {
     pub later_headers: LaterHeaders,
     /// The decimal mark that the sender named. Empty if none was named.
     pub decimal: String,
+    /// The columns that the file calls by other names, as the parameter `columns`; empty: none.
+    pub columns: String,
+    /// Rows end in a delimiter that the header does not have.
+    pub has_delimited_rows: bool,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
@@ -105,6 +109,8 @@ struct StoredRow {
     header: String,
     later_headers: String,
     decimal: String,
+    columns: String,
+    has_delimited_rows: bool,
     rows: u64,
     accepted: u64,
     rejected: u64,
@@ -139,6 +145,8 @@ impl StoredRow {
             header: self.header,
             later_headers: serde_json::from_str(&self.later_headers).unwrap_or_default(),
             decimal: self.decimal,
+            columns: self.columns,
+            has_delimited_rows: self.has_delimited_rows,
             rows: self.rows,
             accepted: self.accepted,
             rejected: self.rejected,
@@ -266,6 +274,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
         &row.header,
         &later_headers,
         &row.decimal,
+        &row.columns,
         &row.topic,
         &json(&row.offsets),
         &json(&row.dead_letter_offsets),
@@ -291,6 +300,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
     out.extend(row.updated_at.to_le_bytes());
     out.extend(row.seconds.to_le_bytes());
     out.extend(row.schema_id.to_le_bytes());
+    out.push(u8::from(row.has_delimited_rows));
 }
 
 #[derive(Debug, Row, Deserialize)]

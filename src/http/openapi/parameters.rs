@@ -35,6 +35,7 @@ query!(
     file_name(),
     encoding(),
     decimal(),
+    columns(),
     of("on_error", "What to do at an invalid row: `continue` with the rest of the file, or `abort`. Rows already sent stay", choice(&["continue", "abort"], Some("continue"))),
     of(
         "max_rejects",
@@ -107,6 +108,7 @@ query!(
     file_name(),
     encoding(),
     decimal(),
+    columns(),
     repeatable("upload_id", "Uploads that this file corresponds to, if its bytes differ", uuid(), reconcile::MAX_NAMED_UPLOADS),
 );
 
@@ -227,6 +229,12 @@ fn decimal() -> Parameter {
     let about = "Decimal mark of the amounts. With `comma`, `1.234,5` is 1234.5 and `1.000` is 1000. With `auto` the mark is a point, and a file \
                  with decimal commas is refused. With `point`, rows with decimal commas are rejected";
     of("decimal", about, choice(&["auto", "comma", "point"], Some("auto")))
+}
+
+fn columns() -> Parameter {
+    let about = "Columns that the file calls by other names: `COLUMN:NAME,…`. Put a name with commas or quotes into double quotes, and write \
+                 a quote inside them twice: `provider:\"Vendor, Inc.\"`";
+    of("columns", about, text().examples([Value::from("user_id:user_id,provider:provider")]))
 }
 
 fn wait() -> Parameter {

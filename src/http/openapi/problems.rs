@@ -21,8 +21,13 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("form_too_large", 400, "The form is too large besides its files"),
     ("no_file", 400, "The form has no file, or none was chosen"),
     ("broken_off", 400, "The body ended early, or paused for too long, or cannot be decompressed"),
-    ("not_csv", 400, "The first line has none of the expected column names"),
-    ("not_decodable", 400, "The first line is not text in the detected or given encoding"),
+    ("not_csv", 400, "The first line is not a header"),
+    (
+        "not_decodable",
+        400,
+        "The first line is not text in the detected or given encoding, or a byte order mark or `encoding` names another encoding",
+    ),
+    ("encoding_changed", 400, "A part of the file is in another encoding, without a byte order mark"),
     ("line_too_long", 400, "A line is too long; often a quote is not closed"),
     ("unauthorized", 401, "No API key, or an unknown one"),
     ("cross_origin", 403, "A web page of another origin sends a change without an API key"),
@@ -52,12 +57,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("wrong_host", 421, "The Host header names another server"),
     ("empty_file", 422, "The file is empty, even without a header"),
     ("too_many_columns", 422, "The header has too many columns"),
-    ("missing_columns", 422, "The header lacks required columns"),
+    ("missing_columns", 422, "The header lacks columns, or has none of the expected names"),
     ("duplicate_column", 422, "The header names a column twice"),
     (
         "header_changed",
         422,
-        "A later header of the file lacks columns, or the file has too many different headers",
+        "A later header of the file lacks columns or has unknown names, or the file has too many different headers",
     ),
     ("decimal_comma", 422, "Amounts have decimal commas, but `decimal=comma` was not given"),
     ("row_rejected", 422, "With `on_error=abort`: the first invalid row"),
@@ -131,8 +136,8 @@ problems!(
 problems!(
     /// Of an upload.
     Upload:
-    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "too_slow",
-    "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
+    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "encoding_changed",
+    "line_too_long", "too_slow", "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
     "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "header_changed", "decimal_comma",
     "row_rejected", "row_too_large", "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered",
     "registry_unavailable", "clickhouse_unavailable", "stopping", "internal", "disk_full",

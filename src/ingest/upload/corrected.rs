@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
+use crate::ingest::column_names::ColumnNames;
 use crate::ingest::decode::{SNIFF_BYTES, TextDecoder};
-use crate::ingest::header::Header;
+use crate::ingest::header::{Header, Naming, plain_name};
+use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::records::RecordReader;
+use crate::ingest::row_ends::RowEnds;
 
 /// The column that says which reject a line is.
 pub const REJECT_LINE: &str = "reject_line";
@@ -14,38 +17,45 @@ pub const REJECT_LINE: &str = "reject_line";
 /// A line of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Corrected {
-    /// It is the file's first line.
-    pub header: Option<String>,
-    /// Which reject it is; none where it does not say.
+    /// It is the file's header.
+    pub header: Option<Header>,
+    /// Which reject it is; none if it does not say.
     pub reject_line: Option<u64>,
     /// Number of its line in the file, from 1.
     pub line: u64,
     pub raw: String,
+    /// How the rows of the file end.
+    pub ends: RowEnds,
 }
 
 /// Reads lines from bytes that arrive piece by piece. Memory is bounded by the line limit and the size of a piece.
 pub struct CorrectedReader {
     columns: Arc<Columns>,
+    names: ColumnNames,
     /// Bytes that were not decoded yet.
     held: Vec<u8>,
     decoder: Option<TextDecoder>,
     /// The decoder has seen the end.
     is_decoded: bool,
     records: RecordReader,
-    /// Which field is `reject_line`, once the header is read.
-    reject_line: Option<usize>,
+    /// The header, and which of its fields is `reject_line`, once it is read.
+    header: Option<(Header, usize)>,
+    ends: RowEnds,
 }
 
 impl CorrectedReader {
-    pub fn new(columns: Arc<Columns>, max_line_bytes: usize) -> Self {
+    /// `names`: columns that the file calls by other names.
+    pub fn new(columns: Arc<Columns>, names: ColumnNames, max_line_bytes: usize) -> Self {
         Self {
             columns,
+            names,
             held: Vec::new(),
             decoder: None,
             is_decoded: false,
             // The header says which delimiter it really is.
             records: RecordReader::new(b',', max_line_bytes),
-            reject_line: None,
+            header: None,
+            ends: RowEnds::Unknown,
         }
     }
 
@@ -57,17 +67,21 @@ impl CorrectedReader {
     /// Returns the next line, the header first; none if more bytes are needed, or, with `last`, if there is no more.
     ///
     /// # Errors
-    /// It is no text, the header lacks a column, or a line is too long.
+    /// It is not text, the header lacks a column, or a line is too long.
     pub fn next(&mut self, last: bool) -> Result<Option<Corrected>, FileError> {
         let Some(encoding) = self.decode(last)? else { return Ok(None) };
-        let Some(reject_line) = self.reject_line else { return self.read_header(encoding, last) };
+        let Some((header, reject_line)) = &self.header else { return self.read_header(encoding, last) };
         let Some(record) = self.records.next(last)? else { return Ok(None) };
-        let field = record.text(reject_line).and_then(|text| std::str::from_utf8(text).ok());
+        if self.ends.fits(&record, header, &self.columns) {
+            self.ends = self.ends.after(&record, header);
+        }
+        let field = record.text(*reject_line).and_then(|text| std::str::from_utf8(text).ok());
         Ok(Some(Corrected {
             header: None,
             reject_line: field.and_then(|text| text.trim().parse().ok()),
             line: record.line,
             raw: String::from_utf8_lossy(record.raw).into_owned(),
+            ends: self.ends,
         }))
     }
 
@@ -86,19 +100,20 @@ impl CorrectedReader {
             decoder.decode(&self.held, last, self.records.buffer());
             self.held = half;
         }
-        Ok(Some(decoder.encoding()))
+        Ok(Some(decoder.name()))
     }
 
     fn read_header(&mut self, encoding: &'static str, last: bool) -> Result<Option<Corrected>, FileError> {
-        let Some(header) = Header::read(&mut self.records, last, &self.columns, encoding)? else {
+        let naming = Naming { columns: &self.columns, names: &self.names };
+        let Some(header) = Header::read(&mut self.records, last, naming, encoding)? else {
             return Ok(None);
         };
         let names = split(&header.line, header.delimiter);
         let Some(reject_line) = names.iter().position(|name| name == REJECT_LINE) else {
-            return Err(FileError::MissingColumns { missing: vec![REJECT_LINE.to_owned()], found: names });
+            return Err(FileError::MissingColumns(Box::new(MissingColumns::one(REJECT_LINE, names))));
         };
-        self.reject_line = Some(reject_line);
-        Ok(Some(Corrected { header: Some(header.line), line: 1, ..Corrected::default() }))
+        self.header = Some((header.clone(), reject_line));
+        Ok(Some(Corrected { header: Some(header), line: 1, ..Corrected::default() }))
     }
 }
 
@@ -106,7 +121,7 @@ fn split(line: &str, delimiter: u8) -> Vec<String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
-    record.iter().map(|name| name.trim().to_lowercase()).collect()
+    record.iter().map(plain_name).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +136,7 @@ mod tests {
         let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [text.as_bytes(), &utf_16] {
             for size in [1, 3, 1000] {
-                let mut reader = CorrectedReader::new(columns.clone(), 1000);
+                let mut reader = CorrectedReader::new(columns.clone(), ColumnNames::default(), 1000);
                 let mut found = Vec::new();
                 for (piece, last) in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
                     reader.push(piece);

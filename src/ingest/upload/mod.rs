@@ -196,7 +196,7 @@ impl Uploader {
             self.probe.check().await.map_err(early)?;
         }
         if !options.force && !options.validate_only {
-            let duplicate = self.find_duplicate(&mut source, &head, options.read.decimal).await;
+            let duplicate = self.find_duplicate(&mut source, &head, &options.read).await;
             if let Some(row) = duplicate.map_err(|error| UploadFailure::early(error, source.bytes()))? {
                 self.ledger.metrics().see_duplicate();
                 return Ok(Outcome::Duplicate(row));
@@ -295,11 +295,12 @@ impl Uploader {
             file_name: options.file_name.clone(),
             head_sha256,
             decimal: mark_name(options.read.decimal),
+            columns: options.read.columns.to_string(),
             schema_id: *schema_id,
             topic: topic.clone(),
             ..LedgerRow::default()
         };
-        let reader = RowReader::new(columns.clone(), options.read, self.limits.max_line_bytes);
+        let reader = RowReader::new(columns.clone(), options.read.clone(), self.limits.max_line_bytes);
         let output = match options.validate_only {
             true => None,
             false => Some(self.producing(upload_id, options.is_repair)?),
@@ -330,13 +331,13 @@ impl Uploader {
         }
     }
 
-    /// Returns the earlier upload of the same bytes with the same decimal mark, if there is one. A file whose first bytes were here before is written
-    /// to disk until the rest is known; one whose were not is left to be produced while it arrives.
+    /// Returns the earlier upload of the same bytes, read in the same way, if there is one. If an earlier file began with the same
+    /// bytes, this one is written to disk until all of it is known; otherwise it is produced while it arrives.
     async fn find_duplicate<S, E>(
         &self,
         source: &mut Source<S>,
         head: &str,
-        decimal: Option<DecimalMark>,
+        read: &ReadOptions,
     ) -> Result<Option<LedgerRow>, UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
@@ -360,7 +361,10 @@ impl Uploader {
         }
         source.spool(&self.storage).await?;
         let digest = source.sha256();
-        let is_same = |upload: &LedgerRow| upload.sha256 == digest && upload.decimal == mark_name(decimal);
+        let (decimal, columns) = (mark_name(read.decimal), read.columns.to_string());
+        let is_same = |upload: &LedgerRow| {
+            upload.sha256 == digest && upload.decimal == decimal && upload.columns == columns
+        };
         for upload in candidates.into_iter().filter(is_same) {
             // What was lost is sent again: whatever is stored of it counts once.
             if !self.ledger.has_lost_rows(&upload, DUPLICATE_PATIENCE).await {

@@ -1,15 +1,15 @@
-//! One line by itself: what an unclosed quote swallows is at most the line that it stands in.
+//! One line by itself: an unclosed quote takes no more than its own line.
 
 use std::sync::Arc;
 
-use encoding_rs::UTF_8;
 use uuid::Uuid;
 
 use super::UploadError;
 use crate::domain::columns::Columns;
-use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::Value;
 use crate::ingest::FileError;
+use crate::ingest::header::{Header, Naming};
+use crate::ingest::row_ends::RowEnds;
 use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError, shown};
 
 /// What a line is.
@@ -26,43 +26,66 @@ pub struct LineReader {
     max_line_bytes: usize,
     upload_id: Uuid,
     options: ReadOptions,
-    header: String,
-    /// Header and line, reused.
-    text: String,
+    /// None: the upload ended before its header.
+    header: Option<Header>,
+    ends: RowEnds,
 }
 
 impl LineReader {
-    /// `header`: the file's first line; `decimal`: the mark of its amounts, which no line shows by itself.
+    /// `header`: by which lines are read; `options`: with the mark of the amounts, which no line shows by itself.
     pub fn new(
         columns: Arc<Columns>,
-        header: &str,
+        header: Option<Header>,
+        ends: RowEnds,
         max_line_bytes: usize,
         upload_id: Uuid,
-        decimal: DecimalMark,
+        options: ReadOptions,
     ) -> Self {
-        let options = ReadOptions { encoding: Some(UTF_8), decimal: Some(decimal) };
-        Self { columns, max_line_bytes, upload_id, options, header: header.to_owned(), text: String::new() }
+        Self { columns, max_line_bytes, upload_id, options, header, ends }
     }
 
-    pub fn set_header(&mut self, header: &str) {
-        header.clone_into(&mut self.header);
-    }
-
-    /// Reads a line.
+    /// Reads lines from here on by another header, if it is another one: the one that an upload has stored as `line`.
     ///
     /// # Errors
-    /// The header does not fit the columns.
+    /// The columns have changed since.
+    pub fn set_stored_header(&mut self, line: &str) -> Result<(), FileError> {
+        if let Some(header) = self.header.as_mut().filter(|header| header.line != line) {
+            let naming = Naming { columns: &self.columns, names: &self.options.columns };
+            *header = Header::stored(line, header.delimiter, naming)?;
+        }
+        Ok(())
+    }
+
+    /// Reads lines from here on by another header.
+    pub fn set_header(&mut self, header: Header) {
+        self.header = Some(header);
+    }
+
+    /// Sets how lines from here on end.
+    pub fn set_ends(&mut self, ends: RowEnds) {
+        self.ends = ends;
+    }
+
+    /// Reads a line. One that stops a file, such as a header with unknown names, is a reject here.
+    ///
+    /// # Errors
+    /// The line needs something that is not known of its file.
     pub fn read(&mut self, raw: &str) -> Result<Checked, UploadError> {
-        self.text.clear();
-        self.text.push_str(&self.header);
-        self.text.push('\n');
-        self.text.push_str(raw);
-        let mut reader = RowReader::new(self.columns.clone(), self.options, self.max_line_bytes)
-            .for_upload(self.upload_id);
+        let Some(header) = self.header.clone() else {
+            let reason = "the upload ended before its header was read".to_owned();
+            return Ok(Checked::Rejected(Box::new(whole_line("wrong_number_of_fields", reason, raw))));
+        };
+        let mut reader = RowReader::new(self.columns.clone(), self.options.clone(), self.max_line_bytes)
+            .for_upload(self.upload_id)
+            .after_header(header, self.ends);
         let mut rows = Rows(Vec::new());
-        match reader.push(self.text.as_bytes(), true, &mut rows) {
+        match reader.push(raw.as_bytes(), true, &mut rows) {
             Ok(()) => {}
-            Err(RowsError::File(error @ FileError::LineTooLong { .. })) => {
+            Err(RowsError::File(
+                error @ (FileError::LineTooLong { .. }
+                | FileError::HeaderChanged { .. }
+                | FileError::EncodingChanged { .. }),
+            )) => {
                 return Ok(Checked::Rejected(Box::new(whole_line(error.code(), error.to_string(), raw))));
             }
             Err(RowsError::File(error)) => return Err(error.into()),
@@ -102,12 +125,17 @@ impl RowSink for Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::decimal_mark::DecimalMark;
 
     #[test]
     fn a_line_is_read_by_itself() {
         let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#;
         let columns = Arc::new(Columns::parse(schema).unwrap());
-        let mut reader = LineReader::new(columns, "name;ID;x", 100, Uuid::nil(), DecimalMark::Point);
+        let options = ReadOptions { decimal: Some(DecimalMark::Point), ..ReadOptions::default() };
+        let naming = Naming { columns: &columns, names: &options.columns };
+        let header = Header::stored("name;ID;x", b';', naming).unwrap();
+        let mut reader =
+            LineReader::new(columns.clone(), Some(header), RowEnds::Bare, 100, Uuid::nil(), options.clone());
         let mut code = |raw: &str| match reader.read(raw).unwrap() {
             Checked::Valid { values, buffer } => {
                 assert_eq!(values[0], Value::Long(7));
@@ -120,6 +148,8 @@ mod tests {
         assert_eq!(code("a;b;"), "not_an_integer");
         assert_eq!(code("a;7;\nb;7;"), "wrong_number_of_fields");
         assert_eq!(code(""), "wrong_number_of_fields");
+        assert_eq!(code("PK\u{3}\u{4};x;"), "not_an_integer");
+        assert_eq!(code("a;7;;"), "wrong_number_of_fields");
         assert_eq!(code(&"a".repeat(200)), "line_too_long");
     }
 }

@@ -1,4 +1,4 @@
-//! What the ledger is told of one upload, while it is under way and when it has ended.
+//! Reports one upload to the ledger, while it is under way and when it has ended.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +32,7 @@ impl Record {
         record
     }
 
-    /// Takes in what is known of the file once its header is read.
+    /// Takes over what the reader knows of the file once its header is read.
     pub fn see_header(&mut self, reader: &RowReader) {
         if let Some(encoding) = reader.encoding()
             && self.row.encoding.is_empty()
@@ -45,6 +45,7 @@ impl Record {
             self.row.delimiter = char::from(header.delimiter).to_string();
             self.row.header.clone_from(&header.line);
         }
+        self.row.has_delimited_rows = reader.has_delimited_rows();
         if let Some(later) = reader.later_headers()
             && *later != self.row.later_headers
         {

@@ -1,8 +1,8 @@
-//! Rejected lines once more: each validated anew, by itself, with the rules of today; what is valid now is produced as an
-//! upload of its own.
+//! Retries rejected lines: each is validated again, by itself, with the rules of today; valid ones are produced as an
+//! upload of their own.
 //!
-//! A round keeps the line that it had in its file. Lines are marked as done after the broker has their rows: a replay that is
-//! broken off is done again, and what it had produced is counted once all the same.
+//! A round keeps the line number that it had in its file. Lines are marked as done after the broker has their rows. So an interrupted
+//! replay is simply repeated, and each round still counts once.
 
 use std::time::Instant;
 
@@ -25,7 +25,10 @@ use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
 use crate::domain::columns::Source as ColumnSource;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::value::Value;
-use crate::ingest::rows::{Reject, Row, shown};
+use crate::ingest::column_names::ColumnNames;
+use crate::ingest::header::{Header, Naming};
+use crate::ingest::row_ends::RowEnds;
+use crate::ingest::rows::{ReadOptions, Reject, Row, shown};
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::rejects::{self, Rejected};
@@ -134,10 +137,22 @@ impl Uploader {
             header: upload.header.clone(),
             later_headers: upload.later_headers.clone(),
             decimal: decimal.name().to_owned(),
+            columns: upload.columns.clone(),
+            has_delimited_rows: upload.has_delimited_rows,
             schema_id: self.destination.schema_id,
             topic: self.destination.topic.clone(),
             ..LedgerRow::default()
         };
+        let names = ColumnNames::stored(&upload.columns);
+        let delimiter = upload.delimiter.bytes().next().unwrap_or(b',');
+        let naming = Naming { columns: &columns, names: &names };
+        let header = match upload.header.as_str() {
+            "" => None,
+            line => Some(Header::stored(line, delimiter, naming)?),
+        };
+        let ends = if upload.has_delimited_rows { RowEnds::Delimited } else { RowEnds::Bare };
+        let options =
+            ReadOptions { decimal: Some(decimal), columns: names.clone(), ..ReadOptions::default() };
         let mut limits = self.row_limits(&UploadOptions::default());
         // They are open rejects already.
         limits.rejects = u64::MAX;
@@ -145,12 +160,13 @@ impl Uploader {
             line_column: columns.iter().position(|column| column.source == ColumnSource::Line),
             reader: LineReader::new(
                 columns.clone(),
-                &upload.header,
+                header,
+                ends,
                 self.limits.max_line_bytes,
                 replay_id,
-                decimal,
+                options,
             ),
-            corrected: CorrectedReader::new(columns, self.limits.max_line_bytes),
+            corrected: CorrectedReader::new(columns, names, self.limits.max_line_bytes),
             open,
             tally: Tally::new(limits),
             output: self.producing(replay_id, false)?,
@@ -202,7 +218,7 @@ impl ReplayJob {
                 Piece::Line { line, raw } => {
                     self.bytes += raw.len() as u64;
                     let row = &self.record.row;
-                    self.reader.set_header(row.later_headers.header_of(line, &row.header));
+                    self.reader.set_stored_header(row.later_headers.header_of(line, &row.header))?;
                     self.take(Some(line), line, &raw)?;
                 }
                 Piece::LinesEnd => return Ok(String::new()),
@@ -229,11 +245,13 @@ impl ReplayJob {
     fn take_corrected(&mut self, last: bool) -> Result<(), UploadError> {
         while let Some(corrected) = self.corrected.next(last)? {
             if let Some(header) = corrected.header {
-                self.reader.set_header(&header);
-                self.record.row.header = header;
+                self.record.row.header.clone_from(&header.line);
+                self.record.row.delimiter = char::from(header.delimiter).to_string();
                 self.record.row.later_headers = LaterHeaders::default();
+                self.reader.set_header(header);
                 continue;
             }
+            self.reader.set_ends(corrected.ends);
             let open = corrected.reject_line.filter(|line| self.open.contains(*line));
             self.take(open, corrected.line, &corrected.raw)?;
         }

@@ -33,7 +33,11 @@ impl Repairer {
         let options = UploadOptions {
             file_name: format!("repair of {file_name}"),
             // ClickHouse writes points.
-            read: ReadOptions { encoding: Some(encoding_rs::UTF_8), decimal: Some(DecimalMark::Point) },
+            read: ReadOptions {
+                encoding: Some(encoding_rs::UTF_8),
+                decimal: Some(DecimalMark::Point),
+                ..ReadOptions::default()
+            },
             force: true,
             is_repair: true,
             ..UploadOptions::default()

@@ -121,6 +121,10 @@ impl File {
         for _ in 0..records {
             let width = random.random_range(1..8);
             let fields: Vec<String> = (0..width).map(|_| field(random, delimiter, &letters)).collect();
+            // To us, a line of delimiters alone is blank.
+            if width > 1 && fields.iter().all(String::is_empty) {
+                continue;
+            }
             text.push_str(&fields.join(&char::from(delimiter).to_string()));
             text.push_str(ends.choose(random).unwrap());
         }
@@ -186,7 +190,7 @@ fn field(random: &mut ChaCha8Rng, delimiter: u8, letters: &[char]) -> String {
         0..5 => plain,
         5..8 => format!("\"{}\"", quoted.replace('"', "\"\"")),
         8 => format!("{plain}x\"{plain}"),
-        // What stands behind a closing quote belongs to the field.
+        // Text after a closing quote belongs to the field.
         _ => format!("\"{}\"{plain}", quoted.replace('"', "\"\"")),
     }
 }

@@ -198,6 +198,39 @@ fn shapes(rounds: &mut Rounds) -> Vec<Taken> {
         taken("another order", reversed(&rounds.csv(3)), "UTF-8", 3),
         taken("another case", rounds.csv(3).replacen(HEADER, &HEADER.to_uppercase(), 1), "UTF-8", 3),
         taken("blanks around names", rounds.csv(3).replacen(',', " ,\u{a0} ", 5), "UTF-8", 3),
+        taken("a separator line", format!("sep=;\r\n{}", rounds.csv(3).replace(',', ";")), "UTF-8", 3),
+        taken(
+            "a separator line in UTF-16",
+            utf_16(&format!("\u{feff}\"sep=|\"\r\n{}", rounds.csv(3).replace(',', "|")), u16::to_le_bytes),
+            "UTF-16LE",
+            3,
+        ),
+        taken("lines of delimiters alone", rounds.csv(3).replace('\n', "\n,,,,,,,,,\n"), "UTF-8", 3),
+        taken(
+            "one empty field more in every row",
+            rounds.csv(3).replace('\n', ",\n").replacen(",\n", "\n", 1),
+            "UTF-8",
+            3,
+        ),
+        taken("a delimiter at the end of the header", rounds.csv(3).replacen('\n', ",\n", 1), "UTF-8", 3),
+        taken("the end of a file of DOS", rounds.csv(3) + "\u{1a}", "UTF-8", 3),
+        taken(
+            "the end of a file of DOS after the last field",
+            utf_16(&(rounds.csv(3).trim_end().to_owned() + "\u{1a}"), u16::to_be_bytes),
+            "UTF-16BE",
+            3,
+        ),
+        taken(
+            "joined files in three encodings",
+            [
+                utf_16(&format!("\u{feff}{}", rounds.csv(3)), u16::to_le_bytes),
+                format!("\u{feff}{}", rounds.csv(4)).into(),
+                utf_16(&format!("\u{feff}{}", rounds.csv(5)), u16::to_be_bytes),
+            ]
+            .concat(),
+            "UTF-16LE",
+            12,
+        ),
         taken("two byte order marks", format!("\u{feff}\u{feff}{}", rounds.csv(3)), "UTF-8", 3),
         taken("line ends in a column that is ignored", with_notes, "UTF-8", 1),
         taken(
@@ -345,7 +378,91 @@ async fn refused(server: &Server, met: &mut BTreeSet<String>) {
             "not_decodable",
             "UTF-8",
         ),
-        ("UTF-8 said to be UTF-16", csv().into(), "encoding=utf-16le", 400, "not_csv", "header"),
+        (
+            "UTF-8 said to be UTF-16",
+            csv().into(),
+            "encoding=utf-16le",
+            400,
+            "not_decodable",
+            "the parameter encoding says UTF-16LE, but the bytes are UTF-8",
+        ),
+        (
+            "UTF-8 after a byte order mark of UTF-16",
+            [b"\xff\xfe".as_slice(), csv().as_bytes()].concat(),
+            "",
+            400,
+            "not_decodable",
+            "the byte order mark is that of UTF-16LE, but the bytes are UTF-8",
+        ),
+        (
+            "UTF-16 after a byte order mark of UTF-8",
+            [b"\xef\xbb\xbf".to_vec(), utf_16(&csv(), u16::to_be_bytes)].concat(),
+            "",
+            400,
+            "not_decodable",
+            "the byte order mark is that of UTF-8, but the bytes are UTF-16BE",
+        ),
+        (
+            "UTF-16 after a byte order mark of the other order",
+            [b"\xfe\xff".to_vec(), utf_16(&csv(), u16::to_le_bytes)].concat(),
+            "",
+            400,
+            "not_decodable",
+            "the byte order mark is that of UTF-16BE, but the bytes are UTF-16LE",
+        ),
+        (
+            "another encoding in the middle, without a byte order mark",
+            [utf_16(&header(), u16::to_le_bytes), csv().into_bytes()].concat(),
+            "",
+            400,
+            "encoding_changed",
+            "line 2, from byte 272 on, is UTF-8, and the file is UTF-16LE before it",
+        ),
+        (
+            "NUL before the first name",
+            format!("\0{}", csv()).into(),
+            "",
+            422,
+            "missing_columns",
+            "field 1 is created_timestamp with a NUL byte (U+0000); remove it",
+        ),
+        (
+            "other names",
+            "Time,Round,Player,Game\n2020-02-03 04:05:06,1,p,7\n".into(),
+            "",
+            422,
+            "missing_columns",
+            "expected: created_timestamp, game_instance_id, user_id, game_id, real_amount_bet, bonus_amount_bet, real_amount_win, \
+             bonus_amount_win, game_name, provider; found: time, round, player, game; ",
+        ),
+        (
+            "a name that the file does not have",
+            csv().into(),
+            "columns=user_id:PlayerID",
+            422,
+            "missing_columns",
+            "the header lacks \"PlayerID\" (for user_id, as columns= says)",
+        ),
+        (
+            "a column that there is not",
+            csv().into(),
+            "columns=player:PlayerID",
+            400,
+            "invalid_parameter",
+            "there is no column \"player\"",
+        ),
+        (
+            "a header with unknown names in the middle",
+            format!(
+                "{}game instance id,created timestamp,player,game,stake,bonus,win,bonus win,name,vendor\n{one}",
+                header()
+            )
+            .into(),
+            "",
+            422,
+            "header_changed",
+            "line 2 is a second header, which cannot be used: it has words where rows have numbers",
+        ),
         (
             "a missing column",
             csv().replacen("provider", "supplier", 1).into(),
@@ -360,7 +477,7 @@ async fn refused(server: &Server, met: &mut BTreeSet<String>) {
             "",
             422,
             "duplicate_column",
-            "user_id",
+            "the header has user_id twice: field 3 (\"user_id\") and field 10 (\"user_id\")",
         ),
         ("too many columns", many.into(), "", 422, "too_many_columns", "1024"),
         ("an xlsx", [b"PK\x03\x04\x14\0\x06\0".to_vec(), noise(5000)].concat(), "", 415, "not_text", "xlsx"),
@@ -429,7 +546,7 @@ async fn refused(server: &Server, met: &mut BTreeSet<String>) {
     ];
     for (case, body, query, status, code, detail) in files {
         // These are found by the job.
-        if !["row_rejected", "header_changed", "decimal_comma"].contains(&code) {
+        if !["row_rejected", "header_changed", "decimal_comma", "encoding_changed"].contains(&code) {
             let url = server.url(&format!("/reconcile?{query}"));
             let answer = server.send(|http| http.post(url).body(body.clone())).await;
             assert_refused(answer, &format!("{case}, to be reconciled"), status, code, detail);

@@ -1,8 +1,9 @@
-//! Files that were joined: a header in the middle.
+//! Files that were joined: a header in the middle, with other names for columns, and rows that end in a delimiter.
 
 use serde_json::{Value, json};
 
 use super::{number, text};
+use crate::harness::command::{client, run};
 use crate::harness::files::{HEADER, line, lines};
 use crate::harness::server::Server;
 
@@ -104,4 +105,78 @@ async fn a_header_that_lacks_a_column_ends_the_upload_and_the_reconciliation() {
         reason.starts_with("line 5 is a second header, which cannot be used: the header lacks provider"),
         "{reason}"
     );
+}
+
+/// Names for some columns, as a file has them, and the parameter that says so.
+const NAMED: &str = "\"Player, ID\",Игра,Win: real";
+const NAMES: &str = "user_id:\"Player, ID\",game_id:Игра,real_amount_win:Win: real";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_with_other_names_are_found_by_uploads_reconciliations_replays_and_commands() {
+    let server = Server::start(&[]).await;
+    let names = ["user_id,game_id", "real_amount_win"];
+    let (player_and_game, win) = NAMED.rsplit_once(',').unwrap();
+    let header = HEADER.replace(names[0], player_and_game).replace(names[1], win);
+    // Every row ends in a delimiter, and the second header names the columns in another order.
+    let rows = |ids| lines(ids).replace('\n', ",\n");
+    let file = format!(
+        "{header}\n{}{}{}\n{}",
+        rows(0..10),
+        line(10, "x").replace('\n', ",\n"),
+        swapped().replace(names[0], player_and_game).replace(names[1], win),
+        rows(11..20)
+    );
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("columns", NAMES).finish();
+    let problem = server.upload(file.clone(), "").await.problem(422, "missing_columns");
+    assert_eq!(problem["missing"], json!(["user_id", "game_id", "real_amount_win"]));
+    let checked = server.upload(file.clone(), &format!("{query}&validate_only=true")).await.ok();
+    let receipt = server.upload(file.clone(), &format!("{query}&wait=visible")).await.ok();
+    let stored = server.get(text(&receipt["links"], "self")).await.ok();
+    for answer in [&checked, &receipt, &stored] {
+        let counts = ["rows", "accepted", "rejected"].map(|member| number(answer, member));
+        assert_eq!(counts, [20, 19, 1], "{answer:#}");
+        assert_eq!(
+            answer["columns"]["user_id"],
+            json!({ "name": "Player, ID", "position": 3 }),
+            "{answer:#}"
+        );
+        assert_eq!(
+            answer["columns"]["real_amount_win"],
+            json!({ "name": "Win: real", "position": 7 }),
+            "{answer:#}"
+        );
+        assert_eq!(answer["ignored_columns"], json!([]), "{answer:#}");
+    }
+    let sums = "SELECT game_instance_id >= 10 AS after, count(), sum(real_amount_bet), sum(real_amount_win), any(game_id) \
+                FROM game_rounds GROUP BY after ORDER BY after";
+    assert_eq!(server.clickhouse(sums).await, "0\t10\t2.5\t1\t7\n1\t9\t0.9\t2.25\t7");
+
+    // The same bytes are only a duplicate if they are read in the same way.
+    let again = server.upload(file.clone(), &query).await.ok();
+    assert_eq!(again["state"], "duplicate");
+    server.upload(file.clone(), "columns=user_id:Other").await.problem(422, "missing_columns");
+
+    // A replay reads the lines as the upload did: as they are, and corrected.
+    let path = text(&receipt["links"], "self");
+    let replay = server.url(&format!("{path}/replay?wait=visible"));
+    let done = server.send(|http| http.post(&replay)).await.ok();
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (0, 1), "{done:#}");
+    assert_eq!(done["rejects"][0]["code"], "not_a_decimal", "{done:#}");
+    let csv = server.get(&format!("{path}/rejects?format=csv")).await.body.as_str().unwrap().to_owned();
+    assert!(csv.contains("\"Player, ID\",Игра,"), "{csv}");
+    let done = server.send(|http| http.post(&replay).body(csv.replace(",x,", ",0.25,"))).await.ok();
+    assert_eq!((number(&done, "replayed"), number(&done, "still_rejected")), (1, 0), "{done:#}");
+
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("named.csv");
+    std::fs::write(&path, file.replacen(",x,", ",0.25,", 1)).unwrap();
+    let path = path.to_str().unwrap();
+    let api = server.addresses.api.clone();
+    let said = run(client("reconcile", &api, "", &["--json", "--columns", NAMES, path])).await;
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((&report["verdict"], &report["matched"]), (&json!("match"), &json!(20)), "{report:#}");
+    let said = run(client("upload", &api, "", &["--json", "--columns", NAMES, path])).await;
+    let receipt: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.code, &receipt["duplicate"]), (Some(0), &json!(20)), "{said:?}");
 }

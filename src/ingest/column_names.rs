@@ -1,0 +1,245 @@
+//! Which names a file uses for the columns of the schema: the parameter `columns`.
+//!
+//! `user_id:PlayerID,provider:"Vendor, Inc."` says that the column `user_id` is called `PlayerID` in the file. The column ends at
+//! the first colon; the file's name ends at the next comma. A name with commas, quotes or line ends is written in double quotes, in which
+//! a quote is doubled. Names are compared as in a header: in any case, without the blanks around them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::header::plain_name;
+use crate::domain::columns::{Column, Columns};
+
+/// Characters of a part of the parameter that an error shows.
+const SHOWN_CHARACTERS: usize = 80;
+
+/// One column that a file calls by another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    column: String,
+    /// As the sender wrote it.
+    name: String,
+    /// As it is compared.
+    plain: String,
+}
+
+/// The columns that a file calls by other names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnNames(Arc<[Named]>);
+
+/// Why a value of the parameter cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ColumnNamesError {
+    #[error("{found:?} is not COLUMN:NAME; write for example user_id:PlayerID,provider:Vendor")]
+    NotAPair { found: String },
+    #[error(
+        "the quote in {found:?} is not closed, or text follows it; write a quote inside a quoted name twice"
+    )]
+    Quote { found: String },
+    #[error("there is no column {column:?}; the columns are {known}")]
+    UnknownColumn { column: String, known: String },
+    #[error("column {column} is given two names; give it one")]
+    ColumnTwice { column: String },
+    #[error("the name {name:?} is given to two columns; a field of the file can only be one of them")]
+    NameTwice { name: String },
+}
+
+impl ColumnNames {
+    /// Reads the parameter.
+    ///
+    /// # Errors
+    /// It is not a list of pairs, or names a column that is not in the schema, or a column or a name twice.
+    pub fn parse(text: &str, columns: &Columns) -> Result<Self, ColumnNamesError> {
+        let mut named: Vec<Named> = Vec::new();
+        let mut rest = text;
+        loop {
+            let (next, after) = take_pair(rest)?;
+            if !columns.fields().any(|column| column.name == next.column) {
+                let known: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
+                return Err(ColumnNamesError::UnknownColumn { column: next.column, known: known.join(", ") });
+            }
+            if named.iter().any(|other| other.column == next.column) {
+                return Err(ColumnNamesError::ColumnTwice { column: next.column });
+            }
+            if named.iter().any(|other| other.plain == next.plain) {
+                return Err(ColumnNamesError::NameTwice { name: next.name });
+            }
+            named.push(next);
+            match after {
+                Some(after) => rest = after,
+                None => return Ok(Self(named.into())),
+            }
+        }
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote. Columns that the schema no longer has are left out.
+    pub fn stored(text: &str) -> Self {
+        let mut named = Vec::new();
+        let mut rest = Some(text).filter(|text| !text.is_empty());
+        while let Some(Ok((next, after))) = rest.map(take_pair) {
+            named.push(next);
+            rest = after;
+        }
+        Self(named.into())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The column that a field of this name is; `plain`: see [`plain_name`].
+    pub fn column_of<'a>(&self, plain: &str, columns: &'a Columns) -> Option<&'a Column> {
+        let column = match self.0.iter().find(|named| named.plain == plain) {
+            Some(named) => named.column.as_str(),
+            // Its own name is not that of a column that has another one.
+            None if self.name_of(plain).is_some() => return None,
+            None => plain,
+        };
+        columns.fields().find(|other| other.name == column)
+    }
+
+    /// The name that the file uses for a column, if it is not the column's own.
+    pub fn name_of(&self, column: &str) -> Option<&str> {
+        self.0.iter().find(|named| named.column == column).map(|named| named.name.as_str())
+    }
+}
+
+impl fmt::Display for ColumnNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Named { column, name, .. }) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let is_bare = !name.starts_with('"') && !name.contains(',');
+            match is_bare {
+                true => write!(f, "{comma}{column}:{name}")?,
+                false => write!(f, "{comma}{column}:\"{}\"", name.replace('"', "\"\""))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the first pair of a list, and what follows its comma.
+fn take_pair(text: &str) -> Result<(Named, Option<&str>), ColumnNamesError> {
+    let shown = || text.chars().take(SHOWN_CHARACTERS).collect::<String>();
+    let not_a_pair = || ColumnNamesError::NotAPair { found: shown() };
+    let (column, after) = text.split_once(':').ok_or_else(not_a_pair)?;
+    let (name, rest) = match after.trim_start().strip_prefix('"') {
+        Some(quoted) => take_quoted(quoted).ok_or_else(|| ColumnNamesError::Quote { found: shown() })?,
+        None => match after.split_once(',') {
+            Some((name, rest)) => (name.to_owned(), Some(rest)),
+            None => (after.to_owned(), None),
+        },
+    };
+    let (column, name) = (column.trim().to_lowercase(), name.trim().to_owned());
+    let plain = plain_name(&name);
+    if column.is_empty() || column.contains(',') || plain.is_empty() {
+        return Err(not_a_pair());
+    }
+    Ok((Named { column, name, plain }, rest))
+}
+
+/// Takes a name up to its closing quote, and what follows the comma after it.
+fn take_quoted(text: &str) -> Option<(String, Option<&str>)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name.push_str(part);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                name.push('"');
+                rest = after;
+            }
+            None => {
+                let after = after.trim_start();
+                return match after.strip_prefix(',') {
+                    Some(rest) => Some((name, Some(rest))),
+                    None => after.is_empty().then_some((name, None)),
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn columns() -> Columns {
+        Columns::parse(
+            r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#,
+        )
+        .unwrap()
+    }
+
+    fn parse(text: &str) -> Result<ColumnNames, ColumnNamesError> {
+        ColumnNames::parse(text, &columns())
+    }
+
+    #[test]
+    fn any_name_can_be_written() {
+        for (text, name) in [
+            ("id:PlayerID", "PlayerID"),
+            (" ID : Player ID ", "Player ID"),
+            ("id:a:b", "a:b"),
+            ("id:\"a,b\"", "a,b"),
+            ("id: \"a \"\"b\"\"\" ", "a \"b\""),
+            ("id:Игрок №", "Игрок №"),
+            ("id:a\\b\"c", "a\\b\"c"),
+        ] {
+            for more in ["", ",name:x"] {
+                let names = parse(&format!("{text}{more}")).unwrap();
+                assert_eq!(names.name_of("id"), Some(name), "{text}{more}");
+                assert_eq!(names.name_of("name").is_some(), !more.is_empty(), "{text}{more}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, part) in [
+            ("", "is not COLUMN:NAME"),
+            ("id", "\"id\" is not COLUMN:NAME"),
+            ("id:", "is not COLUMN:NAME"),
+            (":x", "is not COLUMN:NAME"),
+            ("id:x,", "is not COLUMN:NAME"),
+            ("name,id:x", "\"name,id:x\" is not COLUMN:NAME"),
+            ("id:\"x", "is not closed"),
+            ("id:\"x\"y", "text follows"),
+            ("player:x", "no column \"player\"; the columns are id, name"),
+            ("id:x,id:y", "column id is given two names"),
+            ("id:x,name: X", "the name \"X\" is given to two columns"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_column_with_another_name_is_not_found_by_its_own() {
+        let columns = columns();
+        let column = |names: &ColumnNames, plain: &str| {
+            names.column_of(plain, &columns).map(|column| column.name.clone())
+        };
+        let names = parse("id:Name,name:id").unwrap();
+        assert_eq!(column(&names, "name").as_deref(), Some("id"));
+        assert_eq!(column(&names, "id").as_deref(), Some("name"));
+        let names = parse("id:player").unwrap();
+        assert_eq!((column(&names, "id"), column(&names, "player").as_deref()), (None, Some("id")));
+        assert_eq!(column(&names, "name").as_deref(), Some("name"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_read_again(id in "[\"a-c:,\\\\ é\\n]{1,8}", name in "[x-z,\"]{1,8}") {
+            let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let Ok(names) = parse(&format!("id:{},name:{}", quoted(&id), quoted(&name))) else { return Ok(()) };
+            prop_assert_eq!(names.name_of("id"), Some(id.trim()));
+            prop_assert_eq!(ColumnNames::stored(&names.to_string()), names.clone());
+            prop_assert_eq!(parse(&names.to_string()), Ok(names));
+        }
+    }
+}
