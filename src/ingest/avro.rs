@@ -2,8 +2,8 @@
 //!
 //! Sources: <https://avro.apache.org/docs/1.12.0/specification/#binary-encoding>; a zero byte and the schema id in four
 //! bytes, big-endian, come first: <https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format>.
-//! Both directions are compiled from the columns, and write and read no more than a row needs: no `apache_avro::types::Value`
-//! per field, which is most of the time that a row takes otherwise.
+//! Both directions follow the columns directly. There is no `apache_avro::types::Value` for each field, which would take most of the
+//! time of a row.
 
 use thiserror::Error;
 

@@ -12,7 +12,7 @@ pub struct LineOffsets {
     unit: Unit,
     /// Where the piece begins in the file.
     piece_start: u64,
-    /// The line that the piece goes on with, and where it begins: in the piece or before.
+    /// The first line that was not read to its end, and where it begins: in the piece or before.
     unread: (u64, u64),
     /// How far the piece was read: an index into it, and the line that goes on there.
     cursor: (usize, u64),
@@ -46,10 +46,10 @@ impl LineOffsets {
         self.piece_start + self.cursor.0 as u64
     }
 
-    /// Goes on to the next piece. `unread`: the text that was not read to its end, which `line` goes on with.
+    /// Goes on to the next piece. `unread`: the text that was not read to its end, which begins in `line`.
     pub fn end_piece(&mut self, piece: &[u8], unread: &[u8], line: u64) {
         if piece.is_empty() {
-            // What was looked through last is the piece before: a LF that comes next may belong to its CR.
+            // The last character is still that of the piece before: a LF that comes next may belong to its CR.
             return;
         }
         let width = self.unit.width();
@@ -61,7 +61,7 @@ impl LineOffsets {
             .map(|unit| unit * width)
             .filter(|&at| self.unit.ascii_at(piece, at).as_ref().is_some_and(is_end));
         let found = ends.nth(ends_after).map(|at| self.piece_start + (at + width) as u64);
-        // Without a line end before it, it begins where it did.
+        // Without a line end before it, the line begins where it began.
         self.unread = (line, found.unwrap_or(self.unread.1));
         self.piece_start += piece.len() as u64;
         self.cursor = (0, line);

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Time spent waiting for a sender over which its speed is measured here: short, since others wait meanwhile.
+/// How much time spent waiting for a sender its speed is averaged over. It is short, since others are waiting.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// One sender. Only the time in which it is waited for counts.
+/// One sender. Only time spent waiting for it counts.
 #[derive(Debug, Default)]
 pub struct Pace {
     measured: Mutex<Measured>,
@@ -26,12 +26,12 @@ struct Measured {
 }
 
 impl Pace {
-    /// It is waited for from now on.
+    /// Notes that the reader now waits for the sender.
     pub fn wait(&self) {
         self.measured().waiting_since.get_or_insert_with(Instant::now);
     }
 
-    /// Something has come.
+    /// Notes that bytes have arrived.
     fn came(&self, bytes: u64) {
         let mut measured = self.measured();
         let waited = measured.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -41,12 +41,12 @@ impl Pace {
         }
     }
 
-    /// The stream of its body has given something.
+    /// Notes that the stream of its body has returned something.
     pub fn came_next<E>(&self, next: Option<&Result<Bytes, E>>) {
         self.came(next.and_then(|next| next.as_ref().ok()).map_or(0, Bytes::len) as u64);
     }
 
-    /// Returns how fast it was in the last seconds; none if it was not waited for so long, or is not waited for.
+    /// Returns its speed in the last seconds; none if the reader has not waited for it long enough, or does not wait for it now.
     pub fn bytes_per_second(&self) -> Option<u64> {
         let measured = self.measured();
         let (mut time, mut bytes) = measured.window;
@@ -91,13 +91,13 @@ mod tests {
             pace.came(bytes);
             speed
         };
-        // Much at once, and then nearly nothing: soon it is slow.
+        // Many bytes at once, and then nearly none: soon it is slow.
         assert_eq!(receive(0, 50_000_000).await, None);
         assert_eq!(receive(2, 10).await, None);
         assert_eq!(receive(1, 10).await, Some(16_666_670));
         assert_eq!(receive(3, 30).await, Some(0));
         assert_eq!(receive(1, 40).await, Some(7));
-        // A time in which it was not waited for does not count.
+        // Time in which nobody waited for it does not count.
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert_eq!(pace.bytes_per_second(), None);
         assert_eq!(receive(2, 60_000).await, Some(13));

@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_left_open_and_half_a_unit_are_rejects_of_their_own() {
+    fn an_unclosed_quote_and_half_a_unit_are_rejects() {
         let kept = read(b"id,name\n1,a\n2,\"b\n3,c\n", 5).unwrap();
         assert_eq!(kept.rows.len(), 1);
         let (reject, raw) = &kept.rejects[0];
@@ -732,7 +732,7 @@ mod tests {
     #[test]
     fn the_cost_of_small_pieces_does_not_grow_with_the_square_of_the_line() {
         let time = time_of_crumbs(200_000);
-        // A quarter of a second without optimization; to look through it all again for each byte takes more than ten.
+        // It takes a quarter of a second without optimization. Reading the whole line again for each byte takes more than ten.
         assert!(time.as_secs() < 5, "{time:?}");
     }
 
@@ -741,7 +741,7 @@ mod tests {
         let header = "id,name\n";
         let filler = "y".repeat(GATHERED_BYTES - header.len() - 1);
         let file = format!("{header}{filler}\r\nx\n");
-        // Pieces of one byte leave nothing behind the bytes that are read together.
+        // With pieces of one byte, nothing follows the bytes that are read together.
         for size in [1, GATHERED_BYTES, file.len()] {
             let kept = read(file.as_bytes(), size).unwrap();
             let rejects: Vec<_> = kept.rejects.iter().map(|(r, _)| (r.line, r.byte_offset)).collect();
