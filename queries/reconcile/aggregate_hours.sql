@@ -1,4 +1,4 @@
--- Takes what the hourly aggregates hold in the file's hours, to be subtracted.
+-- Copies the hourly aggregates of the file's hours, negated, so that sums of all sources are differences.
 INSERT INTO {hours:Identifier}
 SELECT
     created_hour,

@@ -1,4 +1,4 @@
--- Each hour, player and game of the file: its rounds and those of others must be what the aggregates hold.
+-- Counts the hours of the file. The rounds of the file and of other files must add up to the aggregates.
 SELECT
     count() AS checked,
     countIf(

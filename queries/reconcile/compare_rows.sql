@@ -1,6 +1,6 @@
--- Compares the file's rows of a range of ids with the stored rounds, and keeps an outcome for each row. Where several rows have one
--- id and the same values, the first by line is compared. Where their values differ, nobody knows which row is right: all rows of
--- that id are contradictory, and none is compared. Where a round is stored twice, both must be equal to the row.
+-- Compares the file's rows of a range of ids with the stored rounds, and stores an outcome for each row. If several rows have the same id
+-- and the same values, the first one by line is compared. If their values differ, the file does not say which row is right: all rows of
+-- that id are contradictory, and none is compared. If a round is stored twice, both copies must be equal to the row.
 INSERT INTO {outcomes:Identifier} (game_instance_id, line, kind)
 WITH
     repeated AS
@@ -18,7 +18,7 @@ WITH
         WHERE game_instance_id BETWEEN {first:UInt64} AND {last:UInt64}
             AND game_instance_id IN (SELECT game_instance_id FROM repeated)
         GROUP BY game_instance_id
-        -- One tuple, and not several arguments: of those, uniqExact passes over rows that have a NULL.
+        -- One tuple, not several arguments: with several arguments, uniqExact ignores rows with a NULL.
         HAVING uniqExact((
             created_timestamp, user_id, game_id, real_amount_bet, bonus_amount_bet, real_amount_win, bonus_amount_win,
             game_name, provider

@@ -1,4 +1,4 @@
--- How many differences of a range of kinds a job has.
+-- Counts the differences of a job in a range of kinds.
 SELECT count() AS differences
 FROM reconcile_differences
 WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind BETWEEN {first_kind:Int8} AND {last_kind:Int8}

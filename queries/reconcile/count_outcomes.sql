@@ -1,4 +1,4 @@
--- How many of the outcomes of a range of ids are of each kind.
+-- Counts the outcomes of a range of ids by kind.
 SELECT
     countIf(kind = 'matched') AS matched,
     countIf(kind = 'different') AS different,

@@ -1,5 +1,5 @@
--- The hours of one job, by player and game, while it runs. `check` counts how often they were looked at. 'contradictory': stored
--- rounds of which the file has rows that contradict each other.
+-- The hours of one job, by player and game, while it runs. `check` is the number of the comparison. Source 'contradictory': stored rounds
+-- that have contradictory rows in the file.
 CREATE TABLE {hours:Identifier}
 (
     created_hour      DateTime('UTC'),

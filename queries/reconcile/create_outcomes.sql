@@ -1,4 +1,4 @@
--- What the comparison of each of a job's rows has shown, while it runs.
+-- The outcome of each row of a job, while it runs.
 CREATE TABLE {outcomes:Identifier}
 (
     game_instance_id UInt64,

@@ -1,5 +1,5 @@
--- The valid rows of one job's file, while it runs. Its parts are as large as its inserts make them: merging them while a file is
--- loaded would cost more than reading a few more of them does.
+-- The valid rows of one job's file, while it runs. Each insert makes one part, and parts are rarely merged: merging them while a file is
+-- being loaded costs more than reading a few more parts.
 CREATE TABLE {rows:Identifier}
 (
     line              UInt64,

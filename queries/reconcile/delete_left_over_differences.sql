@@ -1,4 +1,4 @@
--- Removes the rows of other attempts of a job, which count for nothing: ClickHouse does it when it gets to it.
+-- Removes the differences of other attempts of a job, which do not count. ClickHouse does it in the background.
 DELETE FROM reconcile_differences
 WHERE job_id = {job:UUID} AND attempt != {attempt:UUID}
 SETTINGS lightweight_deletes_sync = 0

@@ -1,5 +1,5 @@
--- Differences of a job, of a range of kinds, their values as text in the order of the columns; times in milliseconds since 1970.
--- Stored text that is not UTF-8, which only others can have written, is repaired.
+-- The differences of a job in a range of kinds. Values are text, in the order of the columns; times are milliseconds since 1970. Stored
+-- text that is not UTF-8, which only other programs write, gets replacement characters.
 SELECT
     toString(kind) AS kind,
     line,

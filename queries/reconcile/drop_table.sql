@@ -1,2 +1,2 @@
--- Drops a table that a reconciliation, or a repair of what it has found, has made for itself.
+-- Drops a temporary table of a reconciliation or of a repair.
 DROP TABLE IF EXISTS {table:Identifier} SYNC

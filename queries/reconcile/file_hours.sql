@@ -1,5 +1,5 @@
--- Adds up the file's rounds of a range of ids by hour, player and game; each round once. Its outcomes are known by now: of rows that
--- repeat a round none is in the sums, and of contradictory ones neither, but their hours are compared all the same.
+-- Adds up the file's rounds of a range of ids by hour, player and game, each round once. The outcomes are known by now: duplicate and
+-- contradictory rows are not in the sums, but the hours of contradictory rows are compared, too.
 INSERT INTO {hours:Identifier}
 SELECT
     toStartOfHour(created_timestamp) AS created_hour,

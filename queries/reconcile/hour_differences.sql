@@ -1,4 +1,4 @@
--- Keeps the hours, players and games that differ, with what their rounds add up to and what the aggregates hold.
+-- Stores the hours that differ, with the sums of their rounds and of the aggregates.
 INSERT INTO reconcile_differences
 (
     job_id, attempt, kind, line, game_instance_id, created_hour, user_id, game_id,

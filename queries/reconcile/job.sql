@@ -1,4 +1,4 @@
--- A job as it stands.
+-- The latest version of a job.
 SELECT id, version, toString(state) AS state, attempt, file_name, encoding, toString(decimal) AS decimal, columns, bytes, sha256, upload_ids, reason, report
 FROM reconcile_jobs
 WHERE id = {id:String}

@@ -1,4 +1,4 @@
--- Whether the loader is at work: how much it has noted of a topic, and how many of the chunks it has not finished.
+-- Shows whether the loader is loading: how many entries it has noted for a topic, and how many chunks it has not finished.
 SELECT count() AS entries, uniqExactIf((epoch, partition, first_offset), state = 'noted')
     - uniqExactIf((epoch, partition, first_offset), state = 'done') AS unfinished
 FROM loader_chunks

@@ -1,4 +1,4 @@
--- Jobs of one spool directory whose tables are still there, or differences of attempts that do not count: with the one that does.
+-- The jobs of one spool directory that have left tables, or differences of attempts that do not count, each with the attempt that counts.
 SELECT id, attempt
 FROM reconcile_jobs FINAL
 WHERE owner = {owner:String} AND

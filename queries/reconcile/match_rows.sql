@@ -1,5 +1,5 @@
--- The quick look at a range of ids: how many pairs of a row of the file and a stored round there are (or of a row and nothing), and
--- how many ids. Where each id has one pair, no row is repeated and no round stored twice, and the other counts are of rows.
+-- A quick comparison of a range of ids. It counts the pairs of a row of the file and its stored round (or of a row and nothing), and the
+-- ids. If each id has exactly one pair, no row is a duplicate and no round is stored twice, so the counts of pairs are counts of rows.
 WITH
     file AS
     (

@@ -1,4 +1,4 @@
--- The ids of the next so many rows of the file: the last of them, and how many rows there are.
+-- The last id of the next {size} rows of the file, and how many rows there are.
 SELECT max(game_instance_id) AS last_id, count() AS rows
 FROM
 (

@@ -1,5 +1,5 @@
--- Adds up, by hour, player and game, the stored rounds of a range of ids that fall into the file's time and are not in the file, or
--- that are in it with contradictory values: what the file says of those is not in its sums.
+-- Adds up, by hour, player and game, the stored rounds of a range of ids within the file's time span that the file's sums do not include:
+-- rounds that are not in the file, and rounds with contradictory rows in it.
 INSERT INTO {hours:Identifier}
 WITH contradictory AS
 (

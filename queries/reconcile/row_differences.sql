@@ -1,5 +1,5 @@
--- Keeps the rows of a range of ids that do not match: with the values of the file and, of different and contradictory ones, those
--- that are stored. Of a round that is stored several times, one that differs.
+-- Stores the rows of a range of ids that do not match, with the values of the file. Different and contradictory rows also get the stored
+-- values. If a round is stored several times, these are the values of one copy that differs.
 INSERT INTO reconcile_differences
 (
     job_id, attempt, kind, line, game_instance_id,

@@ -1,2 +1,2 @@
--- How many queries of a job run.
+-- Counts the running queries of a job.
 SELECT count() FROM system.processes WHERE Settings['log_comment'] = {tag:String}

@@ -1,4 +1,4 @@
--- Keeps the rounds of a range of ids that are stored as from one of the uploads, and are not in the file. Each once.
+-- Stores the rounds of a range of ids that one of the uploads brought and that are not in the file, each once.
 INSERT INTO reconcile_differences
 (
     job_id, attempt, kind, line, game_instance_id,

@@ -1,4 +1,4 @@
--- The uploads of a file, by its digest, newest first. One that did not end has none.
+-- The uploads of a file, by its digest, newest first. An upload that did not end has no digest.
 SELECT DISTINCT upload_id
 FROM upload_ledger
 WHERE sha256 = {sha256:String} AND sha256 != '' AND replay_of = ''

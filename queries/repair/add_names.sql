@@ -1,4 +1,5 @@
--- Finds the noted hours whose names are not those of their rounds: a name that is less in the alphabet cannot be added to the greatest.
+-- Finds the noted hours whose names are not those of their rounds. The aggregates keep the last name in the alphabet, so an earlier name
+-- cannot be added to them.
 INSERT INTO {names:Identifier}
 WITH noted AS
 (

@@ -1,4 +1,4 @@
--- Takes the file's values of rows that differ.
+-- Takes the file's values of the rounds of a range of lines that are to be overwritten.
 INSERT INTO {values:Identifier}
 SELECT
     game_instance_id,
@@ -11,6 +11,5 @@ SELECT
     file_bonus_amount_win,
     assumeNotNull(file_game_name),
     assumeNotNull(file_provider)
-FROM reconcile_differences
-WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'different'
-    AND line > {after:UInt64} AND line <= {last:UInt64}
+FROM plan_rows
+WHERE is_overwritten

@@ -1,4 +1,4 @@
--- How many of the noted hours have no rounds any more, and are still there.
+-- Counts the noted hours that have no rounds any more and are still in the table.
 SELECT count()
 FROM
 (

@@ -1,2 +1,2 @@
--- How many hours are about to get other names.
+-- Counts the hours that are about to get other names.
 SELECT count() FROM {names:Identifier}

@@ -1,2 +1,2 @@
--- How many rounds are about to be removed.
+-- Counts the rounds that are about to be removed.
 SELECT count() FROM {removals:Identifier}

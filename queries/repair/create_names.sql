@@ -1,4 +1,4 @@
--- The names that hours, players and games are to get, as create_values.sql has the values of rounds.
+-- The names that hours are to get. The table works like that of create_values.sql.
 CREATE TABLE {names:Identifier}
 (
     key           String,

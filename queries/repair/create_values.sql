@@ -1,4 +1,5 @@
--- The values that rounds are to get, by id: in memory, so that a mutation finds them, and on disk, so that it does after a crash.
+-- The values that rounds are to get, by id. They are in memory, where a mutation reads them, and on disk, so that it can continue after a
+-- crash.
 CREATE TABLE IF NOT EXISTS {values:Identifier}
 (
     game_instance_id  UInt64,

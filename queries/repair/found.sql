@@ -1,4 +1,4 @@
--- How many differences of each kind a reconciliation has noted.
+-- Counts the differences of an attempt by kind.
 SELECT
     countIf(kind = 'different') AS different,
     countIf(kind = 'missing') AS missing,

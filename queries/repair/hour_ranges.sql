@@ -1,4 +1,4 @@
--- The hours that a repair has noted, in order, with how many players and games it has noted of each.
+-- The hours that a repair has noted, in order, each with its number of players and games.
 SELECT toUnixTimestamp(created_hour) AS hour, uniqExact(user_id, game_id) AS keys
 FROM reconcile_repair_hours
 WHERE job_id = {job:UUID}

@@ -1,4 +1,4 @@
--- Gives up changes of rounds that need a table of a repair: one whose table is gone would never end, and keep others from it.
+-- Kills mutations that need a table of a repair. Without its table, a mutation never ends and blocks later ones.
 KILL MUTATION
 WHERE database = currentDatabase() AND table IN ('game_rounds', 'hourly_aggregates') AND NOT is_done
     AND (

@@ -1,4 +1,4 @@
--- Jobs whose repairs by one server have left tables behind.
+-- The jobs whose repairs by one server have left tables.
 SELECT DISTINCT job_id
 FROM reconcile_repairs
 WHERE owner = {owner:String} AND replaceAll(job_id, '-', '') IN

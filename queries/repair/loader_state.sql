@@ -1,4 +1,5 @@
--- Whether chunks of a topic are noted and not done: the last one of each partition, as in queries/loader/last_chunks.sql.
+-- Counts the chunks of a topic that are noted and not done. Only the last one of each partition can be, as in
+-- queries/loader/last_chunks.sql.
 SELECT countIf(NOT is_done)
 FROM
 (

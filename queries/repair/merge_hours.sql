@@ -1,2 +1,2 @@
--- Adds up what there is of each hour, player and game.
+-- Merges all rows of each hour, player and game.
 OPTIMIZE TABLE hourly_aggregates FINAL

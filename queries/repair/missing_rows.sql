@@ -1,5 +1,5 @@
--- The rows of the file whose rounds are still not stored, as a file: an amount that is null is empty. The mark is replaced by fixed
--- text: columns of a schema of one's own, of which differences keep nothing.
+-- The rows of missing rounds, as a file. An amount that is NULL becomes an empty field. The mark is replaced by fixed text: columns that
+-- a custom schema adds, which the differences do not keep.
 SELECT
     toString(assumeNotNull(file_created_timestamp)) AS created_timestamp,
     game_instance_id,
@@ -11,15 +11,7 @@ SELECT
     file_bonus_amount_win AS bonus_amount_win,
     assumeNotNull(file_game_name) AS game_name,
     assumeNotNull(file_provider) AS provider /* more columns */
-FROM reconcile_differences
-WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing' AND game_instance_id NOT IN
-(
-    SELECT game_instance_id FROM game_rounds WHERE game_instance_id IN
-    (
-        SELECT game_instance_id FROM reconcile_differences
-        WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing'
-    )
-)
+FROM plan_missing
 ORDER BY line
 SETTINGS
     format_csv_null_representation = '',

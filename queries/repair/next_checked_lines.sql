@@ -1,4 +1,4 @@
--- The last line of the next so many rows of the file that were missing or different; 0: there are none.
+-- The last line of the next {size} rows that were missing or different; 0 if there are none.
 SELECT max(line)
 FROM
 (

@@ -1,4 +1,4 @@
--- Gives rounds their values, wherever they are stored; doing it again changes nothing.
+-- Gives rounds the values of the file. Running it again changes nothing.
 ALTER TABLE game_rounds UPDATE
     created_timestamp = joinGet({qualified_values:String}, 'created_timestamp', game_instance_id),
     user_id = joinGet({qualified_values:String}, 'user_id', game_instance_id),

@@ -1,4 +1,4 @@
--- Gives hours their names; doing it again changes nothing.
+-- Gives hours the names of their rounds. Running it again changes nothing.
 ALTER TABLE hourly_aggregates UPDATE
     game_name = joinGet({qualified_names:String}, 'game_name', concat(toString(toUInt32(created_hour)), ' ', toString(game_id), ' ', user_id)),
     provider = joinGet({qualified_names:String}, 'provider', concat(toString(toUInt32(created_hour)), ' ', toString(game_id), ' ', user_id))

@@ -1,4 +1,4 @@
--- How many changes of rounds still need a table of a repair.
+-- Counts the unfinished mutations that need a table of a repair.
 SELECT count()
 FROM system.mutations
 WHERE database = currentDatabase() AND table IN ('game_rounds', 'hourly_aggregates') AND NOT is_done

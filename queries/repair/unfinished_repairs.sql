@@ -1,4 +1,4 @@
--- Repairs of one server that have not ended, in the order in which they were asked for.
+-- The repairs of one server that have not ended, in the order of their requests.
 SELECT job_id, version, attempt, toString(state) AS state, prefer, removes, produced, overwritten, removed, hours_rebuilt, upload_ids, reason, seconds
 FROM reconcile_repairs FINAL
 WHERE owner = {owner:String} AND state IN ('queued', 'running')

@@ -161,6 +161,6 @@ pub fn no_such_job() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_job",
-        "there is no reconciliation with this id; GET /reconcile lists them",
+        "no reconciliation has this id; GET /reconcile lists them",
     )
 }

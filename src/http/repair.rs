@@ -1,4 +1,4 @@
-//! `POST /reconcile/{id}/repair`, and its part of `GET /reconcile/{id}`.
+//! `POST /reconcile/{id}/repair`, and the repair in `GET /reconcile/{id}`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -15,10 +15,11 @@ use super::problem::Problem;
 use super::reconcile;
 use super::state::AppState;
 use crate::reconcile::repair::RequestError;
+use crate::reconcile::repair::preview::RepairPreview;
 use crate::reconcile::repair::record::{Prefer, RepairView, Wishes};
 use crate::reconcile::report::JobView;
 
-/// A job, with its last repair.
+/// A job with its last repair.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RepairedJob {
     #[serde(flatten)]
@@ -33,7 +34,7 @@ impl RepairedJob {
     /// # Errors
     /// The job does not exist, or ClickHouse does not respond.
     pub async fn find(state: &AppState, id: &str) -> Result<Self, Problem> {
-        // Read before the job: a client that sees a finished repair then also sees its report.
+        // Before the job: an answer with a finished repair must have the report of that repair.
         let repair = match Uuid::parse_str(id) {
             Ok(id) => state.repairer.get(id).await?,
             Err(_) => None,
@@ -47,17 +48,28 @@ impl RepairedJob {
     }
 }
 
-/// Repair the differences of a reconciliation
+/// A job with the preview of its repair.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewedJob {
+    #[serde(flatten)]
+    job: JobView,
+    preview: RepairPreview,
+}
+
+/// Repair the differences that a reconciliation found
 ///
-/// Loads the missing rows, rebuilds the hours that differ from their rounds (readers never see an intermediate state), and compares
-/// everything again. A round that is stored with other values is not changed, unless `prefer=file`. Rounds for which the file has
-/// contradictory rows are never changed; `repair.left_alone` counts these rows. `repair.state` of `GET /reconcile/{id}` shows the
-/// progress.
+/// Produces missing rounds, removes copies of rounds, rebuilds hours that differ, and then compares everything that differed again. No
+/// reader sees a partly rebuilt hour. By default, a stored round that differs from the file is left unchanged; `prefer=file` overwrites
+/// it with the file's values. Rounds whose rows in the file contradict each other are never changed; `repair.left_alone` says how many
+/// rows these are. The repair runs in the background; `repair.state` of `GET /reconcile/{id}` shows its progress.
+///
+/// Use `preview=true` first: the answer then says what the repair would change, and nothing is changed.
 #[utoipa::path(
     post, path = "/reconcile/{id}/repair", tag = "reconciliation", operation_id = "repair", params(Id, RepairQuery),
     responses(
-        (status = 202, description = "The job, with its repair", body = RepairedJob,
-         headers(("Location" = String, description = "The path of the job"))),
+        (status = 200, description = "With `preview=true`: the job, with what the repair would change", body = PreviewedJob),
+        (status = 202, description = "The job with its repair", body = RepairedJob,
+         headers(("Location" = String, description = "The address of the job"))),
         problems::Repair
     )
 )]
@@ -66,6 +78,24 @@ pub async fn repair(
     Path(id): Path<String>,
     mut parameters: Parameters,
 ) -> Result<Response, Problem> {
+    let wishes = wishes(&mut parameters)?;
+    let is_preview = parameters.flag("preview")?;
+    parameters.finish("prefer, remove, preview")?;
+    let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
+    if is_preview {
+        let patience = state.query_limits.timeout;
+        let (job, preview) = state.repairer.preview(id, wishes, patience).await?;
+        return Ok(Json(PreviewedJob { job, preview }).into_response());
+    }
+    let (job, repair) = state.repairer.request(id, wishes).await?;
+    let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair)))).into_response();
+    if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn wishes(parameters: &mut Parameters) -> Result<Wishes, Problem> {
     let prefer = match parameters.one("prefer")? {
         None => Prefer::default(),
         Some(name) => Prefer::parse(&name).ok_or_else(|| Problem::must_be("prefer", "stored or file"))?,
@@ -75,14 +105,7 @@ pub async fn repair(
         Some("unexpected") => true,
         Some(_) => return Err(Problem::must_be("remove", "nothing or unexpected")),
     };
-    parameters.finish("prefer, remove")?;
-    let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
-    let (job, repair) = state.repairer.request(id, Wishes { prefer, removes_unexpected }).await?;
-    let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair)))).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{id}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(Wishes { prefer, removes_unexpected })
 }
 
 impl From<RequestError> for Problem {
@@ -100,6 +123,10 @@ impl From<RequestError> for Problem {
                 owner.iter().fold(problem, |problem, owner| problem.with("owner", owner.to_string()))
             }
             RequestError::UnderWay => Self::new(StatusCode::CONFLICT, "repair_under_way", detail),
+            RequestError::DifferencesGone => Self::new(StatusCode::GONE, "differences_expired", detail),
+            RequestError::PreviewTooLarge { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "query_too_large", detail)
+            }
             RequestError::QueueFull { limit } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail).with("limit", limit)
             }

@@ -1,4 +1,4 @@
-//! Rows that are on their way from the topic into the tables, and must not be called missing.
+//! Rows that are still being loaded from the topic into the tables, and must not be reported as missing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,15 +13,15 @@ use crate::kafka::{BrokerError, Kafka};
 use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// How long a job waits for rows that are on their way.
+/// How long a job waits for rows that are being loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// First offset, and the one that comes next, by partition.
+/// The first offset and the next one to be written, by partition.
 type Watermarks = BTreeMap<u16, (i64, i64)>;
 
 type AskWatermarks = dyn Fn() -> BoxFuture<'static, Result<Watermarks, BrokerError>> + Send + Sync;
 
-/// What comes into the tables through a topic.
+/// The rows that a topic brings into the tables.
 #[derive(Clone)]
 pub struct Arrivals {
     topic: String,
@@ -35,7 +35,7 @@ impl fmt::Debug for Arrivals {
     }
 }
 
-/// What the loader has noted so far.
+/// How much the loader has noted so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
 pub(super) struct LedgerState {
     entries: u64,
@@ -43,14 +43,14 @@ pub(super) struct LedgerState {
 }
 
 impl LedgerState {
-    /// Whether nothing was loaded from an earlier state to this one.
+    /// Whether nothing was loaded between an earlier state and this one.
     pub(super) fn is_quiet_since(self, earlier: Self) -> bool {
         self == earlier && self.unfinished == 0
     }
 }
 
 impl Arrivals {
-    /// Looks at a topic of the broker.
+    /// Asks the broker about a topic.
     pub fn of_topic(kafka: Kafka, topic: &str) -> Self {
         let asked = topic.to_owned();
         Self::new(topic, PATIENCE, move || {
@@ -59,7 +59,7 @@ impl Arrivals {
         })
     }
 
-    /// Asks `watermarks` how far the topic reaches, and waits no longer than `patience`.
+    /// Asks `watermarks` for the topic's end offsets, and waits no longer than `patience`.
     pub fn new(
         topic: &str,
         patience: Duration,
@@ -68,22 +68,22 @@ impl Arrivals {
         Self { topic: topic.to_owned(), patience, watermarks: Arc::new(watermarks) }
     }
 
-    /// Returns how far the topic reaches now; none if the broker does not say.
+    /// Returns the topic's end offsets, or none if the broker does not answer.
     pub(super) async fn so_far(&self) -> Option<BTreeMap<u16, i64>> {
         match (self.watermarks)().await {
-            // A partition that holds nothing may never be noted in the ledger.
+            // The ledger may never mention an empty partition.
             Ok(marks) => {
                 let filled = marks.into_iter().filter(|(_, (low, high))| low < high);
                 Some(filled.map(|(partition, (_, high))| (partition, high)).collect())
             }
             Err(error) => {
-                tracing::warn!(topic = self.topic, %error, "it is not known what is on its way");
+                tracing::warn!(topic = self.topic, %error, "cannot read the topic's end offsets");
                 None
             }
         }
     }
 
-    /// Waits until the topic is loaded up to what [`Arrivals::so_far`] returned. Returns whether it is.
+    /// Waits until the topic is loaded up to the offsets that [`Arrivals::so_far`] returned. Returns whether it is.
     pub(super) async fn wait(
         &self,
         warehouse: &Warehouse,
@@ -97,7 +97,7 @@ impl Arrivals {
         }
     }
 
-    /// Returns what the loader has noted so far.
+    /// Returns how much the loader has noted so far.
     pub(super) async fn ledger_state(&self, warehouse: &Warehouse) -> Result<LedgerState, WarehouseError> {
         let query = warehouse.query(include_str!("../../queries/reconcile/ledger_state.sql"));
         Ok(query.param("topic", &self.topic).fetch_one().await?)

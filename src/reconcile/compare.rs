@@ -1,8 +1,8 @@
-//! The comparison, done by ClickHouse: the rows of a job's table against what is stored, both ways.
+//! The comparison of the rows of a job's table with the stored rounds, in both directions. ClickHouse does it.
 //!
-//! It goes through the ids range by range, in their order and not the file's, so that no query holds more than a range in
-//! memory. A quick look tells whether all of a range match. Where they do not, an outcome is kept for each row of the file, of
-//! which counts and differences are made: they agree even if rows arrive meanwhile. What a range adds to an hour is kept in a table, for [`super::hours`].
+//! It processes ranges of ids, in the order of ids and not of the file. So no query holds more than one range in memory. A quick query says
+//! whether all rows of a range match. If not, an outcome is stored for each row of the file. Counts and differences come from these
+//! outcomes, so they agree even if rows are loaded in the meantime. What a range adds to an hour is stored in a table, for [`super::hours`].
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -18,10 +18,10 @@ use super::tables::{Range, Tables, in_time};
 use crate::domain::columns::Columns;
 use crate::warehouse::client::WarehouseError;
 
-/// Rows of a range. Rows of one id are never divided.
+/// Rows of a range. Rows with the same id are always in the same range.
 const RANGE_ROWS: u64 = 500_000;
 
-/// The share of a job's progress after which all rows are compared.
+/// The share of a job's progress at which all rows are compared.
 pub(super) const SHARE: f64 = 0.85;
 
 /// What `count_outcomes.sql` returns.
@@ -52,16 +52,16 @@ impl Outcomes {
     }
 }
 
-/// A range that is compared.
+/// A range that has been compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ComparedRange {
     pub(super) range: Range,
-    /// How many rounds it has, all of the file; none if not all of its rows match.
+    /// How many rounds of the file it has. None: not all of its rows match.
     rounds: Option<u64>,
 }
 
 impl ComparedRange {
-    /// Whether rounds that are not in the file may be stored in it now. It is cheaper to count them than to look for others.
+    /// Whether the range may have stored rounds that are not in the file. Counting rounds is cheaper than looking for others.
     pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
         let Some(rounds) = self.rounds else { return Ok(true) };
         let query = tables.query(include_str!("../../queries/reconcile/stored_rounds.sql"));
@@ -79,15 +79,15 @@ pub(super) struct Compared {
     pub(super) duplicate_in_file: u64,
     pub(super) contradictory_in_file: u64,
     pub(super) unexpected: u64,
-    /// Differences of all kinds in the list.
+    /// How many differences of all kinds are stored.
     pub(super) listed: u64,
     pub(super) sample: Vec<Difference>,
     pub(super) hours: Hours,
-    /// Whether no rows arrived while the hours were looked at, or they made no difference.
+    /// Whether no rows were loaded while the hours were compared, or no hour differed.
     pub(super) settled: bool,
 }
 
-/// Compares `rows` rows that were loaded, and the rounds of `uploads`.
+/// Compares the `rows` loaded rows, and the rounds of `uploads`.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -109,7 +109,7 @@ pub(super) async fn compare(
         let (range, is_last) = next_range(tables, first).await?;
         part = match rows {
             0 => Outcomes::default(),
-            // Where one range has differences, the next is likely to have some too: no quick look at it.
+            // If a range has differences, the next one probably has some, too: it gets no quick comparison.
             _ => compare_rows(tables, range, part.differences() == 0).await?,
         };
         compared.matched += part.matched;
@@ -118,7 +118,7 @@ pub(super) async fn compare(
         compared.duplicate_in_file += part.duplicate_in_file;
         compared.contradictory_in_file += part.contradictory_in_file;
         done += part.rows();
-        // Of each id of a range that matches there is one round.
+        // In a range that matches there is one round for each id.
         let rounds = (rows > 0 && part.differences() == 0).then_some(part.matched);
         let compared_range = ComparedRange { range, rounds };
         if compared_range.may_hold_others(tables).await? {
@@ -143,7 +143,7 @@ pub(super) async fn compare(
     Ok(compared)
 }
 
-/// Returns the range that begins with an id, and whether it is the last one.
+/// Returns the range that starts at an id, and whether it is the last one.
 async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), WarehouseError> {
     #[derive(Row, Deserialize)]
     struct NextRange {
@@ -153,14 +153,14 @@ async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), Wareho
     let query = tables.query(include_str!("../../queries/reconcile/next_range.sql"));
     let next: NextRange = in_time(query.param("first", first).param("size", RANGE_ROWS).fetch_one()).await?;
     if next.rows < RANGE_ROWS || next.last_id == u64::MAX {
-        // The last one goes on behind the file's ids: rounds of others may be there.
+        // The last range extends past the file's ids, where rounds of other files may be.
         return Ok((Range { first, last: u64::MAX }, true));
     }
     Ok((Range { first, last: next.last_id }, false))
 }
 
-/// Compares the rows of a range, keeps those that differ, and adds up the hours of all. The hours come last: which rows are in
-/// their sums depends on the outcomes.
+/// Compares the rows of a range, stores those that differ, and adds up the hours of all. The hours come last because the outcomes decide
+/// which rows are in their sums.
 async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outcomes, WarehouseError> {
     let outcomes = match look {
         true => match_rows(tables, range).await?,
@@ -174,7 +174,7 @@ async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outco
     Ok(outcomes)
 }
 
-/// Looks whether all rows of a range match; none if not.
+/// Returns the outcomes of a range if all of its rows match, or else none.
 async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, WarehouseError> {
     let query = range.of(tables.query(include_str!("../../queries/reconcile/match_rows.sql")));
     let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
@@ -182,7 +182,7 @@ async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, W
     Ok(is_match.then(|| Outcomes { matched, ..Outcomes::default() }))
 }
 
-/// Keeps an outcome for each row of a range, and the rows that differ.
+/// Stores an outcome for each row of a range, and the rows that differ.
 async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, WarehouseError> {
     let query = |sql| range.of(tables.query(sql));
     tables.execute(query(include_str!("../../queries/reconcile/compare_rows.sql"))).await?;
@@ -194,7 +194,7 @@ async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, Wareho
     Ok(outcomes)
 }
 
-/// Keeps the rounds of a range that came with one of the uploads and are not in the file.
+/// Stores the rounds of a range that one of the uploads brought and that are not in the file.
 async fn keep_unexpected(tables: &Tables, range: Range, uploads: &[Uuid]) -> Result<(), WarehouseError> {
     if uploads.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What a job found, row by row, in ClickHouse: counted, shown and listed.
+//! The differences that a job found. ClickHouse stores them; here they are counted and listed.
 
 use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
@@ -11,7 +11,7 @@ use crate::domain::columns::{self, Columns};
 use crate::domain::timestamp;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// Days for which differences are kept: as the TTL in `queries/schema/022_reconcile_differences.sql`.
+/// Days that differences are kept. The TTL in `queries/schema/022_reconcile_differences.sql` must be the same.
 pub const DIFFERENCES_DAYS: u32 = 30;
 
 /// The columns of a round whose values are kept, in the order of `differences.sql`.
@@ -31,14 +31,14 @@ pub const VALUES: [&str; 9] = [
 pub const SUMS: [&str; 5] =
     ["rounds_played", "real_amount_bet", "bonus_amount_bet", "real_amount_win", "bonus_amount_win"];
 
-/// As the table's own order is, so that nothing is sorted.
+/// The order of the table itself, so nothing has to be sorted.
 const IN_ORDER: &str = "ORDER BY d.kind, d.line, d.game_instance_id, d.created_hour, d.user_id, d.game_id";
 
-/// Rows by line, whatever is wrong with them, then rounds that are not in the file, then hours.
+/// First rows, by line; then rounds that are not in the file; then hours.
 const FIRST: &str = "ORDER BY multiIf(d.kind = 'unexpected', 1, d.kind = 'hour', 2, 0), d.line, d.game_instance_id, \
      d.created_hour, d.user_id, d.game_id LIMIT {limit:UInt64}";
 
-/// One kind of differences, or all.
+/// One kind of difference, or all kinds.
 #[derive(Clone, Copy, Debug)]
 pub struct Kinds {
     first: i8,
@@ -51,9 +51,13 @@ impl Kinds {
     pub fn only(kind: Kind) -> Self {
         Self { first: kind.number(), last: kind.number() }
     }
+
+    pub(super) fn of(self, query: Query) -> Query {
+        query.param("first_kind", self.first).param("last_kind", self.last)
+    }
 }
 
-/// The differences that one attempt at a job has found.
+/// The differences that one attempt of a job found.
 #[derive(Clone, Debug)]
 pub struct Differences {
     warehouse: Warehouse,
@@ -83,7 +87,7 @@ impl Differences {
         Self { warehouse: warehouse.clone(), job, attempt }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of differences.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -92,38 +96,38 @@ impl Differences {
         in_time(query.fetch_one()).await
     }
 
-    /// Begins to fetch them: kind by kind, each in the order of the file's lines.
+    /// Starts to fetch the differences, kind by kind, each in the order of the file's lines.
     ///
     /// # Errors
     /// ClickHouse does not answer.
     pub fn fetch(&self, kinds: Kinds) -> Result<RowCursor<DifferenceRow>, WarehouseError> {
-        Ok(self.list(kinds, IN_ORDER).fetch()?)
+        Ok(self.query(&in_order(IN_ORDER), kinds).fetch()?)
     }
 
-    /// Returns the first ones.
+    /// Returns the first differences.
     pub(super) async fn sample(
         &self,
         columns: &Columns,
         limit: usize,
     ) -> Result<Vec<Difference>, WarehouseError> {
-        let query = self.list(Kinds::ALL, FIRST).param("limit", limit);
+        let query = self.query(&first(), Kinds::ALL).param("limit", limit);
         let rows: Vec<DifferenceRow> = in_time(query.fetch_all()).await?;
         Ok(rows.into_iter().filter_map(|row| row.difference(columns)).collect())
     }
 
-    fn list(&self, kinds: Kinds, order: &str) -> Query {
-        let sql = include_str!("../../queries/reconcile/differences.sql");
-        self.query(&format!("{sql}\n{order}"), kinds)
-    }
-
     fn query(&self, sql: &str, kinds: Kinds) -> Query {
-        self.warehouse
-            .query(sql)
-            .param("job", self.job.to_string())
-            .param("attempt", self.attempt.to_string())
-            .param("first_kind", kinds.first)
-            .param("last_kind", kinds.last)
+        let query = self.warehouse.query(sql).param("job", self.job.to_string());
+        kinds.of(query.param("attempt", self.attempt.to_string()))
     }
+}
+
+/// The query of the first differences; it takes the parameters of [`Differences`] and `limit`.
+pub(super) fn first() -> String {
+    in_order(FIRST)
+}
+
+fn in_order(order: &str) -> String {
+    format!("{}\n{order}", include_str!("../../queries/reconcile/differences.sql"))
 }
 
 impl DifferenceRow {
@@ -141,8 +145,8 @@ impl DifferenceRow {
             .collect()
     }
 
-    /// Returns everything that is known of it; what is null or does not apply is empty. `differing` names the columns in which the
-    /// file and what is stored are not the same.
+    /// Returns all values of the difference. A value that is NULL or does not apply is empty. `differing` names the columns whose values
+    /// in the file and in the table differ.
     pub fn fields(self, columns: &Columns) -> Vec<String> {
         let kind = Kind::of_name(&self.kind);
         let differing: Vec<&str> = match kind {
@@ -178,7 +182,7 @@ impl DifferenceRow {
         fields
     }
 
-    /// Returns it in the form of the API, unless it is not one of ours.
+    /// Returns the difference in the form of the API, or none if another program wrote the row.
     pub fn difference(self, columns: &Columns) -> Option<Difference> {
         let kind = Kind::of_name(&self.kind)?;
         let is_round = kind != Kind::Hour;
@@ -211,7 +215,7 @@ impl DifferenceRow {
                 if kind.is_of_file() {
                     difference.file = named(self.file);
                 }
-                // Every stored round has its first value, which is its time.
+                // The first value is the time, which every stored round has.
                 if matches!(self.stored.first(), Some(Some(_))) {
                     difference.stored = named(self.stored);
                 }
@@ -232,7 +236,8 @@ impl DifferenceRow {
     }
 }
 
-fn sums(sums: Vec<Option<String>>) -> Option<Sums> {
+/// Returns the sums of an hour from texts in the order of [`SUMS`].
+pub(super) fn sums(sums: Vec<Option<String>>) -> Option<Sums> {
     let mut sums = sums.into_iter().flatten();
     Some(Sums {
         rounds_played: sums.next()?.parse().ok()?,
@@ -243,7 +248,7 @@ fn sums(sums: Vec<Option<String>>) -> Option<Sums> {
     })
 }
 
-/// Shows a time as the API does.
+/// Formats a time as the API does, and leaves other values as they are.
 fn shown(name: &str, value: Option<String>, columns: &Columns) -> Option<String> {
     let is_time = columns.iter().any(|column| column.name == name && column.kind == columns::Kind::Timestamp);
     match value {

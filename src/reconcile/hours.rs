@@ -1,6 +1,6 @@
-//! The file's rounds hour by hour, player by player, game by game, against the hourly aggregates.
+//! The comparison of the file's rounds, by hour, player and game, with the hourly aggregates.
 //!
-//! An hour that also holds rounds that are not in the file is compared through `game_rounds`: their sums are added.
+//! If an hour also has rounds that are not in the file, their sums are read from `game_rounds` and added.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::report::Hours;
 use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
-/// How often hours are looked at while rows arrive.
+/// How many times hours are compared while rows are being loaded.
 const MAX_CHECKS: u8 = 5;
 
-/// Between two looks.
+/// Between two comparisons.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// The hours of an attempt, all of whose rows have been added up.
+/// The hours of an attempt. All of its rows have been added up.
 pub(super) struct Comparison<'a> {
     pub(super) tables: &'a Tables,
     pub(super) ranges: &'a [ComparedRange],
@@ -29,8 +29,8 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares the hours; again, where they differ while rows arrive: a round is in the aggregates a moment later than in
-    /// `game_rounds`. Returns what was found, all of whose differences are kept, and whether it was found in a quiet moment.
+    /// Compares the hours, and again if they differ while rows are being loaded: a round is in the aggregates a moment later than in
+    /// `game_rounds`. Stores the differences. Returns the counts, and whether nothing was loaded during the comparison.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -87,7 +87,7 @@ impl Comparison<'_> {
         Ok(Hours { checked, different, shared })
     }
 
-    /// Keeps the hours that differ, as they were looked at.
+    /// Stores the hours that differ, as they were at this check.
     async fn keep(&self, check: u8) -> Result<(), WarehouseError> {
         let query = self.tables.query(include_str!("../../queries/reconcile/hour_differences.sql"));
         self.tables.execute(query.param("check", check)).await

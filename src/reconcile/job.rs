@@ -20,38 +20,38 @@ use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// Uploads of the same bytes that are considered, the newest ones: only `?force=true` makes more than one.
+/// How many uploads of the same bytes are considered. The newest count. Only `?force=true` makes more than one.
 const MAX_UPLOADS: u16 = 500;
 
-/// What all jobs use.
+/// What all jobs share.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) warehouse: Warehouse,
     pub(super) arrivals: Arrivals,
     pub(super) columns: Arc<Columns>,
     pub(super) max_line_bytes: usize,
-    /// Where ClickHouse, if it is embedded, keeps the job's tables.
+    /// The disk on which an embedded ClickHouse keeps the job's tables.
     pub(super) disk: Disk,
 }
 
-/// Why a job failed, as its sender is told; causes are for the log.
+/// Why a job failed, as the API shows it. Causes are for the log.
 #[derive(Debug, Error)]
 pub(super) enum JobError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the file is no longer there, or not whole: send it again")]
+    #[error("the spooled file is gone or incomplete; send the file again")]
     Gone,
-    #[error("the file cannot be read from the disk: send it again")]
+    #[error("cannot read the spooled file from the disk; send the file again")]
     Read(#[source] io::Error),
     #[error("{0}, then send the file again")]
     DiskFull(#[from] DiskFull),
     #[error("the disk of ClickHouse is full; free some space there, then send the file again")]
     ClickHouseDiskFull,
-    #[error("{}; send the file again once ClickHouse is well", .0.summary())]
+    #[error("{}; send the file again when ClickHouse works", .0.summary())]
     Warehouse(#[source] WarehouseError),
-    #[error("what was compared is not all of the file: send it again")]
+    #[error("the comparison is incomplete; send the file again")]
     DoesNotAddUp,
-    #[error("the reading was given up")]
+    #[error("reading the file was given up")]
     Abandoned,
 }
 
@@ -62,7 +62,7 @@ impl From<WarehouseError> for JobError {
 }
 
 impl JobError {
-    /// Sorts why a file cannot be opened.
+    /// Says why a file cannot be opened.
     pub(super) fn open(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::NotFound { Self::Gone } else { Self::Read(error) }
     }
@@ -74,14 +74,14 @@ impl Failure for JobError {
     }
 }
 
-/// What a job found, and the attempt whose differences count.
+/// The report of a job, and the attempt whose differences count.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) report: Report,
     pub(super) attempt: Uuid,
 }
 
-/// Reconciles the file at `path`. However it ends, the job's tables are dropped if ClickHouse answers.
+/// Reconciles the file at `path`. The job's tables are dropped afterwards in every case, if ClickHouse answers.
 pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
     let outcome = attempts::repeat(&context.warehouse, job.id, |_| attempt(context, path, job)).await;
     clear(context, job.id, outcome.as_ref().ok().map(|found| found.attempt)).await;
@@ -91,11 +91,11 @@ pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Resul
 /// Removes everything that ClickHouse has of a job, except the differences of one attempt.
 pub(super) async fn clear(context: &Context, job: Uuid, kept: Option<Uuid>) {
     if let Err(error) = Tables::new(context.warehouse.clone(), job).clear(kept).await {
-        tracing::warn!(%job, %error, "its tables stay until the next start");
+        tracing::warn!(%job, %error, "temporary tables of a reconciliation will be dropped at the next start");
     }
 }
 
-/// From the beginning, whatever an earlier attempt has done.
+/// Works on the job from the beginning, whatever an earlier attempt has done.
 async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
     let started = Instant::now();
     let tables = Tables::new(context.warehouse.clone(), job.id);
@@ -138,7 +138,7 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
     Ok(Found { report, attempt: tables.attempt() })
 }
 
-/// Returns the uploads whose rounds must all be in the file: those that were named, or those of the same bytes.
+/// Returns the uploads whose rounds must all be in the file: those that the client named, or those of the same bytes.
 async fn uploads_of(context: &Context, job: &Job) -> Result<Vec<Uuid>, WarehouseError> {
     let record = job.record();
     if !record.uploads.is_empty() {

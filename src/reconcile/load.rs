@@ -1,4 +1,4 @@
-//! A spooled file's valid rows into the job's table.
+//! Loads the valid rows of a spooled file into the job's table.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,29 +17,29 @@ use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::row_binary::write_value;
 
-/// Bytes of a piece that is read from the file.
+/// Bytes read from the file at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Bytes of a block that is handed on.
+/// Bytes of a block that is sent to ClickHouse.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Blocks that wait to be handed on.
+/// Blocks that may wait to be sent.
 const BLOCKS_IN_FLIGHT: usize = 8;
 
-/// Rows of a part of the table: ClickHouse holds as many in memory.
+/// Rows of one part of the table. ClickHouse keeps as many in memory.
 const PART_ROWS: usize = 131_072;
 
-/// The share of a job's progress that loading is.
+/// The share of a job's progress that loading makes up.
 pub(super) const SHARE: f64 = 0.5;
 
-/// How many rows a file has.
+/// How many rows of a file are valid and invalid.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Loaded {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
 }
 
-/// Loads the file at `path`; a thread of its own reads it, never more than a few blocks ahead.
+/// Loads the file at `path`. A separate thread reads it, at most a few blocks ahead.
 pub(super) async fn load(
     context: &Context,
     tables: &Tables,
@@ -73,7 +73,7 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-/// Reads a file on a thread of its own.
+/// Reads a file on a separate thread.
 struct Reading {
     reader: RowReader,
     blocks: Blocks,
@@ -119,11 +119,11 @@ fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Whoever inserts the blocks has given up, and says why.
+/// The task that inserts the blocks has given up, and reports the reason.
 #[derive(Debug)]
 struct Abandoned;
 
-/// Gathers rows into blocks of RowBinary, each with its line's number first.
+/// Collects rows into blocks of RowBinary. The line number comes first in each row.
 struct Blocks {
     columns: Arc<Columns>,
     block: Vec<u8>,

@@ -1,10 +1,16 @@
-//! Is everything from a file really there?
+//! Is everything from a file really stored?
 //!
-//! A file's way: [`spool`] (to disk, under a quota; [`opening`] looks at its header on the way) → [`queue`] → [`job`], which has [`load`] parse it, by the same code as
-//! an upload, into a table of its own ([`tables`]), waits for rows that are still on their way ([`arrivals`]), and has [`compare`]
-//! and [`hours`] compare rows and hours in ClickHouse → [`report`] and [`differences`]. Jobs are kept in ClickHouse
-//! ([`store`]): after a restart, those that had not ended are run again from the beginning, from the file in the spool
-//! directory. One that is cancelled leaves nothing but its record.
+//! What happens to a file:
+//!
+//! 1. [`spool`] writes it to disk, within a quota. [`opening`] checks its header while it arrives.
+//! 2. [`queue`] holds its job until a worker is free. [`job`] then runs these steps.
+//! 3. [`load`] parses the file with the same code as an upload, into a table of the job ([`tables`]).
+//! 4. [`arrivals`] waits for rows that are still being loaded from the topic.
+//! 5. [`compare`] and [`hours`] compare rows and hours in ClickHouse.
+//! 6. [`report`] and [`differences`] hold the result. [`repair`] repairs it.
+//!
+//! ClickHouse stores the jobs ([`store`]). After a restart, jobs that had not ended start again from the beginning, with the file in the
+//! spool directory. A cancelled job leaves only its record.
 
 pub mod arrivals;
 mod attempts;
@@ -53,64 +59,66 @@ use crate::metrics::Metrics;
 use crate::settings::Limits;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// Between attempts to tell ClickHouse something that it must know.
+/// Between attempts to store something in ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Characters of a file's name that are kept.
 const MAX_FILE_NAME: usize = 255;
 
-/// Why a file is not taken.
+/// Why a file is refused.
 #[derive(Debug, Error)]
 pub enum SubmitError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{limit} bytes of files are waiting for their reconciliation: try again when one has ended")]
+    #[error(
+        "files of {limit} bytes wait for reconciliation, which is the limit; try again when one has ended"
+    )]
     SpoolFull { limit: u64 },
-    #[error("{limit} reconciliations are waiting: try again when one has ended")]
+    #[error("{limit} reconciliations wait; try again when one has ended")]
     QueueFull { limit: usize },
     #[error(transparent)]
     DiskFull(#[from] DiskFull),
-    #[error("the data directory cannot be used: {0}")]
+    #[error("cannot use the data directory: {0}")]
     Spool(#[source] io::Error),
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
-    #[error("the server is stopping: try again")]
+    #[error("the server is stopping; try again later")]
     Stopping,
 }
 
-/// How long whoever cancels a job waits until that is stored, and then until everything of the job is gone: a query that is
-/// told to stop may first finish the block that it is at.
+/// How long a request to cancel a job waits until that is stored, and then until everything of the job is removed. A query that is killed
+/// may first finish its current block.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
 const CLEAR_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Why a job is not cancelled.
+/// Why a job cannot be cancelled.
 #[derive(Debug, Error)]
 pub enum CancelError {
-    #[error("there is no reconciliation with this id: GET /reconcile lists them")]
+    #[error("no reconciliation has this id; GET /reconcile lists them")]
     NoSuchJob,
-    #[error("this reconciliation has ended: it is {}", .state.name())]
+    #[error("this reconciliation has already ended; it is {}", .state.name())]
     Ended { state: JobState },
-    #[error("this reconciliation is one of another server, which alone can cancel it")]
+    #[error("this reconciliation belongs to another server; cancel it there")]
     Elsewhere,
-    /// It is, but ClickHouse does not know yet.
-    #[error("ClickHouse could not be told yet that this reconciliation is cancelled")]
+    /// It is cancelled, but ClickHouse has not stored that yet.
+    #[error("this reconciliation is cancelled, but ClickHouse has not stored that yet")]
     NotStored,
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
 }
 
-/// What is asked of a file.
+/// A request to reconcile a file.
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
     pub file_name: String,
     pub read: ReadOptions,
-    /// The uploads whose rounds must all be in the file; none: those of the same bytes.
+    /// The uploads whose rounds must all be in the file. Empty: uploads of the same bytes.
     pub uploads: Vec<Uuid>,
 }
 
-/// Takes files, and reconciles them in the background.
+/// Accepts files and reconciles them in the background.
 #[derive(Debug)]
 pub struct Reconciler {
     context: Context,
@@ -120,15 +128,15 @@ pub struct Reconciler {
     limits: Limits,
     stop: Stop,
     metrics: Metrics,
-    /// Read while a job is stored and queued, so that it is not taken for one of an earlier process meanwhile.
+    /// Held for reading while a job is stored and queued. So a recovery does not mistake it for a job of an earlier process.
     noting: RwLock<()>,
-    /// Cancelled when what an earlier process has left is sorted: repairs wait for it.
+    /// Cancelled when the jobs of an earlier process are recovered. Repairs wait for that.
     recovered: CancellationToken,
 }
 
 impl Reconciler {
-    /// Opens `spool_directory`, in which nothing else may be kept. Nothing runs until [`Reconciler::run`]. `disk`: where ClickHouse, if
-    /// it is embedded, keeps its tables.
+    /// Opens `spool_directory`, which must hold nothing else. Nothing runs until [`Reconciler::run`]. `disk` is the disk on which an embedded
+    /// ClickHouse keeps its tables.
     ///
     /// # Errors
     /// The directory cannot be used.
@@ -162,14 +170,14 @@ impl Reconciler {
         self
     }
 
-    /// Takes no more files once the server stops.
+    /// Accepts no more files once the server stops.
     #[must_use]
     pub fn ending_with(mut self, stop: Stop) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Takes a file, and returns its job once both are where they survive a restart.
+    /// Accepts a file. Returns its job once both survive a restart.
     ///
     /// # Errors
     /// See [`SubmitError`].
@@ -183,7 +191,7 @@ impl Reconciler {
         E: std::fmt::Display,
     {
         let mut body = Body::new(body, BodyLimits::of(&self.limits), self.stop.clone());
-        // Who sends nothing holds no place.
+        // A client that sends nothing takes no place in the queue.
         body.begin().await?;
         let place = self.queue.reserve()?;
         let id = Uuid::now_v7();
@@ -207,7 +215,7 @@ impl Reconciler {
             report: None,
         };
         let job = Job::new(record, Some(place));
-        // A task of its own: a sender that goes away now must not leave a job without a file, or a file without a job.
+        // A task of its own: a client that disconnects now must not leave a job without a file, or a file without a job.
         let noting = tokio::spawn(Arc::clone(self).enqueue(job, file));
         noting.await.unwrap_or(Err(SubmitError::Stopping))
     }
@@ -221,7 +229,7 @@ impl Reconciler {
         Ok(view)
     }
 
-    /// Returns a job; none if there is none with this id.
+    /// Returns the job with this id, if there is one.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -232,7 +240,7 @@ impl Reconciler {
         Ok(self.store.get(id).await?.map(|record| record.view(0.0, None)))
     }
 
-    /// Returns jobs, newest first: `limit` at most, submitted before `before`.
+    /// Returns at most `limit` jobs that were submitted before `before`, newest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -245,7 +253,7 @@ impl Reconciler {
         Ok(records.iter().map(view).collect())
     }
 
-    /// Returns what a job that is done has found, row by row; none if it is not done.
+    /// Returns the differences of a job, or none if the job is not done.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -262,8 +270,7 @@ impl Reconciler {
         &self.context.columns
     }
 
-    /// Cancels a job that waits or runs. When this returns, its end is stored, and nothing else of it is left, or will be in a
-    /// moment.
+    /// Cancels a job that waits or runs. When this returns, its end is stored, and everything else of it is removed or will be soon.
     ///
     /// # Errors
     /// See [`CancelError`].
@@ -280,7 +287,7 @@ impl Reconciler {
         }
         if let Some(job) = self.queue.withdraw(id) {
             let reconciler = Arc::clone(self);
-            // A task of its own: whoever asked may go away.
+            // A task of its own: the client may disconnect.
             tokio::spawn(async move { reconciler.conclude(&job).await });
         }
         let stored = tokio::time::timeout(CANCEL_PATIENCE, job.stored.cancelled()).await;
@@ -289,7 +296,7 @@ impl Reconciler {
         Ok(job.view())
     }
 
-    /// Works on the jobs until `stop`; those that have not ended by then are run again at the next start.
+    /// Works on the jobs until `stop`. Jobs that have not ended by then start again at the next start of the server.
     pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             stop.run_until_cancelled(self.work()).await;
@@ -306,7 +313,7 @@ impl Reconciler {
         futures_util::future::join_all(workers).await;
     }
 
-    /// Queues the jobs that had not ended when the last process did, and removes what belongs to no such job.
+    /// Queues the jobs that had not ended when the last process ended, and removes files and tables that belong to no such job.
     async fn recover(&self) -> Result<(), WarehouseError> {
         let _nothing_is_noted = self.noting.write().await;
         for (id, kept) in self.store.left_over().await? {
@@ -322,7 +329,7 @@ impl Reconciler {
             }
         }
         for record in &unfinished {
-            tracing::info!(job = %record.id, "a reconciliation is run again");
+            tracing::info!(job = %record.id, "an interrupted reconciliation starts again");
         }
         self.queue.put_first(unfinished.into_iter().map(|record| Job::new(record, None)).collect());
         Ok(())
@@ -342,7 +349,7 @@ impl Reconciler {
             }
             job::run(&self.context, &self.spool.path(job.id), job).await
         };
-        // None: it is cancelled, and its state says so.
+        // None: the job is cancelled, and its state says so.
         if let Some(outcome) = job.cancelled.run_until_cancelled(work).await {
             if let Err(error @ (JobError::Read(_) | JobError::Gone | JobError::Abandoned)) = &outcome {
                 tracing::error!(job = %job.id, ?error, "a reconciliation failed");
@@ -363,7 +370,7 @@ impl Reconciler {
         self.conclude(job).await;
     }
 
-    /// Stores how a job has ended, and forgets it.
+    /// Stores how a job ended, and removes it from the queue.
     async fn conclude(&self, job: &Job) {
         let record = job.record();
         self.note(&record).await;
@@ -376,10 +383,10 @@ impl Reconciler {
         job.ended.cancel();
     }
 
-    /// Stores a job, however long it takes.
+    /// Stores a job. Tries until it is stored.
     async fn note(&self, record: &Record) {
         while let Err(error) = self.store.write(record).await {
-            tracing::warn!(job = %record.id, %error, "the state of a reconciliation cannot be stored yet");
+            tracing::warn!(job = %record.id, %error, "cannot store the state of a reconciliation yet; trying again");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a file that arrives can be read: its encoding and its header, as an upload looks at them.
+//! Checks the encoding and the header of a file while it arrives, as an upload does.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 
-/// Looks at a file's first bytes until its header is known.
+/// Reads a file's first bytes until its header is known.
 #[derive(Debug)]
 pub(super) struct Opening {
     /// None once the header is known.
@@ -18,7 +18,7 @@ impl Opening {
         Self { reader: Some(RowReader::new(columns, options, max_line_bytes)) }
     }
 
-    /// Looks at the next bytes; `last` says that no more will come.
+    /// Reads the next bytes. `last` says that no more will come.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -34,7 +34,7 @@ impl Opening {
     }
 }
 
-/// Refuses the first row: what stands before it is enough.
+/// Stops at the first row. The lines before it are enough.
 struct UntilRow;
 
 impl RowSink for UntilRow {

@@ -1,4 +1,4 @@
-//! Jobs that wait or run, in order.
+//! Jobs that wait or run, in their order.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -13,24 +13,24 @@ use super::report::{JobState, JobView, Phase};
 use super::store::Record;
 use crate::lock::lock;
 
-/// The whole of a job's progress.
+/// The number that stands for a progress of 1.
 const WHOLE: f64 = 1_000_000.0;
 
-/// Phases in their order.
+/// The phases, in their order.
 const PHASES: [Phase; 4] = [Phase::Reading, Phase::Waiting, Phase::ComparingRows, Phase::ComparingHours];
 
-/// How far a job has come, which never goes back, and what it does.
+/// A job's progress, which never decreases, and its phase.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     share: AtomicU32,
-    /// As numbered in [`PHASES`].
+    /// An index into [`PHASES`].
     phase: AtomicU8,
 }
 
 impl Progress {
-    /// Notes a share of the whole, from 0 to 1.
+    /// Records progress, from 0 to 1.
     pub(super) fn reach(&self, share: f64) {
-        // Truncated, and in range, by the clamp.
+        // The clamp keeps it in range; the rest is cut off.
         self.share.fetch_max((share.clamp(0.0, 1.0) * WHOLE) as u32, Ordering::Relaxed);
     }
 
@@ -38,7 +38,7 @@ impl Progress {
         f64::from(self.share.load(Ordering::Relaxed)) / WHOLE
     }
 
-    /// Notes what the job does now.
+    /// Records the phase that begins now.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
@@ -54,13 +54,13 @@ pub(super) struct Job {
     pub(super) id: Uuid,
     record: Mutex<Record>,
     pub(super) progress: Progress,
-    /// Nobody wants to know any more.
+    /// Cancelled when the job is cancelled.
     pub(super) cancelled: CancellationToken,
-    /// Its end is stored.
+    /// Cancelled when the job's end is stored.
     pub(super) stored: CancellationToken,
-    /// And everything else of it is gone.
+    /// Cancelled when everything else of the job is removed, too.
     pub(super) ended: CancellationToken,
-    /// Its place among those that wait.
+    /// Its place among the waiting jobs.
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
@@ -81,7 +81,7 @@ impl Job {
         lock(&self.record).clone()
     }
 
-    /// Changes the record to a new version if its state is one of `from`; returns it if so.
+    /// Changes the record to a new version, and returns it, if its state is one of `from`.
     fn change(&self, from: &[JobState], change: impl FnOnce(&mut Record)) -> Option<Record> {
         let mut record = lock(&self.record);
         if !from.contains(&record.state) {
@@ -92,17 +92,17 @@ impl Job {
         Some(record.clone())
     }
 
-    /// Notes that the job runs, unless it was cancelled.
+    /// Records that the job runs, unless it was cancelled.
     pub(super) fn begin(&self) -> Option<Record> {
         self.change(&[JobState::Queued, JobState::Running], |record| record.state = JobState::Running)
     }
 
-    /// Notes how the job has ended, unless it was cancelled.
+    /// Records how the job ended, unless it was cancelled.
     pub(super) fn end(&self, change: impl FnOnce(&mut Record)) -> Option<Record> {
         self.change(&[JobState::Running], change)
     }
 
-    /// Notes that the job is cancelled, and stops it. Returns whether it had not ended.
+    /// Records that the job is cancelled, and stops it. Returns false if it had already ended.
     pub(super) fn cancel(&self) -> bool {
         let unfinished = [JobState::Queued, JobState::Running];
         let changed = self.change(&unfinished, |record| record.state = JobState::Cancelled);
@@ -110,7 +110,7 @@ impl Job {
         changed.is_some()
     }
 
-    /// Shows the job; its end only once that is stored, so that nobody is told what a restart would undo.
+    /// Shows the job. Its end is shown once it is stored: a restart must not undo what a client has seen.
     pub(super) fn view(&self) -> JobView {
         let mut record = self.record();
         if record.state.is_end() && !self.stored.is_cancelled() {
@@ -121,13 +121,13 @@ impl Job {
     }
 }
 
-/// Jobs in the order in which they are worked on, and those that are.
+/// Waiting jobs in their order, and running jobs.
 #[derive(Debug)]
 pub(super) struct Queue {
     places: Arc<Semaphore>,
     limit: usize,
     jobs: Mutex<Jobs>,
-    /// As many permits as jobs wait, and one for each that was withdrawn since.
+    /// One permit for each waiting job, and one for each job that was withdrawn since.
     waiting: Semaphore,
 }
 
@@ -146,7 +146,7 @@ impl Jobs {
 }
 
 impl Queue {
-    /// `limit`: jobs that may wait; one more is refused.
+    /// `limit` is how many jobs may wait. One more is refused.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limit)),
@@ -156,10 +156,10 @@ impl Queue {
         }
     }
 
-    /// Reserves a place for a job that is about to come.
+    /// Reserves a place for a job that is about to be queued.
     ///
     /// # Errors
-    /// There is none left.
+    /// No place is left.
     pub(super) fn reserve(&self) -> Result<OwnedSemaphorePermit, SubmitError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place.map_err(|_| SubmitError::QueueFull { limit: self.limit })
@@ -171,7 +171,7 @@ impl Queue {
         self.waiting.add_permits(1);
     }
 
-    /// Puts jobs, in their order, before all others.
+    /// Puts jobs before all others, in their order.
     pub(super) fn put_first(&self, jobs: Vec<Job>) {
         let count = jobs.len();
         let mut queue = lock(&self.jobs);
@@ -181,19 +181,19 @@ impl Queue {
         self.waiting.add_permits(count);
     }
 
-    /// Waits for the next job, which from then on is one of the running.
+    /// Waits for the next job, and moves it to the running jobs.
     pub(super) async fn next(&self) -> Option<Arc<Job>> {
         loop {
             self.waiting.acquire().await.ok()?.forget();
             let mut jobs = lock(&self.jobs);
-            // None: it was withdrawn.
+            // None: the job was withdrawn.
             if let Some(job) = jobs.waiting.pop_front() {
                 return Some(jobs.start(job));
             }
         }
     }
 
-    /// Takes a job out of those that wait, if it is one of them: from then on it is one of the running.
+    /// Moves a waiting job to the running jobs. None if it does not wait.
     pub(super) fn withdraw(&self, id: Uuid) -> Option<Arc<Job>> {
         let mut jobs = lock(&self.jobs);
         let at = jobs.waiting.iter().position(|job| job.id == id)?;
@@ -207,7 +207,7 @@ impl Queue {
         jobs.running.iter().chain(&jobs.waiting).find(|job| job.id == id).cloned()
     }
 
-    /// Forgets a job that has ended.
+    /// Removes a job that has ended.
     pub(super) fn end(&self, id: Uuid) {
         lock(&self.jobs).running.retain(|job| job.id != id);
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn jobs_of_an_earlier_run_come_first_and_each_in_its_order() {
+    async fn jobs_of_an_earlier_process_come_first_and_keep_their_order() {
         let queue = Queue::new(10);
         queue.push(job(3));
         queue.put_first(vec![job(1), job(2)]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_may_wait_is_refused() {
+    fn a_job_beyond_the_limit_is_refused() {
         let queue = Queue::new(10);
         let places: Vec<_> = (0..10).map(|_| queue.reserve().unwrap()).collect();
         assert!(matches!(queue.reserve(), Err(SubmitError::QueueFull { .. })));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_is_withdrawn_is_not_worked_on_and_the_next_one_is() {
+    async fn a_withdrawn_job_is_skipped_and_the_next_one_is_returned() {
         let queue = Queue::new(10);
         for id in 1..=3 {
             queue.push(job(id));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_never_goes_back() {
+    fn progress_never_decreases() {
         let progress = Progress::default();
         progress.reach(0.5);
         progress.reach(0.25);

@@ -1,4 +1,4 @@
-//! What a reconciliation found, in the form of `GET /reconcile/{id}`.
+//! The result of a reconciliation, as `GET /reconcile/{id}` returns it.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Differences that a report shows.
+/// How many differences a report shows.
 pub const SAMPLE: usize = 20;
 
-/// How far a job has come.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -17,7 +17,7 @@ pub enum JobState {
     Running,
     Done,
     Failed,
-    /// By `DELETE /reconcile/{id}`.
+    /// `DELETE /reconcile/{id}` cancelled it.
     Cancelled,
 }
 
@@ -32,43 +32,43 @@ impl JobState {
         }
     }
 
-    /// Whether nothing more becomes of the job.
+    /// Whether the job has ended.
     pub fn is_end(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 }
 
-/// What a running job does.
+/// What a running job does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = JobPhase)]
 pub enum Phase {
-    /// The file is read and loaded.
+    /// It reads the file and loads it into a temporary table.
     Reading,
-    /// Rows that were acknowledged before the job began are on their way into the tables.
+    /// It waits for rows that were acknowledged before the job began and are still being loaded.
     Waiting,
     ComparingRows,
     ComparingHours,
 }
 
-/// Where to go on from a job.
+/// Links from a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = JobLinks)]
 pub struct Links {
     #[serde(rename = "self")]
     pub this: String,
-    /// Once it is done.
+    /// Present once the job is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differences: Option<String>,
 }
 
-/// A job as its sender sees it.
+/// A job as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Job)]
 pub struct JobView {
     pub id: Uuid,
     pub state: JobState,
-    /// While it runs.
+    /// Present while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// RFC 3339 in UTC.
@@ -76,14 +76,14 @@ pub struct JobView {
     pub submitted_at: String,
     pub file_name: String,
     pub bytes: u64,
-    /// Of the file, decompressed, in hexadecimal.
+    /// SHA-256 of the decompressed file, in hexadecimal.
     pub sha256: String,
-    /// From 0 to 1, which is when it is done; 0 again where it failed or was cancelled, since nothing of it counts.
+    /// From 0 to 1. It is 1 once the job is done, and 0 if the job failed or was cancelled.
     pub progress: f64,
-    /// Why it failed.
+    /// Why the job failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Once it is done.
+    /// Present once the job is done.
     #[serde(flatten)]
     pub report: Option<Report>,
     pub links: Links,
@@ -101,43 +101,44 @@ pub enum Verdict {
     NoValidRows,
 }
 
-/// What a job found. Every row is one of matched, missing, different, duplicate_in_file, contradictory_in_file and rejected.
+/// The result of a job. Every row is counted in exactly one of `matched`, `missing`, `different`, `duplicate_in_file`,
+/// `contradictory_in_file` and `rejected`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     pub verdict: Verdict,
     pub rows: u64,
-    /// Not valid: uploads reject them too.
+    /// Invalid rows. An upload rejects them, too.
     pub rejected: u64,
-    /// Stored with the same values.
+    /// Rows whose rounds are stored with the same values.
     pub matched: u64,
-    /// Not stored.
+    /// Rows whose rounds are not stored.
     pub missing: u64,
-    /// Stored with other values.
+    /// Rows whose rounds are stored with other values.
     pub different: u64,
-    /// Rows that repeat an earlier row of the file, with the same values: only the first one is compared.
+    /// Rows that repeat an earlier row of the file with the same values. Only the first one is compared.
     pub duplicate_in_file: u64,
-    /// Rows whose id other rows of the file have with other values: the file does not say which is right, so none of them is
-    /// compared, and a repair leaves their rounds unchanged.
+    /// Rows whose id also has other values in the file. The file does not say which values are right. So none of these rows is compared, and
+    /// a repair leaves their rounds unchanged.
     #[serde(default)]
     pub contradictory_in_file: u64,
-    /// Rounds that are stored as from one of the uploads, and are not in the file.
+    /// Rounds that one of the uploads stored and that are not in the file.
     #[serde(default)]
     pub unexpected: u64,
-    /// The uploads considered: those of the same bytes, or those that were named.
+    /// The uploads considered: uploads of the same bytes, or those that the request named.
     #[serde(default)]
     pub uploads: Vec<Uuid>,
     pub hours: Hours,
-    /// False: rows that were acknowledged were still not loaded after a while, or rows were loaded all the time, so
-    /// that what is missing or different may only be on its way.
+    /// False if acknowledged rows were not loaded in time, or if rows were being loaded all the time. What is reported as missing or
+    /// different may then only not be loaded yet.
     pub settled: bool,
-    /// The first differences: rows by line, then, where they leave room, rounds that are not in the file, then hours.
+    /// The first differences: first rows, by line; then rounds that are not in the file; then hours.
     pub sample: Vec<Difference>,
-    /// From the beginning of the work to its end.
+    /// How long the job ran.
     pub seconds: f64,
 }
 
 impl Report {
-    /// Whether every row is counted once.
+    /// Whether every row is counted exactly once.
     pub fn adds_up(&self) -> bool {
         let in_file = [self.duplicate_in_file, self.contradictory_in_file];
         let compared = [self.matched, self.missing, self.different, self.rejected];
@@ -145,12 +146,12 @@ impl Report {
         parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part)) == Some(self.rows)
     }
 
-    /// How many differences the list has.
+    /// The number of listed differences.
     pub fn differences(&self) -> u64 {
         self.mismatches() + self.duplicate_in_file
     }
 
-    /// How many of them are more than a row that is in the file twice.
+    /// The number of differences without duplicate rows of the file.
     pub fn mismatches(&self) -> u64 {
         self.missing + self.different + self.contradictory_in_file + self.unexpected + self.hours.different
     }
@@ -167,19 +168,19 @@ impl Report {
     }
 }
 
-/// The file's rounds by hour, player and game, against the hourly aggregates.
+/// The comparison of the file's rounds, by hour, player and game, with the hourly aggregates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = HoursCompared)]
 pub struct Hours {
-    /// Hours of a player and a game that the file has rounds of.
+    /// Hours of a player and a game that have rounds of the file.
     pub checked: u64,
-    /// Those where the aggregates are not the sum of the rounds.
+    /// Hours whose aggregates are not the sum of the rounds.
     pub different: u64,
-    /// Those that also hold rounds that are not in the file, which are then part of the sum.
+    /// Hours that also have rounds that are not in the file. These rounds are part of the sum.
     pub shared: u64,
 }
 
-/// What is not as it should be.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = DifferenceKind)]
@@ -187,11 +188,11 @@ pub enum Kind {
     Different,
     Missing,
     DuplicateInFile,
-    /// A round.
+    /// A stored round that is not in the file.
     Unexpected,
     /// An hour of a player and a game.
     Hour,
-    /// A row whose id other rows of the file have with other values.
+    /// A row whose id also has other values in the file.
     ContradictoryInFile,
 }
 
@@ -205,12 +206,12 @@ impl Kind {
         Self::ContradictoryInFile,
     ];
 
-    /// Whether it is about a row of the file.
+    /// Whether the difference is about a row of the file.
     pub fn is_of_file(self) -> bool {
         !matches!(self, Self::Unexpected | Self::Hour)
     }
 
-    /// As the API and the table call it.
+    /// Its name in the API and in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Different => "different",
@@ -226,7 +227,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// As the table numbers it.
+    /// Its number in the table.
     pub fn number(self) -> i8 {
         match self {
             Self::Different => 1,
@@ -239,31 +240,30 @@ impl Kind {
     }
 }
 
-/// Values by column: money as a decimal, a time as RFC 3339 in UTC; none is null.
+/// Values by column. Money is a decimal, a time is RFC 3339 in UTC, and none is null.
 pub type Values = BTreeMap<String, Option<String>>;
 
-/// A row that is not stored as it is in the file, a round that is not in the file, or an hour whose sums are not those of its
-/// rounds.
+/// A row that is not stored as it is in the file, a round that is not in the file, or an hour that is not the sum of its rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     pub kind: Kind,
-    /// In the file.
+    /// The line in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub game_instance_id: Option<u64>,
-    /// The fields of a different row that differ, by name.
+    /// The differing fields of a `different` row, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldDifference>,
-    /// What a row that is missing, repeated or contradictory has.
+    /// The values of a row that is missing, a duplicate or contradictory.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub file: Values,
-    /// What is stored of a round that is not in the file, or of which the file has contradictory rows.
+    /// The stored values of a round that is not in the file, or that has contradictory rows in the file.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub stored: Values,
-    /// The upload that the stored round came with, and its line there.
+    /// The upload that brought the stored round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,7 +273,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// One of which nothing else is known.
+    /// A difference without any values.
     pub fn of_kind(kind: Kind) -> Self {
         Self {
             kind,
@@ -289,7 +289,7 @@ impl Difference {
     }
 }
 
-/// A field's value here and there, as [`Values`] have it.
+/// A field's value in the file and in the table, as in [`Values`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldDifference {
     #[schema(required)]
@@ -306,13 +306,13 @@ pub struct HourDifference {
     pub created_hour: String,
     pub player_id: String,
     pub game_id: u64,
-    /// What its rounds add up to: the file's, and others that are stored.
+    /// The sums of its rounds: those of the file, and stored rounds of other files.
     pub expected: Sums,
-    /// What the aggregates hold; zero where they have no such hour.
+    /// The sums in the aggregates. Zero if they have no such hour.
     pub aggregated: Sums,
 }
 
-/// Sums of an hour; amounts are decimals.
+/// A number of rounds and their amounts. Amounts are decimals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = HourSums)]
 pub struct Sums {

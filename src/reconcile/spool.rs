@@ -1,4 +1,4 @@
-//! The files that wait for their reconciliation, in a directory of their own and under a quota.
+//! The files that wait for reconciliation, in a directory with a quota.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use crate::ingest::FileError;
 use crate::ingest::body::Body;
 use crate::owner::owner;
 
-/// Holds the UUID by which jobs are known to belong to this directory.
+/// The file with the UUID of this directory. Jobs name it as their owner.
 const OWNER_FILE: &str = "owner";
 
 /// The directory. Only one process may use it.
@@ -30,15 +30,15 @@ pub(super) struct Spool {
     limit: u64,
     disk: Disk,
     used: Arc<AtomicU64>,
-    /// Files that were there when it was opened.
+    /// Files that existed when it was opened.
     found: Vec<(Uuid, u64)>,
 }
 
 impl Spool {
-    /// Opens the directory, making it if it is not there; `limit`: bytes of all files; `disk`: the file system that it is on.
+    /// Opens the directory, and creates it if it does not exist. `limit` is for the bytes of all files. `disk` is the disk that it is on.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// The directory cannot be read or written.
     pub(super) fn open(directory: &Path, limit: u64, disk: Disk) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let owner = owner(&directory.join(OWNER_FILE))?;
@@ -62,20 +62,20 @@ impl Spool {
         self.owner
     }
 
-    /// Files that were there when the directory was opened, with their sizes.
+    /// Files that existed when the directory was opened, with their sizes.
     pub(super) fn found(&self) -> &[(Uuid, u64)] {
         &self.found
     }
 
-    /// Where a job's file is.
+    /// The path of a job's file.
     pub(super) fn path(&self, id: Uuid) -> PathBuf {
         self.directory.join(format!("{}.csv", id.simple()))
     }
 
-    /// Takes a file to disk, where it is once this returns; `see` is shown it piece by piece, and told of its end.
+    /// Writes a file to disk, and flushes it before this returns. `see` receives it piece by piece, and then its end.
     ///
     /// # Errors
-    /// The body breaks off or is too large, `see` refuses it, the quota is used up, or the disk fails.
+    /// The body is truncated or too large, `see` refuses it, the quota is used up, or the disk fails.
     pub(super) async fn take<S, E>(
         &self,
         id: Uuid,
@@ -108,25 +108,25 @@ impl Spool {
         file.flush().await.map_err(SubmitError::Spool)?;
         file.sync_data().await.map_err(SubmitError::Spool)?;
         let path = self.path(id);
-        // Nothing is waited for in between: a sender that goes away now leaves neither file.
+        // No await from here on: a client that disconnects now leaves no file behind.
         fs::rename(&spooled.path, &path).map_err(SubmitError::Spool)?;
         spooled.path = path;
         Ok(spooled)
     }
 
-    /// Removes a job's file, which has so many bytes, if it is there.
+    /// Removes a job's file if it exists. `bytes` is its size.
     pub(super) fn remove(&self, id: Uuid, bytes: u64) {
         match fs::remove_file(self.path(id)) {
             Ok(()) => {
                 self.used.fetch_sub(bytes, Ordering::Relaxed);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(job = %id, %error, "a reconciled file cannot be removed"),
+            Err(error) => tracing::warn!(job = %id, %error, "cannot remove a reconciled file"),
         }
     }
 }
 
-/// A file on disk, removed when this is dropped unless it is kept.
+/// A file on disk. It is removed when this is dropped, unless it is kept.
 #[derive(Debug)]
 pub(super) struct SpooledFile {
     path: PathBuf,
@@ -141,12 +141,12 @@ impl SpooledFile {
         self.bytes
     }
 
-    /// The digest of its bytes, in hexadecimal.
+    /// The SHA-256 of its bytes, in hexadecimal.
     pub(super) fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Leaves the file where it is.
+    /// Keeps the file.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_quota_is_over_all_files_and_free_again_when_they_go() {
+    async fn the_quota_counts_all_files_and_is_freed_when_they_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let spool = open(directory.path(), 10).unwrap();
         let first = Uuid::now_v7();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_taken_is_found_again_and_what_was_arriving_is_not() {
+    async fn complete_files_are_found_again_and_incomplete_ones_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let spool = open(directory.path(), 100).unwrap();
         let id = Uuid::now_v7();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_refused_at_once_and_leaves_nothing() {
+    async fn an_unreadable_file_is_refused_at_once_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let spool = open(directory.path(), 100).unwrap();
         let mut seen = Vec::new();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_taken_while_the_disk_is_full() {
+    async fn files_are_refused_while_the_disk_is_full() {
         let directory = tempfile::tempdir().unwrap();
         let full = Disk::new(directory.path(), u64::MAX);
         let spool = Spool::open(directory.path(), 100, full).unwrap();

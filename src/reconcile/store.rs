@@ -1,4 +1,4 @@
-//! Jobs in ClickHouse, so that they and what they found survive a restart.
+//! Jobs and their reports in ClickHouse, where they survive a restart.
 
 use bytes::Bytes;
 use clickhouse::Row;
@@ -21,25 +21,25 @@ const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) id: Uuid,
-    /// Grows with every change.
+    /// Grows with each change.
     pub(super) version: u64,
     pub(super) state: JobState,
     pub(super) file_name: String,
-    /// As the file's sender named it.
+    /// As the request said.
     pub(super) read: ReadOptions,
     pub(super) bytes: u64,
-    /// Of the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub(super) sha256: String,
-    /// The uploads that its sender named.
+    /// The uploads that the request named.
     pub(super) uploads: Vec<Uuid>,
-    /// Whose differences count, once it is done.
+    /// The attempt whose differences count, once the job is done.
     pub(super) attempt: Option<Uuid>,
     pub(super) reason: Option<String>,
     pub(super) report: Option<Report>,
 }
 
 impl Record {
-    /// Returns the job with how far it has come.
+    /// Returns the job as the API shows it.
     pub(super) fn view(&self, progress: f64, phase: Option<Phase>) -> JobView {
         let this = format!("/reconcile/{}", self.id);
         let is_done = self.state == JobState::Done;
@@ -62,7 +62,7 @@ impl Record {
         }
     }
 
-    /// Milliseconds since 1970: a UUID of version 7 has them in it.
+    /// Milliseconds since 1970. A UUID of version 7 contains them.
     fn submitted_at(&self) -> i64 {
         let (seconds, nanos) = self.id.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
         seconds.cast_signed() * 1000 + i64::from(nanos / 1_000_000)
@@ -87,7 +87,7 @@ struct StoredRecord {
 }
 
 impl StoredRecord {
-    /// Returns the job, unless the row is not one of ours.
+    /// Returns the job, or none if another program wrote the row.
     fn parse(self) -> Option<Record> {
         Some(Record {
             id: Uuid::try_parse(&self.id).ok()?,
@@ -116,7 +116,7 @@ impl StoredRecord {
     }
 }
 
-/// The jobs of one spool directory; others' can be looked up.
+/// The jobs of one spool directory. Jobs of other servers can be read.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     warehouse: Warehouse,
@@ -128,7 +128,7 @@ impl Store {
         Self { warehouse, owner }
     }
 
-    /// Returns a job, whoever's it is.
+    /// Returns a job of any server.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -138,7 +138,7 @@ impl Store {
         Ok(record.and_then(StoredRecord::parse))
     }
 
-    /// Returns jobs, whoever's they are, newest first: `limit` at most, submitted before `before`.
+    /// Returns at most `limit` jobs of all servers that were submitted before `before`, newest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -150,7 +150,7 @@ impl Store {
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
 
-    /// Returns our jobs that have not ended, in the order of their submission.
+    /// Returns this server's jobs that have not ended, in the order of their submission.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -160,7 +160,8 @@ impl Store {
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
 
-    /// Returns our jobs that have tables in ClickHouse, or differences of attempts that do not count, with the one that does.
+    /// Returns this server's jobs that have left tables, or differences of attempts that do not count. With each job comes the attempt that
+    /// counts.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -176,7 +177,7 @@ impl Store {
     /// Stores a job as it is now.
     ///
     /// # Errors
-    /// ClickHouse does not answer. It may have taken the job: storing it again does no harm.
+    /// ClickHouse does not answer. It may have stored the job; storing it again does no harm.
     pub(super) async fn write(&self, record: &Record) -> Result<(), WarehouseError> {
         let report = record.report.as_ref().and_then(|report| serde_json::to_string(report).ok());
         let mut row = Vec::new();
@@ -194,7 +195,7 @@ impl Store {
         ] {
             write_text(text.as_bytes(), &mut row);
         }
-        // An array: how many, in LEB128; fewer than 128 can be named.
+        // An array starts with its length in LEB128. Fewer than 128 uploads can be named, so that is one byte.
         let uploads = record.uploads.iter().take(127);
         row.push(uploads.len() as u8);
         for upload in uploads {

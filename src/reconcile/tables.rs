@@ -1,4 +1,4 @@
-//! A job's tables in ClickHouse, which are there while it runs, and its queries, which can be stopped.
+//! A job's tables in ClickHouse, which exist while it runs, and its queries, which can be stopped.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,13 @@ use uuid::Uuid;
 use crate::domain::columns::Columns;
 use crate::warehouse::client::{self, Warehouse, WarehouseError};
 
-/// Drops a table of a job or of a repair, if it is there.
+/// Drops a table of a job or of a repair, if it exists.
 pub(super) const DROP_TABLE: &str = include_str!("../../queries/reconcile/drop_table.sql");
 
-/// How long one query may take: a little more than the `max_execution_time` in the queries. One that changes rounds is waited for
-/// as long.
+/// How long one query may take: a little more than the `max_execution_time` in the queries. A mutation of rounds may take as long.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
 
-/// How long queries are told to stop, and between two looks: one may only be on its way to ClickHouse.
+/// How long queries are killed repeatedly, and the pause in between. A query may still be on its way to ClickHouse.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -44,7 +43,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Names the tables of a job. A name is made of its UUID, and of nothing that anyone has sent.
+    /// Names the tables of a job. A name contains the job's UUID, and nothing that a client has sent.
     pub(super) fn new(warehouse: Warehouse, job: Uuid) -> Self {
         let name = |what| format!("reconcile_{what}_{}", job.simple());
         let (rows, outcomes, hours) = (name("rows"), name("outcomes"), name("hours"));
@@ -55,7 +54,7 @@ impl Tables {
         self.job
     }
 
-    /// By which the differences that are found now are told from those of attempts that were given up.
+    /// Marks the differences that are found now. Attempts that were given up have other marks.
     pub(super) fn attempt(&self) -> Uuid {
         self.attempt
     }
@@ -64,12 +63,12 @@ impl Tables {
         &self.warehouse
     }
 
-    /// What the job's queries are known by in ClickHouse.
+    /// The `log_comment` of the job's queries in ClickHouse.
     pub(super) fn tag(&self) -> String {
         format!("roundhouse reconciliation {}", self.job)
     }
 
-    /// Makes the tables, without any rows that an earlier attempt has left.
+    /// Creates the tables, without rows that an earlier attempt has left.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -85,7 +84,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Drops the tables that are there.
+    /// Drops the tables that exist.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -107,7 +106,7 @@ impl Tables {
         self.remove_differences(kept).await
     }
 
-    /// Has the differences that attempts other than `kept` have found removed.
+    /// Removes the differences of attempts other than `kept`.
     async fn remove_differences(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
         let query = |sql| {
             let query = self.warehouse.query(sql).param("job", self.job.to_string());
@@ -115,20 +114,20 @@ impl Tables {
         };
         let left_over = query(include_str!("../../queries/reconcile/left_over_differences.sql"));
         if in_time(left_over.fetch_one::<u64>()).await? > 0 {
-            // Rare, and dear: a mutation of the table, which nothing has to wait for.
+            // Rare and expensive: a mutation of the table. Nothing has to wait for it.
             let delete = query(include_str!("../../queries/reconcile/delete_left_over_differences.sql"));
             in_time(delete.execute()).await?;
         }
         Ok(())
     }
 
-    /// Returns the statement that inserts rows, the number of their line first.
+    /// Returns the statement that inserts rows. The line number is the first column.
     pub(super) fn insert_statement(&self, columns: &Columns) -> String {
         let names: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
         format!("INSERT INTO {} (line, {}) FORMAT RowBinary", self.rows, names.join(", "))
     }
 
-    /// A query that may name the job's tables, the job and the attempt, and that [`Tables::clear`] stops.
+    /// A query that may use the job, the attempt and the tables as parameters. [`Tables::clear`] stops it.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.warehouse
             .query(sql)
@@ -145,7 +144,7 @@ impl Tables {
     }
 }
 
-/// Stops the queries with a tag (their `log_comment`), those of an earlier process too, and waits, within bounds, until there are none.
+/// Stops the queries with a tag (their `log_comment`), also those of an earlier process, and waits a limited time until there are none.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -159,7 +158,7 @@ pub(super) async fn stop_queries(warehouse: &Warehouse, tag: &str) -> Result<(),
         let kill = warehouse.query(include_str!("../../queries/reconcile/kill_queries.sql"));
         in_time(kill.param("tag", tag).execute()).await?;
         if started.elapsed() > STOP_PATIENCE {
-            tracing::warn!(tag, "its queries do not stop");
+            tracing::warn!(tag, "queries still run after KILL QUERY");
             break;
         }
         tokio::time::sleep(STOP_INTERVAL).await;
@@ -167,7 +166,7 @@ pub(super) async fn stop_queries(warehouse: &Warehouse, tag: &str) -> Result<(),
     Ok(())
 }
 
-/// Waits for an answer, but not without end.
+/// Waits for an answer, for a limited time.
 pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
 ) -> Result<T, WarehouseError> {

@@ -109,6 +109,9 @@ pub struct ReconcileOptions {
     /// Produce missing rounds, rebuild hours that differ, and check again
     #[arg(long)]
     pub repair: bool,
+    /// With --repair: only show what the repair would change; nothing is changed
+    #[arg(long, requires = "repair")]
+    pub dry_run: bool,
     /// With --repair: which values win when a stored round differs from the file [default: stored]
     #[arg(long, value_enum, requires = "repair")]
     pub prefer: Option<Prefer>,

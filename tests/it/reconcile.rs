@@ -1,6 +1,6 @@
-//! Reconciliation of files with what is stored, by the library's own service against a real ClickHouse.
+//! Reconciliation of files with what is stored, by the library's service and a real ClickHouse.
 //!
-//! Rounds are put straight into `game_rounds`, as the loader would; what a report must say is worked out here.
+//! The tests insert rounds directly into `game_rounds`, as the loader would, and compute what a report must say.
 
 mod arrivals;
 mod differences;
@@ -39,7 +39,7 @@ use crate::harness::expected::{self, Expected};
 use crate::harness::part::Part;
 use crate::harness::{ROUNDHOUSE, repository};
 
-/// Bound of everything that is waited for.
+/// How long the tests wait for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const TOPIC: &str = "staging-bets";
@@ -47,7 +47,7 @@ const TOPIC: &str = "staging-bets";
 const HEADER: &str = "created_timestamp,game_instance_id,user_id,game_id,real_amount_bet,bonus_amount_bet,\
                       real_amount_win,bonus_amount_win,game_name,provider\n";
 
-/// The ClickHouse that all tests share, each with a database of its own. It ends with the test process.
+/// The ClickHouse that all tests share. Each test has its own database. It ends with the test process.
 fn clickhouse() -> &'static str {
     static SHARED: OnceLock<(TempDir, Part)> = OnceLock::new();
     static URL: OnceLock<String> = OnceLock::new();
@@ -135,18 +135,18 @@ impl Bench {
         view
     }
 
-    /// Returns everything that a job has found.
+    /// Returns all differences that a job found.
     async fn differences(&self, reconciler: &Reconciler, id: Uuid) -> Vec<Difference> {
         let differences = reconciler.differences(id).await.unwrap().expect("a list");
         let mut cursor = differences.fetch(Kinds::ALL).unwrap();
         let mut found = Vec::new();
         while let Some(row) = cursor.next().await.unwrap() {
-            found.push(row.difference(reconciler.columns()).expect("one of ours"));
+            found.push(row.difference(reconciler.columns()).expect("a known kind"));
         }
         found
     }
 
-    /// How many tables, and differences of attempts that do not count, there are after a moment.
+    /// Counts the tables of jobs and the differences of attempts that do not count, and waits a while for them to be removed.
     async fn left_over(&self) -> (u64, u64) {
         let tables = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
              AND name LIKE 'reconcile\\_%s\\_%' AND name != 'reconcile_jobs'";
@@ -171,7 +171,7 @@ impl Bench {
     }
 
     async fn execute(&self, sql: &str) {
-        // Changes of rows are awaited.
+        // Mutations are awaited.
         let query = self.warehouse.query(sql).with_setting("mutations_sync", "2");
         query.execute().await.unwrap();
     }
@@ -186,7 +186,7 @@ impl Bench {
         self.insert(csv).await;
     }
 
-    /// Stores rounds of which those marked came with an upload, 1,000 lines behind their id.
+    /// Stores rounds. Marked rounds came with an upload, on the line of their id plus 1,000.
     async fn store_from(&self, rounds: &[(Round, bool)], upload: Uuid) {
         for (round, is_from_it) in rounds {
             let csv = round.csv("\\N");
@@ -206,7 +206,7 @@ impl Bench {
         self.warehouse.insert_rows(&sql, Bytes::from(csv)).await.unwrap();
     }
 
-    /// Stores the rows of a generated file, read by another reader than ours.
+    /// Stores the rows of a generated file. ClickHouse reads them, not the code under test.
     async fn store_file(&self, file: &Path) {
         let text = expected::text(file);
         let mut csv = csv::Writer::from_writer(Vec::new());
@@ -246,7 +246,7 @@ async fn submit_as(reconciler: &Arc<Reconciler>, submission: Submission, file: i
     reconciler.submit(submission, body).await.unwrap().id
 }
 
-/// Waits until a job is as it should be.
+/// Waits until a job satisfies a condition.
 async fn wait_for(reconciler: &Reconciler, id: Uuid, is_right: impl Fn(&JobView) -> bool) -> JobView {
     let started = Instant::now();
     loop {
@@ -280,7 +280,7 @@ impl Round {
         Self { id, hour: 8, player: "ada".to_owned(), game: 7, amounts, name: "Play'n, \"Gö\"".to_owned() }
     }
 
-    /// Its line, with `null` where there is no amount.
+    /// Its line of CSV. `null` stands for a missing amount.
     fn csv(&self, null: &str) -> String {
         let mut line = format!("2019-10-22 {:02}:20:41,{},{},{}", self.hour, self.id, self.player, self.game);
         for amount in self.amounts {
@@ -318,7 +318,7 @@ fn generate(directory: &TempDir, rows: u64) -> PathBuf {
     path
 }
 
-/// Lines of the sample, by kind.
+/// The lines of the differences of one kind in the sample.
 fn lines(report: &Report, kind: Kind) -> Vec<u64> {
     report.sample.iter().filter(|row| row.kind == kind).filter_map(|row| row.line).collect()
 }

@@ -69,6 +69,24 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     assert_eq!(job, shown);
     assert_eq!((&job["verdict"], &job["file_name"]), (&Value::from("mismatch"), &Value::from("other.csv")));
 
+    // A dry run changes nothing, whatever it is asked for.
+    let before = server.clickhouse("SELECT count(), sum(cityHash64(*)) FROM game_rounds").await;
+    let said = reconcile(&api, KEY, &["--repair", "--dry-run", "--prefer", "file", &other]).await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    assert!(said.stdout.contains("30 rounds produced, 1 overwritten, 0 removed"), "{said:?}");
+    let cells = |start: &str| {
+        let row = said.stdout.lines().find(|line| line.starts_with(start)).expect("a row").to_owned();
+        row.split(['│', '┆']).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("│ 12")[1..6], ["12", "10", "real_amount_bet", "0.25", "0.5"]);
+    assert_eq!(cells("│ real_amount_bet")[2..6], ["7.5", "0", "0.25", "0.5"]);
+    let said = reconcile(&api, KEY, &["--repair", "--dry-run", "--json", &other]).await;
+    let preview: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.code, &preview["preview"]["unchanged"]["different"]), (Some(1), &1.into()), "{said:?}");
+    let said = reconcile(&api, KEY, &["--repair", "--dry-run", &same]).await;
+    assert!(said.code == Some(0) && said.stdout.contains("verdict: match"), "{said:?}");
+    assert_eq!(server.clickhouse("SELECT count(), sum(cityHash64(*)) FROM game_rounds").await, before);
+
     // Missing rounds are produced. Rounds that differ stay unchanged, unless the file is preferred.
     let said = reconcile(&api, KEY, &["--repair", &other]).await;
     assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
@@ -131,6 +149,7 @@ async fn a_failure_is_one_line_and_exit_code_2() {
         (&api, KEY, &["--upload-id", "x", &good], "--upload-id"),
         (&api, KEY, &["--differences", "some", &good], "--differences"),
         (&api, KEY, &["--prefer", "file", &good], "--repair"),
+        (&api, KEY, &["--dry-run", &good], "--repair"),
         (&api, KEY, &[], "FILE"),
         (&away, KEY, &[&good], "roundhouse serve"),
     ] {

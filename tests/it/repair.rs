@@ -1,10 +1,11 @@
-//! Damage done behind the server's back, found exactly by `POST /reconcile`, and mended by `POST /reconcile/{id}/repair`.
+//! Tables are damaged directly in ClickHouse. `POST /reconcile` must find exactly that damage, and `POST /reconcile/{id}/repair` must repair it.
 //!
-//! What is stored afterwards must be what `harness/expected.rs` makes of the file, and whoever reads an hour meanwhile sees
-//! it as it was or as it must be.
+//! Afterwards the tables must hold what `harness/expected.rs` computes from the file. A reader in the meantime sees an hour as it was or as
+//! it must be.
 
 mod crashes;
 mod damage;
+mod preview;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use crate::harness::server::{Http, Server};
 /// Rows of the file: more than one granule of `game_rounds`.
 const ROWS: &str = "20000";
 
-/// A server that has a file, whose rounds are in few hours.
+/// A server with an uploaded file whose rounds are in few hours.
 struct Bench {
     server: Server,
     _directory: TempDir,
@@ -72,19 +73,19 @@ impl Bench {
         (hour.to_owned(), player.to_owned(), game.parse().unwrap())
     }
 
-    /// Reconciles the file, and asserts how much is not as it should be: missing, different, unexpected, hours.
+    /// Reconciles the file and asserts the counts of missing, different and unexpected rounds and of differing hours.
     async fn found(&self, counts: [u64; 4]) -> Value {
         let report = self.server.reconcile(&self.file).await;
         assert_counts(&report, counts);
         report
     }
 
-    /// Repairs what a job has found, and returns the job then.
+    /// Repairs the differences of a job, and returns the job afterwards.
     async fn repair(&self, report: &Value, query: &str) -> Value {
         repair(&self.server, report["id"].as_str().unwrap(), query).await
     }
 
-    /// Asserts that everything from the file is there, once, and in its hours.
+    /// Asserts that everything from the file is stored exactly once and counted in its hours.
     async fn assert_exact(&self) {
         let report = self.found([0; 4]).await;
         assert_eq!(report["verdict"], "match", "{report:#}");
@@ -112,7 +113,7 @@ fn assert_counts(report: &Value, counts: [u64; 4]) {
     assert_eq!(report["settled"], true, "{report:#}");
 }
 
-/// Ids that a job has found, in order.
+/// The ids of a job's differences of one kind, in order.
 async fn ids_found(server: &Server, report: &Value, kind: &str) -> Vec<u64> {
     let sql = format!(
         "SELECT game_instance_id FROM reconcile_differences WHERE job_id = '{}' AND kind = '{kind}' ORDER BY 1",
@@ -125,7 +126,7 @@ fn numbers(text: &str) -> Vec<u64> {
     text.lines().map(|line| line.parse().unwrap()).collect()
 }
 
-/// Asks for a repair, and returns the job once it is done.
+/// Requests a repair, and returns the job when it is done.
 async fn repair(server: &Server, id: &str, query: &str) -> Value {
     let asked = server.send(|http| http.post(server.url(&format!("/reconcile/{id}/repair?{query}")))).await;
     assert_eq!(asked.status, 202, "{:#}", asked.body);
@@ -143,7 +144,7 @@ async fn ended(server: &Server, id: &str) -> Value {
     job
 }
 
-/// Asserts that no table, no noted hour and no change of rounds is left behind by repairs.
+/// Asserts that repairs have left no table, no noted hour and no unfinished mutation.
 async fn assert_nothing_is_left(server: &Server) {
     for sql in [
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'repair\\_%'",
@@ -154,22 +155,22 @@ async fn assert_nothing_is_left(server: &Server) {
     }
 }
 
-/// Changes rows behind the server's back, and waits until it is done.
+/// Changes rows directly in ClickHouse, and waits until that is done.
 async fn damage(server: &Server, sql: &str) {
     server.clickhouse(format!("{sql} SETTINGS mutations_sync = 1")).await;
 }
 
-/// Somebody who looks at one hour of a player and a game, all the time.
+/// A client that reads one hour of a player and a game all the time.
 struct Reader {
     stop: Arc<AtomicBool>,
     reading: JoinHandle<Vec<Option<Totals>>>,
 }
 
 impl Reader {
-    /// Returns once it has looked for the first time.
+    /// Returns after the first read.
     async fn start(server: &Server, key: &Key) -> Self {
         let (hour, player, game) = key.clone();
-        // From the hour to its end, which is not part of it.
+        // From the start of the hour to its end, which is exclusive.
         let until = format!("{}:59:59.999Z", &hour[..13]);
         let query = format!("player_id={player}&game_id={game}&date_from={hour}&date_to={until}");
         let url = server.url(&format!("/aggregates?{query}"));
@@ -178,7 +179,7 @@ impl Reader {
         let (has_looked, mut first_look) = tokio::sync::watch::channel(false);
         let reading = tokio::spawn(async move {
             let mut seen: Vec<Option<Totals>> = Vec::new();
-            // The last look begins when it is over.
+            // The last read starts after the stop.
             loop {
                 let is_last = is_over.load(Ordering::Relaxed);
                 let answer = http.try_send(|http| http.get(&url)).await;
@@ -198,7 +199,7 @@ impl Reader {
         Self { stop, reading }
     }
 
-    /// Returns what the hour was, each time that it was something else.
+    /// Returns the values that the hour had, in order.
     async fn end(self) -> Vec<Option<Totals>> {
         self.stop.store(true, Ordering::Relaxed);
         self.reading.await.unwrap()

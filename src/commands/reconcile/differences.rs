@@ -80,7 +80,7 @@ fn hour(difference: &Value) -> String {
     format!("{}\n{sums}", of.join(" "))
 }
 
-fn or_null(value: &Value) -> String {
+pub(super) fn or_null(value: &Value) -> String {
     table::or_null(value, SHOWN_CHARACTERS)
 }
 

@@ -2,6 +2,7 @@
 
 mod differences;
 mod job;
+mod preview;
 pub(super) mod report;
 
 use std::path::Path;
@@ -43,6 +44,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
             printed = differences::print(&api, job, options.differences) => printed?,
             () = INTERRUPT.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
         }
+        preview::print(&job["preview"])?;
     }
     match job["verdict"].as_str() {
         Some("match") => Ok(ExitCode::SUCCESS),
@@ -76,7 +78,7 @@ fn in_options(failure: Failure) -> Failure {
     }
 }
 
-/// Sends the file, waits for the job, and repairs what it found if --repair is given.
+/// Sends the file, waits for the job, and repairs what it found if --repair is given. With --dry-run, previews the repair.
 async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let accepted = send(api, options).await?;
     let waited = job::until(api, &options.file, accepted, job::has_ended).await?;
@@ -93,6 +95,16 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
     }
     if options.remove_unexpected {
         url.query_pairs_mut().append_pair("remove", "unexpected");
+    }
+    if options.dry_run {
+        url.query_pairs_mut().append_pair("preview", "true");
+        let previewed = tokio::select! {
+            previewed = api.text(api.request(Method::POST, url)) => previewed?,
+            () = INTERRUPT.cancelled() => {
+                return Err(Stopped::Reported(interrupted(&options.file, ": nothing is repaired")));
+            }
+        };
+        return Ok(Job::of(parsed(previewed)?));
     }
     let shown_at = api.shown(&done.path());
     let interrupted = |what: &str| {

@@ -20,6 +20,7 @@ const RESPONSES: &[(&str, &str, &str, &str)] = &[
     ("list_reconciliations", "200", JSON, include_str!("examples/reconciliations.json")),
     ("show_reconciliation", "200", JSON, include_str!("examples/reconciliation.json")),
     ("cancel_reconciliation", "200", JSON, include_str!("examples/cancelled.json")),
+    ("repair", "200", JSON, include_str!("examples/repair_preview.json")),
     ("repair", "202", JSON, include_str!("examples/repair.json")),
     ("list_differences", "200", "text/csv", include_str!("examples/differences.csv")),
     ("list_differences", "200", "application/x-ndjson", include_str!("examples/differences.ndjson")),

@@ -128,6 +128,7 @@ query!(
         choice(&["stored", "file"], Some("stored")),
     ),
     of("remove", "Remove rounds that the file's upload stored and that are not in the file", choice(&["nothing", "unexpected"], Some("nothing"))),
+    flag("preview", "Only report what the repair would change, and change nothing"),
 );
 
 query!(

@@ -180,7 +180,7 @@ problems!(
     /// Of a repair.
     Repair:
     "invalid_parameter", "no_such_job", "not_done", "no_valid_rows", "job_elsewhere", "not_loading", "repair_under_way", "queue_full",
-    "clickhouse_unavailable", "stopping",
+    "differences_expired", "query_too_large", "clickhouse_unavailable", "stopping",
 );
 
 problems!(

@@ -1,10 +1,11 @@
-//! The second check: everything that differed, compared once more from what was noted of it, since the file is gone.
+//! The second check. Everything that differed is compared again, from the differences that were kept, because the file is gone.
 
 use uuid::Uuid;
 
 use super::RepairError;
 use super::hours::{self, Loading};
-use super::tables::{Tables, in_time};
+use super::plan::{Lines, Plan};
+use super::tables::in_time;
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::Differences;
 use crate::reconcile::report::{Report, SAMPLE};
@@ -15,35 +16,36 @@ const BATCH: u64 = 100_000;
 
 /// Keeps what still differs as another attempt of the job, and returns the report on it.
 pub(super) async fn check(
-    tables: &Tables,
+    plan: &Plan,
     columns: &Columns,
     loading: &Loading,
     before: &Report,
     is_settled: bool,
 ) -> Result<(Uuid, Report), RepairError> {
+    let tables = &plan.tables;
     let next_attempt = Uuid::now_v7();
-    let query = |sql| tables.query(sql).param("next_attempt", next_attempt.to_string());
-    check_rows(tables, next_attempt).await?;
+    let query = |sql| plan.query(sql).param("next_attempt", next_attempt.to_string());
+    check_rows(plan, next_attempt).await?;
     tables.execute(query(include_str!("../../../queries/repair/check_duplicates.sql"))).await?;
-    tables.execute(query(include_str!("../../../queries/repair/check_unexpected.sql"))).await?;
+    tables.execute(query(include_str!("../../../queries/repair/keep_unexpected.sql"))).await?;
     let mut is_settled = is_settled;
     for range in hours::ranges(tables).await? {
         let (_nothing_is_loaded, is_quiet) = loading.hold(tables).await?;
         is_settled &= is_quiet;
-        tables.execute(range.of(query(include_str!("../../../queries/repair/check_hours.sql")))).await?;
+        tables.execute(range.of(query(include_str!("../../../queries/repair/keep_hours.sql")))).await?;
     }
     let found = tables.found(next_attempt).await?;
     let mut report = Report {
         missing: found.missing,
         different: found.different,
         unexpected: found.unexpected,
-        // Where others load, rounds may have been on their way between the two looks at an hour.
+        // If other processes load, rows may have been loaded while an hour was compared.
         settled: is_settled && (loading.is_alone || found.hours == 0),
         sample: Differences::new(&tables.warehouse, tables.job, next_attempt).sample(columns, SAMPLE).await?,
         ..before.clone()
     };
     report.hours.different = found.hours;
-    // What differed and does not any more matches.
+    // What differed and no longer differs, matches.
     report.matched = (before.matched + before.missing + before.different)
         .checked_sub(found.missing + found.different)
         .ok_or(RepairError::DoesNotAddUp)?;
@@ -57,17 +59,17 @@ pub(super) async fn check(
     }
 }
 
-async fn check_rows(tables: &Tables, next_attempt: Uuid) -> Result<(), WarehouseError> {
+async fn check_rows(plan: &Plan, next_attempt: Uuid) -> Result<(), WarehouseError> {
     let mut after = 0;
     loop {
-        let query = tables.query(include_str!("../../../queries/repair/next_checked_lines.sql"));
+        let query = plan.tables.query(include_str!("../../../queries/repair/next_checked_lines.sql"));
         let last: u64 = in_time(query.param("after", after).param("size", BATCH).fetch_one()).await?;
         if last == 0 {
             return Ok(());
         }
-        let query = tables.query(include_str!("../../../queries/repair/check_rows.sql"));
+        let query = plan.query(include_str!("../../../queries/repair/keep_rows.sql"));
         let query = query.param("next_attempt", next_attempt.to_string());
-        tables.execute(query.param("after", after).param("last", last)).await?;
+        plan.tables.execute(Lines { after, last }.of(query)).await?;
         after = last;
     }
 }

@@ -1,9 +1,9 @@
-//! The hours: made the sums of their rounds, each of them at one moment.
+//! Makes the hours the sums of their rounds, each at one moment.
 //!
-//! What an hour lacks, or has too much of, is added to it as one part of its table, so that whoever reads sees it as it was or as
-//! it must be, and nothing between. A round is in `game_rounds` a moment before it is in its hour: nothing may be loaded between
-//! the two looks at them. The loader of this process waits at the [`Gate`](crate::loader::gate::Gate); where another one loads, what is missing must
-//! be the same twice before it is added.
+//! What an hour lacks, or has too much of, is added to it as one part of its table. So a reader sees the hour as it was or as it must be,
+//! and nothing between. A round is in `game_rounds` a moment before it is in its hour, so nothing may be loaded while the two are
+//! compared. The loader of this process waits at the [`Gate`](crate::loader::gate::Gate). If another process loads, two comparisons must
+//! return the same before anything is added.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::Deserialize;
 
+use super::plan::Plan;
+use super::record::Wishes;
 use super::tables::{Tables, in_time};
 use super::{Loads, RepairError};
 use crate::loader::gate::Held;
@@ -19,16 +21,16 @@ use crate::warehouse::client::WarehouseError;
 
 const HOUR_DIFFERENCES: &str = include_str!("../../../queries/repair/hour_differences.sql");
 
-/// Players and games of the hours that are looked at together; an hour is never divided.
+/// Players and games of the hours that are compared together. An hour is never divided.
 const MAX_KEYS: u64 = 50_000;
 
-/// How often hours are looked at until they are right.
+/// How many times hours are compared until they are right.
 const MAX_LOOKS: u32 = 120;
 
-/// How often it is tried to have hours merged that are to be removed.
+/// How many times ClickHouse is asked to merge hours that are to be removed.
 const MAX_MERGES: u8 = 3;
 
-/// Between two looks, where something may be under way.
+/// Between two comparisons, while something may be loading.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Hours from the first to the last, in seconds since 1970.
@@ -44,7 +46,7 @@ impl Hours {
     }
 }
 
-/// An hour, and how many players and games of it are noted.
+/// An hour, and how many of its players and games are noted.
 #[derive(Clone, Copy, Debug, Row, Deserialize)]
 struct Noted {
     hour: u32,
@@ -58,15 +60,15 @@ struct Differences {
     digest: u64,
 }
 
-/// What is loading meanwhile.
+/// What loads rows during a repair.
 #[derive(Clone, Debug)]
 pub(super) struct Loading {
     pub(super) loads: Loads,
-    /// Nobody else loads this topic, and nothing that was broken off may still be going on.
+    /// No other process loads this topic, and no interrupted work of an earlier one can still be running.
     pub(super) is_alone: bool,
 }
 
-/// Returns the hours that are noted, in ranges of which each can be looked at at once.
+/// Returns the noted hours, in ranges that can each be compared in one query.
 pub(super) async fn ranges(tables: &Tables) -> Result<Vec<Hours>, WarehouseError> {
     let query = tables.query(include_str!("../../../queries/repair/hour_ranges.sql"));
     Ok(in_ranges(&in_time(query.fetch_all()).await?))
@@ -97,16 +99,18 @@ pub(super) async fn rebuild(tables: &Tables, loading: &Loading) -> Result<(), Re
 }
 
 async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Result<(), RepairError> {
+    // What the hours must hold depends on no wish.
+    let plan = Plan::new(tables, Wishes::default());
     let mut before = Differences::default();
     for _ in 0..MAX_LOOKS {
         let nothing_is_loaded = loading.loads.gate.hold().await;
         if loading.is_quiet(tables).await? {
-            let differences = look(tables, range).await?;
+            let differences = look(&plan, range).await?;
             if differences.hours == 0 {
                 return Ok(());
             }
             if loading.is_alone || differences == before {
-                add(tables, loading, range).await?;
+                add(&plan, loading, range).await?;
                 continue;
             }
             before = differences;
@@ -117,8 +121,8 @@ async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Resu
     Err(RepairError::HoursDiffer)
 }
 
-/// Gives the noted hours the names of their rounds where they have others. Between the parts of the table a reader sees the earlier
-/// name.
+/// Gives the noted hours the names of their rounds, if they have others. Until ClickHouse has rewritten a part, a reader sees the
+/// earlier name.
 pub(super) async fn rename(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for range in ranges(tables).await? {
         tables.drop().await?;
@@ -133,8 +137,8 @@ pub(super) async fn rename(tables: &Tables, loading: &Loading) -> Result<(), Rep
     Ok(tables.drop().await?)
 }
 
-/// Removes the noted hours that have no rounds any more: sums of zero, once all parts of such an hour are merged. Until then, and where
-/// that does not come about, pages of hours leave them out.
+/// Removes the noted hours that have no rounds any more. Their sums are zero once all parts of such an hour are merged. Until then, or if
+/// that does not happen, pages of hours leave them out.
 pub(super) async fn remove_empty(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for _ in 0..MAX_MERGES {
         let mut empty = 0_u64;
@@ -149,7 +153,7 @@ pub(super) async fn remove_empty(tables: &Tables, loading: &Loading) -> Result<(
         let sql = include_str!("../../../queries/repair/remove_empty_hours.sql");
         tables.mutate(sql, loading.generation()?).await?;
     }
-    tracing::warn!(job = %tables.job, "hours without rounds stay in their table, as zeros");
+    tracing::warn!(job = %tables.job, "hours without rounds stay in their table as zeros");
     Ok(())
 }
 
@@ -162,7 +166,8 @@ impl Loading {
         self.loads.tenure.generation().ok_or(RepairError::NotLoading)
     }
 
-    /// Waits, within bounds, until no chunk is half done. Returns what keeps the loader of this process waiting, and whether it is so.
+    /// Waits, but not forever, until no chunk is half loaded. Returns a guard that keeps the loader of this process waiting, and whether
+    /// no chunk is half loaded.
     pub(super) async fn hold(&self, tables: &Tables) -> Result<(Held, bool), WarehouseError> {
         for _ in 0..MAX_LOOKS {
             let held = self.loads.gate.hold().await;
@@ -175,7 +180,7 @@ impl Loading {
         Ok((self.loads.gate.hold().await, false))
     }
 
-    /// Whether no chunk of the topic is half done.
+    /// Whether no chunk of the topic is half loaded.
     pub(super) async fn is_quiet(&self, tables: &Tables) -> Result<bool, WarehouseError> {
         let query = tables.query(include_str!("../../../queries/repair/loader_state.sql"));
         let unfinished: u64 = in_time(query.param("topic", &self.loads.topic).fetch_one()).await?;
@@ -183,19 +188,18 @@ impl Loading {
     }
 }
 
-async fn look(tables: &Tables, range: Hours) -> Result<Differences, WarehouseError> {
-    let sql =
-        format!("SELECT count() AS hours, groupBitXor(cityHash64(*)) AS digest FROM ({HOUR_DIFFERENCES})");
-    in_time(bounded(range.of(tables.query(&sql))).fetch_one()).await
+async fn look(plan: &Plan, range: Hours) -> Result<Differences, WarehouseError> {
+    let query = plan.query(include_str!("../../../queries/repair/count_hour_sums.sql"));
+    in_time(bounded(range.of(query)).fetch_one()).await
 }
 
-async fn add(tables: &Tables, loading: &Loading, range: Hours) -> Result<(), RepairError> {
+async fn add(plan: &Plan, loading: &Loading, range: Hours) -> Result<(), RepairError> {
     let sql = format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE {FENCE}");
-    let query = tables.query(&sql).param("generation", loading.generation()?);
-    Ok(tables.execute(one_part(bounded(range.of(query)))).await?)
+    let query = plan.query(&sql).param("generation", loading.generation()?);
+    Ok(plan.tables.execute(one_part(bounded(range.of(query)))).await?)
 }
 
-/// What a look may take of ClickHouse while loading waits for it.
+/// Limits a query that loading waits for.
 fn bounded(query: Query) -> Query {
     query
         .with_setting("max_bytes_before_external_group_by", "67108864")
@@ -208,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_are_gathered_up_to_a_bound_and_never_divided() {
+    fn ranges_hold_hours_up_to_a_limit_and_never_part_of_an_hour() {
         let noted = |hour, keys| Noted { hour, keys };
         let ranges = in_ranges(&[
             noted(0, MAX_KEYS / 2),

@@ -1,9 +1,9 @@
-//! Watches for parts of tables that ClickHouse has set aside as broken, and makes the hours right that went with them.
+//! Watches for parts of tables that ClickHouse has set aside as broken, and repairs the hours that were in them or whose rounds were.
 //!
-//! ClickHouse looks at its parts when it starts. The rows of one that it cannot read are in no answer any more, and no answer says
-//! so. So broken parts are looked for here; until their rows are there again the server is not ready, and serves no
-//! aggregates. Lost rounds are restored by the loader when it begins (`src/loader/restore.rs`). The hours are made the sums of their
-//! rounds here, whichever of the two tables lost a part: then they count nothing twice either when lost rounds are uploaded again.
+//! ClickHouse checks its parts when it starts. Rows of a part that it cannot read are missing from every answer, and no answer says so.
+//! This module looks for broken parts. Until their rows are back the server is not ready and serves no aggregates. When the loader starts,
+//! it restores lost rounds (`src/loader/restore.rs`). This module makes the hours the sums of their rounds, whichever of the two tables
+//! lost a part. Nothing is then counted twice, even if lost rounds are uploaded again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,44 +23,44 @@ use crate::warehouse::lost_parts::{HOURS, LostParts, ROUNDS, lost_parts, short_c
 const NOTE_ALL_HOURS: &str = include_str!("../../../queries/lost_parts/note_all_hours.sql");
 const FORGET_HOURS: &str = include_str!("../../../queries/repair/forget_hours.sql");
 
-/// Between two looks.
+/// Between two checks.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Between two looks while rows are brought back.
+/// Between two checks while rows are restored.
 const SHORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Id of a table, and name of a part.
+/// The id of a table and the name of a part.
 type Key = (String, String);
 
-/// Watches, from [`Watch::start`] on.
+/// Watches from [`Watch::start`] on.
 #[derive(Debug)]
 pub struct Watch {
     warehouse: Warehouse,
     loading: Loading,
-    /// Of the loader of rounds of this process. None: another server loads, and brings back.
+    /// The state of this process's loader. None: another server loads and restores.
     loader: Option<watch::Receiver<LoaderState>>,
     lost: watch::Sender<LostParts>,
-    /// Parts that the loader has seen when it began.
+    /// Parts that were already broken when the loader started.
     restored: BTreeSet<Key>,
-    /// Parts since whose loss the hours were made right.
+    /// Parts after whose loss the hours were rebuilt.
     rebuilt: BTreeSet<Key>,
 }
 
 impl Watch {
     pub fn new(warehouse: Warehouse, loads: Loads, loader: Option<watch::Receiver<LoaderState>>) -> Self {
-        // Hours are made right under the lease, by the loader's own server.
+        // Only the server that holds the loader's lease rebuilds hours.
         let is_alone = loads.is_gated;
         let loading = Loading { loads, is_alone };
         let (lost, _) = watch::channel(LostParts::default());
         Self { warehouse, loading, loader, lost, restored: BTreeSet::new(), rebuilt: BTreeSet::new() }
     }
 
-    /// What is lost, as of the last look.
+    /// What was lost at the last check.
     pub fn lost(&self) -> watch::Receiver<LostParts> {
         self.lost.subscribe()
     }
 
-    /// Looks for the first time, after the loader has begun; then, until `stop`, again and again.
+    /// Checks once, after the loader has started, and then repeatedly until `stop`.
     pub async fn start(mut self, stop: CancellationToken) -> JoinHandle<()> {
         self.look().await;
         self.restored = keys(&self.lost.borrow(), |table| table == ROUNDS);
@@ -72,7 +72,7 @@ impl Watch {
     async fn work(&mut self) {
         loop {
             let is_soon = self.bring_back().await.unwrap_or_else(|error| {
-                tracing::warn!(cause = ?error, "the rows of broken parts are not all brought back yet");
+                tracing::warn!(cause = ?error, "not all rows of broken parts are restored yet; trying again");
                 true
             });
             tokio::time::sleep(if is_soon { SHORT_INTERVAL } else { INTERVAL }).await;
@@ -80,12 +80,12 @@ impl Watch {
         }
     }
 
-    /// Looks what is lost, and tells it. What was known stays while ClickHouse does not answer.
+    /// Checks what is lost, and publishes it. While ClickHouse does not answer, the last result stays.
     async fn look(&self) {
         let found = match self.find().await {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, "cannot ask ClickHouse for broken parts");
+                tracing::debug!(%error, "cannot read the broken parts from ClickHouse");
                 return;
             }
         };
@@ -94,7 +94,7 @@ impl Watch {
             if is_new && !found.parts.is_empty() {
                 tracing::error!("{}", found.reason());
             } else if is_new && lost.is_known {
-                tracing::warn!("the rows of all broken parts are there again");
+                tracing::warn!("the rows of all broken parts are restored");
             }
             *lost = found;
             is_new
@@ -105,7 +105,7 @@ impl Watch {
         let parts = lost_parts(&self.warehouse).await?;
         let mut missing_rounds = Some(0);
         if parts.iter().any(|part| part.table == ROUNDS) {
-            // That parts are lost is told whether or not it is known what was in them.
+            // Lost parts are reported even if it is not known what was in them.
             let chunks = short_chunks(&self.warehouse).await;
             let chunks = chunks.inspect_err(|error| tracing::warn!(%error, "cannot count the lost rounds"));
             missing_rounds = chunks.ok().map(|chunks| chunks.iter().map(|chunk| chunk.missing).sum());
@@ -113,7 +113,7 @@ impl Watch {
         Ok(LostParts { is_known: true, parts, missing_rounds })
     }
 
-    /// Has rounds restored and hours made right, and notes which parts nobody needs any more. Returns whether to look again soon.
+    /// Has rounds restored and hours rebuilt, and notes which parts are no longer needed. Returns whether to check again soon.
     async fn bring_back(&mut self) -> Result<bool, RepairError> {
         let lost = self.lost.borrow().clone();
         if !lost.affects_hours() {
@@ -126,12 +126,12 @@ impl Watch {
         let (rounds, all) = (keys(&lost, |table| table == ROUNDS), keys(&lost, |_| true));
         if !rounds.is_subset(&self.restored) {
             self.restored.extend(rounds);
-            // The loader restores what it can before it goes on.
+            // The loader restores what it can before it continues.
             self.loading.loads.gate.begin_again();
             return Ok(true);
         }
         if !lost.has_all_rounds() && all.is_subset(&self.rebuilt) {
-            // What is still missing is for someone to bring.
+            // Somebody must upload what is still missing.
             return Ok(false);
         }
         self.rebuild_hours().await?;
@@ -146,7 +146,7 @@ impl Watch {
 
     /// Makes every hour the sum of its rounds.
     async fn rebuild_hours(&self) -> Result<(), RepairError> {
-        tracing::warn!("comparing all hourly aggregates with their rounds, to add what is missing");
+        tracing::warn!("comparing all hourly aggregates with their rounds; missing amounts will be added");
         let tables = Tables::new(self.warehouse.clone(), Uuid::now_v7(), Uuid::nil());
         tables.execute(tables.query(NOTE_ALL_HOURS)).await?;
         let rebuilt = hours::rebuild(&tables, &self.loading).await;

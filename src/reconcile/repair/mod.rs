@@ -1,17 +1,26 @@
-//! Mends what a reconciliation has found.
+//! Repairs the differences that a reconciliation has found.
 //!
-//! A repair works from `reconcile_differences` alone, since the file is gone. Its steps ([`work`]): the hours that it has to look at
-//! are noted; what is missing is produced as an upload ([`produce`]); where the file is preferred, rounds that differ get its values;
-//! copies of rounds are removed, and if so wished rounds that the file does not have ([`rounds`]); hours are made the sums of
-//! their rounds ([`hours`]); all that differed is compared once more ([`check`]), and becomes the job's report. Rounds of which the
-//! file has contradictory rows are left alone: nothing says which row is right.
+//! The file is gone by then, so a repair works from `reconcile_differences`. [`plan`] says what it does: queries that return the rounds to
+//! produce, to remove and to overwrite, and the hours that must be rebuilt. [`work`] carries the plan out:
 //!
-//! Each step can be done again without harm, and the whole is, from its beginning, after a crash of whoever: [`record`] keeps in
-//! ClickHouse what is to be done. Repairs run one after the other.
+//! 1. It notes the hours that the plan concerns.
+//! 2. It produces missing rounds as an upload ([`produce`]).
+//! 3. It removes copies of rounds and, if asked, rounds that the file does not have. If the file is preferred, it gives rounds that differ
+//!    the file's values ([`rounds`]).
+//! 4. It makes the hours the sums of their rounds ([`hours`]).
+//! 5. It compares everything that differed once more ([`check`]). The result becomes the job's report.
+//!
+//! Rounds whose rows in the file contradict each other are never changed: nothing says which row is right. [`preview`] reads the same plan
+//! and changes nothing.
+//!
+//! Each step can run again without harm. After a crash the whole repair starts again: [`record`] keeps in ClickHouse what is to be done.
+//! Repairs run one after the other.
 
 mod check;
 mod hours;
 mod lost_parts;
+mod plan;
+pub mod preview;
 mod produce;
 pub mod record;
 mod rounds;
@@ -29,10 +38,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::lost_parts::Watch;
+use self::preview::{Preview, RepairPreview};
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
+use self::tables::Tables;
 use super::Reconciler;
 use super::attempts::Failure;
-use super::report::{JobState, JobView, Verdict};
+use super::differences::DIFFERENCES_DAYS;
+use super::report::{JobState, JobView, Report, Verdict};
+use super::store;
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -43,56 +56,64 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 /// Repairs that may wait; one more is refused.
 const MAX_WAITING: usize = 100;
 
-/// Between attempts to tell ClickHouse something that it must know.
+/// Between attempts to store something in ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a repair is not taken.
+/// Why a repair, or its preview, is refused.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    #[error("there is no reconciliation with this id: GET /reconcile lists them")]
+    #[error("no reconciliation has this id; GET /reconcile lists them")]
     NoSuchJob,
-    #[error("the reconciliation is {}: only what one that is done has found can be repaired", .state.name())]
+    #[error("the reconciliation is {}; only a finished one can be repaired", .state.name())]
     NotDone { state: JobState },
-    #[error("this reconciliation is one of another server, which alone can repair what it has found")]
+    #[error("this reconciliation belongs to another server; repair it there")]
     Elsewhere,
-    #[error("this server does not load the topic; send the file to the server that does, and repair there")]
+    #[error("another server loads the topic; send the file to that server, and repair there")]
     NotLoading { owner: Option<Uuid> },
-    #[error("a repair of this reconciliation is under way: wait until it has ended")]
+    #[error("a repair of this reconciliation waits or runs; wait until it has ended")]
     UnderWay,
-    #[error("{limit} repairs are waiting: try again when one has ended")]
+    #[error(
+        "differences are kept for {DIFFERENCES_DAYS} days, and some of these are gone; reconcile the file again"
+    )]
+    DifferencesGone,
+    #[error("{limit} repairs wait; try again when one has ended")]
     QueueFull { limit: usize },
+    #[error(
+        "the preview needs more memory than one query may use; list the differences with GET /reconcile/{job}/differences instead"
+    )]
+    PreviewTooLarge { job: Uuid },
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
     #[error("no row of the file is valid, so nothing was compared; correct the file and reconcile it again")]
     NoValidRows,
-    #[error("the server is stopping: try again")]
+    #[error("the server is stopping; try again later")]
     Stopping,
 }
 
-/// Why a repair failed, as its sender is told; causes are for the log.
+/// Why a repair failed, as the API shows it. Causes are for the log.
 #[derive(Debug, Error)]
 enum RepairError {
     #[error("the disk of ClickHouse is full; free some space there, then repair again")]
     ClickHouseDiskFull,
-    #[error("{}; repair again once ClickHouse is well", .0.summary())]
+    #[error("{}; repair again when ClickHouse works", .0.summary())]
     Warehouse(#[source] WarehouseError),
-    #[error("another server loads the topic now; send the file to that one, and repair there")]
+    #[error("another server loads the topic now; send the file to that server, and repair there")]
     NotLoading,
-    #[error("what is missing cannot be produced: {0}")]
+    #[error("cannot produce the missing rounds: {0}")]
     Upload(#[from] UploadError),
-    #[error("{rows} of the rows that are missing are rejected by now: see /uploads/{upload_id}/rejects")]
+    #[error("{rows} of the missing rows are rejected now; see /uploads/{upload_id}/rejects")]
     Rejected { rows: u64, upload_id: Uuid },
-    #[error("what was produced is not loaded yet: repair again once it is")]
+    #[error("the produced rounds are not loaded yet; repair again when they are")]
     NotVisible,
-    #[error("the reconciliation, or what it found, is no longer there: send the file again")]
+    #[error("the reconciliation or its report no longer exists; reconcile the file again")]
     JobGone,
-    #[error("not all of what was found is still kept: send the file again")]
+    #[error("some of the differences are no longer kept; reconcile the file again")]
     DifferencesGone,
-    #[error("parts of the table change all the time, so that rounds cannot be removed: repair again")]
+    #[error("cannot remove rounds because ClickHouse keeps merging their parts; repair again")]
     RoundsStay,
-    #[error("rows are loaded all the time, so that hours cannot be made right: repair again")]
+    #[error("cannot rebuild hours because rows are loaded all the time; repair again")]
     HoursDiffer,
-    #[error("what was compared is not all that was found: repair again")]
+    #[error("the second check covered fewer rows than were found; repair again")]
     DoesNotAddUp,
 }
 
@@ -109,7 +130,7 @@ impl From<WarehouseError> for RepairError {
 impl Failure for RepairError {
     fn may_pass(&self) -> bool {
         match self {
-            // The loader of this process may have got another generation just now.
+            // The loader of this process may just have received a new generation of the lease.
             Self::NotLoading
             | Self::Warehouse(_)
             | Self::RoundsStay
@@ -136,20 +157,20 @@ impl Failure for RepairError {
     }
 }
 
-/// How the topic is loaded, as far as repairs go.
+/// What repairs need to know about loading the topic.
 #[derive(Clone, Debug)]
 pub struct Loads {
     pub topic: String,
-    /// Who loads it. Only the server that does may repair.
+    /// Which server loads it. Only that server may repair.
     pub tenure: Tenure,
     /// Where the loader of this process waits.
     pub gate: Gate,
-    /// It does wait there: ClickHouse's own consumer does not.
+    /// Whether it waits there. ClickHouse's own consumer does not.
     pub is_gated: bool,
 }
 
 impl Loads {
-    /// Returns the other server that loads the topic, or none if nobody is known to.
+    /// Returns the other server that loads the topic, or `Some(None)` if no server does. None: this one does, or it is not known yet.
     fn elsewhere(&self) -> Option<Option<Uuid>> {
         match self.tenure.holder() {
             Holder::Us(_) | Holder::Unknown => None,
@@ -157,6 +178,14 @@ impl Loads {
             Holder::Nobody => Some(None),
         }
     }
+}
+
+/// A job that is done.
+struct Finished {
+    view: JobView,
+    /// The attempt whose differences count.
+    attempt: Uuid,
+    report: Report,
 }
 
 /// A repair that waits or runs.
@@ -175,7 +204,7 @@ impl Active {
         lock(&self.record).clone()
     }
 
-    /// Returns a new version of the record, which is not yet shown: see [`Active::show`].
+    /// Returns a new version of the record. [`Active::show`] shows it.
     fn changed(&self, change: impl FnOnce(&mut Record)) -> Record {
         let mut record = self.record();
         change(&mut record);
@@ -187,7 +216,7 @@ impl Active {
         *lock(&self.record) = record;
     }
 
-    /// Changes the record, and returns it as a new version. Only who works on a repair changes it.
+    /// Changes the record, and returns it as a new version. Only the worker of the repair may call this.
     fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
         let record = self.changed(change);
         self.show(record.clone());
@@ -195,7 +224,7 @@ impl Active {
     }
 }
 
-/// Takes repairs, and works on them in the background, one after the other.
+/// Accepts repairs and works on them in the background, one after the other.
 #[derive(Debug)]
 pub struct Repairer {
     reconciler: Arc<Reconciler>,
@@ -203,10 +232,10 @@ pub struct Repairer {
     store: Store,
     loads: Loads,
     active: Mutex<HashMap<Uuid, Arc<Active>>>,
-    /// Held while a repair is looked for and stored, so that a job has one at a time.
+    /// Held from looking for a repair to storing a new one, so that a job has one repair at a time.
     asking: tokio::sync::Mutex<()>,
     queue: mpsc::Sender<Arc<Active>>,
-    /// Cancelled when those are active that an earlier process had not ended.
+    /// Cancelled when the repairs that an earlier process did not end are active.
     resumed: CancellationToken,
     /// Until [`Repairer::run`].
     queued: Mutex<Option<mpsc::Receiver<Arc<Active>>>>,
@@ -233,8 +262,8 @@ impl Repairer {
         }
     }
 
-    /// Takes the repair of what a job has found, and returns it once it is where it survives a restart. Where there is nothing to
-    /// repair, it is done.
+    /// Accepts the repair of a job's differences. Returns it when it is stored and survives a restart. If there is nothing to repair, it is
+    /// done.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -244,44 +273,102 @@ impl Repairer {
         wishes: Wishes,
     ) -> Result<(JobView, RepairView), RequestError> {
         let repairer = Arc::clone(self);
-        // A task of its own: a sender that goes away now must not leave a repair that is stored and not queued.
+        // A task of its own: a client that disconnects now must not leave a repair that is stored but not queued.
         let noting = tokio::spawn(async move { repairer.enqueue(job, wishes).await });
         noting.await.unwrap_or(Err(RequestError::Stopping))
     }
 
     async fn enqueue(&self, id: Uuid, wishes: Wishes) -> Result<(JobView, RepairView), RequestError> {
         let _asking = self.asking.lock().await;
-        let job = self.reconciler.get(id).await?.ok_or(RequestError::NoSuchJob)?;
-        let Some(report) = job.report.as_ref().filter(|_| job.state == JobState::Done) else {
-            return Err(RequestError::NotDone { state: job.state });
+        let job = self.finished(id).await?;
+        if let Some(owner) = self.loads.elsewhere() {
+            return Err(RequestError::NotLoading { owner });
+        }
+        let earlier = self.earlier(id).await?;
+        let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
+        if job.report.mismatches() == 0 {
+            record.view.state = RepairState::Done;
+            self.store.write(&record).await?;
+            return Ok((job.view, record.view));
+        }
+        self.check_differences(&job).await?;
+        let place = self.queue.try_reserve().map_err(|_| RequestError::QueueFull { limit: MAX_WAITING })?;
+        self.store.write(&record).await?;
+        let view = record.view.clone();
+        place.send(self.activate(record));
+        Ok((job.view, view))
+    }
+
+    /// Returns what a repair of a job's differences would do, and changes nothing. `patience`: how long each query may take.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. It does not matter which server loads the topic.
+    pub async fn preview(
+        &self,
+        id: Uuid,
+        wishes: Wishes,
+        patience: Duration,
+    ) -> Result<(JobView, RepairPreview), RequestError> {
+        let job = self.finished(id).await?;
+        self.earlier(id).await?;
+        self.check_differences(&job).await?;
+        let context = &self.reconciler.context;
+        let tables = Tables::for_preview(context.warehouse.for_requests(), id, job.attempt);
+        let preview = Preview {
+            tables: &tables,
+            wishes,
+            report: &job.report,
+            columns: &context.columns,
+            topic: &self.loads.topic,
+            patience,
         };
+        match preview.make().await {
+            Ok(preview) => Ok((job.view, preview)),
+            Err(WarehouseError::Exception(exception)) if exception.is_query_limit() => {
+                Err(RequestError::PreviewTooLarge { job: id })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns a job of this server that is done.
+    async fn finished(&self, id: Uuid) -> Result<Finished, RequestError> {
+        let view = self.reconciler.get(id).await?.ok_or(RequestError::NoSuchJob)?;
+        if view.state != JobState::Done {
+            return Err(RequestError::NotDone { state: view.state });
+        }
         // With `remove=unexpected`, a repair would delete every round of the uploads.
-        if report.verdict == Verdict::NoValidRows {
+        if view.report.as_ref().is_some_and(|report| report.verdict == Verdict::NoValidRows) {
             return Err(RequestError::NoValidRows);
         }
         if !self.store.has_job(id).await? {
             return Err(RequestError::Elsewhere);
         }
-        if let Some(owner) = self.loads.elsewhere() {
-            return Err(RequestError::NotLoading { owner });
+        match self.reconciler.store.get(id).await? {
+            Some(store::Record { attempt: Some(attempt), report: Some(report), .. }) => {
+                Ok(Finished { view, attempt, report })
+            }
+            _ => Err(RequestError::DifferencesGone),
         }
+    }
+
+    /// Returns the last repair of a job, which must have ended.
+    async fn earlier(&self, id: Uuid) -> Result<Option<Record>, RequestError> {
         let earlier = self.store.get(id).await?;
-        // One that was stored though ClickHouse did not say so is under way only by its record.
+        // If storing it seemed to fail but did not, only its record says that a repair is under way.
         let is_known = !self.resumed.is_cancelled() || lock(&self.active).contains_key(&id);
         if is_known && earlier.as_ref().is_some_and(|earlier| !earlier.view.state.has_ended()) {
             return Err(RequestError::UnderWay);
         }
-        let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
-        if report.mismatches() == 0 {
-            record.view.state = RepairState::Done;
-            self.store.write(&record).await?;
-            return Ok((job, record.view));
+        Ok(earlier)
+    }
+
+    async fn check_differences(&self, job: &Finished) -> Result<(), RequestError> {
+        let warehouse = self.reconciler.context.warehouse.for_requests();
+        match Tables::for_preview(warehouse, job.view.id, job.attempt).has_all_of(&job.report).await? {
+            true => Ok(()),
+            false => Err(RequestError::DifferencesGone),
         }
-        let place = self.queue.try_reserve().map_err(|_| RequestError::QueueFull { limit: MAX_WAITING })?;
-        self.store.write(&record).await?;
-        let view = record.view.clone();
-        place.send(self.activate(record));
-        Ok((job, view))
     }
 
     fn activate(&self, record: Record) -> Arc<Active> {
@@ -302,7 +389,7 @@ impl Repairer {
         Ok(self.store.get(job).await?.map(|record| record.view))
     }
 
-    /// Works on the repairs until `stop`; those that have not ended by then are run again at the next start.
+    /// Works on the repairs until `stop`. Repairs that have not ended by then start again at the next start of the server.
     pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             stop.run_until_cancelled(self.work()).await;
@@ -311,7 +398,7 @@ impl Repairer {
 
     async fn work(&self) {
         let Some(mut queued) = lock(&self.queued).take() else { return };
-        // It removes differences that do not count yet.
+        // Until then it removes differences that do not count yet.
         self.reconciler.recovered.cancelled().await;
         let unfinished = loop {
             match self.unfinished().await {
@@ -324,7 +411,7 @@ impl Repairer {
         };
         self.resumed.cancel();
         for repair in &unfinished {
-            tracing::info!(job = %repair.job, "a repair is run again");
+            tracing::info!(job = %repair.job, "an interrupted repair starts again");
             self.work_on(repair, true).await;
             self.end(repair);
         }
@@ -334,18 +421,18 @@ impl Repairer {
         }
     }
 
-    /// Returns the repairs that had not ended when the last process did.
+    /// Returns the repairs that had not ended when the last process ended.
     async fn unfinished(&self) -> Result<Vec<Arc<Active>>, WarehouseError> {
         let _asking = self.asking.lock().await;
         let mut unfinished = self.recover().await?;
-        // Those that were asked for since the start are queued already.
+        // Repairs that were requested since the start are queued already.
         unfinished.retain(|record| !lock(&self.active).contains_key(&record.job_id));
         Ok(unfinished.into_iter().map(|record| self.activate(record)).collect())
     }
 
     fn end(&self, repair: &Arc<Active>) {
         let mut active = lock(&self.active);
-        // The next one may be here already.
+        // It may be the next repair of the job already.
         if active.get(&repair.job).is_some_and(|other| Arc::ptr_eq(other, repair)) {
             active.remove(&repair.job);
         }

@@ -1,4 +1,4 @@
-//! What is missing, as a file that takes the way of every upload.
+//! Produces missing rows: they become a file, which is processed like any upload.
 
 use std::io;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::plan::Plan;
 use super::tables::Tables;
 use super::{RepairError, Repairer};
 use crate::domain::decimal_mark::DecimalMark;
@@ -17,22 +18,22 @@ use crate::warehouse::uploads::LedgerRow;
 
 const MISSING_ROWS: &str = include_str!("../../../queries/repair/missing_rows.sql");
 
-/// How long rows that the broker has may take to be visible.
+/// How long acknowledged rows may take to become visible.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Repairer {
-    /// Produces the rows whose rounds are not stored. Returns the upload, if there were any, once the broker has them.
+    /// Produces the rows whose rounds are not stored. Returns the upload, if there were such rows, once the broker has acknowledged them.
     pub(super) async fn produce_missing(
         &self,
-        tables: &Tables,
+        plan: &Plan,
         file_name: &str,
     ) -> Result<Option<LedgerRow>, RepairError> {
-        if missing(tables).await? == 0 {
+        if plan.missing().await? == 0 {
             return Ok(None);
         }
         let options = UploadOptions {
             file_name: format!("repair of {file_name}"),
-            // ClickHouse writes points.
+            // As ClickHouse writes it.
             read: ReadOptions {
                 encoding: Some(encoding_rs::UTF_8),
                 decimal: Some(DecimalMark::Point),
@@ -42,12 +43,12 @@ impl Repairer {
             is_repair: true,
             ..UploadOptions::default()
         };
-        // Columns of a schema of one's own, of which the differences keep nothing: they are empty, which is null.
+        // The differences do not keep columns that a custom schema adds. These are empty, which is NULL.
         let known = |name: &str| self.reconciler.columns().fields().any(|column| column.name == name);
         let columns = self.uploader.columns();
         let more = columns.fields().filter(|column| !known(&column.name));
         let more: String = more.map(|column| format!(", '' AS `{}`", column.name)).collect();
-        let query = tables.query(&MISSING_ROWS.replace("/* more columns */", &more));
+        let query = plan.query(&MISSING_ROWS.replace("/* more columns */", &more));
         let rows = query.fetch_bytes("CSVWithNames").map_err(WarehouseError::from)?;
         let body = Box::pin(stream::try_unfold(rows, |mut rows| async {
             let piece: Option<Bytes> = rows.next().await.map_err(io::Error::other)?;
@@ -73,9 +74,4 @@ pub(super) async fn until_visible(tables: &Tables, row: &LedgerRow) -> Result<()
         true => Ok(()),
         false => Err(RepairError::NotVisible),
     }
-}
-
-/// How many of the rounds that were missing still are.
-pub(super) async fn missing(tables: &Tables) -> Result<u64, WarehouseError> {
-    tables.number(include_str!("../../../queries/repair/count_missing.sql")).await
 }

@@ -1,4 +1,4 @@
-//! Repairs in ClickHouse, so that they survive a restart, and in the form of `GET /reconcile/{id}`.
+//! Repairs as they are stored in ClickHouse, where they survive a restart, and as `GET /reconcile/{id}` shows them.
 
 use bytes::Bytes;
 use clickhouse::Row;
@@ -13,7 +13,7 @@ use crate::warehouse::row_binary::write_text;
 const INSERT: &str = "INSERT INTO reconcile_repairs (job_id, owner, attempt, prefer, reason, version, state, removes, produced, \
      overwritten, removed, hours_rebuilt, seconds, upload_ids) FORMAT RowBinary";
 
-/// How far a repair has come.
+/// The state of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RepairState {
@@ -43,25 +43,25 @@ impl RepairState {
         }
     }
 
-    /// Whether it is over.
+    /// Whether the repair is done or has failed.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Done | Self::Failed)
     }
 }
 
-/// Whose values count where a round is stored with others than the file has.
+/// Which values win when a stored round differs from the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prefer {
-    /// What is stored stays, and is shown.
+    /// Stored values stay, and the difference is reported.
     #[default]
     Stored,
-    /// Rounds get the values of the file.
+    /// The round gets the values of the file.
     File,
 }
 
 impl Prefer {
-    /// Returns what a name stands for.
+    /// Returns the choice of this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Stored, Self::File].into_iter().find(|prefer| prefer.name() == name)
     }
@@ -74,15 +74,22 @@ impl Prefer {
     }
 }
 
-/// What a repair is to do beyond bringing back what is missing.
+/// What a repair is to do besides producing missing rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     pub prefer: Prefer,
-    /// Rounds that are stored as from the file's upload, and are not in it, are removed.
+    /// It removes rounds of the file's upload that are not in the file.
     pub removes_unexpected: bool,
 }
 
-/// A repair as its sender sees it.
+impl Wishes {
+    /// Whether rounds that differ get the values of the file.
+    pub(super) fn prefers_file(self) -> bool {
+        self.prefer == Prefer::File
+    }
+}
+
+/// A repair as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Repair)]
 pub struct RepairView {
@@ -91,25 +98,25 @@ pub struct RepairView {
     pub removes_unexpected: bool,
     /// Rounds that were missing and are stored now.
     pub produced: u64,
-    /// Rounds that got the values of the file.
+    /// Rounds that get the values of the file. They are counted before the first of them is changed.
     pub overwritten: u64,
-    /// Copies of rounds, and if so wished rounds of the file's upload that are not in it, that were deleted.
+    /// Copies of rounds, and with `remove=unexpected` rounds of the file's upload that are not in it, that were deleted.
     pub removed: u64,
-    /// Hours of a player and a game that were made the sums of their rounds.
+    /// Hours of a player and a game that differed and now match their rounds.
     pub hours_rebuilt: u64,
-    /// The uploads with which missing rounds came.
+    /// The uploads that brought the missing rounds.
     pub upload_ids: Vec<Uuid>,
     pub seconds: f64,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Which rows it does not work on, and what to do about them.
+    /// Which rows it does not repair, and what to do about them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_alone: Option<String>,
 }
 
 impl RepairView {
-    /// Returns it with what a repair of such a report leaves alone.
+    /// Adds which rows of such a report a repair leaves alone.
     #[must_use]
     pub fn leaving_alone(mut self, report: Option<&Report>) -> Self {
         let rows = report.map_or(0, |report| report.contradictory_in_file);
@@ -129,13 +136,13 @@ pub(super) struct Record {
     pub(super) job_id: Uuid,
     /// Grows with every change.
     pub(super) version: u64,
-    /// The attempt of the job that the counts are of: once it is the job's, the repair is done.
+    /// The attempt of the job that the counts belong to. Once it is the attempt of the job itself, the repair is done.
     pub(super) attempt: Option<Uuid>,
     pub(super) view: RepairView,
 }
 
 impl Record {
-    /// A repair that nobody works on yet. `version`: higher than that of an earlier one of this job.
+    /// A repair that has not begun. `version` must be higher than that of an earlier repair of this job.
     pub(super) fn new(job_id: Uuid, version: u64, wishes: Wishes) -> Self {
         let view = RepairView {
             state: RepairState::Queued,
@@ -172,7 +179,7 @@ struct StoredRecord {
 }
 
 impl StoredRecord {
-    /// Returns the repair, unless the row is not one of ours.
+    /// Returns the repair, or none if another program wrote the row.
     fn parse(self) -> Option<Record> {
         let view = RepairView {
             state: RepairState::parse(&self.state)?,
@@ -196,7 +203,7 @@ impl StoredRecord {
     }
 }
 
-/// The repairs of one server; others' can be looked up.
+/// The repairs of one server. Repairs of other servers can be read.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     warehouse: Warehouse,
@@ -208,7 +215,7 @@ impl Store {
         Self { warehouse, owner }
     }
 
-    /// Returns the last repair of a job, whoever's it is.
+    /// Returns the last repair of a job of any server.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -218,7 +225,7 @@ impl Store {
         Ok(record.and_then(StoredRecord::parse))
     }
 
-    /// Whether a job is one of ours.
+    /// Whether a job belongs to this server.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -228,7 +235,7 @@ impl Store {
         Ok(owner.is_some_and(|owner| owner == self.owner.to_string()))
     }
 
-    /// Returns our repairs that have not ended, in the order in which they were asked for.
+    /// Returns this server's repairs that have not ended, in the order of their requests.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -238,7 +245,7 @@ impl Store {
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
 
-    /// Returns the jobs whose repairs by us have left tables behind.
+    /// Returns the jobs whose repairs by this server have left tables behind.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -251,7 +258,7 @@ impl Store {
     /// Stores a repair as it is now.
     ///
     /// # Errors
-    /// ClickHouse does not answer. It may have taken the repair: storing it again does no harm.
+    /// ClickHouse does not answer. It may have stored the repair; storing it again does no harm.
     pub(super) async fn write(&self, record: &Record) -> Result<(), WarehouseError> {
         let view = &record.view;
         let mut row = Vec::new();
@@ -271,7 +278,7 @@ impl Store {
             row.extend(count.to_le_bytes());
         }
         row.extend(view.seconds.to_le_bytes());
-        // LEB128: a repair that was begun more often than this is not stored with all of its uploads.
+        // One byte of LEB128: a repair that began more often than this is stored without its last uploads.
         let uploads = view.upload_ids.iter().take(MAX_UPLOADS);
         row.push(uploads.len() as u8);
         for id in uploads {
@@ -281,5 +288,5 @@ impl Store {
     }
 }
 
-/// Uploads of a repair that are kept: one for each time that it was begun.
+/// Uploads of a repair that are stored: one for each time that it began.
 const MAX_UPLOADS: usize = 100;

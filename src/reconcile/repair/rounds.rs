@@ -1,21 +1,23 @@
-//! Rounds changed in place: those that differ get the file's values, and those that should not be there are removed.
+//! Changes stored rounds: removes those that should not be there, and gives those that differ the values of the file.
 //!
-//! All of it can be done again: a change that was broken off, by a crash of whoever, is given up with [`Tables::drop`] and begun
-//! anew from what is stored then. The hours are another matter, and come after.
+//! Each step can run again. A change that a crash interrupted is killed by [`Tables::drop`], and starts again from what is stored then.
+//! The hours are made right afterwards.
 
 use super::RepairError;
 use super::hours::{self, Hours, Loading};
+use super::plan::{Lines, Plan};
 use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
-/// Rounds that are changed at a time: their values are in memory.
+/// Rounds that are changed at a time. Their values are kept in memory.
 const BATCH: u64 = 100_000;
 
-/// How often it is tried to remove rounds, which fails where parts are merged meanwhile.
-const MAX_ATTEMPTS: u8 = 20;
+/// How many times to look for rounds to remove. A removal fails for rows whose part was merged meanwhile.
+pub(super) const MAX_ATTEMPTS: u8 = 20;
 
 /// Gives the rounds that differ the values of the file.
-pub(super) async fn overwrite(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
+pub(super) async fn overwrite(plan: &Plan, loading: &Loading) -> Result<(), RepairError> {
+    let tables = &plan.tables;
     let mut after = 0;
     loop {
         let query = tables.query(include_str!("../../../queries/repair/next_lines.sql"));
@@ -25,8 +27,8 @@ pub(super) async fn overwrite(tables: &Tables, loading: &Loading) -> Result<(), 
         }
         tables.drop().await?;
         tables.execute(tables.query(include_str!("../../../queries/repair/create_values.sql"))).await?;
-        let query = tables.query(include_str!("../../../queries/repair/add_values.sql"));
-        tables.execute(query.param("after", after).param("last", last)).await?;
+        let query = plan.query(include_str!("../../../queries/repair/add_values.sql"));
+        tables.execute(Lines { after, last }.of(query)).await?;
         let sql = include_str!("../../../queries/repair/overwrite_rounds.sql");
         tables.mutate(sql, loading.generation()?).await?;
         tables.drop().await?;
@@ -34,49 +36,34 @@ pub(super) async fn overwrite(tables: &Tables, loading: &Loading) -> Result<(), 
     }
 }
 
-/// Removes copies of rounds from the noted hours, and if so wished what the file does not have. Notes the hours that
-/// these were in. Returns how many there were: what fails is tried again, and counted once.
-pub(super) async fn remove(
-    tables: &Tables,
-    loading: &Loading,
-    removes_unexpected: bool,
-) -> Result<u64, RepairError> {
+/// Removes the rounds that the plan says: rounds that the file does not have, if so asked, and copies of rounds in the noted hours. Notes
+/// the hours that they were in. Returns how many rounds were removed.
+pub(super) async fn remove(plan: &Plan, loading: &Loading) -> Result<u64, RepairError> {
+    let tables = &plan.tables;
     let mut removed = 0;
     for _ in 0..MAX_ATTEMPTS {
-        let found = choose(tables, removes_unexpected).await?;
-        if found == 0 {
+        if list(plan).await? == 0 {
             tables.drop().await?;
             return Ok(removed);
         }
         tables.execute(tables.query(include_str!("../../../queries/repair/note_removal_hours.sql"))).await?;
+        let listed = listed_rounds(tables).await?;
         let sql = include_str!("../../../queries/repair/remove_rounds.sql");
         tables.mutate(sql, loading.generation()?).await?;
-        removed = removed.max(found);
+        removed += listed.saturating_sub(listed_rounds(tables).await?);
     }
     Err(RepairError::RoundsStay)
 }
 
 /// Lists the rounds that are to be removed, and returns how many there are.
-async fn choose(tables: &Tables, removes_unexpected: bool) -> Result<u64, WarehouseError> {
-    tables.drop().await?;
-    tables.execute(tables.query(include_str!("../../../queries/repair/create_removals.sql"))).await?;
-    if removes_unexpected {
-        tables.execute(tables.query(include_str!("../../../queries/repair/add_unexpected.sql"))).await?;
-        let unexpected = count(tables).await?;
-        if unexpected > 0 {
-            // Copies are looked for when these are gone: one of them may be the copy that would be kept.
-            return Ok(unexpected);
-        }
-    }
-    let ranges = hours::ranges(tables).await?;
-    if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
-        let all = Hours { first: first.first, last: last.last };
-        let query = tables.query(include_str!("../../../queries/repair/add_copies.sql"));
-        tables.execute(all.of(query)).await?;
-    }
-    count(tables).await
+async fn list(plan: &Plan) -> Result<u64, WarehouseError> {
+    let ranges = hours::ranges(&plan.tables).await?;
+    let (first, last) = (ranges.first(), ranges.last());
+    let hours =
+        Hours { first: first.map_or(0, |range| range.first), last: last.map_or(0, |range| range.last) };
+    plan.list_removals(hours).await
 }
 
-async fn count(tables: &Tables) -> Result<u64, WarehouseError> {
-    tables.number(include_str!("../../../queries/repair/count_removals.sql")).await
+async fn listed_rounds(tables: &Tables) -> Result<u64, WarehouseError> {
+    tables.number(include_str!("../../../queries/repair/count_listed_rounds.sql")).await
 }

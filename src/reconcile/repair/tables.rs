@@ -1,4 +1,4 @@
-//! The statements of one repair, and its tables in ClickHouse, which are there while it runs.
+//! The statements of one repair, and its tables in ClickHouse, which exist while it runs.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::loader::lease::REPAIR_TAG;
+use crate::reconcile::report::Report;
 pub(super) use crate::reconcile::tables::in_time;
 use crate::reconcile::tables::{DROP_TABLE, stop_queries};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// How often it is tried to get rid of changes that were begun.
+/// How many times mutations are killed before this gives up.
 const MAX_KILLS: u8 = 30;
 
 /// Between two attempts.
@@ -22,31 +23,34 @@ const KILL_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Tables {
     pub(super) warehouse: Warehouse,
     pub(super) job: Uuid,
-    /// The attempt of the job whose differences are mended.
+    /// The attempt of the job whose differences are repaired.
     pub(super) attempt: Uuid,
+    /// The `log_comment` of its queries in ClickHouse.
+    tag: String,
     values: String,
     removals: String,
     names: String,
 }
 
 impl Tables {
-    /// Names are made of a job's UUID, and of nothing that anyone has sent.
+    /// Names contain the job's UUID, and nothing that a client has sent.
     pub(super) fn new(warehouse: Warehouse, job: Uuid, attempt: Uuid) -> Self {
         let name = |what| format!("repair_{what}_{}", job.simple());
         let (values, removals, names) = (name("values"), name("removals"), name("names"));
-        Self { warehouse, job, attempt, values, removals, names }
+        let tag = format!("{REPAIR_TAG}{job}");
+        Self { warehouse, job, attempt, tag, values, removals, names }
     }
 
-    /// What the repair's queries are known by in ClickHouse.
-    fn tag(&self) -> String {
-        format!("{REPAIR_TAG}{}", self.job)
+    /// For queries that only preview a repair: what stops a repair's queries does not stop these.
+    pub(super) fn for_preview(warehouse: Warehouse, job: Uuid, attempt: Uuid) -> Self {
+        Self { tag: format!("roundhouse preview of repair {job}"), ..Self::new(warehouse, job, attempt) }
     }
 
-    /// A query that may name the job, its attempt and the tables, and that [`Tables::clear`] stops.
+    /// A query that may use the job, its attempt and the tables as parameters. [`Tables::clear`] stops it.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.warehouse
             .query(sql)
-            .with_setting("log_comment", self.tag())
+            .with_setting("log_comment", &self.tag)
             .param("job", self.job.to_string())
             .param("attempt", self.attempt.to_string())
             .param("values", &self.values)
@@ -66,12 +70,12 @@ impl Tables {
         in_time(self.query(sql).fetch_one()).await
     }
 
-    /// Changes rounds or hours, if `generation` is still the one that may, and waits until it is done.
+    /// Changes rounds or hours, if `generation` is still the latest, and waits until it is done.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn mutate(&self, sql: &str, generation: u32) -> Result<(), WarehouseError> {
-        // What joinGet is to look into needs its database, and cannot be an identifier.
+        // joinGet takes the table's name as a text, with the database.
         let qualified = |table| format!("{}.{table}", self.warehouse.database());
         let query = self
             .query(sql)
@@ -84,17 +88,17 @@ impl Tables {
     /// Stops the repair's queries, those of an earlier process too, and drops its tables.
     ///
     /// # Errors
-    /// ClickHouse does not answer, or does not give changes up that need the tables.
+    /// ClickHouse does not answer, or does not stop mutations that need the tables.
     pub(super) async fn clear(&self) -> Result<(), WarehouseError> {
-        stop_queries(&self.warehouse, &self.tag()).await?;
+        stop_queries(&self.warehouse, &self.tag).await?;
         self.drop().await
     }
 
-    /// Drops the tables that are there, and first gives up the changes that need them. Whatever those have done is right: they are
-    /// begun again.
+    /// Kills mutations that need the tables, then drops the tables. What such a mutation has done so far is right, and the rest is done
+    /// again.
     ///
     /// # Errors
-    /// ClickHouse does not answer, or does not give them up.
+    /// ClickHouse does not answer, or does not stop the mutations.
     pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
         let mut kills = 0;
         while self.number(include_str!("../../../queries/repair/running_mutations.sql")).await? > 0 {
@@ -124,6 +128,22 @@ pub(super) struct Found {
 }
 
 impl Tables {
+    /// Whether all differences of a report are still kept.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn has_all_of(&self, report: &Report) -> Result<bool, WarehouseError> {
+        let reported = Found {
+            different: report.different,
+            missing: report.missing,
+            duplicate_in_file: report.duplicate_in_file,
+            contradictory_in_file: report.contradictory_in_file,
+            unexpected: report.unexpected,
+            hours: report.hours.different,
+        };
+        Ok(self.found(self.attempt).await? == reported)
+    }
+
     /// Counts the differences of an attempt.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
-//! Rows that are on their way.
+//! Rows that are still being loaded when a reconciliation starts.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_on_their_way_are_waited_for() {
+async fn a_reconciliation_waits_for_rows_that_are_being_loaded() {
     let mut bench = Bench::new().await;
-    // The second partition is empty: nothing of it will ever be noted.
+    // The second partition is empty, so the ledger never mentions it.
     let watermarks = || async { Ok(BTreeMap::from([(0, (0, 3)), (1, (7, 7))])) };
     bench.arrivals = Arrivals::new(TOPIC, PATIENCE, move || Box::pin(watermarks()));
     bench.execute("INSERT INTO loader_topics (topic, epoch, partitions) VALUES ('staging-bets', 1, 2)").await;
@@ -13,7 +13,7 @@ async fn rows_that_are_on_their_way_are_waited_for() {
     let stop = CancellationToken::new();
     let running = Arc::clone(&reconciler).run(stop.clone());
     let id = submit(&reconciler, file(&rounds(1..=3))).await;
-    // All of the file is read, and its rows are waited for.
+    // The file is read, and the job waits for its rows.
     let waiting = wait_for(&reconciler, id, |view| view.phase == Some(Phase::Waiting)).await;
     assert_eq!((waiting.state, waiting.progress), (JobState::Running, 0.5));
     bench.store(&rounds(1..=3)).await;
@@ -30,7 +30,7 @@ async fn rows_that_are_on_their_way_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_says_when_not_all_had_arrived() {
+async fn a_report_says_so_if_not_all_rows_were_loaded() {
     let mut bench = Bench::new().await;
     bench.arrivals =
         Arrivals::new(TOPIC, Duration::ZERO, || Box::pin(async { Ok(BTreeMap::from([(0, (0, 9))])) }));

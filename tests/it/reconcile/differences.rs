@@ -1,4 +1,4 @@
-//! What was damaged behind the server's back, found exactly, and listed over the API.
+//! Tables are damaged directly in ClickHouse. The API must list exactly that damage.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::jobs::{begin, post, until_ended, until_phase};
 use crate::harness::files::{self, line};
 use crate::harness::server::Server;
 
-/// Ids of a list.
+/// The ids of differences of one kind.
 fn ids(list: &[Value], kind: &str) -> Vec<u64> {
     let of_kind = list.iter().filter(|row| row["kind"] == kind);
     of_kind.map(|row| row["game_instance_id"].as_u64().unwrap()).collect()
@@ -21,18 +21,18 @@ async fn ndjson(server: &Server, path: &str, query: &str) -> Vec<Value> {
     );
     match answer.body {
         Value::String(text) => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
-        // A list of one is JSON as a whole.
+        // A single line is parsed as JSON already.
         one => vec![one],
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_damage_is_found_exactly_and_listed() {
+async fn each_kind_of_damage_is_found_exactly_and_listed() {
     let server = Server::start(&[]).await;
     let file = files::csv(0..1000);
     let receipt = server.upload(file.clone(), "wait=visible").await.ok();
     let upload = receipt["upload_id"].as_str().unwrap().to_owned();
-    // Another file, in the same hour.
+    // Another file with rounds in the same hour.
     server.upload(files::csv(5000..5010), "wait=visible").await.ok();
     let matching = until_ended(&server, &begin(&server, file.clone()).await).await;
     assert_eq!((&matching["verdict"], &matching["uploads"]), (&"match".into(), &json!([upload])));
@@ -48,14 +48,14 @@ async fn every_damage_is_found_exactly_and_listed() {
         "INSERT INTO game_rounds SELECT * REPLACE (game_instance_id + 100000 AS game_instance_id) \
          FROM (SELECT * FROM game_rounds WHERE game_instance_id IN (1, 2, 4))"
             .to_owned(),
-        // The view has counted them: what is doubled now is that hour alone.
+        // The view has counted them, so only that hour is doubled.
         "INSERT INTO hourly_aggregates SELECT * FROM hourly_aggregates WHERE user_id = 'player-0'".to_owned(),
     ] {
         server.clickhouse(sql).await;
     }
     let path = begin(&server, file.clone() + line(3, "9").as_str()).await;
     let report = until_ended(&server, &path).await;
-    // Other bytes than those that were uploaded: no upload to look for.
+    // These bytes were never uploaded, so the report names no upload.
     assert_eq!((&report["unexpected"], &report["uploads"]), (&0.into(), &json!([])));
     let path = begin(&server, file.clone()).await;
     let report = until_ended(&server, &path).await;
@@ -63,7 +63,7 @@ async fn every_damage_is_found_exactly_and_listed() {
     let counts =
         ["matched", "missing", "different", "duplicate_in_file", "unexpected"].map(|name| &report[name]);
     assert_eq!(counts, [997, 2, 1, 0, 3], "{report:#}");
-    // player-0 is doubled; of player-1 rounds 7 and 100001 and 100004 ... are in its aggregates as in its rounds.
+    // The hour of player-0 is doubled. For player-1, aggregates and rounds agree on rounds 7, 100001, 100004, ...
     let list = ndjson(&server, &path, "").await;
     assert_eq!(ids(&list, "missing"), [7, 500]);
     assert_eq!(ids(&list, "different"), [911]);
@@ -91,10 +91,10 @@ async fn every_damage_is_found_exactly_and_listed() {
 
     let of_kind = ndjson(&server, &path, "kind=unexpected").await;
     assert_eq!(of_kind.len(), 3);
-    csv_says_the_same(&server, &path, &list).await;
+    assert_csv_is_the_same(&server, &path, &list).await;
 }
 
-/// Rows by line, then rounds, then hours.
+/// The order of a sample: rows by line, then rounds, then hours.
 fn sample_of(list: &[Value]) -> Vec<Value> {
     let mut sample = list.to_vec();
     sample.sort_by_key(|row| {
@@ -109,7 +109,7 @@ fn sample_of(list: &[Value]) -> Vec<Value> {
     sample
 }
 
-async fn csv_says_the_same(server: &Server, path: &str, list: &[Value]) {
+async fn assert_csv_is_the_same(server: &Server, path: &str, list: &[Value]) {
     let answer = server.get(&format!("{path}/differences?format=csv")).await;
     assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
     assert!(answer.headers["content-disposition"].to_str().unwrap().ends_with(".csv\""));
@@ -136,7 +136,7 @@ async fn csv_says_the_same(server: &Server, path: &str, list: &[Value]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rounds_of_an_upload_that_is_named_are_expected_in_the_file() {
+async fn all_rounds_of_a_named_upload_must_be_in_the_file() {
     let server = Server::start(&[]).await;
     let receipt = server.upload(files::csv(0..20), "wait=visible").await.ok();
     let upload = receipt["upload_id"].as_str().unwrap();
@@ -146,7 +146,7 @@ async fn rounds_of_an_upload_that_is_named_are_expected_in_the_file() {
     assert_eq!((&report["matched"], &report["unexpected"]), (&15.into(), &5.into()));
     assert_eq!((&report["verdict"], &report["uploads"]), (&"mismatch".into(), &json!([upload])));
     assert_eq!(ids(&ndjson(&server, &path, "").await, "unexpected"), [0, 1, 2, 3, 4]);
-    // No row of the file is valid, and all of the upload's are unexpected.
+    // No row of the file is valid, so all rounds of the upload are unexpected.
     let job = post(&server, format!("{}\n", files::HEADER), &format!("upload_id={upload}")).await;
     let path = job.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(until_ended(&server, &path).await["unexpected"], 20);
@@ -160,7 +160,7 @@ async fn rounds_of_an_upload_that_is_named_are_expected_in_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_is_not_there_is_said_so() {
+async fn a_missing_list_of_differences_is_an_error_that_says_why() {
     let server = Server::start(&["--loader", "none"]).await;
     let failed = begin(&server, files::with_endless_line()).await;
     until_ended(&server, &failed).await;
@@ -179,7 +179,7 @@ async fn a_list_that_is_not_there_is_said_so() {
         server.get(&format!("{done}/differences?{query}")).await.problem(400, "invalid_parameter");
     }
     server.get("/reconcile/x/differences").await.problem(404, "no_such_job");
-    // Their time is over.
+    // As if they had expired.
     server
         .clickhouse("ALTER TABLE reconcile_differences DELETE WHERE line = 3 SETTINGS mutations_sync = 2")
         .await;

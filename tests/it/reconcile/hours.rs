@@ -1,9 +1,9 @@
-//! Hours of a file against the aggregates.
+//! Hours of a file compared with the aggregates.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_hour_that_was_doubled_or_lost_behind_the_server_s_back_is_found_though_all_rows_match() {
+async fn an_hour_that_is_doubled_or_lost_is_found_although_all_rows_match() {
     let bench = Bench::new().await;
     let mut stored = rounds(1..=30);
     for (round, hour) in stored.iter_mut().zip((0..3).cycle()) {
@@ -25,10 +25,10 @@ async fn an_hour_that_was_doubled_or_lost_behind_the_server_s_back_is_found_thou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_hour_shared_with_other_files_is_checked_with_their_rounds() {
+async fn an_hour_shared_with_other_files_is_compared_with_their_rounds_included() {
     let bench = Bench::new().await;
     let ours = rounds(100..110);
-    // Before, between and behind our ids; one of them in another hour.
+    // Ids before, between and after those of the file. One round is in another hour.
     let mut others = rounds([5, 99, 110, u64::MAX / 2]);
     others[1].hour = 3;
     bench.store(&ours).await;

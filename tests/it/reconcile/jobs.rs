@@ -1,4 +1,4 @@
-//! Jobs over the API: their order, their list, cancelling them, and how many there may be.
+//! Jobs over the API: order, list, cancelling, and limits.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::harness::files;
 use crate::harness::process::{until, until_within};
 use crate::harness::server::{Answer, Server};
 
-/// How long cancelling may take on a machine that is busy; how long it takes, the benchmark says.
+/// How long cancelling may take on a busy machine. The benchmark measures how long it takes.
 const SOON: Duration = Duration::from_secs(10);
 
 pub async fn post(server: &Server, body: impl Into<reqwest::Body>, query: &str) -> Answer {
@@ -28,7 +28,7 @@ pub async fn until_ended(server: &Server, path: &str) -> Value {
     .await
 }
 
-/// Waits until a job runs and does what it should.
+/// Waits until a job is in a phase.
 pub async fn until_phase(server: &Server, path: &str, phase: &str) {
     until_within(PATIENCE, &format!("{path} is {phase}"), async || {
         let job = server.get(path).await.ok();
@@ -38,7 +38,7 @@ pub async fn until_phase(server: &Server, path: &str, phase: &str) {
     .await;
 }
 
-/// Waits until nothing is left of jobs that have ended: no file, table, query, or difference of a dead attempt.
+/// Waits until ended jobs have left no file, table, query, or difference of an attempt that does not count.
 pub async fn until_nothing_left(server: &Server) {
     let spool = server.data_dir().join("reconcile");
     until("nothing is left of jobs", async || {
@@ -64,7 +64,7 @@ async fn cancel(server: &Server, path: &str) -> (Answer, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_cancelled_soon_in_each_phase_and_the_next_one_starts() {
+async fn a_job_can_be_cancelled_in_each_phase_and_the_next_one_starts() {
     let server = Server::start(&[]).await;
     let directory = TempDir::new().unwrap();
     let large = std::fs::read(generate(&directory, 600_000)).unwrap();
@@ -105,10 +105,10 @@ async fn a_job_is_cancelled_soon_in_each_phase_and_the_next_one_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_run_in_their_order_and_so_many_at_once() {
+async fn jobs_run_in_order_and_at_most_as_many_at_once_as_configured() {
     let mut bench = Bench::new().await;
     bench.limits.max_running_reconciliations = 2;
-    // They wait until this is opened.
+    // The jobs wait until this is opened.
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let asked = Arc::clone(&gate);
     bench.arrivals = Arrivals::new(TOPIC, Duration::ZERO, move || {
@@ -190,11 +190,11 @@ async fn jobs_are_listed_newest_first_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_spool_and_the_queue_have_their_limits() {
+async fn a_full_spool_and_a_full_queue_refuse_files() {
     let options =
         ["--loader", "none", "--max-waiting-reconciliations", "2", "--reconcile-spool-bytes", "20000"];
     let server = Server::start(&options).await;
-    // A row that is acknowledged and never loaded: the first job waits for it.
+    // A row is acknowledged and never loaded, so the first job waits for it.
     server.upload(files::csv(0..1), "").await.ok();
     let first = begin(&server, files::csv(0..2)).await;
     until_phase(&server, &first, "waiting").await;

@@ -1,4 +1,4 @@
-//! A server that is killed in the middle of a job.
+//! A server that is killed while a job runs.
 
 use super::jobs::{begin, until_ended, until_nothing_left, until_phase};
 use super::*;
@@ -6,14 +6,14 @@ use crate::harness::files;
 use crate::harness::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_of_a_server_that_was_killed_in_any_phase_is_run_again_and_leaves_nothing() {
+async fn a_job_whose_server_was_killed_in_any_phase_starts_again_and_leaves_nothing_behind() {
     let mut server = Server::start(&[]).await;
     let directory = TempDir::new().unwrap();
     let path = generate(&directory, 400_000);
     let body = std::fs::read(&path).unwrap();
     let receipt = server.upload(body.clone(), "wait=visible").await.ok();
     assert_eq!(receipt["accepted"], 400_000, "{receipt:#}");
-    // Differences of every kind that a dead attempt may leave.
+    // Differences of each kind, which an interrupted attempt may leave.
     server
         .clickhouse(
             "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 1000 = 0 SETTINGS mutations_sync = 2",
@@ -45,7 +45,7 @@ async fn a_job_of_a_server_that_was_killed_in_any_phase_is_run_again_and_leaves_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waited_for_rows_goes_on_when_they_come_after_a_restart() {
+async fn a_job_that_waits_for_rows_continues_when_they_are_loaded_after_a_restart() {
     let mut server = Server::start(&["--loader", "none"]).await;
     server.upload(files::csv(0..100), "").await.ok();
     let job = begin(&server, files::csv(0..100)).await;

@@ -1,13 +1,13 @@
-//! Any file against any rounds: counts, and every difference, as worked out by hand.
+//! Random files and random stored rounds: counts and differences must be those of a simple model.
 
 use roundhouse::reconcile::report::{FieldDifference, HourDifference, Sums, Values};
 
 use super::*;
 
-/// What a report and the list of differences must say, worked out in memory.
+/// The expected report and list of differences, computed in memory.
 #[derive(Debug, Default, PartialEq)]
 struct Model {
-    /// Matched, different, missing, repeated, unexpected, contradictory.
+    /// Matched, different, missing, duplicate, unexpected, contradictory.
     counts: [u64; 6],
     hours: [u64; 3],
     differences: Vec<Difference>,
@@ -17,7 +17,7 @@ struct Model {
 type Key = (u8, String, u64);
 type Totals = BTreeMap<Key, (i64, [i64; 4])>;
 
-/// A case: rounds of the file, rounds that are stored, of which some came with the file's upload, and an hour that is doubled.
+/// A case: the rounds of the file, the stored rounds and whether the file's upload brought them, and an hour that is doubled.
 #[derive(Debug)]
 struct Case<'a> {
     in_file: &'a [Round],
@@ -75,7 +75,7 @@ impl Case<'_> {
         }
         let stored = self.stored.iter().map(|(round, _)| round);
         let others = stored.clone().filter(|round| !firsts.contains_key(&round.id));
-        // What the file says of a contradictory round is in no sum: what is stored of it is.
+        // The file's values of a contradictory round are in no sum. Its stored values are.
         let of_file = firsts.values().copied().filter(|round| !contradictory.contains(&round.id));
         let as_stored = stored.filter(|round| contradictory.contains(&round.id));
         let both = totals(of_file.chain(others.clone()).chain(as_stored));
@@ -187,7 +187,7 @@ fn any_round() -> impl Strategy<Value = Round> {
 }
 
 #[test]
-fn any_file_against_any_rounds_is_reported_and_listed_as_worked_out_by_hand() {
+fn reports_and_lists_of_random_files_and_rounds_are_those_of_the_model() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
     let cases = (

@@ -1,12 +1,12 @@
-//! Processes that die, and what is left of their jobs.
+//! Processes that die, and the jobs that they leave.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_a_process_that_died_are_run_again_and_nothing_of_them_is_left() {
+async fn jobs_of_a_dead_process_start_again_and_leave_nothing_behind() {
     let bench = Bench::new().await;
     bench.store(&rounds(1..=3)).await;
-    // A process that took three files, began with one of them, and died.
+    // A process accepts three files, starts with one of them, and dies.
     let (begun, queued, lost) = {
         let died = bench.reconciler();
         let begun = submit(&died, file(&rounds(1..=3))).await;
@@ -49,17 +49,17 @@ async fn jobs_of_a_process_that_died_are_run_again_and_nothing_of_them_is_left()
     let report = end(&reconciler, queued).await.report.unwrap();
     assert_eq!((report.verdict, report.missing), (Verdict::Mismatch, 1));
     let view = end(&reconciler, lost).await;
-    assert_eq!(view.reason.as_deref(), Some("the file is no longer there, or not whole: send it again"));
+    assert_eq!(view.reason.as_deref(), Some("the spooled file is gone or incomplete; send the file again"));
     assert!(!orphan.exists() && !spooled(begun).exists() && !spooled(queued).exists());
     assert_eq!(bench.left_over().await, (0, 0));
     stop.cancel();
     running.await.unwrap();
-    // A third process knows how they ended.
+    // A third process still knows the results.
     assert_eq!(bench.reconciler().get(begun).await.unwrap().unwrap().state, JobState::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_of_another_server_on_the_same_clickhouse_is_left_alone() {
+async fn a_job_of_another_server_on_the_same_clickhouse_is_not_touched() {
     let bench = Bench::new().await;
     let other = bench.reconciler();
     let id = submit(&other, file(&rounds(1..=3))).await;
@@ -67,7 +67,7 @@ async fn a_job_of_another_server_on_the_same_clickhouse_is_left_alone() {
     let ours = bench.reconciler_in(elsewhere.path());
     let stop = CancellationToken::new();
     let running = Arc::clone(&ours).run(stop.clone());
-    // By the time that a job of ours is done, recovery is long over.
+    // When a job of this server is done, its recovery is over.
     let next = submit(&ours, file(&[])).await;
     end(&ours, next).await;
     assert_eq!(ours.get(id).await.unwrap().unwrap().state, JobState::Queued);
@@ -77,7 +77,7 @@ async fn a_job_of_another_server_on_the_same_clickhouse_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_outlives_a_clickhouse_that_is_killed_while_it_runs() {
+async fn a_job_survives_a_kill_of_clickhouse_while_it_runs() {
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("clickhouse", directory.path(), &[]);
     let bench = Bench::on(&part.url()).await;

@@ -1,10 +1,10 @@
-//! Rows of a file against the rounds that are stored.
+//! Rows of a file compared with the stored rounds.
 
 use super::*;
 use crate::harness::files;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_stored_matches_row_by_row_and_hour_by_hour() {
+async fn a_stored_file_matches_in_all_rows_and_hours() {
     let bench = Bench::new().await;
     let sample = repository().join("data/gamerounds.csv");
     bench.store_file(&sample).await;
@@ -45,7 +45,7 @@ async fn the_last_digit_of_an_amount_and_null_instead_of_zero_are_differences() 
         fields[2]["fields"],
         serde_json::json!({ "bonus_amount_win": { "file": "0", "stored": null } })
     );
-    // Null counts as 0 in an hour; the changed digit does not.
+    // NULL counts as 0 in an hour, so only the changed digit changes a sum.
     assert_eq!(report.hours, Hours { checked: 1, different: 1, shared: 0 });
 }
 
@@ -72,7 +72,7 @@ async fn every_column_is_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order() {
+async fn missing_duplicate_and_rejected_rows_are_counted_apart_in_any_order() {
     let bench = Bench::new().await;
     bench.store(&rounds((1..=40).filter(|id| id % 10 != 0))).await;
     let mut in_file = rounds(1..=40);
@@ -101,7 +101,7 @@ async fn missing_rows_duplicates_and_rejects_are_told_apart_whatever_the_order()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn duplicates_and_rejects_alone_are_no_mismatch() {
+async fn duplicate_and_rejected_rows_alone_are_not_a_mismatch() {
     let bench = Bench::new().await;
     bench.store(&rounds(0..3)).await;
     let report = bench.report(file(&rounds([0, 1, 2, 2, 0])) + "?\n").await;
@@ -113,7 +113,7 @@ async fn rows_with_one_id_and_different_values_are_contradictory_and_a_mismatch(
     let bench = Bench::new().await;
     bench.store(&rounds(1..=4)).await;
     let with = |id, amount| Round { amounts: [amount, Some(0), Some(0), None], ..Round::new(id) };
-    // Of round 2 one row is as stored; of round 3 none is; round 4 differs in nothing but null and zero; round 9 is not stored.
+    // One row of round 2 is as stored, and none of round 3 is. The rows of round 4 differ only in NULL and zero. Round 9 is not stored.
     let in_file = [
         Round::new(1),
         Round::new(2),
@@ -133,7 +133,7 @@ async fn rows_with_one_id_and_different_values_are_contradictory_and_a_mismatch(
     assert_eq!((report.duplicate_in_file, report.contradictory_in_file), (1, 9));
     assert_eq!((report.missing, report.different, report.unexpected), (0, 0, 0));
     assert_eq!(lines(&report, Kind::ContradictoryInFile), [3, 4, 5, 6, 7, 8, 9, 10, 11]);
-    // The hour is what is stored: nobody knows what else it should be.
+    // The stored rounds are what the hour is compared with: the file does not say which row is right.
     assert_eq!(report.hours, Hours { checked: 1, different: 0, shared: 0 });
     let row = |line| report.sample.iter().find(|row| row.line == Some(line)).unwrap();
     assert_eq!(row(7).file["real_amount_bet"].as_deref(), Some("0.00000007"));
@@ -142,7 +142,7 @@ async fn rows_with_one_id_and_different_values_are_contradictory_and_a_mismatch(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_that_is_stored_twice_must_be_right_both_times() {
+async fn both_copies_of_a_round_that_is_stored_twice_must_match() {
     let bench = Bench::new().await;
     bench.store(&rounds(1..=2)).await;
     bench.store(&[Round { game: 9, ..Round::new(2) }]).await;
@@ -152,7 +152,7 @@ async fn a_round_that_is_stored_twice_must_be_right_both_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_rows_matches_and_one_that_cannot_be_read_on_fails_with_its_reason() {
+async fn a_file_without_rows_matches_and_an_unreadable_one_fails_with_the_reason() {
     let bench = Bench::new().await;
     bench.store(&rounds(1..=3)).await;
     let report = bench.report(HEADER).await;
@@ -172,7 +172,7 @@ async fn a_file_without_rows_matches_and_one_that_cannot_be_read_on_fails_with_i
 async fn a_large_file_is_compared_in_several_ranges_of_ids() {
     let bench = Bench::new().await;
     let directory = TempDir::new().unwrap();
-    // More than two ranges.
+    // More rows than two ranges hold.
     let path = generate(&directory, 1_100_000);
     bench.store_file(&path).await;
     bench.execute("ALTER TABLE game_rounds DELETE WHERE game_instance_id % 100000 = 0").await;
@@ -181,7 +181,7 @@ async fn a_large_file_is_compared_in_several_ranges_of_ids() {
     let report = bench.report(std::fs::read(&path).unwrap()).await;
     println!("1,100,000 rows: {:.1} s of {:.1} s", report.seconds, started.elapsed().as_secs_f64());
     assert_eq!((report.rows, report.matched, report.missing), (1_100_000, 1_099_989, 11), "{report:?}");
-    // The aggregates still hold the deleted rounds, as the file does.
+    // The aggregates still count the deleted rounds, so hours match the file.
     let hours = Hours { checked: expected.by_hour.len() as u64, different: 0, shared: 0 };
     assert_eq!(report.hours, hours);
 }

@@ -1,4 +1,4 @@
-//! SIGKILL: of ClickHouse in mid-insert, which is damage, and of server and ClickHouse in mid-repair.
+//! SIGKILL of ClickHouse during an insert, which is damage, and of the server and ClickHouse during a repair.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::{Bench, assert_counts, assert_nothing_is_left, damage, ended};
 use crate::harness::aggregates::{assert_same, by_hour};
 use crate::harness::process::{signal, until};
 
-/// The view as every start of the server makes it.
+/// The view as the server creates it at each start.
 const VIEW: &str = include_str!("../../../queries/schema/031_hourly_aggregates_view_query.sql");
 
-/// Hours that are not the sums of their rounds, for an operator.
+/// Lists hours that are not the sum of their rounds. Operators run it, too.
 const HOURS_AGAINST_ROUNDS: &str = include_str!("../../../queries/checks/hours_against_rounds.sql");
 
-/// A foreign client inserts rounds, as the loader does: whose insert is broken off, nobody sends again. The view is made slow, so that
-/// the rounds are stored and their hours are not when ClickHouse is killed.
+/// Another client inserts rounds as the loader does, but does not repeat an interrupted insert. The view is slowed down. So when
+/// ClickHouse is killed, the rounds are stored and their hours are not.
 #[tokio::test(flavor = "multi_thread")]
-async fn hours_that_a_kill_between_the_inserts_has_lost_are_found_and_rebuilt() {
+async fn hours_lost_by_a_kill_between_two_inserts_are_found_and_rebuilt() {
     let bench = Bench::new().await;
     let server = &bench.server;
     server
@@ -50,8 +50,8 @@ async fn hours_that_a_kill_between_the_inserts_has_lost_are_found_and_rebuilt() 
     assert_nothing_is_left(server).await;
 }
 
-/// Damages rounds and hours in every way, others each time; returns how many rounds are missing, differ and are unexpected.
-async fn damage_all(bench: &Bench, number: usize) -> [u64; 3] {
+/// Damages rounds and hours in every way. Each `number` damages other ones. Returns how many rounds are missing, differ and are unexpected.
+pub(super) async fn damage_all(bench: &Bench, number: usize) -> [u64; 3] {
     let server = &bench.server;
     let mut counts = Vec::new();
     let ids = |modulus: u64| format!("game_instance_id % {modulus} = {number}");
@@ -89,7 +89,7 @@ async fn damage_all(bench: &Bench, number: usize) -> [u64; 3] {
     counts.try_into().unwrap()
 }
 
-/// When a repair is at which step, as ClickHouse knows it.
+/// The steps of a repair, each with a query that says whether the repair has reached it.
 const STEPS: [(&str, &str); 6] = [
     ("hours are noted", "SELECT count() > 0 FROM reconcile_repair_hours"),
     (
@@ -113,11 +113,11 @@ async fn ask(bench: &Bench, report: &Value) -> String {
     id
 }
 
-/// Kills a process at each step of a repair, and asserts that the repair is done all the same, exactly.
+/// Kills a process at each step of a repair, and asserts that the repair still ends with exact results.
 async fn killed_at_each_step(victim: &str) {
     let mut bench = Bench::new().await;
     for (number, (step, sql)) in STEPS.iter().enumerate() {
-        // An upload of an earlier repair says nothing of this one.
+        // The query of a step must not find the upload of an earlier repair.
         bench.server.clickhouse("TRUNCATE TABLE reconcile_differences").await;
         damage(&bench.server, "ALTER TABLE upload_ledger DELETE WHERE startsWith(file_name, 'repair of ')")
             .await;
@@ -155,11 +155,11 @@ async fn killed_at_each_step(victim: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repair_goes_on_after_its_server_was_killed_at_any_step() {
+async fn a_repair_completes_after_its_server_was_killed_at_any_step() {
     killed_at_each_step("server").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repair_goes_on_after_clickhouse_was_killed_at_any_step() {
+async fn a_repair_completes_after_clickhouse_was_killed_at_any_step() {
     killed_at_each_step("clickhouse").await;
 }

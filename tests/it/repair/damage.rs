@@ -1,4 +1,4 @@
-//! Each kind of damage: found by count and id, and mended.
+//! Each kind of damage is found by count and id, and repaired.
 
 use super::{Bench, Reader, assert_counts, assert_nothing_is_left, damage, ids_found, numbers, upload};
 use crate::harness::aggregates::{assert_same, by_hour};
@@ -6,7 +6,7 @@ use crate::harness::expected::{Expected, Totals};
 use crate::harness::files::{HEADER, line, lines};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_rounds_are_produced_again_and_their_hours_never_change() {
+async fn deleted_rounds_are_produced_again_and_their_hours_do_not_change() {
     let mut bench = Bench::new().await;
     let deleted = bench.ids("game_instance_id % 997 = 3 ORDER BY 1").await;
     assert!(deleted.len() > 10);
@@ -27,7 +27,7 @@ async fn deleted_rounds_are_produced_again_and_their_hours_never_change() {
     assert!(upload["file_name"].as_str().unwrap().starts_with("repair of "), "{upload:#}");
     bench.assert_exact().await;
 
-    // The loader of a server that was started since does not know that they were ever there.
+    // After a restart the loader does not know that these rounds were ever stored.
     damage(&bench.server, "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 997 = 3").await;
     bench.server.restart().await;
     let report = bench.found([deleted.len() as u64, 0, 0, 0]).await;
@@ -38,7 +38,7 @@ async fn deleted_rounds_are_produced_again_and_their_hours_never_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_rounds_whose_hours_lack_them_come_back_at_one_moment() {
+async fn deleted_rounds_and_their_deleted_hour_come_back_at_one_moment() {
     let bench = Bench::new().await;
     let first = bench.ids("1 ORDER BY game_instance_id LIMIT 1").await[0];
     let (hour, player, game) = bench.hour_of(first).await;
@@ -63,7 +63,7 @@ async fn deleted_rounds_whose_hours_lack_them_come_back_at_one_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_round_is_shown_and_overwritten_only_if_the_file_is_preferred() {
+async fn a_changed_round_is_reported_and_overwritten_only_if_the_file_is_preferred() {
     let bench = Bench::new().await;
     let id = bench.ids("real_amount_bet > 0 ORDER BY game_instance_id LIMIT 1 OFFSET 9000").await[0];
     let hour = bench.hour_of(id).await;
@@ -88,16 +88,16 @@ async fn a_changed_round_is_shown_and_overwritten_only_if_the_file_is_preferred(
     bench.assert_exact().await;
 }
 
-/// Rounds that came with other values before, the hours with them.
+/// An earlier upload stored other values, and its hours count them.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_field_and_the_hours_before_and_after_follow_the_file() {
+async fn overwriting_changes_every_field_and_both_the_old_and_the_new_hour() {
     let server = crate::harness::server::Server::start(&[]).await;
     let directory = tempfile::TempDir::new().unwrap();
     let (earlier, file) = (directory.path().join("earlier.csv"), directory.path().join("file.csv"));
     let rounds: String = (0..50).map(|id| line(id, "0.25")).collect();
     let again = line(20, "0.25");
     std::fs::write(&file, format!("{HEADER}\n{rounds}{again}")).unwrap();
-    // Another hour, player, game, bet, win that is null and is not, name and provider; the first ten only.
+    // The first ten rounds differ: in hour, player, game, bet, an amount that is NULL or not, name, provider.
     let changed = |id: u64| match id {
         0 => line(0, "0.25").replace("04:05:06", "09:05:06.007"),
         1 => line(1, "0.25").replace("player-1", "player-2"),
@@ -126,7 +126,7 @@ async fn every_field_and_the_hours_before_and_after_follow_the_file() {
     assert_eq!(reader.end().await, [Some(before), Some(right.by_hour[&key])]);
     assert_eq!((&job["repair"]["overwritten"], &job["duplicate_in_file"]), (&10.into(), &1.into()));
     assert_same(&by_hour(&server).await, &right.by_hour);
-    // The names follow as well, although they were the last in the alphabet.
+    // Names change, too, although the old ones are the last in the alphabet.
     let names = "SELECT DISTINCT game_name, provider FROM hourly_aggregates";
     assert_eq!(server.clickhouse(names).await, "Café 日本\tPlay\\'n GO");
     let report = server.reconcile(&file).await;
@@ -139,19 +139,19 @@ fn totals_of(file: &std::path::Path) -> Expected {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rounds_of_which_the_file_has_contradictory_rows_are_left_alone() {
+async fn rounds_with_contradictory_rows_in_the_file_are_left_alone() {
     let server = crate::harness::server::Server::start(&[]).await;
     let directory = tempfile::TempDir::new().unwrap();
     let (earlier, file) = (directory.path().join("earlier.csv"), directory.path().join("file.csv"));
     std::fs::write(&earlier, format!("{HEADER}\n{}", lines(0..20))).unwrap();
-    // Round 3 differs and 101 is missing. Of 5 one row is as stored, of 6 none, and 100 is not stored.
+    // Round 3 differs and 101 is missing. One row of round 5 is as stored, no row of round 6 is, and 100 is not stored.
     let others: String = (0..20).filter(|id| ![3, 5, 6].contains(id)).map(|id| line(id, "0.25")).collect();
     let contradictory = [(5, "0.25"), (6, "8"), (100, "1"), (5, "7"), (6, "9"), (100, "2")];
     let contradictory: String = contradictory.iter().map(|(id, bet)| line(*id, bet)).collect();
     let text = [HEADER, "\n", &others, &line(3, "9"), &contradictory, &line(101, "4")].concat();
     std::fs::write(&file, text).unwrap();
     upload(&server, &earlier).await;
-    // A copy in an hour that the repair looks at.
+    // A copy in an hour that the repair concerns.
     server.clickhouse("INSERT INTO game_rounds SELECT * FROM game_rounds WHERE game_instance_id = 6").await;
     let ids = "game_instance_id IN (5, 6, 100)";
     let stored = format!("SELECT game_instance_id, real_amount_bet FROM game_rounds WHERE {ids} ORDER BY 1");
@@ -181,7 +181,7 @@ async fn rounds_of_which_the_file_has_contradictory_rows_are_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_rounds_are_shown_and_removed_only_on_demand() {
+async fn rounds_that_are_not_in_the_file_are_reported_and_removed_only_on_request() {
     let bench = Bench::new().await;
     let insert = format!(
         "INSERT INTO game_rounds (created_timestamp, game_instance_id, user_id, game_id, real_amount_bet, game_name, \
@@ -190,7 +190,7 @@ async fn foreign_rounds_are_shown_and_removed_only_on_demand() {
         bench.upload_id
     );
     bench.server.clickhouse(insert).await;
-    // In an hour that the file does not have.
+    // One in an hour that the file does not have.
     let insert = format!(
         "INSERT INTO game_rounds (created_timestamp, game_instance_id, user_id, game_id, upload_id) \
          VALUES ('2001-01-01 00:00:00', 2000000000, 'nobody', 1, '{}')",
@@ -218,10 +218,10 @@ async fn foreign_rounds_are_shown_and_removed_only_on_demand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_that_another_upload_has_too_stays_when_the_one_of_this_upload_is_removed() {
+async fn removing_an_unexpected_round_keeps_the_copy_of_another_upload() {
     let bench = Bench::new().await;
     let other = "01890a5d-ac96-774b-bcce-b302099a8057";
-    // That of this upload is the one that would be kept of copies: it came first.
+    // The copy of this upload came first, so it would be kept as a copy.
     for (upload, offset) in [(bench.upload_id.as_str(), 0), (other, 1)] {
         let insert = format!(
             "INSERT INTO game_rounds (created_timestamp, game_instance_id, user_id, game_id, real_amount_bet, game_name, provider, \
@@ -242,10 +242,10 @@ async fn a_round_that_another_upload_has_too_stays_when_the_one_of_this_upload_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_of_rounds_are_removed_and_their_hours_made_right() {
+async fn copies_of_rounds_are_removed_and_their_hours_rebuilt() {
     let bench = Bench::new().await;
     let copied = bench.ids("game_instance_id % 2503 = 1 ORDER BY 1").await;
-    // Twice more, one of them with other values; the view counts each.
+    // Two copies each, one of them with other values. The view counts both.
     for values in ["real_amount_bet", "ifNull(real_amount_bet, 0) + 1"] {
         let insert = format!(
             "INSERT INTO game_rounds SELECT * REPLACE ({values} AS real_amount_bet) FROM game_rounds \
@@ -302,9 +302,9 @@ async fn an_hour_that_is_counted_twice_is_rebuilt_at_one_moment() {
     bench.assert_exact().await;
 }
 
-/// All of it at once, with uploads of other files into the same hours meanwhile.
+/// All kinds of damage at once, while other files with rounds in the same hours are uploaded.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_at_once_is_mended_while_other_files_arrive() {
+async fn all_kinds_of_damage_are_repaired_while_other_files_are_uploaded() {
     let bench = Bench::new().await;
     for sql in [
         "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 101 = 0",
@@ -357,15 +357,15 @@ async fn everything_at_once_is_mended_while_other_files_arrive() {
     bench.found([0; 4]).await;
 }
 
-/// Whoever sends the file again brings back what was deleted, without any repair.
+/// Uploading the file again restores deleted rounds without a repair.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_sent_again_brings_deleted_rounds_back_once() {
+async fn uploading_a_file_again_restores_deleted_rounds_once() {
     let bench = Bench::new().await;
     let deleted = bench.ids("game_instance_id % 13 = 3 ORDER BY 1").await.len() as u64;
     let hour = bench.hour_of(bench.ids("game_instance_id % 13 = 3 LIMIT 1").await[0]).await;
     damage(&bench.server, "ALTER TABLE game_rounds DELETE WHERE game_instance_id % 13 = 3").await;
     let reader = Reader::start(&bench.server, &hour).await;
-    // Twice in one file: of the two the first comes back.
+    // The file has each round twice. The first one is restored.
     let text = crate::harness::expected::text(&bench.file);
     let (_, rows) = text.split_once('\n').unwrap();
     let again = format!("{text}{rows}");
@@ -373,15 +373,15 @@ async fn a_file_that_is_sent_again_brings_deleted_rounds_back_once() {
     let rounds = bench.expected.rounds;
     assert_eq!((&receipt["new"], &receipt["duplicate"]), (&deleted.into(), &(2 * rounds - deleted).into()));
     assert_eq!(reader.end().await, [Some(bench.expected.by_hour[&hour])]);
-    // Decided before anything was inserted: nothing had to be done again.
+    // The loader decided this before it inserted anything, so nothing had to be repeated.
     let log = std::fs::read_to_string(bench.server.data_dir().with_file_name("log")).unwrap();
     assert!(!log.contains("interrupted") && !log.contains("lost in a crash"), "{log}");
     bench.assert_exact().await;
 }
 
-/// ClickHouse's own consumer stores what comes twice twice, and knows no mark of a repair.
+/// ClickHouse's own consumer stores duplicates and ignores the mark of a repair.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clickhouse_has_loaded_twice_is_mended_too() {
+async fn rounds_that_clickhouse_loaded_twice_are_repaired() {
     let bench = Bench::with(&["--loader", "clickhouse"]).await;
     let body = std::fs::read(&bench.file).unwrap();
     assert_eq!(bench.server.upload(body, "wait=visible&force=true").await.ok()["state"], "visible");

@@ -1,13 +1,5 @@
--- Compares the noted hours of the file from the first to the last once more, and keeps those that differ, for another attempt. What they
--- should hold: the stored rounds, with the file's values in place of the stored ones where rows still differ or are missing.
-INSERT INTO reconcile_differences
-(
-    job_id, attempt, kind, line, game_instance_id, created_hour, user_id, game_id,
-    expected_rounds_played, expected_real_amount_bet, expected_bonus_amount_bet, expected_real_amount_win,
-    expected_bonus_amount_win,
-    aggregated_rounds_played, aggregated_real_amount_bet, aggregated_bonus_amount_bet, aggregated_real_amount_win,
-    aggregated_bonus_amount_win
-)
+-- Compares the noted hours of the file, from the first to the last, once more, and returns those that differ. What they should hold: the
+-- stored rounds, with the file's values in place of the stored ones where rows are still different or missing.
 WITH
     noted AS
     (
@@ -78,7 +70,9 @@ WITH
         GROUP BY hour, player, game
     )
 SELECT
-    {job:UUID}, {next_attempt:UUID}, 'hour', 0, 0, hour, player, game,
+    hour,
+    player,
+    game,
     sumIf(rounds, source = 'expected') AS expected_rounds,
     sumIf(real_bet, source = 'expected') AS expected_real_bet,
     sumIf(bonus_bet, source = 'expected') AS expected_bonus_bet,
@@ -94,7 +88,3 @@ WHERE (hour, player, game) IN (SELECT created_hour, user_id, game_id FROM noted)
 GROUP BY hour, player, game
 HAVING (expected_rounds, expected_real_bet, expected_bonus_bet, expected_real_win, expected_bonus_win)
     != (held_rounds, held_real_bet, held_bonus_bet, held_real_win, held_bonus_win)
-SETTINGS
-    max_bytes_before_external_group_by = 67108864,
-    max_memory_usage = 1073741824,
-    max_execution_time = 600

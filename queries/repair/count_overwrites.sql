@@ -1,0 +1,2 @@
+-- Counts the rounds that are to be overwritten.
+SELECT countIf(is_overwritten) FROM plan_rows

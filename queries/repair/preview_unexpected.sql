@@ -1,0 +1,2 @@
+-- Counts the unexpected rounds that are still stored.
+SELECT count() FROM plan_unexpected

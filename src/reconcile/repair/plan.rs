@@ -1,0 +1,185 @@
+//! The plan of a repair: queries that say which rounds it produces, overwrites and removes, and what its hours must hold.
+//!
+//! A statement reads a plan by its name (`FROM plan_rows`), as if it were a table. A repair carries the plans out. A preview only counts
+//! what they return; where a plan depends on an earlier step, the preview puts a query in place of the table that the step would have
+//! changed. So the two cannot disagree on what a repair does.
+
+use clickhouse::query::Query;
+
+use super::hours::Hours;
+use super::record::Wishes;
+use super::tables::{Tables, in_time};
+use crate::warehouse::client::WarehouseError;
+
+/// The plans, by the name that statements read them by.
+const PLANS: [(&str, &str); 7] = [
+    ("plan_hours", include_str!("../../../queries/repair/plan_hours.sql")),
+    ("plan_missing", include_str!("../../../queries/repair/plan_missing.sql")),
+    ("plan_rows", include_str!("../../../queries/repair/plan_rows.sql")),
+    ("plan_removals", include_str!("../../../queries/repair/plan_removals.sql")),
+    ("plan_unexpected", include_str!("../../../queries/repair/plan_unexpected.sql")),
+    ("plan_hour_sums", include_str!("../../../queries/repair/plan_hour_sums.sql")),
+    ("plan_left_hours", include_str!("../../../queries/repair/plan_left_hours.sql")),
+];
+
+/// Lines of a file, from after the first number to the second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    pub(super) after: u64,
+    pub(super) last: u64,
+}
+
+impl Lines {
+    pub(super) const ALL: Self = Self { after: 0, last: u64::MAX };
+
+    pub(super) fn of(self, query: Query) -> Query {
+        query.param("after", self.after).param("last", self.last)
+    }
+}
+
+/// A name in a statement, and the query that is read in its place.
+pub(super) type Source = (&'static str, String);
+
+/// The plan of one repair.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) tables: Tables,
+    pub(super) wishes: Wishes,
+    plans: Vec<Source>,
+}
+
+impl Plan {
+    /// A plan that reads all tables as they are.
+    pub(super) fn new(tables: &Tables, wishes: Wishes) -> Self {
+        let plans = PLANS.iter().map(|(name, sql)| (*name, place(sql, &[]))).collect();
+        Self { tables: tables.clone(), wishes, plans }
+    }
+
+    /// Has a plan read `sources` in place of the tables of those names, and no longer what it read before.
+    pub(super) fn reading(mut self, plan: &str, sources: &[Source]) -> Self {
+        for ((name, sql), (_, text)) in PLANS.iter().zip(&mut self.plans) {
+            if *name == plan {
+                *text = place(sql, sources);
+            }
+        }
+        self
+    }
+
+    /// Puts the plans, and `sources`, in place of their names in a statement.
+    pub(super) fn text(&self, sql: &str, sources: &[Source]) -> String {
+        place(sql, &[&self.plans[..], sources].concat())
+    }
+
+    /// A query that may read plans by their names. `text`: as [`Plan::text`] returns it.
+    pub(super) fn query_of(&self, text: &str) -> Query {
+        self.tables
+            .query(text)
+            .param("prefers_file", self.wishes.prefers_file())
+            .param("removes_unexpected", self.wishes.removes_unexpected)
+            .with_setting("join_use_nulls", "1")
+            .with_setting("join_algorithm", "full_sorting_merge")
+            .with_setting("optimize_aggregation_in_order", "1")
+            .with_setting("max_bytes_before_external_group_by", "67108864")
+            .with_setting("max_bytes_before_external_sort", "67108864")
+            .with_setting("max_memory_usage", "1073741824")
+            .with_setting("max_execution_time", "600")
+    }
+
+    /// A query that may read plans by their names.
+    pub(super) fn query(&self, sql: &str) -> Query {
+        self.query_of(&self.text(sql, &[]))
+    }
+
+    /// Runs a statement that may read plans by their names.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn execute(&self, sql: &str) -> Result<(), WarehouseError> {
+        self.tables.execute(self.query(sql)).await
+    }
+
+    /// Notes the hours that the repair looks at.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn note_hours(&self) -> Result<(), WarehouseError> {
+        self.execute(include_str!("../../../queries/repair/note_hours.sql")).await
+    }
+
+    /// Counts the rounds that were missing and still are.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn missing(&self) -> Result<u64, WarehouseError> {
+        in_time(self.query(include_str!("../../../queries/repair/count_missing.sql")).fetch_one()).await
+    }
+
+    /// Counts the rounds that are to be overwritten.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn overwrites(&self) -> Result<u64, WarehouseError> {
+        let query = self.query(include_str!("../../../queries/repair/count_overwrites.sql"));
+        in_time(Lines::ALL.of(query).fetch_one()).await
+    }
+
+    /// Lists the rounds that are to be removed, and returns how many there are. `hours`: from the first to the last that is noted.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn list_removals(&self, hours: Hours) -> Result<u64, WarehouseError> {
+        self.tables.drop().await?;
+        self.execute(include_str!("../../../queries/repair/create_removals.sql")).await?;
+        let query = hours.of(self.query(include_str!("../../../queries/repair/add_removals.sql")));
+        self.tables.execute(query).await?;
+        self.tables.number(include_str!("../../../queries/repair/count_removals.sql")).await
+    }
+}
+
+/// Puts queries in place of names in a statement, each in brackets, and leaves out lines that are comments.
+pub(super) fn place(sql: &str, sources: &[Source]) -> String {
+    let mut placed = String::with_capacity(sql.len());
+    for line in sql.lines().map(str::trim).filter(|line| !line.starts_with("--")) {
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        for part in line.split_inclusive(|letter| !is_name(letter)) {
+            let name = part.trim_end_matches(|letter| !is_name(letter));
+            match sources.iter().find(|(source, _)| *source == name) {
+                Some((_, text)) => {
+                    placed.push('(');
+                    placed.push_str(text);
+                    placed.push(')');
+                    placed.push_str(part.strip_prefix(name).unwrap_or_default());
+                }
+                None => placed.push_str(part),
+            }
+        }
+        placed.push('\n');
+    }
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_stand_in_brackets_where_names_were_and_comments_are_left_out() {
+        let sources = [("rounds", "SELECT 1".to_owned()), ("hours", "x".to_owned())];
+        let sql = "-- Of rounds.\nSELECT * FROM rounds AS r,\n    -- rounds\n    (SELECT rounds_played FROM hours)\nWHERE a.rounds > 1";
+        assert_eq!(
+            place(sql, &sources),
+            "SELECT * FROM (SELECT 1) AS r,\n(SELECT rounds_played FROM (x))\nWHERE a.(SELECT 1) > 1\n"
+        );
+    }
+
+    #[test]
+    fn every_plan_is_a_query_that_changes_nothing() {
+        for (name, sql) in PLANS {
+            let text = place(sql, &[]);
+            assert!(text.starts_with("SELECT") || text.starts_with("WITH"), "{name}");
+            for word in ["INSERT", "ALTER", "DELETE", "SETTINGS", "?"] {
+                assert!(!text.contains(word), "{name}: {word}");
+            }
+        }
+    }
+}
