@@ -4,8 +4,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, parts};
 use crate::embedded::part::{self, Announcer};
-use crate::embedded::{EmbeddedError, broker, clickhouse, private, registry, sandbox};
+use crate::embedded::{EmbeddedError, broker, clickhouse, private, registry, sandbox, streams};
 use crate::settings::{EmbeddedCommand, SupervisedOption};
+
+/// Moves the standard streams out of reach of statements. It must be called before the process opens anything.
+pub(super) fn take_streams() -> Result<(), CommandError> {
+    streams::take()
+        .map_err(|error| CommandError::failed(format!("cannot move the standard streams: {error}")))
+}
 
 /// Creates the part's directory, and enters the part's sandbox. It must be called before other threads start.
 pub(super) fn enter_sandbox(command: &EmbeddedCommand) -> Result<(), CommandError> {
@@ -25,7 +31,7 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
     part::stop_on_signals(stop.clone(), part::STOP_TIMEOUT);
     if supervised {
-        part::stop_with_stdin(stop.clone());
+        part::stop_with_supervisor(stop.clone());
     }
     if !supervised {
         warn(&command);

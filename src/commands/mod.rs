@@ -39,6 +39,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
+    if matches!(cli.command, Command::Embedded(_))
+        && let Err(error) = embedded::take_streams()
+    {
+        return end(error);
+    }
     // The other commands write files for the person at the terminal, with the usual permissions.
     if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Embedded(_)) {
         private::set_umask();

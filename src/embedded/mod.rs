@@ -10,6 +10,7 @@ pub mod part;
 pub mod private;
 pub mod registry;
 pub mod sandbox;
+pub mod streams;
 pub mod supervisor;
 
 use std::io;

@@ -1,7 +1,7 @@
 //! What all embedded parts do in the same way: lock their directory, announce themselves, stop in time.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EmbeddedError;
 use super::private::{self, LOCK_FILE};
+use super::streams;
 
 /// How long a part may take to stop before it exits by itself.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,8 +67,8 @@ impl Announcer {
     fn print(&self, announcement: &Announcement) {
         if self.supervised {
             let line = serde_json::to_string(announcement).unwrap_or_default();
-            // If the supervisor has ended, standard input shows it.
-            let _ = writeln!(io::stdout(), "{line}");
+            // If the supervisor has ended, its closed pipe shows it.
+            let _ = streams::write_line(&line);
         }
     }
 }
@@ -89,14 +90,14 @@ pub fn stop_on_signals(stop: CancellationToken, patience: Duration) {
     });
 }
 
-/// Cancels `stop` when standard input closes. The kernel closes it when the supervisor ends, however it ends.
+/// Cancels `stop` when the pipe from the supervisor closes. The kernel closes it when the supervisor ends, however it ends.
 ///
 /// Runs on its own thread, so that it works even if the runtime is blocked.
-pub fn stop_with_stdin(stop: CancellationToken) {
+pub fn stop_with_supervisor(stop: CancellationToken) {
     std::thread::spawn(move || {
         let mut byte = [0_u8; 1];
         loop {
-            match std::io::stdin().lock().read(&mut byte) {
+            match streams::read(&mut byte) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

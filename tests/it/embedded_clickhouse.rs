@@ -8,6 +8,7 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod state;
+mod statements;
 
 use std::path::Path;
 use std::time::Duration;

@@ -3,15 +3,17 @@
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
 
+use serde_json::{Value, json};
+
 use super::configuration::Layout;
 use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
-use crate::embedded::EmbeddedError;
+use super::processes;
+use crate::embedded::{EmbeddedError, streams};
 use crate::lock::lock;
 
-/// The setting that carries our query id, so that a query can be found in `system.processes`: the library gives its
-/// queries ids of its own. Nothing else reads it, since the library has no query result cache.
-pub(super) const QUERY_ID_SETTING: &str = "query_cache_tag";
+/// How far a statement is.
+const PROGRESS: &str = include_str!("progress.sql");
 
 /// The database of a connection that is in no other.
 const DEFAULT_DATABASE: &str = "default";
@@ -56,6 +58,11 @@ impl Engine {
             failed(format!("the engine does not start on {}", layout.directory().display()))
         })?;
         let [version, timezone, host_name] = about(&mut control).map_err(failed)?;
+        for view in processes::views() {
+            run(&mut control, &view).map_err(failed)?;
+        }
+        // The engine has some of its own.
+        streams::close_pipes();
         Ok(Self {
             api,
             arguments,
@@ -108,9 +115,35 @@ impl Engine {
         Some((connection, DEFAULT_DATABASE.to_owned()))
     }
 
-    /// Stops the query with this id, if it runs.
-    pub(super) fn kill(&self, query_id: &str) {
-        self.kill_where(&format!("Settings['{QUERY_ID_SETTING}'] = {}", quoted(query_id)));
+    /// Stops the query with this tag, if it runs.
+    pub(super) fn kill(&self, tag: &str) {
+        self.kill_where(&processes::has_tag(tag));
+    }
+
+    /// How far the query with this tag is, as JSON. `None` if it does not run.
+    pub(super) fn progress(&self, tag: &str) -> Option<String> {
+        let question = PROGRESS.replace("@TAG@", &processes::has_tag(tag));
+        let row = run(lock(&self.control).as_mut()?, &question).ok()?;
+        let (read_rows, read_bytes, written_rows, written_bytes, total_rows_to_read, elapsed_ns, found): (
+            String,
+            String,
+            String,
+            String,
+            String,
+            String,
+            Value,
+        ) = serde_json::from_str(&row).ok()?;
+        let progress = json!({
+            "read_rows": read_rows,
+            "read_bytes": read_bytes,
+            "written_rows": written_rows,
+            "written_bytes": written_bytes,
+            "total_rows_to_read": total_rows_to_read,
+            "result_rows": "0",
+            "result_bytes": "0",
+            "elapsed_ns": elapsed_ns,
+        });
+        (found != 0 && found != "0").then(|| progress.to_string())
     }
 
     /// Stops all queries that only read.
@@ -167,9 +200,14 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
+/// A name in quotes.
+pub(super) fn quoted_name(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
 /// The statement that puts a connection into a database.
 pub(super) fn use_database(database: &str) -> String {
-    format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`"))
+    format!("USE {}", quoted_name(database))
 }
 
 fn arguments(layout: &Layout) -> Result<Vec<CString>, EmbeddedError> {

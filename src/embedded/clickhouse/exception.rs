@@ -4,6 +4,8 @@ use std::fmt;
 
 use axum::http::StatusCode;
 
+use super::blocks;
+
 /// Codes of ClickHouse's `ErrorCodes.cpp` that we raise ourselves, with their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
@@ -21,10 +23,12 @@ pub(super) enum Code {
     Readonly,
     SessionIsLocked,
     SessionNotFound,
+    SettingConstraintViolation,
     SocketTimeout,
     StdException,
     SyntaxError,
     TooManySimultaneousQueries,
+    UnknownFormat,
     UnknownRole,
     UnknownSetting,
     UnknownTypeOfQuery,
@@ -48,10 +52,12 @@ impl Code {
             Self::Readonly => (164, "READONLY"),
             Self::SessionIsLocked => (373, "SESSION_IS_LOCKED"),
             Self::SessionNotFound => (372, "SESSION_NOT_FOUND"),
+            Self::SettingConstraintViolation => (452, "SETTING_CONSTRAINT_VIOLATION"),
             Self::SocketTimeout => (209, "SOCKET_TIMEOUT"),
             Self::StdException => (1001, "STD_EXCEPTION"),
             Self::SyntaxError => (62, "SYNTAX_ERROR"),
             Self::TooManySimultaneousQueries => (202, "TOO_MANY_SIMULTANEOUS_QUERIES"),
+            Self::UnknownFormat => (73, "UNKNOWN_FORMAT"),
             Self::UnknownRole => (511, "UNKNOWN_ROLE"),
             Self::UnknownSetting => (115, "UNKNOWN_SETTING"),
             Self::UnknownTypeOfQuery => (78, "UNKNOWN_TYPE_OF_QUERY"),
@@ -90,6 +96,12 @@ impl Exception {
     /// The body of the answer, one line with the engine's version at its end, as the server writes it.
     pub(super) fn body(&self, version: &str) -> String {
         format!("{} (version {version} (embedded build))\n", self.text)
+    }
+
+    /// The body, in ClickHouse's blocks where the client asked for an answer in them.
+    pub(super) fn body_in(&self, version: &str, blocks: bool) -> Vec<u8> {
+        let body = self.body(version);
+        if blocks { blocks::compress(body.as_bytes()) } else { body.into_bytes() }
     }
 
     /// The status that ClickHouse's `exceptionCodeToHTTPStatus` gives the code.

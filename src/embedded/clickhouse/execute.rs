@@ -13,15 +13,17 @@ use tokio_util::sync::CancellationToken;
 use super::admission::IdGuard;
 use super::body::BodyReader;
 use super::codec;
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::exception::{Code, Exception};
 use super::ffi::{Connection, Statement};
 use super::output::Output;
-use super::request::Request;
+use super::processes;
+use super::request::{READ_ONLY, Request, cannot_modify};
 use super::sessions::Sessions;
 use super::statement::{self, Insert, Shape};
 use super::text::{Text, read_some, unreadable};
 use super::used::Used;
+use crate::embedded::streams;
 
 /// Bytes given to the engine at a time.
 const PART: usize = 256 << 10;
@@ -31,11 +33,16 @@ const PIPE: usize = 64 << 10;
 
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
+/// The definition of a table of the database `system`.
+const SHOW_CREATE: &str = include_str!("show_create.sql");
+
 /// What the connection's side of a request knows of the engine's.
 #[derive(Debug, Default)]
 pub(super) struct Running {
     /// The statement only reads, so that it may be stopped when nobody waits for it.
     pub(super) stoppable: AtomicBool,
+    /// Its text has been read, and it runs; not of an INSERT that takes its data from the request.
+    pub(super) begun: AtomicBool,
     pub(super) ended: CancellationToken,
 }
 
@@ -88,10 +95,11 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
     let mut body = codec::decoder(body, request.body_coding, request.decompress).map_err(unreadable)?;
     let mut text = Text::read(request.query.take(), &mut body)?;
     let mut used = Used::open(&engine, &sessions, &mut request)?;
+    let read_only = request.is_read_only() || used.read_only_level() > 0;
     match text.shape() {
         Shape::Insert(insert) => {
-            if used.is_session() && request.is_read_only() {
-                return Err(read_only().into());
+            if used.is_session() && read_only {
+                return Err(read_only_mode().into());
             }
             used.prepare(&request, text.bytes())?;
             let data = text.bytes().get(insert.data..).unwrap_or_default();
@@ -105,33 +113,97 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             // The engine's own level lets these through: they change what the server does, or end the queries of others.
             let commands = statement::begins_with(text.bytes(), &[b"SYSTEM", b"KILL"]);
             let changes = commands || used.is_session() && !analysis.read_only;
-            if request.is_read_only() && changes {
-                return Err(read_only().into());
+            if read_only && changes {
+                return Err(read_only_mode().into());
             }
-            used.prepare(&request, text.bytes())?;
-            running.stoppable.store(analysis.read_only, Ordering::Release);
-            if output.is_abandoned() {
-                return Err(Failure::Gone);
+            check_session_settings(&used, &request, text.bytes())?;
+            let mut level = None;
+            if used.is_session() && statement::begins_with(text.bytes(), &[b"SET"]) {
+                match statement::take_read_only(text.bytes()) {
+                    Some((level, None)) => {
+                        used.set_read_only_level(level);
+                        return Ok(());
+                    }
+                    Some((taken, Some(rest))) => {
+                        text.replace(rest);
+                        level = Some(taken);
+                    }
+                    None => {}
+                }
             }
             if analysis.statements == 0 {
                 text.keep_from_client();
+            } else if let Some(translated) = translate(used.connection()?, &request, text.bytes())? {
+                text.replace(translated);
+            }
+            used.prepare(&request, text.bytes())?;
+            running.stoppable.store(analysis.read_only, Ordering::Release);
+            running.begun.store(true, Ordering::Release);
+            if output.is_abandoned() {
+                return Err(Failure::Gone);
             }
             let connection = used.connection()?;
             if analysis.read_only && text.shape() == Shape::Select {
                 run_select(connection, &engine, &request, text.bytes(), output)?;
             } else {
-                run_query(connection, &request, text.bytes(), output)?;
+                run_query(connection, &request, text.bytes(), analysis.read_only, output)?;
+            }
+            if let Some(level) = level {
+                used.set_read_only_level(level);
             }
         }
     }
     Ok(())
 }
 
+/// Has `readonly` forbid settings in a session, where the engine does not enforce it.
+fn check_session_settings(used: &Used, request: &Request, text: &[u8]) -> Result<(), Exception> {
+    if !used.is_session() {
+        return Ok(());
+    }
+    let named = statement::named_settings(text);
+    let in_session = used.read_only_level();
+    let mut forbidden: Vec<&str> = Vec::new();
+    if in_session == 1 {
+        forbidden.extend(request.settings.iter().map(|(name, _)| name.as_str()));
+    }
+    if in_session == 2 {
+        forbidden
+            .extend(request.settings.iter().map(|(name, _)| name.as_str()).filter(|name| *name == READ_ONLY));
+    }
+    match in_session.max(request.read_only_level()) {
+        0 => {}
+        _ if in_session == 1 || request.read_only_level() == 1 => {
+            forbidden.extend(named.iter().map(String::as_str))
+        }
+        _ => forbidden.extend(named.iter().map(String::as_str).filter(|name| *name == READ_ONLY)),
+    }
+    forbidden.first().map_or(Ok(()), |setting| Err(cannot_modify(setting)))
+}
+
+/// Returns what the engine runs in place of a statement that it would not answer as a server does.
+fn translate(
+    connection: &mut Connection,
+    request: &Request,
+    text: &[u8],
+) -> Result<Option<Vec<u8>>, Exception> {
+    let Some((table, end)) = statement::shown_system_table(text) else {
+        return Ok(processes::translate(text, request.asker));
+    };
+    let table = engine::quoted(&table);
+    let has_no_text = format!(
+        "SELECT 1 FROM system.tables WHERE database = 'system' AND name = {table} AND create_table_query = ''"
+    );
+    let found = engine::run(connection, &has_no_text).map_err(|message| Exception::from_engine(&message))?;
+    let rest = text.get(end..).unwrap_or_default();
+    Ok((!found.is_empty()).then(|| [SHOW_CREATE.replace("@TABLE@", &table).as_bytes(), rest].concat()))
+}
+
 fn multiple_statements() -> Exception {
     Exception::new(Code::SyntaxError, "Syntax error (Multi-statements are not allowed)")
 }
 
-fn read_only() -> Exception {
+fn read_only_mode() -> Exception {
     Exception::new(Code::Readonly, "default: Cannot execute query in readonly mode")
 }
 
@@ -170,13 +242,15 @@ fn run_select(
 ) -> Result<(), Failure> {
     let format = name_format(request, text, output);
     let (mut reader, writer) = io::pipe().map_err(|error| Exception::new(Code::StdException, error))?;
+    // Else a statement could read the result of another one, or wait for its own.
+    streams::open_for_writing_only(&writer);
     let text = statement::into_file(text, &format!("/dev/fd/{}", writer.as_raw_fd()));
     let statement = Statement { text: &text, format, parameters: &request.parameters };
     let (copied, outcome) = thread::scope(|scope| {
         let copying = thread::Builder::new().spawn_scoped(scope, || {
             let copied = copy(&mut reader, output);
             if copied.is_err() {
-                engine.kill(&request.query_id);
+                engine.kill(&request.tag());
                 // Closing the pipe would have the engine's client run the statement to its end, only without writing.
                 let _ = io::copy(&mut reader, &mut io::sink());
             }
@@ -204,17 +278,21 @@ fn copy(reader: &mut PipeReader, output: &mut Output) -> Result<(), Failure> {
     }
 }
 
-/// Runs any other statement; what it returns is small.
+/// Runs any other statement, whose result is small. `returns_rows`: it has one even if that is empty.
 fn run_query(
     connection: &mut Connection,
     request: &Request,
     text: &[u8],
+    returns_rows: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let format = name_format(request, text, output);
+    let format = default_format(request);
     let statement = Statement { text, format, parameters: &request.parameters };
     let reply = connection.query(statement).map_err(|message| Exception::from_engine(&message))?;
     output.add_progress(reply.progress());
+    if returns_rows || statement::reports(text) || !reply.bytes().is_empty() {
+        name_format(request, text, output);
+    }
     if !reply.bytes().is_empty() {
         output.write(reply.bytes())?;
     }
@@ -223,7 +301,11 @@ fn run_query(
 
 /// Tells the answer which format it will have, and returns the one for a text that names none.
 fn name_format<'a>(request: &'a Request, text: &[u8], output: &mut Output) -> &'a str {
-    let default = request.default_format.as_deref().unwrap_or(DEFAULT_FORMAT);
+    let default = default_format(request);
     output.set_format(statement::output_format(text).unwrap_or(default));
     default
+}
+
+fn default_format(request: &Request) -> &str {
+    request.default_format.as_deref().unwrap_or(DEFAULT_FORMAT)
 }

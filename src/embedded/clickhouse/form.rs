@@ -1,4 +1,4 @@
-//! The fields of a `multipart/form-data` request: query and parameters that would be too long for a URL.
+//! A `multipart/form-data` request: query and parameters that would be too long for a URL, and files that are external tables.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
@@ -8,11 +8,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::body;
 use super::exception::{Code, Exception};
+use super::external::FormFile;
 
-/// Bytes of a whole form.
+/// Bytes of a whole form, its files included.
 const MAX_FORM: usize = 16 << 20;
 
-/// Fields of a form.
+/// Fields and files of a form.
 const MAX_FIELDS: usize = 4096;
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -22,34 +23,42 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("multipart/form-data"))
 }
 
+/// What a form has.
+#[derive(Debug, Default)]
+pub(super) struct FormParts {
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) files: Vec<FormFile>,
+}
+
 /// Reads a form.
 ///
 /// # Errors
-/// It is broken or too large, or has files: tables sent along with a query are not supported.
-pub(super) async fn fields(request: hyper::Request<Incoming>) -> Result<Vec<(String, String)>, Exception> {
+/// It is broken or too large.
+pub(super) async fn read(request: hyper::Request<Incoming>) -> Result<FormParts, Exception> {
     let (parts, body) = request.into_parts();
     let broken =
         |reason: String| Exception::new(Code::BadArguments, format_args!("Cannot read the form: {reason}"));
-    // As a whole: the reader of forms (multer 3.1) takes one that arrives between two of its looks for an incomplete one.
+    // As a whole: multer 3.1, which reads forms, can take a form that arrives in several pieces for an incomplete one.
     let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
     let whole = to_bytes(body, MAX_FORM).await.map_err(|error| broken(error.to_string()))?;
     let mut request = hyper::Request::from_parts(parts, Body::from(whole));
-    // Ours is the limit, not axum's of 2 MiB.
+    // The limit is MAX_FORM, not the 2 MiB of axum.
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(error.body_text()))?;
-    let mut fields = Vec::new();
+    let mut parts = FormParts::default();
     while let Some(field) = form.next_field().await.map_err(|error| broken(error.body_text()))? {
-        if field.file_name().is_some() {
-            let reason = "External tables (files in a form) are not supported by the embedded ClickHouse";
-            return Err(Exception::new(Code::NotImplemented, reason));
-        }
-        if fields.len() == MAX_FIELDS {
+        if parts.fields.len() + parts.files.len() == MAX_FIELDS {
             return Err(broken(format!("it has more than {MAX_FIELDS} fields")));
         }
         let name = field.name().unwrap_or_default().to_owned();
+        let is_file = field.file_name().is_some();
         // Not as text: that would strip a byte order mark, which may be part of a value.
-        let value = field.bytes().await.map_err(|error| broken(error.body_text()))?;
-        fields.push((name, String::from_utf8_lossy(&value).into_owned()));
+        let data = field.bytes().await.map_err(|error| broken(error.body_text()))?;
+        if is_file {
+            parts.files.push(FormFile { name, data });
+        } else {
+            parts.fields.push((name, String::from_utf8_lossy(&data).into_owned()));
+        }
     }
-    Ok(fields)
+    Ok(parts)
 }

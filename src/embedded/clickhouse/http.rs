@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use rand::distr::{Distribution, Uniform};
 use tokio::sync::oneshot;
@@ -20,8 +20,10 @@ use super::cors;
 use super::engine::Engine;
 use super::exception::{Code, Exception};
 use super::execute::{self, Job, Running};
+use super::external::ExternalTable;
 use super::form;
 use super::output::{Answer, Form, Output};
+use super::progress::EarlyHead;
 use super::request::Request;
 use super::response::{self, Context, Served};
 use super::sessions::Sessions;
@@ -62,7 +64,11 @@ impl Service {
     ///
     /// # Errors
     /// Never.
-    pub(super) async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>) -> Served {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        early: EarlyHead,
+    ) -> Served {
         if is_head_too_large(&request) {
             return Ok(response::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE));
         }
@@ -71,14 +77,19 @@ impl Service {
             Ok(sender) => sender,
             Err(refusal) => return Ok(refused(&refusal)),
         };
-        let mut response = self.route(request, &sender).await;
+        let mut response = self.route(request, &sender, early).await;
         if let Sender::Page(Some(origin)) = sender {
             cors::add_cors(response.headers_mut(), origin);
         }
         Ok(response)
     }
 
-    async fn route(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
+    async fn route(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        sender: &Sender,
+        early: EarlyHead,
+    ) -> Response<Body> {
         let method = request.method();
         if *method == Method::OPTIONS {
             return preflight(request.headers());
@@ -89,22 +100,28 @@ impl Service {
                 if *method != Method::POST && !has_query(&request) {
                     return response::text(StatusCode::OK, "Ok.\n");
                 }
-                self.query(request, sender).await
+                self.query(request, sender, early).await
             }
             "/" => response::text(StatusCode::METHOD_NOT_ALLOWED, "Use GET or POST\n"),
             _ => response::text(StatusCode::NOT_FOUND, NO_SUCH_PATH),
         }
     }
 
-    async fn query(self: Arc<Self>, request: hyper::Request<Incoming>, sender: &Sender) -> Response<Body> {
-        let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new() };
+    async fn query(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        sender: &Sender,
+        early: EarlyHead,
+    ) -> Response<Body> {
+        let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new(), blocks: false };
+        let early = (request.version() == Version::HTTP_11).then_some(early);
         let read_only = *request.method() != Method::POST || *sender != Sender::Trusted;
         let (request, body) = match read(request, read_only, self.own_key.as_ref()).await {
             Ok(request) => request,
             Err(exception) => return unnamed.exception(&exception),
         };
-        let context = Context { query_id: request.query_id.clone(), ..unnamed };
-        match self.run(request, body).await {
+        let context = Context { query_id: request.query_id.clone(), blocks: request.compress, ..unnamed };
+        match self.run(request, body, early).await {
             Ok((answer, gone)) => context.answer(answer, gone),
             Err(exception) => context.exception(&exception),
         }
@@ -115,11 +132,14 @@ impl Service {
         self: &Arc<Self>,
         request: Request,
         body: BodyReader,
+        early: Option<EarlyHead>,
     ) -> Result<(Answer, DropGuard), Exception> {
         let query_id = self.admission.claim(&request.query_id)?;
         let permit = self.admission.enter(request.asker).await?;
         let running = Arc::new(Running::default());
-        let gone = self.stop_when_gone(request.query_id.clone(), Arc::clone(&running));
+        let gone = self.stop_when_gone(request.tag(), Arc::clone(&running));
+        let progress = early.zip(request.progress_interval);
+        let (tag, watched) = (request.tag(), Arc::clone(&running));
         let (sender, answer) = oneshot::channel();
         let output = Output::new(self.form(&request), sender)
             .map_err(|error| Exception::new(Code::StdException, error))?;
@@ -129,9 +149,47 @@ impl Service {
             execute::run(Job { engine, sessions, request, body, running, query_id }, output);
             drop(permit);
         });
+        let answer = match progress {
+            Some((early, interval)) => {
+                self.wait_with_progress(answer, &early, interval, &tag, &watched).await
+            }
+            None => answer.await.ok(),
+        };
         let answer =
-            answer.await.map_err(|_| Exception::new(Code::StdException, "The statement was given up"))?;
+            answer.ok_or_else(|| Exception::new(Code::StdException, "The statement was given up"))?;
         Ok((answer, gone))
+    }
+
+    /// Waits until an answer begins, and sends a progress header now and then.
+    async fn wait_with_progress(
+        &self,
+        mut answer: oneshot::Receiver<Answer>,
+        early: &EarlyHead,
+        interval: Duration,
+        tag: &str,
+        running: &Running,
+    ) -> Option<Answer> {
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.ok(),
+                () = tokio::time::sleep(interval) => {}
+            }
+            if !running.begun.load(Ordering::Acquire) {
+                continue;
+            }
+            let (engine, tag) = (Arc::clone(&self.engine), tag.to_owned());
+            let progress = tokio::task::spawn_blocking(move || engine.progress(&tag));
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.ok(),
+                progress = progress => {
+                    if let Ok(Some(progress)) = progress {
+                        early.add_progress(&progress);
+                    }
+                }
+            }
+        }
     }
 
     fn form(&self, request: &Request) -> Form {
@@ -147,25 +205,25 @@ impl Service {
     }
 
     /// Returns a guard: dropped before the statement has ended, it has the engine stop it.
-    fn stop_when_gone(self: &Arc<Self>, query_id: String, running: Arc<Running>) -> DropGuard {
+    fn stop_when_gone(self: &Arc<Self>, tag: String, running: Arc<Running>) -> DropGuard {
         let gone = CancellationToken::new();
         let guard = gone.clone().drop_guard();
         let service = Arc::clone(self);
         tokio::spawn(async move {
             tokio::select! {
-                () = gone.cancelled() => service.stop(query_id, &running).await,
+                () = gone.cancelled() => service.stop(tag, &running).await,
                 () = running.ended.cancelled() => {}
             }
         });
         guard
     }
 
-    async fn stop(&self, query_id: String, running: &Running) {
+    async fn stop(&self, tag: String, running: &Running) {
         for _ in 0..STOP_ATTEMPTS {
             if running.stoppable.load(Ordering::Acquire) {
                 let engine = Arc::clone(&self.engine);
-                let query_id = query_id.clone();
-                let _ = tokio::task::spawn_blocking(move || engine.kill(&query_id)).await;
+                let tag = tag.clone();
+                let _ = tokio::task::spawn_blocking(move || engine.kill(&tag)).await;
             }
             if tokio::time::timeout(STOP_INTERVAL, running.ended.cancelled()).await.is_ok() {
                 return;
@@ -211,8 +269,11 @@ async fn read(
     let headers = request.headers().clone();
     let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
     if form::is_form(&headers) {
-        parameters.extend(form::fields(request).await?);
-        return Ok((Request::parse(read_only, &headers, parameters, own_key)?, BodyReader::empty()));
+        let form = form::read(request).await?;
+        parameters.extend(form.fields);
+        let external = ExternalTable::of_files(form.files, &mut parameters)?;
+        let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
+        return Ok((Request { external, ..parsed }, BodyReader::empty()));
     }
     let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
     Ok((parsed, BodyReader::new(request.into_body())))

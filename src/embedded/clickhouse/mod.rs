@@ -1,16 +1,17 @@
 //! The embedded ClickHouse: the engine library behind ClickHouse's own HTTP interface.
 //!
-//! A request's way: [`http`] → [`guard`](crate::guard) (whose page asks?) → [`request`] (parameters) → [`admission`] (its turn) →
-//! [`execute`], on a thread of its own with a connection of its own → [`ffi`] → the engine; and back through
-//! [`output`], [`codec`] and [`response`]. A new connection per request rules out that a setting of one request reaches the
-//! next; it takes a millisecond, so that one is opened ahead ([`engine`]). [`sessions`] are connections kept on demand.
+//! A request's way: [`http`] → [`guard`](crate::guard) (may this page ask?) → [`request`] (parameters) → [`admission`] (its turn) →
+//! [`execute`], on its own thread with its own connection → [`ffi`] → the engine. The answer comes back through [`output`],
+//! [`codec`] and [`response`]. Each request has a new connection, so no setting of one request reaches the next. Opening one
+//! takes a millisecond, so one is opened ahead ([`engine`]). [`sessions`] are connections that are kept on demand.
 //!
-//! What it can do to the machine is restricted from outside ([`needs`]). What is read of a statement's text
-//! ([`statement`]) serves the interface, not its safety.
+//! The sandbox restricts what the engine can do to the machine ([`needs`]). Reading a statement's text ([`statement`])
+//! serves the interface, not its safety.
 //!
-//! Where it differs from the real server: one user, `default`, without a password and without grants for anything outside
-//! of its tables, and one with a password for the server that it is embedded in (files, URLs, other databases, dictionaries: `engine.xml`); no external tables in forms and no `INSERT … SELECT … FROM input()`; a query's id in
-//! `system.processes` is the engine's, ours is in its settings (`query_cache_tag`).
+//! Where it differs from a real server: there is one user, `default`, without a password. It has no grants for anything
+//! outside of its tables, such as files, URLs, other databases and dictionaries (`engine.xml`). Another user, with a
+//! password, is the server that the engine is embedded in. There is no `INSERT … SELECT … FROM input()`. The engine has query
+//! ids of its own; [`processes`] translates. Further differences that clients notice: docs/CLICKHOUSE_CLIENTS.md.
 
 mod admission;
 mod blocks;
@@ -22,11 +23,14 @@ mod credentials;
 mod engine;
 mod exception;
 mod execute;
+mod external;
 mod ffi;
 mod form;
 mod http;
 mod library;
 mod output;
+mod processes;
+mod progress;
 mod request;
 mod response;
 mod server;

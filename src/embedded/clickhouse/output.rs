@@ -84,6 +84,12 @@ pub(super) enum Piece {
     Exception(Bytes),
 }
 
+fn encode(data: &[u8], form: &Form) -> io::Result<Vec<u8>> {
+    let mut encoder = Encoder::new(form.coding, form.blocks)?;
+    encoder.write(data)?;
+    encoder.finish()
+}
+
 /// Where the engine's bytes go.
 pub(super) struct Output {
     form: Form,
@@ -166,8 +172,13 @@ impl Output {
             Sink::Held(answer) => {
                 let mut head = self.head(exception.status());
                 head.exception_code = Some(exception.code());
-                head.coding = None;
-                let _ = answer.send(Answer::Whole(head, exception.body(&self.form.version).into_bytes()));
+                let body = exception.body(&self.form.version).into_bytes();
+                // In the coding that the answer would have had: some clients decode it without looking.
+                let body = encode(&body, &self.form).unwrap_or_else(|_| {
+                    head.coding = None;
+                    body
+                });
+                let _ = answer.send(Answer::Whole(head, body));
             }
             Sink::Streaming(pieces) => {
                 self.sink = Sink::Streaming(pieces);

@@ -9,6 +9,9 @@ use super::admission::Asker;
 use super::codec::Coding;
 use super::credentials::Credentials;
 use super::exception::{Code, Exception};
+use super::external::ExternalTable;
+use super::processes::{self, TAG_SETTING};
+use super::progress::{DEFAULT_INTERVAL, MIN_INTERVAL};
 use super::sessions::SessionRequest;
 use crate::settings::Secret;
 
@@ -49,6 +52,10 @@ pub(super) struct Request {
     pub(super) buffer_size: usize,
     /// The method, or who asks, allows no changes.
     pub(super) read_only: bool,
+    /// The time between two progress headers, if there are to be any.
+    pub(super) progress_interval: Option<Duration>,
+    /// Tables that came in a form.
+    pub(super) external: Vec<ExternalTable>,
 }
 
 impl Request {
@@ -83,6 +90,7 @@ impl Request {
         if read_only {
             reading.forbid_changes()?;
         }
+        reading.check_read_only()?;
         Ok(Self {
             asker,
             session: reading.session()?,
@@ -99,11 +107,30 @@ impl Request {
             wait_end_of_query: reading.wait_end_of_query,
             buffer_size: reading.buffer_size,
             read_only,
+            progress_interval: reading.send_progress.then_some(
+                reading.progress_interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(MIN_INTERVAL)),
+            ),
+            external: Vec::new(),
         })
     }
 }
 
 impl Request {
+    /// By what the statement is known in the engine.
+    pub(super) fn tag(&self) -> String {
+        processes::tag(self.asker, &self.query_id)
+    }
+
+    /// The level of `readonly` that the request sets: 0 is none.
+    pub(super) fn read_only_level(&self) -> u8 {
+        let set = self.settings.iter().rfind(|(name, _)| name == READ_ONLY);
+        match set.map(|(_, value)| value.as_str()) {
+            Some("1" | "true") => 1,
+            None | Some("0" | "false") if !self.read_only => 0,
+            _ => 2,
+        }
+    }
+
     /// Whether method, sender or setting forbid changes.
     pub(super) fn is_read_only(&self) -> bool {
         let set = self.settings.iter().rfind(|(name, _)| name == READ_ONLY);
@@ -130,6 +157,8 @@ struct Reading {
     http_compression: bool,
     wait_end_of_query: bool,
     buffer_size: usize,
+    send_progress: bool,
+    progress_interval: Option<Duration>,
 }
 
 impl Reading {
@@ -172,7 +201,13 @@ impl Reading {
         match name.as_str() {
             "enable_http_compression" => self.http_compression = flag(&name, &value)?,
             "http_wait_end_of_query" => self.wait_end_of_query |= flag(&name, &value)?,
+            "send_progress_in_http_headers" => self.send_progress = flag(&name, &value)?,
+            "http_headers_progress_interval_ms" => {
+                self.progress_interval = Some(Duration::from_millis(number(&name, &value)? as u64));
+            }
             "http_response_buffer_size" => self.buffer_size = number(&name, &value)?,
+            // Ours: the engine has no query cache that a tag would mean anything to.
+            TAG_SETTING => return Ok(()),
             _ if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
                 let reason = format_args!("Setting {name} is neither a builtin setting nor a custom setting");
                 return Err(Exception::new(Code::UnknownSetting, reason));
@@ -186,10 +221,20 @@ impl Reading {
     /// Has a request stay read-only, as a server does with a GET or HEAD: its level is 2, and naming another is an error.
     fn forbid_changes(&mut self) -> Result<(), Exception> {
         if self.settings.iter().any(|(name, value)| name == READ_ONLY && value != METHOD_LEVEL) {
-            return Err(Exception::new(Code::Readonly, "Cannot modify 'readonly' setting in readonly mode"));
+            return Err(cannot_modify(READ_ONLY));
         }
         self.settings.retain(|(name, _)| name != READ_ONLY);
         Ok(())
+    }
+
+    /// Has `readonly=1` forbid other settings, as for a user of a server who has this level.
+    fn check_read_only(&self) -> Result<(), Exception> {
+        let is_first_level =
+            |(name, value): &(String, String)| name == READ_ONLY && matches!(value.as_str(), "1" | "true");
+        match self.settings.iter().find(|(name, _)| name != READ_ONLY) {
+            Some((name, _)) if self.settings.iter().any(is_first_level) => Err(cannot_modify(name)),
+            _ => Ok(()),
+        }
     }
 
     fn session(&mut self) -> Result<Option<SessionRequest>, Exception> {
@@ -209,6 +254,11 @@ impl Reading {
         let timeout = Duration::from_secs(seconds);
         Ok(Some(SessionRequest { id, timeout, check: self.session_check, close: self.close_session }))
     }
+}
+
+/// The error of a setting that `readonly` forbids to change.
+pub(super) fn cannot_modify(setting: &str) -> Exception {
+    Exception::new(Code::Readonly, format_args!("Cannot modify '{setting}' setting in readonly mode"))
 }
 
 /// The client's id if it can be a header's value, or a new one.

@@ -21,17 +21,21 @@ use super::output::{Answer, Head, Piece};
 /// clients look for it in what one read of the socket brings, and may drop what was on its way when the connection broke off.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+const PLAIN: &str = "text/plain; charset=UTF-8";
+
 /// What every response to a query says.
 pub(super) struct Context {
     pub(super) engine: Arc<Engine>,
     pub(super) query_id: String,
+    /// The client asked for an answer in ClickHouse's blocks.
+    pub(super) blocks: bool,
 }
 
 impl Context {
     /// The response to an exception before any statement ran.
     pub(super) fn exception(&self, exception: &Exception) -> Response<Body> {
-        let body = exception.body(self.engine.version());
-        let builder = self.builder(exception.status(), "text/plain; charset=UTF-8");
+        let body = exception.body_in(self.engine.version(), self.blocks);
+        let builder = self.builder(exception.status(), PLAIN);
         finish(builder.header("X-ClickHouse-Exception-Code", exception.code()), Body::from(body))
     }
 
@@ -52,8 +56,8 @@ impl Context {
     fn answer_builder(&self, head: &Head) -> Builder {
         let format = head.format.as_deref();
         let content_type = match head.exception_code {
-            Some(_) => "text/plain; charset=UTF-8",
-            None => content_type(format.unwrap_or("TabSeparated")),
+            Some(_) => PLAIN,
+            None => format.map_or(PLAIN, content_type),
         };
         let mut builder = self
             .builder(head.status, content_type)
@@ -91,7 +95,7 @@ pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
 pub(super) fn refused(status: StatusCode, exception: &Exception) -> Response<Body> {
     let builder = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, "text/plain; charset=UTF-8")
+        .header(header::CONTENT_TYPE, PLAIN)
         .header("X-ClickHouse-Exception-Code", exception.code());
     finish(builder, Body::from(format!("{exception}\n")))
 }
@@ -176,7 +180,7 @@ fn content_type(format: &str) -> &'static str {
         || is("Markdown")
         || is("Null")
     {
-        "text/plain; charset=UTF-8"
+        PLAIN
     } else {
         "application/octet-stream"
     }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::http::Service;
+use super::progress::{EarlyHead, EarlySocket};
 use crate::http1::{HEAD_BUFFER_BYTES, converse};
 
 /// Open connections; one more is closed at once.
@@ -59,6 +60,8 @@ pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, stop: C
 
 async fn serve(socket: TcpStream, service: Arc<Service>, stop: CancellationToken) {
     let _ = socket.set_nodelay(true);
+    let early = EarlyHead::default();
+    let socket = EarlySocket::new(socket, early.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -66,7 +69,7 @@ async fn serve(socket: TcpStream, service: Arc<Service>, stop: CancellationToken
         .max_headers(MAX_HEADERS)
         .serve_connection(
             TokioIo::new(socket),
-            service_fn(move |request| Arc::clone(&service).serve(request)),
+            service_fn(move |request| Arc::clone(&service).serve(request, early.clone())),
         );
     converse(connection, &stop).await;
 }

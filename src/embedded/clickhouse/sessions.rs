@@ -30,7 +30,7 @@ pub(super) struct Sessions {
 
 enum Slot {
     Busy,
-    Idle { connection: Connection, expires: Instant },
+    Idle { connection: Connection, read_only: u8, expires: Instant },
 }
 
 impl Sessions {
@@ -45,8 +45,8 @@ impl Sessions {
     ) -> Result<Lease, Exception> {
         self.expire();
         let mut slots = self.lock();
-        let connection = match slots.remove(&request.id) {
-            Some(Slot::Idle { connection, .. }) => connection,
+        let (connection, read_only) = match slots.remove(&request.id) {
+            Some(Slot::Idle { connection, read_only, .. }) => (connection, read_only),
             Some(Slot::Busy) => {
                 slots.insert(request.id, Slot::Busy);
                 return Err(Exception::new(
@@ -55,11 +55,11 @@ impl Sessions {
                 ));
             }
             None if request.check => return Err(Exception::new(Code::SessionNotFound, "Session not found")),
-            None => engine.connect(None)?,
+            None => (engine.connect(None)?, 0),
         };
         make_room(&mut slots);
         slots.insert(request.id.clone(), Slot::Busy);
-        Ok(Lease { connection: Some(connection), sessions: Arc::clone(self), request })
+        Ok(Lease { connection: Some(connection), read_only, sessions: Arc::clone(self), request })
     }
 
     /// Closes what nobody has asked for in time.
@@ -76,12 +76,12 @@ impl Sessions {
         self.lock().retain(|_, slot| matches!(slot, Slot::Busy));
     }
 
-    fn put_back(&self, request: &SessionRequest, connection: Connection) {
+    fn put_back(&self, request: &SessionRequest, connection: Connection, read_only: u8) {
         let mut slots = self.lock();
         slots.remove(&request.id);
         if !request.close {
             let expires = Instant::now() + request.timeout;
-            slots.insert(request.id.clone(), Slot::Idle { connection, expires });
+            slots.insert(request.id.clone(), Slot::Idle { connection, read_only, expires });
         }
     }
 
@@ -106,6 +106,8 @@ fn make_room(slots: &mut HashMap<String, Slot>) {
 /// A session in a request's hands; it goes back when this is dropped.
 pub(super) struct Lease {
     connection: Option<Connection>,
+    /// What was set for `readonly`. The engine is not told: it could not take the level back after a request.
+    pub(super) read_only: u8,
     sessions: Arc<Sessions>,
     request: SessionRequest,
 }
@@ -119,7 +121,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.sessions.put_back(&self.request, connection);
+            self.sessions.put_back(&self.request, connection, self.read_only);
         }
     }
 }

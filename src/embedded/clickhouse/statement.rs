@@ -3,6 +3,8 @@
 //! Everything else is the engine's business. A text that this module does not understand goes to the engine as it
 //! is, for the engine's own error.
 
+use std::ops::Range;
+
 use super::tokens::{Token, Tokens};
 
 /// What a text is, as far as serving it goes.
@@ -67,8 +69,21 @@ pub(super) fn into_file(text: &[u8], path: &str) -> Vec<u8> {
     [before, format!(" INTO OUTFILE '{path}' APPEND COMPRESSION 'none' ").as_bytes(), after].concat()
 }
 
+/// Replaces ranges of a text, which must be in order and not overlap.
+pub(super) fn edit<'r>(text: &[u8], edits: impl IntoIterator<Item = (Range<usize>, &'r [u8])>) -> Vec<u8> {
+    let mut edited = Vec::with_capacity(text.len());
+    let mut position = 0;
+    for (range, replacement) in edits {
+        edited.extend_from_slice(text.get(position..range.start).unwrap_or_default());
+        edited.extend_from_slice(replacement);
+        position = range.end;
+    }
+    edited.extend_from_slice(text.get(position..).unwrap_or_default());
+    edited
+}
+
 /// The keyword FORMAT and the name after it. A column may have the name `format`: the clause comes last, but for SETTINGS.
-fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Token<'a>)> {
+pub(super) fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Token<'a>)> {
     let is_last = |next: Option<&Token<'_>>| next.is_none_or(|next| next.is(b";") || next.is(b"SETTINGS"));
     tokens.iter().enumerate().rev().find_map(|(index, keyword)| {
         let name = tokens.get(index + 1).filter(|name| name.word)?;
@@ -85,6 +100,73 @@ pub(super) fn client_file(text: &[u8]) -> Option<ClientFile> {
         [from, file] if from.is(b"FROM") && file.is(b"INFILE") => Some(ClientFile::Infile),
         _ => None,
     })
+}
+
+/// The settings that a text names, in a SETTINGS clause or in SET.
+pub(super) fn named_settings(text: &[u8]) -> Vec<String> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    let mut names = Vec::new();
+    let mut in_list = false;
+    for (index, token) in tokens.iter().enumerate() {
+        let is_assigned = tokens.get(index + 1).is_some_and(|next| next.is(b"="));
+        let before = index.checked_sub(1).and_then(|before| tokens.get(before));
+        let begins = before.is_some_and(|before| before.is(b"SETTINGS") || before.is(b"SET"));
+        let goes_on = in_list && before.is_some_and(|before| before.is(b","));
+        if is_assigned && (begins || goes_on) {
+            in_list = true;
+            names.push(token.unquoted());
+        } else if token.is(b"SETTINGS") || token.is(b"SELECT") {
+            in_list = false;
+        }
+    }
+    names
+}
+
+/// Takes `readonly = …` out of a SET: its level, and the rest of the statement if anything is left to set.
+pub(super) fn take_read_only(text: &[u8]) -> Option<(u8, Option<Vec<u8>>)> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).filter(|token| !token.is(b";")).collect();
+    let at = tokens
+        .windows(2)
+        .position(|pair| matches!(pair, [name, equals] if name.is_name(b"readonly") && equals.is(b"=")))?;
+    let value = tokens.get(at + 2)?;
+    let level = match value.unquoted().to_ascii_lowercase().as_str() {
+        "0" | "false" | "default" => 0,
+        "1" | "true" => 1,
+        "2" => 2,
+        _ => return None,
+    };
+    let before = tokens.get(at.checked_sub(1)?)?;
+    let rest = match tokens.get(at + 3) {
+        Some(comma) => Some(edit(text, [(tokens.get(at)?.start..comma.end, b"".as_slice())])),
+        None if before.is(b",") => Some(edit(text, [(before.start..value.end, b"".as_slice())])),
+        None => None,
+    };
+    Some((level, rest))
+}
+
+/// The table of the database `system` that a text shows the definition of, and where its name ends.
+pub(super) fn shown_system_table(text: &[u8]) -> Option<(String, usize)> {
+    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    let name = match tokens.as_slice() {
+        [show, create, table, name @ ..]
+            if show.is(b"SHOW") && create.is(b"CREATE") && table.is(b"TABLE") =>
+        {
+            name
+        }
+        [show, create, name @ ..] if show.is(b"SHOW") && create.is(b"CREATE") => name,
+        _ => return None,
+    };
+    match name {
+        [database, dot, table, ..] if database.is_name(b"system") && dot.is(b".") => {
+            Some((table.unquoted(), table.end))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a statement that changes something answers with rows all the same.
+pub(super) fn reports(text: &[u8]) -> bool {
+    begins_with(text, &[b"KILL", b"CHECK", b"BACKUP", b"RESTORE"])
 }
 
 /// Whether a text inserts what it selects from `input()`, the data behind it. The engine's client would drop the data.

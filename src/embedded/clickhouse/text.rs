@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::exception::{Code, Exception};
+use super::processes::TAG_SETTING;
 use super::statement::{self, ClientFile, Insert, Shape};
 
 /// Bytes of a statement, without the data of an INSERT.
@@ -11,6 +12,10 @@ const MAX_STATEMENT: usize = 16 << 20;
 /// Bytes of a body that are read before an INSERT is looked for in them: a server parses no more either, unless
 /// `max_query_size` says so.
 const STATEMENT_HEAD: usize = 256 << 10;
+
+/// Bytes of the longest text that the engine's client takes for a command. In a longer one that the engine refuses, the
+/// position of the error is that of the client's text.
+const LONGEST_COMMAND: usize = 16;
 
 /// Bytes read at a time.
 const PART: usize = 256 << 10;
@@ -54,6 +59,11 @@ impl Text {
             }
             None => {}
         }
+        // It names the statement's client: see `processes`.
+        if statement::named_settings(statement).iter().any(|name| name == TAG_SETTING) {
+            let reason = format_args!("Setting {TAG_SETTING} should not be changed");
+            return Err(Exception::new(Code::SettingConstraintViolation, reason));
+        }
         if statement::inserts_from_input(statement) {
             let reason = "INSERT … SELECT … FROM input() is not supported by the embedded ClickHouse";
             return Err(Exception::new(Code::NotImplemented, reason));
@@ -62,10 +72,19 @@ impl Text {
         Ok(Self(text))
     }
 
-    /// Has a text that does not parse refused by the engine, where its client would take it for a command of its own,
-    /// such as `exit`.
+    /// Keeps a text that does not parse from being a command of the engine's client, such as `exit`. The engine then refuses it.
     pub(super) fn keep_from_client(&mut self) {
-        self.0.splice(..0, *b"/**/");
+        let text = self.0.trim_ascii();
+        // `\i FILE` is one too.
+        let begins_with_word = text.first().is_some_and(u8::is_ascii_alphabetic);
+        if text.len() <= LONGEST_COMMAND || !begins_with_word {
+            self.0.splice(..0, *b"/**/");
+        }
+    }
+
+    /// Puts another statement in the place of this one.
+    pub(super) fn replace(&mut self, text: Vec<u8>) {
+        self.0 = text;
     }
 
     pub(super) fn shape(&self) -> Shape<'_> {

@@ -36,6 +36,23 @@ impl Token<'_> {
     pub(super) fn is(&self, keyword: &[u8]) -> bool {
         self.text.eq_ignore_ascii_case(keyword)
     }
+
+    /// The text without quotes around it.
+    pub(super) fn unquoted(&self) -> String {
+        let text = match self.text {
+            [b'`', quoted @ .., b'`'] | [b'"', quoted @ .., b'"'] | [b'\'', quoted @ .., b'\''] => quoted,
+            bare => bare,
+        };
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// Whether it is this name, bare or in quotes.
+    pub(super) fn is_name(&self, name: &[u8]) -> bool {
+        match self.text {
+            [b'`', quoted @ .., b'`'] | [b'"', quoted @ .., b'"'] => quoted == name,
+            bare => bare == name,
+        }
+    }
 }
 
 /// The tokens of a text, without comments. Never fails: an unclosed quote or comment ends with the text.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::engine::{self, Engine, QUERY_ID_SETTING, use_database};
+use super::engine::{self, Engine, use_database};
 use super::exception::{Code, Exception};
+use super::external::ExternalTable;
 use super::ffi::Connection;
+use super::processes::TAG_SETTING;
 use super::request::{METHOD_LEVEL, READ_ONLY, Request};
 use super::sessions::{Lease, Sessions};
 use super::statement;
@@ -46,6 +48,21 @@ impl Used {
         matches!(self, Self::Session { .. })
     }
 
+    /// The level of `readonly` that was set in the session.
+    pub(super) fn read_only_level(&self) -> u8 {
+        match self {
+            Self::New(_) => 0,
+            Self::Session { lease, .. } => lease.read_only,
+        }
+    }
+
+    /// Sets the level of `readonly` for the session's later requests.
+    pub(super) fn set_read_only_level(&mut self, level: u8) {
+        if let Self::Session { lease, .. } = self {
+            lease.read_only = level;
+        }
+    }
+
     /// Applies the request's settings, and in a session its database, for this request only.
     ///
     /// # Errors
@@ -59,6 +76,7 @@ impl Used {
                 return Ok(());
             }
             *before = undo(connection, request)?;
+            before.extend(request.external.iter().map(ExternalTable::drop_statement));
             if let Some(database) = &request.database {
                 engine::run(connection, &use_database(database))
                     .map_err(|message| Exception::from_engine(&message))?;
@@ -74,7 +92,7 @@ impl Used {
         if let Self::Session { lease, before } = self
             && let Some(connection) = lease.connection()
         {
-            let last = format!("SET {QUERY_ID_SETTING} = DEFAULT");
+            let last = format!("SET {TAG_SETTING} = DEFAULT");
             for statement in before.drain(..).chain([last]) {
                 if let Err(message) = engine::run(connection, &statement) {
                     tracing::warn!(message, "cannot restore a session");
@@ -90,19 +108,31 @@ impl Drop for Used {
     }
 }
 
-/// `enforce`: has the engine see to `readonly`. It could not be taken back, so that a session's requests are looked at
-/// beforehand instead.
+/// Applies settings and creates the external tables. `enforce`: the engine enforces `readonly`. It could not be taken
+/// back, so in a session the statement is looked at beforehand instead.
 fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Result<(), Exception> {
-    let mut settings = vec![(QUERY_ID_SETTING, request.query_id.as_str())];
-    settings.extend(request.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let failed = |message: String| Exception::from_engine(&message);
+    let tag = request.tag();
+    let given = request.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let (mut levels, mut settings): (Vec<_>, Vec<_>) = given.partition(|(name, _)| *name == READ_ONLY);
+    settings.insert(0, (TAG_SETTING, &tag));
     if !enforce {
-        settings.retain(|(name, _)| *name != READ_ONLY);
+        levels.clear();
     } else if request.read_only {
-        settings.push((READ_ONLY, METHOD_LEVEL));
+        levels.push((READ_ONLY, METHOD_LEVEL));
     }
-    // One statement for all settings: `readonly` forbids to change more from the next one on.
-    let set = engine::run(connection, &set(&settings));
-    set.map(drop).map_err(|message| Exception::from_engine(&message))
+    // `readonly` forbids further changes from the next statement on.
+    if request.external.is_empty() {
+        settings.append(&mut levels);
+    }
+    engine::run(connection, &set(&settings)).map_err(failed)?;
+    for table in &request.external {
+        table.create(connection)?;
+    }
+    if !levels.is_empty() {
+        engine::run(connection, &set(&levels)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn set(settings: &[(&str, &str)]) -> String {

@@ -5,6 +5,7 @@
 //!
 //! - [`paths`] (Landlock): the files, the TCP ports and the processes that the part can reach.
 //! - [`calls`] (seccomp): the system calls that it can use. It cannot start a program or a process.
+//! - [`privileges`] (capabilities): the permissions of files apply to root too.
 //!
 //! If the kernel does not support something, one log line names it, and the part runs without it.
 
@@ -12,6 +13,8 @@
 mod calls;
 #[cfg(target_os = "linux")]
 mod paths;
+#[cfg(target_os = "linux")]
+mod privileges;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -85,7 +88,10 @@ pub fn enter(needs: &Needs) {
 /// Returns what the kernel does not enforce.
 #[cfg(target_os = "linux")]
 fn confine(needs: &Needs) -> Vec<String> {
-    [paths::restrict(needs), calls::restrict(&needs.connect)].into_iter().flatten().collect()
+    [privileges::restrict(needs), paths::restrict(needs), calls::restrict(&needs.connect)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Returns what the kernel does not enforce.

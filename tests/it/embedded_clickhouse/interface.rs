@@ -175,10 +175,143 @@ async fn parameters_come_in_the_url_or_in_a_form() {
     }
     assert_eq!(read(clickhouse.request(Method::POST, &[]).multipart(form)).await.text(), expected);
 
-    let file = reqwest::multipart::Part::bytes(b"1\n".to_vec()).file_name("t.csv");
-    let form = reqwest::multipart::Form::new().part("t", file);
-    read(clickhouse.request(Method::POST, &[("query", "SELECT 1")]).multipart(form)).await.exception(48, 501);
     clickhouse.post(&[], "SELECT {missing:String}").await.exception(456, 500);
+    for name in ["a$$b", "$a", "_$$", "a$$"] {
+        let parameter = format!("param_{name}");
+        for query in
+            ["SELECT {NAME:String} FORMAT CSV", "SELECT {NAME:String}, $$x$$, {NAME:String} FORMAT CSV"]
+        {
+            let reply = clickhouse.post(&[(&parameter, "v")], query.replace("NAME", name)).await;
+            assert!(
+                reply.text().starts_with("\"v\"") && reply.text().ends_with("\"v\"\n"),
+                "{name}: {}",
+                reply.text()
+            );
+        }
+    }
+    // The position in an error counts from the beginning of the client's text.
+    let reply = clickhouse.post(&[("param_$$a", "v")], "SELECT {$$a:String} FORMAT CSV").await;
+    assert!(reply.exception(62, 400).contains("failed at position 9 ($)"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn files_of_a_form_are_tables_of_its_statement() {
+    let clickhouse = ClickHouse::start();
+    clickhouse.sql("CREATE TABLE names (id UInt64, name String) ENGINE = Memory").await;
+    clickhouse.sql("INSERT INTO names VALUES (1, 'one'), (2, 'two')").await;
+    let file = |data: &'static str| reqwest::multipart::Part::text(data).file_name("t.csv");
+    let join = "SELECT name, amount FROM names JOIN bets USING id ORDER BY id FORMAT CSV";
+    for session in ["", "tables"] {
+        let form = reqwest::multipart::Form::new()
+            .text("query", join)
+            .text("bets_format", "CSV")
+            .text("bets_structure", "id UInt64, amount Decimal(18, 2)")
+            .part("bets", file("2,0.50\n1,12.25\n"));
+        let reply = read(clickhouse.request(Method::POST, &[("session_id", session)]).multipart(form)).await;
+        assert_eq!(reply.text(), "\"one\",12.25\n\"two\",0.5\n");
+        clickhouse.post(&[("session_id", session)], "SELECT * FROM bets").await.exception(60, 404);
+    }
+    // In the URL; with types only; two of them; under a level that forbids changes.
+    let parameters = [
+        ("query", "SELECT sum(_1), any(a._2), any(b._1) FROM a, b"),
+        ("a_types", "UInt8,Tuple(UInt8, String)"),
+        ("b_types", "String"),
+        ("readonly", "2"),
+        ("max_threads", "1"),
+    ];
+    let form = reqwest::multipart::Form::new().part("a", file("1\t(1,'x')\n")).part("b", file("b\n"));
+    let reply = read(clickhouse.request(Method::POST, &parameters).multipart(form)).await;
+    assert_eq!(reply.text(), "1\t(1,'x')\tb\n");
+
+    let cases = [
+        ("", "", 36, "b_structure or b_types"),
+        ("b_types", "UInt8) ENGINE = Memory; DROP TABLE names; --", 62, "structure"),
+        ("b_types", "UInt8", 27, "CSV"),
+        ("b_structure", "a Nonsense", 50, "Nonsense"),
+    ];
+    for (name, value, code, part) in cases {
+        let form = reqwest::multipart::Form::new().text("b_format", "CSV").part("b", file("x\n"));
+        let form = if name.is_empty() { form } else { form.text(name, value) };
+        let reply = read(clickhouse.request(Method::POST, &[("query", "SELECT 1")]).multipart(form)).await;
+        assert_eq!(reply.header("x-clickhouse-exception-code"), code.to_string(), "{}", reply.text());
+        assert!(reply.text().contains(part), "{}", reply.text());
+    }
+    assert_eq!(clickhouse.sql("SELECT count() FROM names").await, "2");
+}
+
+#[tokio::test]
+async fn a_statement_without_a_result_has_no_format() {
+    let clickhouse = ClickHouse::start();
+    for statement in [
+        "SET max_threads = 1",
+        "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a",
+        "INSERT INTO t VALUES (1)",
+        "ALTER TABLE t ADD COLUMN b UInt8",
+        "USE default",
+        "DROP TABLE t",
+    ] {
+        let reply = clickhouse.post(&[("default_format", "JSON")], statement).await;
+        assert_eq!((reply.status, reply.text()), (StatusCode::OK, ""), "{statement}");
+        assert_eq!(reply.header("x-clickhouse-format"), "", "{statement}");
+        assert_eq!(reply.header("content-type"), "text/plain; charset=UTF-8", "{statement}");
+    }
+    for statement in ["SHOW TABLES", "KILL QUERY WHERE 0", "EXISTS TABLE t", "DESCRIBE system.one"] {
+        let reply = clickhouse.post(&[("default_format", "CSV")], statement).await;
+        assert_eq!(reply.header("x-clickhouse-format"), "CSV", "{statement}");
+    }
+}
+
+/// Gives back what is in ClickHouse's blocks.
+fn unblock(mut blocks: &[u8]) -> Vec<u8> {
+    let mut data = Vec::new();
+    while let Some((head, rest)) = blocks.split_at_checked(25) {
+        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+        let (compressed, next) = rest.split_at(number(17) - 9);
+        data.extend(lz4_flex::block::decompress(compressed, number(21)).unwrap());
+        blocks = next;
+    }
+    data
+}
+
+#[tokio::test]
+async fn an_error_is_in_blocks_as_the_answer_would_be() {
+    let clickhouse = ClickHouse::start();
+    for query in ["SELECT * FROM nowhere", "SELECT throwIf(number = 5) FROM numbers(10)", "nonsense"] {
+        let reply = clickhouse.post(&[("compress", "1")], query).await;
+        let text = String::from_utf8(unblock(&reply.body)).unwrap();
+        let code = reply.header("x-clickhouse-exception-code");
+        assert!(
+            text.starts_with(&format!("Code: {code}. DB::Exception: ")) && text.ends_with(")\n"),
+            "{text}"
+        );
+    }
+    let request = clickhouse
+        .request(Method::POST, &[("enable_http_compression", "1")])
+        .header("Accept-Encoding", "gzip")
+        .body("SELECT * FROM nowhere");
+    let reply = read(request).await;
+    assert_eq!((reply.status, reply.header("content-encoding")), (StatusCode::NOT_FOUND, "gzip"));
+    assert!(decode("gzip", &reply.body).starts_with(b"Code: 60. DB::Exception: "));
+    // What is refused before that is not.
+    clickhouse.post(&[("compress", "1"), ("user", "somebody")], "SELECT 1").await.exception(516, 403);
+}
+
+#[tokio::test]
+async fn the_definition_of_a_system_table_is_shown() {
+    let clickhouse = ClickHouse::start();
+    for statement in ["SHOW CREATE TABLE system.one", "SHOW CREATE `system`.one"] {
+        let definition = clickhouse.sql(&format!("{statement} FORMAT TSVRaw")).await;
+        assert!(
+            definition.starts_with("CREATE TABLE system.one\n(\n    `dummy` UInt8")
+                && definition.contains("\n)\nENGINE = SystemOne"),
+            "{definition}"
+        );
+    }
+    let reply =
+        clickhouse.get(&[("query", "SHOW CREATE TABLE system.processes"), ("default_format", "JSON")]).await;
+    let json: serde_json::Value = serde_json::from_str(reply.text()).unwrap();
+    assert!(json["data"][0]["statement"].as_str().unwrap().contains("`query_id` String"));
+    clickhouse.post(&[], "SHOW CREATE TABLE system.nowhere").await.exception(60, 404);
 }
 
 fn encode(coding: &str, data: &[u8]) -> Vec<u8> {

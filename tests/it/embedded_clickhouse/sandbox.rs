@@ -7,7 +7,7 @@ use std::path::Path;
 use reqwest::Method;
 use tempfile::TempDir;
 
-use super::{ClickHouse, Reply, read};
+use super::{ClickHouse, Reply, read, running};
 use crate::sandbox::is_complete;
 
 /// In the file that no statement may read.
@@ -209,6 +209,65 @@ async fn files_of_the_engine_s_client_are_refused_however_the_statement_is_writt
         assert!(!own.join("out").exists(), "{statement:?}");
     }
     assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "0");
+}
+
+/// The descriptors of a process that are pipes.
+fn pipes(pid: u32) -> Vec<String> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap());
+    let is_pipe =
+        |path: &Path| fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:"));
+    descriptors
+        .filter(|descriptor| is_pipe(&descriptor.path()))
+        .map(|descriptor| descriptor.file_name().into_string().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn no_statement_reads_from_or_writes_to_a_descriptor_of_the_process() {
+    let mut clickhouse = ClickHouse::start();
+    // Its result is a pipe, like those of the part itself and of the engine.
+    let streaming = clickhouse
+        .request(Method::POST, &[])
+        .body("SELECT number, sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1")
+        .send();
+    let streaming = tokio::spawn(streaming);
+    clickhouse.eventually(&running("1"), "1").await;
+    let pipes = pipes(clickhouse.part.pid());
+    assert!(pipes.len() >= 4, "{pipes:?}");
+    for pipe in pipes {
+        for path in [
+            format!("/dev/fd/{pipe}"),
+            format!("/proc/self/fd/{pipe}"),
+            format!("/proc/thread-self/fd/{pipe}"),
+        ] {
+            let reply = clickhouse.post(&[], format!("SELECT file('{path}')")).await;
+            assert!(reply.exception(76, 503).contains("Permission denied"), "{}", reply.text());
+        }
+    }
+    // Nothing is there to be read.
+    for name in ["/dev/stdin", "/dev/stdout", "/dev/fd/0", "/dev/fd/1", "/proc/self/fd/0"] {
+        assert_eq!(clickhouse.sql(&format!("SELECT file('{name}')")).await, "", "{name}");
+    }
+    for name in ["-", "stdin", "stdout", "stderr", "0"] {
+        clickhouse.post(&[], format!("SELECT file('{name}')")).await.exception(107, 500);
+    }
+    for descriptor in ["'-'", "'stdin'", "'stdout'", "'stderr'", "'/dev/stdin'", "'/dev/stderr'"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain((0..64).map(|number| number.to_string()))
+    {
+        for statement in [
+            format!("SELECT * FROM file({descriptor}, 'LineAsString')"),
+            format!("INSERT INTO FUNCTION file({descriptor}, 'TSV', 'a String') SELECT 'x'"),
+            format!("CREATE TABLE f (a String) ENGINE = File(TSV, {descriptor})"),
+        ] {
+            let reply = clickhouse.post(&[], statement.clone()).await;
+            assert!(!reply.header("x-clickhouse-exception-code").is_empty(), "{statement}: {}", reply.text());
+        }
+    }
+    streaming.abort();
+    clickhouse.eventually(&running("1"), "0").await;
+    assert!(clickhouse.part.stop().success(), "it still hears its supervisor");
 }
 
 #[tokio::test]

@@ -69,6 +69,43 @@ async fn a_session_keeps_what_was_set_in_it_and_nothing_of_its_requests() {
 }
 
 #[tokio::test]
+async fn readonly_forbids_settings() {
+    let clickhouse = ClickHouse::start();
+    clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
+    let (first, second, session) = (("readonly", "1"), ("readonly", "2"), ("session_id", "s"));
+    for with in [&[first][..], &[first, session]] {
+        assert_eq!(clickhouse.post(with, "SELECT 1").await.text(), "1\n");
+        let parameter = [with, &[("max_threads", "3")]].concat();
+        let reply = clickhouse.post(&parameter, "SELECT 1").await;
+        assert!(reply.exception(164, 500).contains("Cannot modify 'max_threads' setting in readonly mode"));
+        for statement in
+            ["SELECT 1 SETTINGS max_threads = 3", "SET max_threads = 3", "SELECT 1 SETTINGS readonly = 0"]
+        {
+            clickhouse.post(with, statement).await.exception(164, 500);
+        }
+    }
+    for with in [&[second][..], &[second, session]] {
+        let parameter = [with, &[("max_threads", "3")]].concat();
+        assert_eq!(clickhouse.post(&parameter, "SELECT getSetting('max_threads')").await.text(), "3\n");
+        assert_eq!(clickhouse.post(with, "SELECT 1 SETTINGS max_threads = 3").await.text(), "1\n");
+        clickhouse.post(with, "SELECT 1 SETTINGS readonly = 0").await.exception(164, 500);
+        clickhouse.post(with, "INSERT INTO t VALUES (1)").await.exception(164, 500);
+    }
+    // Set in a session, it stays.
+    let reply = clickhouse.post(&[session], "SET max_block_size = 77, readonly = 1").await;
+    assert_eq!((reply.status, reply.text()), (StatusCode::OK, ""));
+    let seen = "SELECT getSetting('max_block_size')";
+    assert_eq!(clickhouse.post(&[session], seen).await.text(), "77\n");
+    for parameters in [&[session, ("max_threads", "3")][..], &[session, ("readonly", "0")]] {
+        clickhouse.post(parameters, seen).await.exception(164, 500);
+    }
+    for statement in ["SET readonly = 0", "INSERT INTO t VALUES (1)", "SELECT 1 SETTINGS max_threads = 3"] {
+        clickhouse.post(&[session], statement).await.exception(164, 500);
+    }
+    assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "0");
+}
+
+#[tokio::test]
 async fn a_session_and_a_query_id_are_used_by_one_request_at_a_time() {
     let clickhouse = ClickHouse::start();
     let parameters = [("session_id", "busy"), ("query_id", "slow")];

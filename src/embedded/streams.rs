@@ -1,0 +1,105 @@
+//! The descriptors of a part's process, out of reach of what the part is asked to do.
+//!
+//! A statement can name a descriptor of the process that runs it: `file('/dev/stdin')`, `file('/proc/self/fd/7')`. The kernel then
+//! opens what is behind it once more. Landlock decides about files, terminals and devices; sockets cannot be opened so. That leaves
+//! pipes, which Landlock does not know: whoever opens one waits for its writer or takes its bytes. So a part
+//!
+//! - has `/dev/null` as its standard input and output, and its supervisor on two other descriptors,
+//! - takes from its pipes the permission to open them once more ([`close_pipes`]). Root would not need the permission, so it gives up
+//!   that privilege (`sandbox::privileges`).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+
+/// Descriptors below this one are looked at. The kernel gives the lowest free one, and a part has some dozens when it starts.
+const MAX_DESCRIPTOR: RawFd = 4096;
+
+/// The pipes between a part and its supervisor.
+#[derive(Debug)]
+struct Link {
+    input: File,
+    output: File,
+}
+
+static LINK: OnceLock<Link> = OnceLock::new();
+
+/// Puts `/dev/null` in the place of standard input and output, and closes what the process has inherited. To be called before the
+/// process has opened anything.
+///
+/// # Errors
+/// A descriptor cannot be moved.
+pub fn take() -> io::Result<()> {
+    close_inherited();
+    let moved = |stream: io::Result<OwnedFd>| stream.map(File::from);
+    let input = moved(io::stdin().as_fd().try_clone_to_owned())?;
+    let output = moved(io::stdout().as_fd().try_clone_to_owned())?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for standard in [io::stdin().as_raw_fd(), io::stdout().as_raw_fd()] {
+        // SAFETY: both descriptors are open; nothing of ours relies on what was behind the standard one.
+        if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // A second call, which there is none of, would keep the first.
+    let _ = LINK.set(Link { input, output });
+    close_pipes();
+    Ok(())
+}
+
+/// Reads what the supervisor sends: nothing, until it ends.
+pub fn read(buffer: &mut [u8]) -> io::Result<usize> {
+    match LINK.get() {
+        Some(link) => (&link.input).read(buffer),
+        None => io::stdin().lock().read(buffer),
+    }
+}
+
+/// Sends a line to the supervisor.
+pub fn write_line(line: &str) -> io::Result<()> {
+    let line = format!("{line}\n");
+    match LINK.get() {
+        Some(link) => (&link.output).write_all(line.as_bytes()),
+        None => io::stdout().write_all(line.as_bytes()),
+    }
+}
+
+/// Takes from the pipes that are open now the permission to open them once more. Those who have them open keep them.
+pub fn close_pipes() {
+    for descriptor in 0..MAX_DESCRIPTOR {
+        if is_pipe(descriptor) {
+            set_mode(descriptor, 0);
+        }
+    }
+}
+
+/// Lets a pipe be opened for writing only.
+pub fn open_for_writing_only(pipe: &impl AsFd) {
+    set_mode(pipe.as_fd().as_raw_fd(), 0o200);
+}
+
+fn set_mode(descriptor: RawFd, mode: libc::mode_t) {
+    // SAFETY: takes numbers. A pipe of another user stays as it is: that user's modes decide.
+    unsafe { libc::fchmod(descriptor, mode) };
+}
+
+fn is_pipe(descriptor: RawFd) -> bool {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `status` is written to if the call succeeds, and only then read.
+    unsafe {
+        libc::fstat(descriptor, status.as_mut_ptr()) == 0
+            && status.assume_init().st_mode & libc::S_IFMT == libc::S_IFIFO
+    }
+}
+
+/// Closes every descriptor but the standard ones: whoever started us may have left some open.
+#[cfg(target_os = "linux")]
+fn close_inherited() {
+    // SAFETY: nothing was opened yet that somebody could still use. Kernels before 5.9 refuse, and all stays open.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn close_inherited() {}
