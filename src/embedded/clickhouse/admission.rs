@@ -1,4 +1,4 @@
-//! How many statements run, how many wait for their turn, and under which ids.
+//! Limits how many statements run and wait, and keeps query ids unique.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::exception::{Code, Exception};
 use crate::lock::lock;
 
-/// Requests that wait for their turn, the server's own and those of others each; one more is refused.
+/// Waiting requests, of the server and of others each. Further ones are refused.
 const MAX_WAITING: usize = 256;
 
-/// Who asks.
+/// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     /// The server that this engine is embedded in.
@@ -20,11 +20,11 @@ pub(super) enum Asker {
     Other,
 }
 
-/// Lets so many statements run at a time.
+/// Limits how many statements run at a time.
 #[derive(Debug)]
 pub(super) struct Admission {
     connections: Arc<Semaphore>,
-    /// Those of the connections that others than the server may have.
+    /// The connections that others than the server may use.
     for_others: Arc<Semaphore>,
     own_waiting: AtomicUsize,
     others_waiting: AtomicUsize,
@@ -39,7 +39,7 @@ pub(super) struct Permit {
 }
 
 impl Admission {
-    /// `is_embedded`: a server uses this engine, and half of the connections are for it alone.
+    /// `is_embedded`: a server uses this engine, so half of the connections are reserved for it.
     pub(super) fn new(connections: u16, is_embedded: bool) -> Self {
         let connections = usize::from(connections);
         let for_others = if is_embedded { (connections / 2).max(1) } else { connections };
@@ -52,14 +52,14 @@ impl Admission {
         }
     }
 
-    /// Waits for a connection to be free.
+    /// Waits for a free connection.
     ///
     /// # Errors
     /// Too many wait already, or the engine is stopping.
     pub(super) async fn enter(&self, asker: Asker) -> Result<Permit, Exception> {
         let is_other = asker == Asker::Other;
         let _place = WaitingPlace::take(if is_other { &self.others_waiting } else { &self.own_waiting })?;
-        // In this order: others that wait for their share do not stand in the queue for the connections.
+        // In this order, so that others that wait for their share do not block the queue for connections.
         let of_others = if is_other { Some(free(&self.for_others).await?) } else { None };
         Ok(Permit { _connection: free(&self.connections).await?, _of_others: of_others })
     }
@@ -76,7 +76,7 @@ impl Admission {
         Ok(IdGuard { ids: Arc::clone(&self.ids), query_id: query_id.to_owned() })
     }
 
-    /// Turns away whoever waits and comes.
+    /// Refuses all requests that wait, and all later ones.
     pub(super) fn close(&self) {
         self.for_others.close();
         self.connections.close();
@@ -109,7 +109,7 @@ impl<'a> WaitingPlace<'a> {
         if waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
             return Ok(place);
         }
-        let reason = format_args!("Too many simultaneous queries. Maximum: {MAX_WAITING} waiting");
+        let reason = format_args!("Too many simultaneous queries; at most {MAX_WAITING} may wait");
         Err(Exception::new(Code::TooManySimultaneousQueries, reason))
     }
 }
@@ -174,7 +174,7 @@ mod tests {
         }
         assert_eq!(admission.connections.available_permits(), 0);
         drop((own, held));
-        // All get their turn.
+        // Each of them runs in the end.
         for other in others {
             other.await.unwrap().unwrap();
         }

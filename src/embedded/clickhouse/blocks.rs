@@ -5,10 +5,10 @@
 
 use std::io::{self, Read};
 
-/// Largest block that is taken, on either side of the compression. ClickHouse's clients send 1 MiB.
+/// Largest accepted block, compressed or not. ClickHouse's clients send blocks of 1 MiB.
 const MAX_BLOCK: usize = 64 << 20;
 
-/// Data in one block of an answer.
+/// Bytes of data in one block of an answer.
 pub(super) const ANSWER_BLOCK: usize = 1 << 20;
 
 const CHECKSUM: usize = 16;
@@ -65,7 +65,7 @@ impl<R: Read> Reader<R> {
         let size = u32::from_le_bytes([d0, d1, d2, d3]) as usize;
         if !(HEADER..=MAX_BLOCK).contains(&compressed_size) || size > MAX_BLOCK {
             return Err(invalid(format!(
-                "a compressed block of {compressed_size} bytes for {size} is not allowed, {MAX_BLOCK} is the most"
+                "compressed block too large: {compressed_size} bytes for {size} bytes of data (the limit is {MAX_BLOCK})"
             )));
         }
         let mut block = header.to_vec();
@@ -112,7 +112,7 @@ fn decompress(method: u8, compressed: &[u8], size: usize) -> io::Result<Vec<u8>>
     if data.len() == size {
         Ok(data)
     } else {
-        Err(invalid("a compressed block has another size than it says".to_owned()))
+        Err(invalid("a compressed block does not have the size in its header".to_owned()))
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
         Reader::new(bytes).read_to_end(&mut data).map(|_| data)
     }
 
-    /// Wraps what is already compressed.
+    /// Makes a block of data that is already compressed.
     fn block(method: u8, compressed: &[u8], size: usize) -> Vec<u8> {
         let mut rest = vec![method];
         rest.extend(le_size(compressed.len() + HEADER));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_lies_about_its_size_takes_no_memory() {
+    fn a_block_with_a_wrong_size_in_its_header_allocates_no_memory() {
         assert!(read(&block(METHOD_NONE, b"x", MAX_BLOCK + 1)).is_err());
         let mut huge = vec![0; CHECKSUM];
         huge.push(METHOD_LZ4);

@@ -1,4 +1,4 @@
-//! Brings a request's body to the thread that talks to the engine, no faster than the engine takes it.
+//! Passes a request's body to the thread that calls the engine, no faster than the engine reads it.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -9,23 +9,23 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Frames on their way from the socket to the engine.
+/// Frames that are read ahead of the engine.
 const FRAMES_AHEAD: usize = 4;
 
-/// A body that brings no byte for so long is given up: it holds one of the connections.
+/// A request whose body sends nothing for this long fails, because it holds one of the connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of a body that are still read when nobody wants them, so that a client which sends all of it before it
-/// reads gets to see the error that it was answered with.
+/// Bytes of a body that are read and dropped after the answer. Some clients send the whole body before they read the answer,
+/// and would not see an error otherwise.
 const DRAIN_LIMIT: usize = 64 << 20;
 
-/// The body's bytes, as they arrive. An error if it breaks off.
+/// The bytes of a body as they arrive. Reading fails if the body is cut off.
 pub(super) struct BodyReader {
     frames: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
 }
 
-/// Begins to read a body, a few frames ahead of whoever takes them.
+/// Starts reading a body, a few frames ahead of its reader.
 pub(super) fn frames(body: Incoming) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(pump(body, sender));
@@ -37,7 +37,7 @@ impl BodyReader {
         Self { frames: frames(body), current: Bytes::new() }
     }
 
-    /// The body of a request whose form was read already.
+    /// An empty body, for a request whose form has been read.
     pub(super) fn empty() -> Self {
         let (_, frames) = mpsc::channel(1);
         Self { frames, current: Bytes::new() }

@@ -1,6 +1,6 @@
 //! Compression of bodies, both ways: HTTP content codings, and ClickHouse's own blocks inside of them.
 //!
-//! Synchronous: it runs on the thread that talks to the engine.
+//! Synchronous, because it runs on the thread that calls the engine.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use super::blocks;
 use super::exception::{Code, Exception};
 
-/// Largest window of a zstd body, as a power of two: what `zstd --long` asks for, 128 MiB.
+/// Largest window of a zstd body, as a power of two: 128 MiB, as `zstd --long` uses.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Coding {
     /// The coding of a request's body.
     ///
     /// # Errors
-    /// It is none of ours.
+    /// It is not supported.
     pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Self>, Exception> {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Coding {
         }
     }
 
-    /// The coding of an answer: the first in ClickHouse's order that the client takes.
+    /// The coding of an answer: the first one in ClickHouse's order that the client accepts.
     pub(super) fn of_answer(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(header::ACCEPT_ENCODING);
         let accepted: Vec<&str> = values
@@ -74,10 +74,10 @@ impl Coding {
     }
 }
 
-/// Undoes a request's coding, and ClickHouse's blocks if `blocks` says so.
+/// Decodes a request's body, and ClickHouse's blocks if `blocks` is set.
 ///
 /// # Errors
-/// The decoder cannot be made.
+/// The decoder cannot be created.
 pub(super) fn decoder(
     body: impl Read + 'static,
     coding: Option<Coding>,
@@ -97,7 +97,7 @@ pub(super) fn decoder(
     Ok(if blocks { Box::new(blocks::Reader::new(plain)) } else { plain })
 }
 
-/// Encodes an answer. What is encoded so far is taken out in pieces.
+/// Encodes an answer. The encoded bytes are taken out in pieces.
 pub(super) struct Encoder {
     blocks: bool,
     sink: Sink,
@@ -113,7 +113,7 @@ enum Sink {
 
 impl Encoder {
     /// # Errors
-    /// The encoder cannot be made.
+    /// The encoder cannot be created.
     pub(super) fn new(coding: Option<Coding>, blocks: bool) -> io::Result<Self> {
         let sink = match coding {
             None => Sink::Plain(Vec::new()),
@@ -128,7 +128,7 @@ impl Encoder {
     /// Encodes `data`.
     ///
     /// # Errors
-    /// The coding failed, which it does only for want of memory.
+    /// The encoder failed, which happens only if there is no memory.
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if !self.blocks {
             return self.write_coded(data);
@@ -150,7 +150,7 @@ impl Encoder {
         }
     }
 
-    /// Has everything written so far in [`Encoder::encoded`].
+    /// Moves everything written so far to [`Encoder::encoded`].
     ///
     /// # Errors
     /// As [`Encoder::write`].
@@ -164,7 +164,7 @@ impl Encoder {
         }
     }
 
-    /// The encoded bytes that were not taken yet.
+    /// The encoded bytes that have not been taken out yet.
     pub(super) fn encoded(&mut self) -> &mut Vec<u8> {
         match &mut self.sink {
             Sink::Plain(out) => out,
@@ -175,7 +175,7 @@ impl Encoder {
         }
     }
 
-    /// Ends the coding and returns what was not taken yet.
+    /// Finishes encoding and returns the remaining bytes.
     ///
     /// # Errors
     /// As [`Encoder::write`].
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_s_wishes_are_met_in_the_server_s_order() {
+    fn the_first_accepted_coding_in_the_server_s_order_is_used() {
         let accept = |value: &'static str| {
             let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]);
             Coding::of_answer(&headers)

@@ -1,4 +1,4 @@
-//! Where the engine keeps its files, and the configuration that it is started with.
+//! The directories of the engine, and its configuration.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::embedded::private;
 use crate::settings::Peer;
 
-/// Server settings, and what the one user may do. `@…@` is filled in.
+/// Server settings, and the grants of the user. The `@…@` are replaced.
 const TEMPLATE: &str = include_str!("engine.xml");
 
-/// What the user needs in addition where ClickHouse may connect to brokers.
+/// Further grants if ClickHouse may connect to brokers.
 const KAFKA_GRANTS: &str = "<query>GRANT READ ON KAFKA</query><query>GRANT TABLE ENGINE ON Kafka</query>";
 
 /// The part's directory.
@@ -21,12 +21,12 @@ pub(super) struct Layout {
 
 impl Layout {
     /// # Errors
-    /// The current directory is not known.
+    /// The current directory cannot be determined.
     pub(super) fn new(directory: &Path) -> io::Result<Self> {
         std::path::absolute(directory).map(|directory| Self { directory })
     }
 
-    /// Makes the directories, and writes the configuration.
+    /// Creates the directories and writes the configuration.
     ///
     /// # Errors
     /// They cannot be written.
@@ -37,12 +37,12 @@ impl Layout {
         self.write(&configuration(&self.data(), peers))
     }
 
-    /// Databases, and all else that the engine writes.
+    /// Databases and everything else that the engine writes.
     pub(super) fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
 
-    /// Answers that are held back on the disk.
+    /// Answers that are held back until they are complete.
     pub(super) fn answers(&self) -> PathBuf {
         self.directory.join("answers")
     }
@@ -55,7 +55,7 @@ impl Layout {
         &self.directory
     }
 
-    /// Leaves a file alone that is right: another process may be using it.
+    /// Leaves a file that is up to date unchanged: another process may be using it.
     fn write(&self, text: &str) -> io::Result<()> {
         let path = self.configuration();
         if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
@@ -77,7 +77,7 @@ fn configuration(data: &Path, peers: &[Peer]) -> String {
         .replace("@KAFKA_GRANTS@", grants)
 }
 
-/// As the engine writes it when it looks a URL up: without the brackets of IPv6.
+/// As the engine compares the host of a URL: without the brackets of IPv6.
 fn host(peer: &Peer) -> Option<String> {
     match peer {
         Peer::Address { host, port } => {

@@ -1,4 +1,4 @@
-//! What a browser is told, so that it shows our answers to pages of the origins that may read (CORS). Others are told nothing.
+//! CORS headers, by which a browser shows answers to pages of allowed origins. Other pages get none.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 

@@ -1,5 +1,5 @@
-//! Who asks: the one user there is, `default` with no password; or the server that the engine is embedded in, which has a user and a
-//! password of its own, so that queries of others cannot take its connections ([`super::admission`]).
+//! Authentication. The user `default` has no password. The server that the engine is embedded in has a user and a password of its
+//! own, so that queries of others cannot take its connections ([`super::admission`]).
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
@@ -14,12 +14,12 @@ use crate::settings::Secret;
 
 const USER: &str = "default";
 
-/// User and password, from wherever the request has them.
+/// User and password, from headers or parameters.
 #[derive(Default)]
 pub(super) struct Credentials {
     user: Option<String>,
     password: Option<String>,
-    /// Headers carry them, so that parameters may not.
+    /// They are in headers, so they must not be in parameters.
     in_headers: bool,
     in_parameters: bool,
 }
@@ -28,7 +28,7 @@ impl Credentials {
     /// Reads `X-ClickHouse-User` and `X-ClickHouse-Key`, or basic authentication.
     ///
     /// # Errors
-    /// Both are there, or another kind of authentication is.
+    /// The request has both, or uses another kind of authentication.
     pub(super) fn of_headers(headers: &HeaderMap) -> Result<Self, Exception> {
         let text = |name: &str| {
             headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -64,13 +64,13 @@ impl Credentials {
         self.password.get_or_insert(password);
     }
 
-    /// Lets the one user in, and the server; `own_key`: the server's password.
+    /// Checks user and password; `own_key` is the password of the server.
     ///
     /// # Errors
-    /// It is somebody else, or with another password.
+    /// The user is unknown, or the password is wrong.
     pub(super) fn check(self, own_key: Option<&Secret>) -> Result<Asker, Exception> {
         if self.in_headers && self.in_parameters {
-            return Err(failed("it is not allowed to use both headers and parameters for it"));
+            return Err(failed("it is not allowed to use both headers and parameters for user and password"));
         }
         let user = self.user.filter(|user| !user.is_empty()).unwrap_or_else(|| USER.to_owned());
         let password = self.password.unwrap_or_default();

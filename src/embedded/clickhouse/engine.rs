@@ -1,4 +1,4 @@
-//! The running engine: where connections come from, and how queries of others are stopped.
+//! The running engine: opens connections and stops queries.
 
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
@@ -15,15 +15,15 @@ use crate::lock::lock;
 /// How far a statement is.
 const PROGRESS: &str = include_str!("progress.sql");
 
-/// The database of a connection that is in no other.
+/// The database of a new connection.
 const DEFAULT_DATABASE: &str = "default";
 
-/// A connection that nobody has used yet.
+/// A connection that has not been used yet.
 enum Spare {
     /// It is in this database.
     Ready(Connection, String),
     Taken,
-    /// A new one would start the engine anew.
+    /// The engine is closed: a new connection would start it again.
     Closed,
 }
 
@@ -38,7 +38,7 @@ impl Spare {
 pub(super) struct Engine {
     api: Arc<Api>,
     arguments: Vec<CString>,
-    /// Keeps the engine running while no request has a connection, and stops queries.
+    /// Keeps the engine running when no request has a connection. It also stops queries.
     control: Mutex<Option<Connection>>,
     spare: Mutex<Spare>,
     version: String,
@@ -54,9 +54,8 @@ impl Engine {
     pub(super) fn open(api: Arc<Api>, layout: &Layout) -> Result<Self, EmbeddedError> {
         let arguments = arguments(layout)?;
         api.leave_signals_alone();
-        let mut control = Connection::open(&api, &arguments).ok_or_else(|| {
-            failed(format!("the engine does not start on {}", layout.directory().display()))
-        })?;
+        let mut control = Connection::open(&api, &arguments)
+            .ok_or_else(|| failed(format!("the engine cannot start on {}", layout.directory().display())))?;
         let [version, timezone, host_name] = about(&mut control).map_err(failed)?;
         for view in processes::views() {
             run(&mut control, &view).map_err(failed)?;
@@ -74,8 +73,8 @@ impl Engine {
         })
     }
 
-    /// Returns a new connection in a database: the spare one, or else one that is opened, which takes a millisecond. To make sure that
-    /// a used one is as new would take longer.
+    /// Returns a new connection in a database: the spare one, or one that is opened now, which takes a millisecond. Resetting a used
+    /// connection would take longer.
     ///
     /// # Errors
     /// There is no such database (unless it was dropped since the spare one was put into it), or the engine is closed.
@@ -87,7 +86,7 @@ impl Engine {
             Spare::Taken => self.open_in_default(),
             Spare::Closed => None,
         }
-        .ok_or_else(|| Exception::new(Code::StdException, "The engine takes no more connections"))?;
+        .ok_or_else(|| Exception::new(Code::StdException, "The engine is closed"))?;
         if its != database {
             run(&mut connection, &use_database(database))
                 .map_err(|message| Exception::from_engine(&message))?;
@@ -95,7 +94,7 @@ impl Engine {
         Ok(connection)
     }
 
-    /// Opens a spare connection, if there is none, in the database that was used last: to be called when the answer is on its way.
+    /// Opens a spare connection, if there is none, in the database that was used last. To be called after an answer.
     pub(super) fn keep_spare(&self, database: Option<&str>) {
         let mut spare = lock(&self.spare);
         if matches!(*spare, Spare::Taken)
@@ -166,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// Lets go of the engine, which stops with its last connection.
+    /// Closes the control connection. The engine stops with its last connection.
     pub(super) fn close(&self) {
         *lock(&self.spare) = Spare::Closed;
         drop(lock(&self.control).take());
@@ -186,7 +185,7 @@ impl Engine {
     }
 }
 
-/// Runs a statement of ours and returns its result as text.
+/// Runs an internal statement and returns its result as text.
 ///
 /// # Errors
 /// The engine's message.
@@ -226,7 +225,7 @@ fn arguments(layout: &Layout) -> Result<Vec<CString>, EmbeddedError> {
 
 fn about(connection: &mut Connection) -> Result<[String; 3], String> {
     let row = run(connection, "SELECT version(), timezone(), hostName()")?;
-    serde_json::from_str(&row).map_err(|error| format!("the engine does not say its version: {error}"))
+    serde_json::from_str(&row).map_err(|error| format!("cannot read the engine's version: {error}"))
 }
 
 fn failed(reason: impl Into<String>) -> EmbeddedError {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::blocks;
 
-/// Codes of ClickHouse's `ErrorCodes.cpp` that we raise ourselves, with their names.
+/// The codes of ClickHouse's `ErrorCodes.cpp` that this interface uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     AccessDenied,
@@ -66,7 +66,7 @@ impl Code {
     }
 }
 
-/// An error of the engine or of this interface, in the words that ClickHouse's clients parse.
+/// An error of the engine or of this interface, in the form that ClickHouse's clients parse.
 #[derive(Clone, Debug)]
 pub(super) struct Exception {
     code: u32,
@@ -79,7 +79,7 @@ impl Exception {
         Self { code, text: format!("Code: {code}. DB::Exception: {reason}. ({name})") }
     }
 
-    /// Takes a message of the engine, `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`.
+    /// Parses a message of the engine, `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`.
     pub(super) fn from_engine(message: &str) -> Self {
         let message = message.strip_prefix("Error: ").unwrap_or(message).trim_end();
         let code = message.strip_prefix("Code: ").and_then(|rest| rest.split('.').next()?.parse().ok());
@@ -93,7 +93,7 @@ impl Exception {
         self.code
     }
 
-    /// The body of the answer, one line with the engine's version at its end, as the server writes it.
+    /// The body of the answer: one line that ends with the engine's version, as a server writes it.
     pub(super) fn body(&self, version: &str) -> String {
         format!("{} (version {version} (embedded build))\n", self.text)
     }
@@ -129,7 +129,7 @@ impl fmt::Display for Exception {
     }
 }
 
-/// Drops ` (version …)` at the end, which some paths of the engine add and others do not.
+/// Removes ` (version …)` at the end, which the engine adds to some messages only.
 fn without_version(message: &str) -> &str {
     match message.rfind(" (version ") {
         Some(position)

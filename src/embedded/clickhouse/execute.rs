@@ -28,7 +28,7 @@ use crate::embedded::streams;
 /// Bytes given to the engine at a time.
 const PART: usize = 256 << 10;
 
-/// Bytes taken from it at a time: what a pipe holds.
+/// Bytes read from it at a time: the size of a pipe.
 const PIPE: usize = 64 << 10;
 
 const DEFAULT_FORMAT: &str = "TabSeparated";
@@ -36,31 +36,31 @@ const DEFAULT_FORMAT: &str = "TabSeparated";
 /// The definition of a table of the database `system`.
 const SHOW_CREATE: &str = include_str!("show_create.sql");
 
-/// What the connection's side of a request knows of the engine's.
+/// The state of a statement, for the side of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    /// The statement only reads, so that it may be stopped when nobody waits for it.
+    /// The statement only reads, so it may be stopped when its client is gone.
     pub(super) stoppable: AtomicBool,
     /// Its text has been read, and it runs; not of an INSERT that takes its data from the request.
     pub(super) begun: AtomicBool,
     pub(super) ended: CancellationToken,
 }
 
-/// A request on its way.
+/// A request to run.
 pub(super) struct Job {
     pub(super) engine: Arc<Engine>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) request: Request,
     pub(super) body: BodyReader,
     pub(super) running: Arc<Running>,
-    /// Given back when the job ends.
+    /// Released when the job ends.
     pub(super) query_id: IdGuard,
 }
 
-/// Why there is no result.
+/// Why a statement has no result.
 enum Failure {
     Exception(Exception),
-    /// The client went away.
+    /// The client is gone.
     Gone,
 }
 
@@ -110,7 +110,7 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
             if analysis.statements > 1 {
                 return Err(multiple_statements().into());
             }
-            // The engine's own level lets these through: they change what the server does, or end the queries of others.
+            // The engine's own `readonly` allows these, but they change the server or stop queries of others.
             let commands = statement::begins_with(text.bytes(), &[b"SYSTEM", b"KILL"]);
             let changes = commands || used.is_session() && !analysis.read_only;
             if read_only && changes {
@@ -230,9 +230,9 @@ fn run_insert(
     Ok(())
 }
 
-/// Runs a SELECT and passes its result on as it comes.
+/// Runs a SELECT and sends its result as it arrives.
 ///
-/// The engine's client writes into a pipe: in every format, block by block, and no faster than the client of ours reads.
+/// The engine's client writes into a pipe: in any format, block by block, and no faster than the HTTP client reads.
 fn run_select(
     connection: &mut Connection,
     engine: &Engine,
@@ -251,13 +251,13 @@ fn run_select(
             let copied = copy(&mut reader, output);
             if copied.is_err() {
                 engine.kill(&request.tag());
-                // Closing the pipe would have the engine's client run the statement to its end, only without writing.
+                // If the pipe were closed, the engine's client would run the statement to its end without writing.
                 let _ = io::copy(&mut reader, &mut io::sink());
             }
             copied
         });
         let copying = copying.map_err(|error| Exception::new(Code::StdException, error))?;
-        // On this thread: it was here before, and the engine is slower on one that it does not know.
+        // On this thread, because the engine is slower on a thread that it has not seen before.
         let outcome = connection.query(statement).map(|reply| reply.progress());
         drop(writer);
         let failed = |_| Err(Exception::new(Code::StdException, "The copying of the result failed").into());

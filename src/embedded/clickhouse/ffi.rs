@@ -1,10 +1,10 @@
 //! The C API of `libchdb` 26.7, behind types that cannot be misused: the only `unsafe` of the crate.
 //!
-//! A [`Connection`] runs one statement at a time, which `&mut self` says; an [`InsertStream`] borrows it for as long as
-//! it is open. Everything blocks.
+//! A [`Connection`] runs one statement at a time, hence `&mut self`. An [`InsertStream`] borrows it while it is open.
+//! Everything blocks.
 //!
-//! The library's streaming of results is not used: it makes every piece a document of its own, with the header of
-//! RowBinaryWithNamesAndTypes or the brackets of JSON in each. See `execute::run_select`.
+//! The library's streaming of results is not used: each piece would be a document of its own, with the header of
+//! RowBinaryWithNamesAndTypes or the brackets of JSON. See `execute::run_select`.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -123,7 +123,7 @@ impl Api {
         unsafe { text((self.version)()) }.unwrap_or_default()
     }
 
-    /// Keeps the library's hands off the process's signal handlers. To be called before the first connection.
+    /// Stops the library from installing signal handlers. To be called before the first connection.
     pub(super) fn leave_signals_alone(&self) {
         // SAFETY: sets a flag and resets handlers that the library itself installed.
         unsafe { (self.set_signal_handlers_enabled)(0) }
@@ -142,12 +142,12 @@ unsafe fn text(pointer: *const c_char) -> Option<String> {
     Some(unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
 }
 
-/// What a statement does, in the words of the engine's own parser.
+/// What a statement does, as the engine's parser reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Analysis {
     /// Zero if it does not parse.
     pub(super) statements: u32,
-    /// It leaves no trace: SELECT, SHOW, DESCRIBE, EXPLAIN …
+    /// It changes nothing: SELECT, SHOW, DESCRIBE, EXPLAIN …
     pub(super) read_only: bool,
 }
 
@@ -221,8 +221,8 @@ pub(super) struct Connection {
 unsafe impl Send for Connection {}
 
 impl Connection {
-    /// Opens a connection, the first of which starts the engine with `arguments`. `None`: the engine refused, and
-    /// said why on standard error.
+    /// Opens a connection. The first one starts the engine with `arguments`. `None`: the engine refused, and wrote the
+    /// reason to standard error.
     pub(super) fn open(api: &Arc<Api>, arguments: &[CString]) -> Option<Self> {
         let mut pointers: Vec<*mut c_char> =
             arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
@@ -263,7 +263,7 @@ impl Connection {
         }
     }
 
-    /// Has the engine parse a text without running it.
+    /// Parses a text without running it.
     pub(super) fn classify(&mut self, text: &[u8]) -> Analysis {
         let size = u32::try_from(size_of::<RawAnalysis>()).unwrap_or_default();
         let mut raw = RawAnalysis { struct_size: size, statement_count: 0, flags: 0, query_class: 4 };
@@ -352,14 +352,14 @@ pub(super) struct InsertStream<'c> {
 }
 
 impl InsertStream<'_> {
-    /// Appends data, waiting while the engine has enough of it; `false` if the insert has failed, which
-    /// [`InsertStream::finish`] explains.
+    /// Appends data, and waits if the engine reads slowly. `false` if the insert has failed; [`InsertStream::finish`] returns
+    /// the error.
     pub(super) fn append(&mut self, data: &[u8]) -> bool {
         // SAFETY: the stream is open; `data` is valid for its length and copied.
         unsafe { (self.api.insert_append)(self.handle.as_ptr(), data.as_ptr().cast(), data.len()) == 0 }
     }
 
-    /// Says that all data is there, and waits until it is stored.
+    /// Ends the data and waits until it is stored.
     ///
     /// # Errors
     /// The engine's message.

@@ -1,4 +1,4 @@
-//! ClickHouse's HTTP interface: which path and method does what.
+//! ClickHouse's HTTP interface: paths and methods.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::guard::{Guard, Refusal, Sender};
 use crate::http1::is_head_too_large;
 use crate::settings::Secret;
 
-/// How often, and how long apart, a statement that nobody waits for is told to stop: it may not have begun yet.
+/// Attempts to stop a statement whose client is gone, and the time between them: it may not have started yet.
 const STOP_ATTEMPTS: u32 = 100;
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -51,11 +51,11 @@ pub(super) struct Service {
     pub(super) sessions: Arc<Sessions>,
     pub(super) admission: Admission,
     pub(super) guard: Guard,
-    /// The directory of answers that are held back.
+    /// The directory for answers that are held back.
     pub(super) answers: PathBuf,
     /// The password of the server that this engine is embedded in.
     pub(super) own_key: Option<Secret>,
-    /// The statements that run.
+    /// The running statements.
     pub(super) statements: TaskTracker,
 }
 
@@ -72,7 +72,7 @@ impl Service {
         if is_head_too_large(&request) {
             return Ok(response::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE));
         }
-        // The one user has no password, so that no request carries a key.
+        // The user has no password, so no request has a key.
         let sender = match self.guard.check(&request, false) {
             Ok(sender) => sender,
             Err(refusal) => return Ok(refused(&refusal)),
@@ -156,7 +156,7 @@ impl Service {
             None => answer.await.ok(),
         };
         let answer =
-            answer.ok_or_else(|| Exception::new(Code::StdException, "The statement was given up"))?;
+            answer.ok_or_else(|| Exception::new(Code::StdException, "The statement did not finish"))?;
         Ok((answer, gone))
     }
 
@@ -232,7 +232,7 @@ impl Service {
     }
 }
 
-/// Answers what the guard turns away, as ClickHouse answers those to whom it gives no access.
+/// Answers a request that the guard refuses, as ClickHouse answers when access is denied.
 fn refused(refusal: &Refusal) -> Response<Body> {
     let remedy = match refusal {
         Refusal::Page => "; its pages may read if --clickhouse-cors-origins names the origin",
@@ -260,7 +260,7 @@ fn url_parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)>
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
-/// Sorts a request's parameters, those of a form included.
+/// Reads a request's parameters, including those of a form.
 async fn read(
     request: hyper::Request<Incoming>,
     read_only: bool,

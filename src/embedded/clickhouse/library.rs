@@ -1,4 +1,4 @@
-//! Finds `libchdb`, the ClickHouse engine as a library, and refuses what is not the version we know.
+//! Finds `libchdb`, the ClickHouse engine as a library, and refuses other versions than the tested one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ffi::Api;
 use crate::embedded::EmbeddedError;
 
-/// The version of the library that the C API of [`super::ffi`] and everything around it was tried with.
+/// The version of the library that [`super::ffi`] and everything else was tested with.
 const VERSION: &str = "26.7";
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -18,10 +18,10 @@ const PACKAGE: &str = "lib-darwin-arm64";
 #[cfg(all(target_os = "macos", target_arch = "x86_64"))]
 const PACKAGE: &str = "lib-darwin-x64";
 
-/// Loads the library: the one that is named, else where npm puts it, else beside the executable.
+/// Loads the library: the one given by the option, or the one that npm installs, or one next to the executable.
 ///
 /// # Errors
-/// There is none, or it is not a libchdb of the version we know.
+/// There is none, or it is not a libchdb of the tested version.
 pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
     let path = find(option).ok_or_else(|| {
         let looked_at: Vec<String> =
@@ -34,7 +34,7 @@ pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
     if version == VERSION || version.starts_with(&format!("{VERSION}.")) {
         Ok(Arc::new(api))
     } else {
-        Err(wrong(format!("it is version {version}, {VERSION} is needed")))
+        Err(wrong(format!("it is version {version}; version {VERSION} is required")))
     }
 }
 

@@ -69,12 +69,12 @@ pub const OWN_USER: &str = "roundhouse";
 
 const LISTEN_OPTION: &str = "--embedded-clickhouse-listen / --listen";
 
-/// The steps of a stop, in order: inserts may end, what still runs is stopped, the engine closes.
+/// The steps of a stop, in order: inserts finish, other statements are stopped, the engine closes.
 const INSERTS_END: Duration = Duration::from_secs(4);
 const STATEMENTS_END: Duration = Duration::from_secs(1);
 const ENGINE_CLOSES: Duration = Duration::from_millis(2500);
 
-/// What dynamic libraries, the engine and the resolver of names read, where it is. The last ones are read by the resolver only.
+/// What the dynamic linker, the engine and the name resolver read.
 const LIBRARIES: [&str; 7] =
     ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/sys/kernel/mm"];
 const RESOLVER: [&str; 8] = [
@@ -88,9 +88,9 @@ const RESOLVER: [&str; 8] = [
     "/usr/share/ca-certificates",
 ];
 
-/// Makes the part's directory, and says what else the part needs.
+/// Creates the part's directory and returns what else the part needs.
 ///
-/// The engine writes in `data` only: the configuration and `config.d` beside it are not the engine's to change.
+/// The engine writes in `data` only. It cannot change its configuration or `config.d`.
 ///
 /// # Errors
 /// The directory cannot be used.
@@ -118,7 +118,7 @@ pub fn needs(options: &ClickHouseOptions) -> Result<Needs, EmbeddedError> {
     })
 }
 
-/// Where this process has its libraries from, which is elsewhere on some systems: those of the engine are beside them.
+/// The directories of this process's libraries, which differ between systems. The engine's libraries are in the same ones.
 fn directories_of_libraries() -> Vec<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let files = maps
@@ -146,7 +146,7 @@ fn connect(peers: &[Peer]) -> Connect {
     connect
 }
 
-/// Serves until `stop`. [`needs`] has made the directory.
+/// Serves until `stop`. [`needs`] has created the directory.
 ///
 /// # Errors
 /// The directory, the address or the library cannot be used.
@@ -180,12 +180,12 @@ pub async fn run(
     Ok(())
 }
 
-/// Takes the directory and starts the engine on it; the engine has answered a query when this returns.
+/// Locks the directory and starts the engine on it. The engine has answered a query when this returns.
 async fn open(
     options: &ClickHouseOptions,
     layout: &Layout,
 ) -> Result<(Engine, DirectoryLock), EmbeddedError> {
-    // First, so that a library that is not there is said at once.
+    // First, so that a missing library is reported at once.
     let named = options.engine.clickhouse_library.clone();
     let api = blocking(move || library::load(named.as_deref())).await?;
     let lock = DirectoryLock::take(&options.data_dir).await?;
@@ -202,14 +202,14 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Lets inserts end, stops everything else, and closes the engine, within some eight seconds.
+/// Waits for inserts, stops everything else and closes the engine, within about eight seconds.
 async fn close(service: &Arc<Service>) {
     service.admission.close();
     service.statements.close();
     let engine = Arc::clone(&service.engine);
     let _ = spawn_blocking(move || engine.kill_reads()).await;
     if timeout(INSERTS_END, service.statements.wait()).await.is_err() {
-        tracing::warn!("stopping what still runs");
+        tracing::warn!("stopping statements that are still running");
         let engine = Arc::clone(&service.engine);
         let _ = spawn_blocking(move || engine.kill_all()).await;
         let _ = timeout(STATEMENTS_END, service.statements.wait()).await;
@@ -217,6 +217,6 @@ async fn close(service: &Arc<Service>) {
     service.sessions.clear();
     let engine = Arc::clone(&service.engine);
     if timeout(ENGINE_CLOSES, spawn_blocking(move || engine.close())).await.is_err() {
-        tracing::warn!("the engine did not close in time; what was acknowledged is stored");
+        tracing::warn!("the engine did not close in time; all acknowledged data is stored");
     }
 }

@@ -1,7 +1,7 @@
-//! An answer in the making: held back until it is large or complete, then sent piece by piece.
+//! An answer that is being written: held back until it is large or complete, then sent piece by piece.
 //!
-//! While nothing is sent, an exception is an answer of its own with its own status. Later it ends the body in the way
-//! of ClickHouse 25.11 and later: a block with the tag that the head announced, and no end of the chunked coding.
+//! Before anything is sent, an exception is the answer, with a status of its own. Later it ends the body as in ClickHouse 25.11
+//! and later: a block with the tag from the head, and then the connection is closed without the end of the chunked coding.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -16,25 +16,26 @@ use super::codec::{Coding, Encoder};
 use super::exception::Exception;
 use super::ffi::Progress;
 
-/// Bytes of an answer that are held back, as a server does: what fits has a true status and summary.
+/// Bytes of an answer that are held back. A smaller answer has its final status and summary in the head. A server sends each
+/// block at once.
 const HOLD: usize = 1 << 20;
 
-/// Bytes that `buffer_size` may ask to be held back in memory.
+/// The largest `buffer_size`.
 const MAX_HOLD: usize = 64 << 20;
 
 /// Bytes of one piece.
 const PIECE: usize = 128 << 10;
 
-/// Bytes of an answer with `wait_end_of_query` that stay in memory; the rest waits in a temporary file.
+/// Bytes of an answer with `wait_end_of_query` that are held in memory. The rest is held in a temporary file.
 const SPOOL: usize = 8 << 20;
 
-/// Pieces on their way from the engine to the socket.
+/// Pieces that wait for the socket.
 const PIECES_AHEAD: usize = 4;
 
-/// Bytes of an exception's text in the middle of a body: clients look for it in the last 16 KiB.
+/// Bytes of an exception's text at the end of a body: clients search the last 16 KiB.
 const MAX_LATE_EXCEPTION: usize = 15 << 10;
 
-/// The client is gone, or the machine cannot encode: there is nobody to tell.
+/// The client is gone, or the answer cannot be encoded, so no error can be sent.
 #[derive(Debug)]
 pub(super) struct Gone;
 
@@ -44,16 +45,16 @@ impl From<io::Error> for Gone {
     }
 }
 
-/// How an answer shall be made.
+/// The form of an answer.
 #[derive(Debug)]
 pub(super) struct Form {
     pub(super) coding: Option<Coding>,
     pub(super) blocks: bool,
     pub(super) wait_for_end: bool,
     pub(super) buffer_size: usize,
-    /// Where the file is made in which a large answer waits for its end.
+    /// The directory of the file in which a large answer is held.
     pub(super) directory: PathBuf,
-    /// Ends an exception in the middle of the body.
+    /// Marks an exception in the body.
     pub(super) tag: String,
     pub(super) version: String,
 }
@@ -70,7 +71,7 @@ pub(super) struct Head {
     pub(super) elapsed_ns: u128,
 }
 
-/// What the client gets.
+/// What is sent to the client.
 #[derive(Debug)]
 pub(super) enum Answer {
     Whole(Head, Vec<u8>),
@@ -80,7 +81,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) enum Piece {
     Data(Bytes),
-    /// The last of a body that is broken off behind it.
+    /// The last piece. After it the connection is closed.
     Exception(Bytes),
 }
 
@@ -90,7 +91,7 @@ fn encode(data: &[u8], form: &Form) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Where the engine's bytes go.
+/// Takes the engine's bytes and sends them.
 pub(super) struct Output {
     form: Form,
     encoder: Encoder,
@@ -123,7 +124,7 @@ impl Output {
         })
     }
 
-    /// Names the format of what is to be written.
+    /// Sets the format of the answer.
     pub(super) fn set_format(&mut self, format: &str) {
         self.format = Some(format.to_owned());
     }
@@ -133,7 +134,7 @@ impl Output {
         self.progress.add(progress);
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the client is gone.
     pub(super) fn is_abandoned(&self) -> bool {
         match &self.sink {
             Sink::Held(answer) => answer.is_closed(),
@@ -142,7 +143,7 @@ impl Output {
         }
     }
 
-    /// Takes bytes of the result, and waits while the client has enough of them.
+    /// Takes bytes of the result, and waits if the client reads slowly.
     ///
     /// # Errors
     /// The client is gone.
@@ -225,7 +226,7 @@ impl Output {
         }
     }
 
-    /// Writes the exception behind what was sent, as a piece of its own, so that a client finds it undivided.
+    /// Writes the exception after what was sent, as a separate piece, so that a client finds it in one read.
     fn break_off(&mut self, exception: &Exception) -> Result<(), Gone> {
         self.encoder.flush()?;
         self.send_encoded()?;
@@ -246,7 +247,7 @@ impl Output {
         std::mem::replace(&mut self.encoder, Encoder::new(None, false)?).finish()
     }
 
-    /// Moves what is encoded to a temporary file once it is much.
+    /// Moves the encoded bytes to a temporary file if they are many.
     fn hold_to_the_end(&mut self) -> Result<(), Gone> {
         if self.is_abandoned() {
             return Err(Gone);

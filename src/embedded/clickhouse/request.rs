@@ -1,4 +1,4 @@
-//! What a request asks for: URL parameters, form fields and headers, sorted as ClickHouse's HTTP handler does.
+//! Reads a request: URL parameters, form fields and headers, as ClickHouse's HTTP handler does.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::progress::{DEFAULT_INTERVAL, MIN_INTERVAL};
 use super::sessions::SessionRequest;
 use crate::settings::Secret;
 
-/// Seconds that a session lives without requests, unless the request says otherwise, and at most.
+/// Seconds until a session without requests expires: the default and the maximum.
 const SESSION_TIMEOUT: u64 = 60;
 const MAX_SESSION_TIMEOUT: u64 = 3600;
 
@@ -25,7 +25,7 @@ const MAX_QUERY_ID: usize = 256;
 pub(super) const READ_ONLY: &str = "readonly";
 pub(super) const METHOD_LEVEL: &str = "2";
 
-/// Parameters that are neither settings nor of use here. `client_protocol_version` only tunes the Native format.
+/// Parameters that are not settings and have no effect here. `client_protocol_version` only tunes the Native format.
 const IGNORED: [&str; 4] = ["quota_key", "stacktrace", "client_protocol_version", ""];
 
 /// A request for a statement.
@@ -42,11 +42,11 @@ pub(super) struct Request {
     pub(super) session: Option<SessionRequest>,
     /// The body is in ClickHouse's blocks.
     pub(super) decompress: bool,
-    /// The answer shall be.
+    /// The answer must be in them too.
     pub(super) compress: bool,
     pub(super) body_coding: Option<Coding>,
     pub(super) answer_coding: Option<Coding>,
-    /// Nothing is answered before the statement has ended.
+    /// The answer is sent after the statement has ended.
     pub(super) wait_end_of_query: bool,
     /// Bytes to hold back before the answer begins.
     pub(super) buffer_size: usize,
@@ -138,7 +138,7 @@ impl Request {
     }
 }
 
-/// Parameters as they are met.
+/// The parameters read so far.
 #[derive(Default)]
 struct Reading {
     query_id: Option<String>,
@@ -196,7 +196,7 @@ impl Reading {
         Ok(())
     }
 
-    /// A setting goes to the engine; these also mean something to the interface.
+    /// Passes a setting to the engine. Some of them also concern the interface.
     fn setting(&mut self, name: String, value: String) -> Result<(), Exception> {
         match name.as_str() {
             "enable_http_compression" => self.http_compression = flag(&name, &value)?,
@@ -218,7 +218,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Has a request stay read-only, as a server does with a GET or HEAD: its level is 2, and naming another is an error.
+    /// Makes a request read-only, as a server does with GET and HEAD: the level is 2, and any other level is an error.
     fn forbid_changes(&mut self) -> Result<(), Exception> {
         if self.settings.iter().any(|(name, value)| name == READ_ONLY && value != METHOD_LEVEL) {
             return Err(cannot_modify(READ_ONLY));
@@ -261,7 +261,7 @@ pub(super) fn cannot_modify(setting: &str) -> Exception {
     Exception::new(Code::Readonly, format_args!("Cannot modify '{setting}' setting in readonly mode"))
 }
 
-/// The client's id if it can be a header's value, or a new one.
+/// The client's id, which must be valid in a header, or a new one.
 fn query_id(given: Option<String>) -> Result<String, Exception> {
     let Some(id) = given else {
         return Ok(Uuid::new_v4().to_string());

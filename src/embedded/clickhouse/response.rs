@@ -1,4 +1,4 @@
-//! Makes HTTP responses of answers, with the headers of ClickHouse's server.
+//! HTTP responses, with the headers of a ClickHouse server.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,13 +17,13 @@ use super::engine::Engine;
 use super::exception::Exception;
 use super::output::{Answer, Head, Piece};
 
-/// How long an exception in the middle of a body waits until what is before it has left, and the connection until the exception has:
-/// clients look for it in what one read of the socket brings, and may drop what was on its way when the connection broke off.
+/// The pause before and after an exception at the end of a body. Clients look for it in one read of the socket, and may drop
+/// bytes that arrive just before the connection is closed.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 const PLAIN: &str = "text/plain; charset=UTF-8";
 
-/// What every response to a query says.
+/// What every response to a query contains.
 pub(super) struct Context {
     pub(super) engine: Arc<Engine>,
     pub(super) query_id: String,
@@ -39,7 +39,7 @@ impl Context {
         finish(builder.header("X-ClickHouse-Exception-Code", exception.code()), Body::from(body))
     }
 
-    /// The response to a statement. `gone` is dropped when the client has it all, or goes away before.
+    /// The response to a statement. `gone` is dropped when the client has received all of it or is gone.
     pub(super) fn answer(&self, answer: Answer, gone: DropGuard) -> Response<Body> {
         match answer {
             Answer::Whole(head, body) => {
@@ -85,13 +85,13 @@ impl Context {
     }
 }
 
-/// A response of a few words.
+/// A short text.
 pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     let builder = Response::builder().status(status).header(header::CONTENT_TYPE, "text/html; charset=UTF-8");
     finish(builder, Body::from(text))
 }
 
-/// The response to an exception for someone who may not know the name of this machine, nor the version of the engine.
+/// The response to an exception without the name of this machine and the version of the engine.
 pub(super) fn refused(status: StatusCode, exception: &Exception) -> Response<Body> {
     let builder = Response::builder()
         .status(status)
@@ -127,7 +127,7 @@ fn summary(head: &Head) -> String {
     .to_string()
 }
 
-/// What a body is sent from.
+/// The source of a body.
 enum Source {
     Pieces(mpsc::Receiver<Piece>, DropGuard),
     BrokenOff,
@@ -186,5 +186,5 @@ fn content_type(format: &str) -> &'static str {
     }
 }
 
-/// What the service hands to hyper: every failure is a response.
+/// What the service returns to hyper. A failure is a response too.
 pub(super) type Served = Result<Response<Body>, Infallible>;

@@ -1,4 +1,4 @@
-//! Accepts connections and speaks HTTP/1.1 on them, within limits.
+//! Accepts connections and serves HTTP/1.1 on them, within limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use super::http::Service;
 use super::progress::{EarlyHead, EarlySocket};
 use crate::http1::{HEAD_BUFFER_BYTES, converse};
 
-/// Open connections; one more is closed at once.
+/// Open connections. Further ones are closed at once.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Lines of a request's head.
 const MAX_HEADERS: usize = 128;
 
-/// Time for a request's head to arrive, and for a kept connection to be used again.
+/// Time for a request's head to arrive. An idle connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often idle sessions are looked at.
+/// How often expired sessions are closed.
 const SESSION_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A pause after a failure to accept: out of file descriptors, mostly.
+/// A pause after a failure to accept, usually because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`; requests under way go on.
+/// Serves until `stop`. Running requests continue.
 pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut sessions = tokio::time::interval(SESSION_INTERVAL);

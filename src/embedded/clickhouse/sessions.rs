@@ -8,17 +8,17 @@ use super::engine::Engine;
 use super::exception::{Code, Exception};
 use super::ffi::Connection;
 
-/// Sessions that are kept; beyond them the one that would expire first goes.
+/// Sessions that are kept. Beyond that, the one that expires first is closed.
 const MAX_SESSIONS: usize = 256;
 
-/// What a request says about its session.
+/// The session parameters of a request.
 #[derive(Clone, Debug)]
 pub(super) struct SessionRequest {
     pub(super) id: String,
     pub(super) timeout: Duration,
-    /// It must exist already.
+    /// The session must exist already.
     pub(super) check: bool,
-    /// It ends with this request.
+    /// The session ends with this request.
     pub(super) close: bool,
 }
 
@@ -37,7 +37,7 @@ impl Sessions {
     /// Takes a session for one request.
     ///
     /// # Errors
-    /// Another request has it, or it should exist and does not.
+    /// Another request is using it, or it does not exist although it must.
     pub(super) fn take(
         self: &Arc<Self>,
         request: SessionRequest,
@@ -62,7 +62,7 @@ impl Sessions {
         Ok(Lease { connection: Some(connection), read_only, sessions: Arc::clone(self), request })
     }
 
-    /// Closes what nobody has asked for in time.
+    /// Closes expired sessions.
     pub(super) fn expire(&self) {
         let now = Instant::now();
         self.lock().retain(|_, slot| match slot {
@@ -71,7 +71,7 @@ impl Sessions {
         });
     }
 
-    /// Closes all that are idle.
+    /// Closes all idle sessions.
     pub(super) fn clear(&self) {
         self.lock().retain(|_, slot| matches!(slot, Slot::Busy));
     }
@@ -103,7 +103,7 @@ fn make_room(slots: &mut HashMap<String, Slot>) {
     }
 }
 
-/// A session in a request's hands; it goes back when this is dropped.
+/// A session that a request is using. It is returned when this is dropped.
 pub(super) struct Lease {
     connection: Option<Connection>,
     /// What was set for `readonly`. The engine is not told: it could not take the level back after a request.

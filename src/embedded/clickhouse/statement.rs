@@ -1,18 +1,18 @@
-//! Reads just enough SQL to serve it: is it an INSERT with data behind it, does it return rows, in which format?
+//! Reads just enough SQL to serve it: is it an INSERT with data, does it return rows, in which format?
 //!
-//! Everything else is the engine's business. A text that this module does not understand goes to the engine as it
-//! is, for the engine's own error.
+//! Everything else is left to the engine. A text that this module does not understand goes to the engine unchanged, which
+//! then answers with its own error.
 
 use std::ops::Range;
 
 use super::tokens::{Token, Tokens};
 
-/// What a text is, as far as serving it goes.
+/// The kinds of statements that are served differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape<'a> {
     /// `INSERT INTO … FORMAT x` or `… VALUES`: data follows.
     Insert(Insert<'a>),
-    /// SELECT in one of its forms: rows come back, perhaps many.
+    /// A SELECT: it may return many rows.
     Select,
     /// Anything else.
     Other,
@@ -26,18 +26,18 @@ pub(super) struct Insert<'a> {
     pub(super) format: &'a str,
     /// Where the data begins.
     pub(super) data: usize,
-    /// More text could not change any of this: the format's name and the white space after it are complete.
+    /// More text would not change any of this: the format's name and the white space after it are complete.
     pub(super) settled: bool,
 }
 
-/// Files that a text names for the client to read or write. A server refuses both: they would be the server's.
+/// Clauses by which the client reads or writes a file. A server refuses both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientFile {
     Infile,
     Outfile,
 }
 
-/// Says what a text is.
+/// Returns the shape of a text.
 pub(super) fn shape(text: &[u8]) -> Shape<'_> {
     let mut tokens = Tokens::new(text);
     let Some(first) = tokens.by_ref().find(|token| !token.is(b"(")) else {
@@ -60,7 +60,7 @@ pub(super) fn output_format(text: &[u8]) -> Option<&str> {
     format_clause(&tokens).and_then(|(_, name)| as_str(name.text))
 }
 
-/// Has a SELECT write its result to a file of the client, which the engine's client does in any format, block by block.
+/// Makes a SELECT write its result to a file, which the engine's client does in any format, block by block.
 pub(super) fn into_file(text: &[u8], path: &str) -> Vec<u8> {
     let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
     let end = tokens.iter().rfind(|token| !token.is(b";")).map_or(0, |token| token.end);
@@ -82,7 +82,7 @@ pub(super) fn edit<'r>(text: &[u8], edits: impl IntoIterator<Item = (Range<usize
     edited
 }
 
-/// The keyword FORMAT and the name after it. A column may have the name `format`: the clause comes last, but for SETTINGS.
+/// The keyword FORMAT and the name after it. A column may have the name `format`, but only SETTINGS may follow the clause.
 pub(super) fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Token<'a>)> {
     let is_last = |next: Option<&Token<'_>>| next.is_none_or(|next| next.is(b";") || next.is(b"SETTINGS"));
     tokens.iter().enumerate().rev().find_map(|(index, keyword)| {
@@ -169,7 +169,7 @@ pub(super) fn reports(text: &[u8]) -> bool {
     begins_with(text, &[b"KILL", b"CHECK", b"BACKUP", b"RESTORE"])
 }
 
-/// Whether a text inserts what it selects from `input()`, the data behind it. The engine's client would drop the data.
+/// Whether a text inserts what it selects from `input()`. The engine's client would drop the data that follows.
 pub(super) fn inserts_from_input(text: &[u8]) -> bool {
     let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
     let inserts = tokens.iter().any(|token| token.depth == 0 && token.is(b"INSERT"));
@@ -178,7 +178,7 @@ pub(super) fn inserts_from_input(text: &[u8]) -> bool {
     inserts && calls
 }
 
-/// Disarms comments that the engine's client would take for instructions to its test runner
+/// Disarms comments that the engine's client would read as instructions to its test runner
 /// (`-- { serverError 60 }` makes it hide the error), without moving a byte.
 pub(super) fn disarm_hints(text: &mut [u8]) {
     let mut tokens = Tokens::new(text);
@@ -198,7 +198,7 @@ pub(super) fn disarm_hints(text: &mut [u8]) {
     }
 }
 
-/// Reads an INSERT from behind that keyword.
+/// Reads an INSERT after that keyword.
 fn insert<'a>(text: &'a [u8], mut tokens: Tokens<'a>) -> Option<Insert<'a>> {
     skip_table(&mut tokens)?;
     while let Some(token) = tokens.next() {
@@ -233,7 +233,7 @@ fn insert<'a>(text: &'a [u8], mut tokens: Tokens<'a>) -> Option<Insert<'a>> {
     None
 }
 
-/// Skips `[INTO] [TABLE] [FUNCTION] name[.name]`, so that a table may have the name of a keyword.
+/// Skips `[INTO] [TABLE] [FUNCTION] name[.name]`, because a table may have the name of a keyword.
 fn skip_table(tokens: &mut Tokens<'_>) -> Option<()> {
     let mut token = tokens.next()?;
     for keyword in [b"INTO".as_slice(), b"TABLE", b"FUNCTION"] {
@@ -252,7 +252,7 @@ fn skip_table(tokens: &mut Tokens<'_>) -> Option<()> {
     Some(())
 }
 
-/// Data begins after the blanks behind the format's name, and after one line break if that follows.
+/// Data begins after the blanks that follow the format's name, and after one line break.
 fn skip_to_data(text: &[u8], from: usize) -> (usize, bool) {
     let at = |position: usize| text.get(position).copied();
     let mut position = from;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_that_reads_from_elsewhere_has_no_data_behind_it() {
+    fn an_insert_that_reads_from_elsewhere_has_no_data() {
         for text in [
             "INSERT INTO t SELECT 1 FORMAT CSV",
             "INSERT INTO t (a) WITH 1 AS x SELECT x",
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_are_known_in_all_their_forms() {
+    fn all_forms_of_select_are_recognized() {
         for text in
             ["select 1", " -- c\n((SELECT 1))", "WITH 1 AS x SELECT x", "FROM t SELECT a", "# c\nselect 1"]
         {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_sent_to_a_file_wherever_its_clauses_end() {
+    fn the_file_clause_is_put_after_the_other_clauses() {
         let cases = [
             ("SELECT 1", "SELECT 1>>"),
             ("SELECT 1 -- c", "SELECT 1>> -- c"),
@@ -388,7 +388,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_fail(text in "[ -~\\n$'`\"/*#(){};]{0,60}") {
+        fn no_text_makes_it_panic(text in "[ -~\\n$'`\"/*#(){};]{0,60}") {
             let mut bytes = text.into_bytes();
             let _ = (shape(&bytes), output_format(&bytes), client_file(&bytes));
             disarm_hints(&mut bytes);

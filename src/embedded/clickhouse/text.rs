@@ -1,4 +1,4 @@
-//! Reads a statement's text from the request, and no more of its data than came with it.
+//! Reads a statement's text from the request, and the first bytes of its data.
 
 use std::io::{self, Read};
 
@@ -9,8 +9,8 @@ use super::statement::{self, ClientFile, Insert, Shape};
 /// Bytes of a statement, without the data of an INSERT.
 const MAX_STATEMENT: usize = 16 << 20;
 
-/// Bytes of a body that are read before an INSERT is looked for in them: a server parses no more either, unless
-/// `max_query_size` says so.
+/// Bytes of a body that are read before they are searched for an INSERT. A server parses no more either, unless
+/// `max_query_size` is larger.
 const STATEMENT_HEAD: usize = 256 << 10;
 
 /// Bytes of the longest text that the engine's client takes for a command. In a longer one that the engine refuses, the
@@ -24,7 +24,7 @@ const PART: usize = 256 << 10;
 pub(super) struct Text(Vec<u8>);
 
 impl Text {
-    /// Reads the parameter `query` and the body behind it, up to where the data of an INSERT begins.
+    /// Reads the parameter `query` and then the body, up to where the data of an INSERT begins.
     ///
     /// # Errors
     /// The body cannot be read, or the text is too long, empty, or one that a server refuses.
@@ -32,7 +32,7 @@ impl Text {
         Self::check(read_text(query, body)?)
     }
 
-    /// The text, and behind it what was read of the data.
+    /// The text, followed by the data that was read.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -116,7 +116,7 @@ fn read_text(query: Option<String>, body: &mut dyn Read) -> Result<Vec<u8>, Exce
             }
         }
         if text.len() > MAX_STATEMENT {
-            let reason = format_args!("A statement of more than {MAX_STATEMENT} bytes is not allowed");
+            let reason = format_args!("The statement is larger than {MAX_STATEMENT} bytes");
             return Err(Exception::new(Code::QueryIsTooLarge, reason));
         }
     }
@@ -135,7 +135,7 @@ pub(super) fn read_some(body: &mut dyn Read, buffer: &mut [u8]) -> Result<usize,
     }
 }
 
-/// Sorts why a body cannot be read.
+/// The exception for a body that cannot be read.
 pub(super) fn unreadable(error: io::Error) -> Exception {
     let code = match error.kind() {
         io::ErrorKind::UnexpectedEof => Code::CannotReadAllData,

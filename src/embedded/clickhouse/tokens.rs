@@ -1,11 +1,11 @@
 //! Cuts a text into tokens by the rules of ClickHouse's own lexer (`src/Parsers/Lexer.cpp`, 26.7).
 //!
-//! All of its rules are here, since what one lexer takes for a keyword, the other must not take for a part of a name or
-//! of quoted text: white space of Unicode, typographic quotes, numbers that a word follows (`.5INTO`), heredocs.
+//! All of its rules are here: white space of Unicode, typographic quotes, numbers followed by a word (`.5INTO`), heredocs. What
+//! the engine reads as a keyword must not be part of a name or of quoted text here.
 
 use std::ops::ControlFlow;
 
-/// What comes before a token decides how a dot and a number are read.
+/// The kind of the token before decides how a dot and a number are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Bare: a keyword or a name.
@@ -25,7 +25,7 @@ pub(super) struct Token<'a> {
     pub(super) text: &'a [u8],
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Brackets around it.
+    /// The number of brackets around it.
     pub(super) depth: usize,
     /// A bare word: keyword or name.
     pub(super) word: bool,
@@ -55,7 +55,7 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of a text, without comments. Never fails: an unclosed quote or comment ends with the text.
+/// The tokens of a text, without comments. It never fails: an unclosed quote or comment ends with the text.
 #[derive(Clone)]
 pub(super) struct Tokens<'a> {
     text: &'a [u8],

@@ -1,4 +1,4 @@
-//! The connection that a statement runs on, with the settings of its request and no others.
+//! The connection that a statement runs on, with the settings of its request only.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::request::{METHOD_LEVEL, READ_ONLY, Request};
 use super::sessions::{Lease, Sessions};
 use super::statement;
 
-/// The connection that a request uses: a new one, or that of its session.
+/// The connection of a request: a new one, or that of its session.
 pub(super) enum Used {
     New(Connection),
     Session { lease: Lease, before: Vec<String> },
@@ -21,7 +21,7 @@ impl Used {
     /// A new connection is in the request's database already.
     ///
     /// # Errors
-    /// The engine or the session does not give one, or there is no such database.
+    /// The engine or the session has none, or the database does not exist.
     pub(super) fn open(
         engine: &Engine,
         sessions: &Arc<Sessions>,
@@ -72,7 +72,7 @@ impl Used {
             && let Some(connection) = lease.connection()
         {
             if statement::begins_with(text, &[b"SET", b"USE"]) {
-                // It changes the session, which the parameters of its request do not.
+                // It changes the session. The parameters of a request do not.
                 return Ok(());
             }
             *before = undo(connection, request)?;
@@ -86,8 +86,7 @@ impl Used {
         apply(self.connection()?, request, enforce)
     }
 
-    /// Puts a session's settings and database back to what they were before the request. The last statement also ends
-    /// what the engine keeps of a failed one until there is another.
+    /// Restores a session's settings and database. The last statement also makes the engine drop what it keeps of a failed one.
     fn restore(&mut self) {
         if let Self::Session { lease, before } = self
             && let Some(connection) = lease.connection()
@@ -141,7 +140,7 @@ fn set(settings: &[(&str, &str)]) -> String {
     format!("SET {}", pairs.join(", "))
 }
 
-/// The statements that put back what [`apply`] will change.
+/// The statements that restore what [`apply`] will change.
 fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, Exception> {
     let failed = |message: String| Exception::from_engine(&message);
     let mut statements = Vec::new();

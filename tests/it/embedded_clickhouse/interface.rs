@@ -226,7 +226,7 @@ async fn files_of_a_form_are_tables_of_its_statement() {
     let cases = [
         ("", "", 36, "b_structure or b_types"),
         ("b_types", "UInt8) ENGINE = Memory; DROP TABLE names; --", 62, "structure"),
-        ("b_types", "UInt8", 27, "CSV"),
+        ("b_types", "UInt8", 117, "CSV"),
         ("b_structure", "a Nonsense", 50, "Nonsense"),
     ];
     for (name, value, code, part) in cases {

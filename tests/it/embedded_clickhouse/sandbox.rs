@@ -241,7 +241,7 @@ async fn no_statement_reads_from_or_writes_to_a_descriptor_of_the_process() {
             format!("/proc/thread-self/fd/{pipe}"),
         ] {
             let reply = clickhouse.post(&[], format!("SELECT file('{path}')")).await;
-            assert!(reply.exception(76, 503).contains("Permission denied"), "{}", reply.text());
+            assert!(reply.text().contains("strerror: Permission denied"), "{path}: {}", reply.text());
         }
     }
     // Nothing is there to be read.
@@ -249,7 +249,8 @@ async fn no_statement_reads_from_or_writes_to_a_descriptor_of_the_process() {
         assert_eq!(clickhouse.sql(&format!("SELECT file('{name}')")).await, "", "{name}");
     }
     for name in ["-", "stdin", "stdout", "stderr", "0"] {
-        clickhouse.post(&[], format!("SELECT file('{name}')")).await.exception(107, 500);
+        let reply = clickhouse.post(&[], format!("SELECT file('{name}')")).await;
+        assert_eq!(reply.header("x-clickhouse-exception-code"), "107", "{name}: {}", reply.text());
     }
     for descriptor in ["'-'", "'stdin'", "'stdout'", "'stderr'", "'/dev/stdin'", "'/dev/stderr'"]
         .map(str::to_owned)
