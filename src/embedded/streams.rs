@@ -14,8 +14,14 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
-/// Descriptors below this one are looked at. The kernel gives the lowest free one, and a part has some dozens when it starts.
-const MAX_DESCRIPTOR: RawFd = 4096;
+/// The search for pipes ends after this many free numbers in a row: the kernel always gives the lowest free one.
+const FREE_AT_END: u32 = 256;
+
+/// The permissions of a pipe that can be opened for writing only.
+const WRITE_ONLY: libc::mode_t = 0o200;
+
+/// The permission to read a pipe, which every new one has.
+const READABLE: libc::mode_t = 0o400;
 
 /// The pipes between a part and its supervisor.
 #[derive(Debug)]
@@ -66,18 +72,29 @@ pub fn write_line(line: &str) -> io::Result<()> {
     }
 }
 
-/// Takes from the pipes that are open now the permission to open them once more. Those who have them open keep them.
+/// Takes from the pipes that are open now the permission to open them once more. Those who have them open keep them. Pipes of
+/// [`open_for_writing_only`] stay as they are. A library may create pipes at any time, so this is called again and again.
 pub fn close_pipes() {
-    for descriptor in 0..MAX_DESCRIPTOR {
-        if is_pipe(descriptor) {
-            set_mode(descriptor, 0);
+    let mut free = 0;
+    for descriptor in 0.. {
+        match mode(descriptor) {
+            Some(mode) => {
+                free = 0;
+                if mode & libc::S_IFMT == libc::S_IFIFO && mode & READABLE != 0 {
+                    set_mode(descriptor, 0);
+                }
+            }
+            None => free += 1,
+        }
+        if free == FREE_AT_END {
+            return;
         }
     }
 }
 
 /// Lets a pipe be opened for writing only.
 pub fn open_for_writing_only(pipe: &impl AsFd) {
-    set_mode(pipe.as_fd().as_raw_fd(), 0o200);
+    set_mode(pipe.as_fd().as_raw_fd(), WRITE_ONLY);
 }
 
 fn set_mode(descriptor: RawFd, mode: libc::mode_t) {
@@ -85,13 +102,11 @@ fn set_mode(descriptor: RawFd, mode: libc::mode_t) {
     unsafe { libc::fchmod(descriptor, mode) };
 }
 
-fn is_pipe(descriptor: RawFd) -> bool {
+/// The kind and the permissions of what a descriptor belongs to; `None` if it is not open.
+fn mode(descriptor: RawFd) -> Option<libc::mode_t> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `status` is written to if the call succeeds, and only then read.
-    unsafe {
-        libc::fstat(descriptor, status.as_mut_ptr()) == 0
-            && status.assume_init().st_mode & libc::S_IFMT == libc::S_IFIFO
-    }
+    unsafe { (libc::fstat(descriptor, status.as_mut_ptr()) == 0).then(|| status.assume_init().st_mode) }
 }
 
 /// Closes every descriptor but the standard ones: whoever started us may have left some open.

@@ -95,6 +95,8 @@ fn execute(job: Job, output: &mut Output) -> Result<(), Failure> {
     let mut body = codec::decoder(body, request.body_coding, request.decompress).map_err(unreadable)?;
     let mut text = Text::read(request.query.take(), &mut body)?;
     let mut used = Used::open(&engine, &sessions, &mut request)?;
+    // The engine creates pipes at any time, and the statement could wait for one.
+    streams::close_pipes();
     let read_only = request.is_read_only() || used.read_only_level() > 0;
     match text.shape() {
         Shape::Insert(insert) => {
