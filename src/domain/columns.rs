@@ -1,9 +1,9 @@
-//! The columns of a row, read from an Avro schema: the one description of a file's rows that everything follows.
+//! The columns of a row, read from an Avro schema. Everything else follows this one description of a file's rows.
 //!
-//! Of Avro (<https://avro.apache.org/docs/1.12.0/specification/>) this takes records of `long`, `string`,
-//! `timestamp-millis`, `decimal` in `bytes`, and `uuid` in `fixed`, each of them alone or in a union with `null`. What Avro
-//! cannot say about a field is said by attributes of ours: `minimum`, `min_length`, `max_length`; `source`, on a field
-//! that no file has and an upload fills in; and `key` on the record.
+//! Of Avro (<https://avro.apache.org/docs/1.12.0/specification/>) it reads records of `long`, `string`, `timestamp-millis`, `decimal` in
+//! `bytes`, and `uuid` in `fixed`, each alone or in a union with `null`. Additional attributes say what Avro cannot say about a
+//! field: `minimum`, `min_length` and `max_length`, and `source` for a field that an upload fills in. The attribute `key` of the
+//! record names the field that identifies a row.
 
 use apache_avro::Schema;
 use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, RecordField, RecordSchema, UuidSchema};
@@ -19,7 +19,7 @@ pub enum Kind {
     Long {
         minimum: i64,
     },
-    /// Money: `precision` digits in all, `scale` of them behind the point.
+    /// Money: `precision` digits in all, `scale` of them after the point.
     Decimal {
         precision: u32,
         scale: u32,
@@ -34,18 +34,18 @@ pub enum Kind {
     Uuid,
 }
 
-/// Where a column's value comes from.
+/// The source of a column's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The file's field of that name.
     Field,
-    /// The id of the upload that the row came with.
+    /// The id of the row's upload.
     UploadId,
     /// The number of the row's line in its file, from 1.
     Line,
 }
 
-/// Where `null` stands in a nullable column's union.
+/// The position of `null` in the union of a nullable column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nullability {
     Required,
@@ -63,7 +63,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Whether a file has a field for it.
+    /// Says whether files have a field for it.
     pub fn is_field(&self) -> bool {
         self.source == Source::Field
     }
@@ -73,7 +73,7 @@ impl Column {
         self.nullability != Nullability::Required
     }
 
-    /// Whether a value that someone else wrote is one that a file of ours could have had; text of any length is.
+    /// Says whether a value from another producer could have come from a file. The length of a text does not matter.
     pub fn admits(&self, value: Value) -> bool {
         match (self.kind, value) {
             (_, Value::Null) => self.is_nullable(),
@@ -95,7 +95,7 @@ pub struct Columns {
     key: Option<usize>,
 }
 
-/// Why an Avro schema does not describe rows.
+/// The reason why an Avro schema does not describe rows.
 #[derive(Debug, Error)]
 pub enum ColumnsError {
     #[error("not an Avro schema: {0}")]
@@ -104,16 +104,15 @@ pub enum ColumnsError {
     NotARecord,
     #[error("field {field}: {reason}")]
     Field { field: String, reason: &'static str },
-    #[error("the record's `key` is missing, or names no required field of type long")]
+    #[error("the record's attribute key is missing, or does not name a required field of type long")]
     Key,
 }
 
 impl Columns {
-    /// Reads the columns from the text of an Avro schema. Without a `key`, as in a foreign writer's schema, only
-    /// decoding is possible.
+    /// Reads the columns from the text of an Avro schema. Without a `key`, as in the schema of another producer, rows can only be decoded.
     ///
     /// # Errors
-    /// It is not an Avro record, or has a field of a type not named above.
+    /// It is not an Avro record, or a field has an unsupported type.
     pub fn parse(schema: &str) -> Result<Self, ColumnsError> {
         let schema = Schema::parse_str(schema).map_err(|error| ColumnsError::NotAvro(error.to_string()))?;
         let Schema::Record(record) = &schema else { return Err(ColumnsError::NotARecord) };
@@ -122,7 +121,7 @@ impl Columns {
         Ok(Self { columns, key })
     }
 
-    /// The columns that a file has fields for.
+    /// Returns the columns for which files have fields.
     pub fn fields(&self) -> impl Iterator<Item = &Column> {
         self.iter().filter(|column| column.is_field())
     }
@@ -140,15 +139,15 @@ impl Columns {
         self.columns.is_empty()
     }
 
-    /// Index of the column with this name.
+    /// Returns the index of the column with this name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// Index of the column that identifies a round.
+    /// Returns the index of the column that identifies a row.
     ///
     /// # Errors
-    /// The schema names none.
+    /// The schema does not name one.
     pub fn key(&self) -> Result<usize, ColumnsError> {
         self.key.ok_or(ColumnsError::Key)
     }
@@ -193,14 +192,14 @@ fn column(field: &RecordField) -> Result<Column, ColumnsError> {
         }
     };
     let source = match (field.custom_attributes.get("source").and_then(Json::as_str), kind) {
-        (None, Kind::Uuid) => return Err(fail("no file has a uuid: its source must be upload_id")),
+        (None, Kind::Uuid) => return Err(fail("files have no uuid; its source must be upload_id")),
         (None, _) => Source::Field,
         (Some("upload_id"), Kind::Uuid) => Source::UploadId,
         (Some("line"), Kind::Long { .. }) => Source::Line,
-        (Some(_), _) => return Err(fail("its source must be upload_id, of a uuid, or line, of a long")),
+        (Some(_), _) => return Err(fail("the source must be upload_id (for a uuid) or line (for a long)")),
     };
     if source != Source::Field && nullability == Nullability::Required {
-        return Err(fail("what an upload fills in must be nullable: others who produce rows do not have it"));
+        return Err(fail("a field that an upload fills in must be nullable; other producers do not have it"));
     }
     Ok(Column { name: field.name.clone(), kind, nullability, source })
 }
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_of_bets_has_its_ten_fields_what_an_upload_fills_in_and_its_key() {
+    fn the_schema_of_bets_has_ten_fields_two_filled_columns_and_a_key() {
         let columns = Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap();
         assert_eq!(columns.fields().count(), 10);
         let filled = columns.columns.iter().filter(|column| !column.is_field());
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_rows_cannot_have_is_named() {
+    fn an_unsupported_type_is_reported_with_its_field() {
         let schema = r#"{"type":"record","name":"R","fields":[{"name":"tags","type":{"type":"array","items":"string"}}]}"#;
         assert!(Columns::parse(schema).unwrap_err().to_string().starts_with("field tags: only long"));
     }

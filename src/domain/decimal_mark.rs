@@ -1,15 +1,15 @@
 //! Amounts whose decimal mark is a comma: `1.234,5` is 1234.5, and `1.000` is 1000.
 //!
-//! One file has one decimal mark. A text such as `1.000` can be read with either, and gives two amounts. Everything else shows which
-//! mark its file has: [`shows_comma`], [`is_ambiguous`].
+//! A file has one decimal mark. `1.000` is a different amount with each of them. Any other text shows which mark its file has:
+//! [`shows_comma`], [`is_ambiguous`].
 
 use super::money;
 use super::value::ValueError;
 
-/// Characters of an amount with a decimal comma; a longer one is refused.
+/// Longest amount with a decimal comma, in characters.
 const MAX_LENGTH: usize = 128;
 
-/// What stands before the fraction of an amount.
+/// The mark before the fraction of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecimalMark {
     /// `1234.5`. No thousands separators.
@@ -19,12 +19,12 @@ pub enum DecimalMark {
 }
 
 impl DecimalMark {
-    /// Returns what a name stands for.
+    /// Returns the mark with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         [Self::Point, Self::Comma].into_iter().find(|mark| mark.name() == name)
     }
 
-    /// As the API and the ledger call it.
+    /// Returns its name in the API and the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::Point => "point",
@@ -36,17 +36,17 @@ impl DecimalMark {
 /// The parts of an amount with a decimal comma.
 struct Parts<'a> {
     sign: &'a [u8],
-    /// Digits, with or without a point between each three of them.
+    /// Digits, with or without points between groups of three.
     whole: &'a [u8],
     /// None: there is no comma.
     fraction: Option<&'a [u8]>,
-    /// With its letter; may be empty.
+    /// With its `E`; may be empty.
     exponent: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
-    /// Takes an amount apart. None if it is not one: a point must stand between groups of three digits, before the comma, and
-    /// without an exponent; the first group must not begin with 0.
+    /// Splits an amount into its parts. Points are only valid between groups of three digits, before the comma, and without an exponent;
+    /// the first group must not begin with 0. None: not an amount.
     fn of(text: &'a [u8]) -> Option<Self> {
         let (sign, unsigned) = text.split_at(usize::from(matches!(text, [b'-' | b'+', ..])));
         let at = unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(unsigned.len());
@@ -80,7 +80,7 @@ pub fn parse_comma(text: &[u8], precision: u32, scale: u32) -> Result<i128, Valu
     })
 }
 
-/// Whether an amount can only be one of a file with decimal commas: `236,48`, `0,125`, `1.234,5`, `1.234.567`; not `1,000`, whose
+/// Says whether an amount can only come from a file with decimal commas: `236,48`, `0,125`, `1.234,5`, `1.234.567`; not `1,000`, whose
 /// comma may separate thousands.
 pub fn shows_comma(text: &[u8]) -> bool {
     let Some(Parts { whole, fraction, exponent, .. }) = Parts::of(text) else { return false };
@@ -96,7 +96,7 @@ pub fn shows_comma(text: &[u8]) -> bool {
     }
 }
 
-/// Whether an amount has a meaning with either mark, and not the same: `1.000` is 1 or 1000.
+/// Says whether an amount has different values with the two marks: `1.000` is 1 or 1000.
 #[inline]
 pub fn is_ambiguous(text: &[u8]) -> bool {
     // Nearly all amounts end here.
@@ -104,11 +104,11 @@ pub fn is_ambiguous(text: &[u8]) -> bool {
         return false;
     }
     let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
-    // With two points it is no amount with a decimal point.
+    // With two points it is not an amount with a decimal point.
     unsigned.len() <= "999.999".len() && has_thousands(unsigned, b'.')
 }
 
-/// Whether digits come in groups of three, with this mark between them.
+/// Says whether digits are in groups of three with this mark between them.
 fn has_thousands(text: &[u8], mark: u8) -> bool {
     let mut groups = text.split(|byte| *byte == mark);
     let first = groups.next().unwrap_or_default();

@@ -2,18 +2,18 @@
 
 use super::value::ValueError;
 
-/// The most digits an unscaled amount may have: what an `i128` always holds.
+/// Largest number of digits of an unscaled amount; an `i128` always holds them.
 pub const MAX_PRECISION: u32 = 38;
 
-/// Characters of an amount that 64 bits are enough for.
+/// Longest amount, in characters, that fits into 64 bits.
 const PLAIN_DIGITS: u32 = 18;
 
-/// The largest unscaled amount of so many digits.
+/// Returns the largest unscaled amount with this number of digits.
 pub fn largest(precision: u32) -> i128 {
     10_i128.pow(precision.min(MAX_PRECISION)) - 1
 }
 
-/// Whether the text is one of the ways in which exports write "no amount".
+/// Says whether the text is one of the ways to write "no amount".
 #[inline]
 pub fn is_null(text: &[u8]) -> bool {
     text.is_empty() || text.eq_ignore_ascii_case(b"nan") || text.eq_ignore_ascii_case(b"null")
@@ -31,7 +31,7 @@ pub fn parse(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError
     }
 }
 
-/// Parses a short amount without sign and exponent, which nearly all are, in 64 bits. None where it is something else.
+/// Parses a short amount without sign and exponent, the form of nearly all amounts, in 64 bits. None: another form.
 #[inline]
 fn parse_plain(text: &[u8], scale: u32) -> Option<i128> {
     if text.is_empty() || text.len() > PLAIN_DIGITS as usize {
@@ -47,7 +47,7 @@ fn parse_plain(text: &[u8], scale: u32) -> Option<i128> {
         }
     }
     let fraction_digits = point.map_or(0, |point| text.len() - point - 1) as u32;
-    // A point alone is no number.
+    // A point alone is not a number.
     if point.is_some() && text.len() == 1 {
         return None;
     }
@@ -92,8 +92,8 @@ fn split_exponent(text: &[u8]) -> Result<(&[u8], i64), ValueError> {
     Ok((digits, i64::from(exponent.clamp(-99_999, 99_999))))
 }
 
-/// Returns the digits as an integer, and how many of them stand behind the point. Zeros at the end of the fraction
-/// are left out, so that `0.1000…` of any length is 1 and 1.
+/// Returns the digits as an integer, and how many of them follow the point. Zeros at the end of the fraction are left out: `0.1000…` of
+/// any length is 1 and 1.
 fn parse_digits(text: &[u8]) -> Result<(i128, i64), ValueError> {
     let mut mantissa: i128 = 0;
     let mut fraction_digits = 0;

@@ -1,5 +1,5 @@
-//! A body that arrives piece by piece: counted, limited, and not waited for without end. A server that stops, and others that wait
-//! for what a slow sender holds, end it too.
+//! A body that arrives piece by piece. Its bytes are counted and limited, and so is the time of waiting for it. It also ends when the
+//! server stops, or when others wait for the slot of a slow sender.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::pace::Pace;
 use crate::settings::Limits;
 
-/// Time spent waiting for a sender over which its speed is told.
+/// Time of waiting for a sender over which its speed is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// Why a body is not read on.
+/// The reason why reading a body stops.
 #[derive(Debug, Error)]
 pub enum BodyError {
     #[error("the file broke off after {bytes} bytes: {reason}")]
@@ -31,33 +31,33 @@ pub enum BodyError {
     Stopping { bytes: u64 },
 }
 
-/// The stop of a server, as bodies that are being read see it.
+/// The stop of a server, for the bodies that it is reading.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// It was told to stop: what has not begun does not begin.
+    /// The server is asked to stop. No new body is read.
     pub begun: CancellationToken,
-    /// What has begun has had its time.
+    /// The time of bodies that had begun is over.
     pub bodies_end: CancellationToken,
 }
 
-/// What a body may take.
+/// Limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// Bytes of the whole.
+    /// Bytes in all.
     pub bytes: u64,
-    /// How long the next piece may take.
+    /// Time to wait for the next piece.
     pub idle: Duration,
-    /// How slow the sender may be.
+    /// Minimum speed of the sender.
     pub rate: Option<RateLimit>,
-    /// How slow it may be, in bytes a second, while others wait.
+    /// Minimum speed while others wait, in bytes per second.
     pub crowded: u64,
 }
 
-/// How slow a sender may be. Only the time in which it is waited for counts: that a broker is slow is not its fault.
+/// Minimum speed of a sender. Only the time of waiting for the sender counts, not that of waiting for the broker.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     pub bytes_per_second: u64,
-    /// Time of waiting before the speed counts.
+    /// Time of waiting before the speed matters.
     pub grace: Duration,
 }
 
@@ -76,19 +76,19 @@ impl BodyLimits {
     }
 }
 
-/// A body that is taken piece by piece.
+/// A body that is read piece by piece.
 #[derive(Debug)]
 pub struct Body<S> {
     stream: S,
     limits: BodyLimits,
     stop: Stop,
     pace: Arc<Pace>,
-    /// The first piece, where it was waited for.
+    /// The first piece, if [`Body::begin`] has read it.
     first: Option<Bytes>,
     bytes: u64,
-    /// How long was waited for the sender, in all.
+    /// Total time of waiting for the sender.
     waited: Duration,
-    /// The same since the speed was last looked at, and the bytes that came meanwhile.
+    /// The same since the speed was last checked, and the bytes that arrived in that time.
     window: (Duration, u64),
     ended: bool,
 }
@@ -112,20 +112,20 @@ where
         }
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How fast its sender is; others may have it give way.
+    /// Returns how fast the sender is. Others may end the body with it.
     pub fn pace(&self) -> &Arc<Pace> {
         &self.pace
     }
 
-    /// Waits for the first piece, which [`Body::next`] returns then.
+    /// Waits for the first piece. [`Body::next`] returns it.
     ///
     /// # Errors
-    /// As of [`Body::next`]; or the server is stopping.
+    /// As [`Body::next`]; or the server is stopping.
     pub async fn begin(&mut self) -> Result<(), BodyError> {
         if self.stop.begun.is_cancelled() {
             return Err(BodyError::Stopping { bytes: 0 });
@@ -137,7 +137,7 @@ where
     /// Returns the next piece; none at the end.
     ///
     /// # Errors
-    /// The sender went away, is silent or too slow, has to give way, there are more bytes than allowed, or the server has stopped.
+    /// The sender disconnected, sends nothing, is too slow or has to give way; the body is too large; or the server has stopped.
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -163,7 +163,7 @@ where
         }
     }
 
-    /// Waits for what is next, but not without end.
+    /// Waits for the next piece, for a limited time.
     async fn wait(&mut self) -> Result<Option<Result<Bytes, E>>, BodyError> {
         self.pace.wait();
         let next = tokio::time::timeout(self.limits.idle, self.stream.next());
@@ -175,7 +175,7 @@ where
                 return Err(BodyError::GaveWay { found, least: self.limits.crowded });
             }
             next = next => next.map_err(|_| {
-                let reason = format!("nothing came for {} seconds", self.limits.idle.as_secs());
+                let reason = format!("no data for {} seconds", self.limits.idle.as_secs());
                 BodyError::BrokenOff { reason, bytes: self.bytes }
             })?,
         };
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a body of which a piece of 1,000 bytes comes each `interval`, and pauses as long after each. Returns the bytes read.
+    /// Reads a body with a piece of 1,000 bytes each `interval`, and pauses for the same time after each. Returns the bytes read.
     async fn read(pieces: usize, interval: Duration, least: u64) -> Result<u64, BodyError> {
         let stream = futures_util::stream::iter(0..pieces).then(|_| async move {
             tokio::time::sleep(interval).await;
@@ -220,23 +220,23 @@ mod tests {
             BodyLimits { bytes: 1_000_000, idle: Duration::from_secs(60), rate: Some(rate), crowded: 0 };
         let mut body = Body::new(Box::pin(stream), limits, Stop::default());
         while body.next().await?.is_some() {
-            // A broker that takes its time.
+            // A slow broker.
             tokio::time::sleep(interval).await;
         }
         Ok(body.bytes())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sender_is_as_slow_as_it_is_waited_for() {
+    async fn only_waiting_for_the_sender_counts_as_slow() {
         assert_eq!(read(100, Duration::from_secs(1), 1000).await.unwrap(), 100_000);
         let error = read(100, Duration::from_secs(1), 1001).await.unwrap_err();
         assert!(matches!(error, BodyError::TooSlow { found: 1000, least: 1001 }), "{error}");
-        // Over before it counts.
+        // It ends before the speed matters.
         assert_eq!(read(5, Duration::from_secs(1), 1001).await.unwrap(), 5000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stop_and_others_that_wait_end_a_body() {
+    async fn a_stop_of_the_server_and_waiting_others_end_a_body() {
         let limits = BodyLimits { bytes: 1000, idle: Duration::from_secs(60), rate: None, crowded: 500 };
         let body = |stop: &Stop| {
             let stream = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"begun"))]);
@@ -255,7 +255,7 @@ mod tests {
 
         let mut read = body(&stop);
         stop.begun.cancel();
-        // What has begun goes on until it has had its time, and nothing else begins.
+        // A body that has begun continues until its time is over, and no other begins.
         assert_eq!(read.next().await.unwrap().unwrap(), "begun");
         assert!(matches!(body(&stop).begin().await, Err(BodyError::Stopping { bytes: 0 })));
         ends.cancel();

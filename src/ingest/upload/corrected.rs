@@ -1,4 +1,4 @@
-//! A file of corrected lines: as the rejects were downloaded, with a column that says which rejects they are.
+//! A file of corrected lines: the downloaded rejects, with a column that names the reject of each line.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::records::RecordReader;
 use crate::ingest::row_ends::RowEnds;
 
-/// The column that says which reject a line is.
+/// The column with the line of the reject.
 pub const REJECT_LINE: &str = "reject_line";
 
 /// A line of the file.
@@ -52,7 +52,7 @@ impl CorrectedReader {
             held: Vec::new(),
             decoder: None,
             is_decoded: false,
-            // The header says which delimiter it really is.
+            // Until the header shows the real one.
             records: RecordReader::new(b',', max_line_bytes),
             header: None,
             ends: RowEnds::Unknown,
@@ -64,7 +64,7 @@ impl CorrectedReader {
         self.held.extend_from_slice(bytes);
     }
 
-    /// Returns the next line, the header first; none if more bytes are needed, or, with `last`, if there is no more.
+    /// Returns the next line, the header first. None: more bytes are needed, or, with `last`, there are no more lines.
     ///
     /// # Errors
     /// It is not text, the header lacks a column, or a line is too long.
@@ -85,7 +85,7 @@ impl CorrectedReader {
         }))
     }
 
-    /// Decodes what is held, and returns the encoding; none if that is not known yet.
+    /// Decodes the held bytes, and returns the encoding; none if it is not known yet.
     fn decode(&mut self, last: bool) -> Result<Option<&'static str>, FileError> {
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
@@ -94,7 +94,7 @@ impl CorrectedReader {
         };
         if !self.is_decoded && (last || !self.held.is_empty()) {
             self.is_decoded = last;
-            // Half a unit of UTF-16 waits for the other.
+            // Half a unit of UTF-16 waits for the other half.
             let whole = if last { self.held.len() } else { self.held.len() / 2 * 2 };
             let half = self.held.split_off(whole);
             decoder.decode(&self.held, last, self.records.buffer());
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_say_which_rejects_they_are_in_any_encoding_and_pieces() {
+    fn lines_name_their_rejects_in_any_encoding_and_in_pieces_of_any_size() {
         let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"}]}"#;
         let columns = Arc::new(Columns::parse(schema).unwrap());
         let text = "id;Reject_Line ;é\n1; 7;\n\"2\n\";8;\n3;;x";

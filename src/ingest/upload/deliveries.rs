@@ -1,4 +1,4 @@
-//! What the broker says about the records of one upload.
+//! Delivery reports of the records of one upload.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::UploadError;
 
-/// How long a waiting sender sleeps at most before it looks again.
+/// Longest sleep of a waiting thread before it checks again.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Reports for which a sender waits that found the queue full: to be woken for each costs more than to send.
+/// Number of reports to wait for when the queue was full: waking for each one costs more than sending.
 const ROOM: u64 = 10_000;
 
 /// Delivery reports of one upload's records to one topic.
@@ -30,14 +30,14 @@ struct State {
     failed: u64,
     error: Option<KafkaError>,
     offsets: BTreeMap<u16, (i64, i64)>,
-    /// How many reports a sender waits for; none waits at zero.
+    /// Number of reports that a thread waits for; 0: none waits.
     wake_at: u64,
 }
 
 impl From<KafkaError> for UploadError {
     fn from(error: KafkaError) -> Self {
         match error.rdkafka_error_code() {
-            // Rows that are too large are found before they are sent.
+            // Too large rows are found before they are sent.
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::LimitLowered,
             Some(RDKafkaErrorCode::KafkaStorageError) => Self::ServiceDiskFull { service: "the broker" },
             _ => Self::Broker { reason: error.to_string() },
@@ -56,25 +56,25 @@ impl Deliveries {
         self.lock().acknowledged
     }
 
-    /// Why a record was not stored, once one was not.
+    /// Returns why a record was not stored, if one was not.
     pub fn error(&self) -> Option<UploadError> {
         self.lock().error.clone().map(UploadError::from)
     }
 
-    /// First and last offset, by partition.
+    /// Returns the first and last offset by partition.
     pub fn offsets(&self) -> BTreeMap<u16, (i64, i64)> {
         self.lock().offsets.clone()
     }
 
-    /// Waits until the queue has room for many records again, or a moment.
+    /// Waits until the queue has room for many records, or for a short time.
     pub fn wait_for_room(&self) {
         let state = self.lock();
         let enough = state.reports() + ROOM;
         drop(self.sleep(state, enough));
     }
 
-    /// Waits until `sent` records were reported on, or until the deadline. The producer's `message.timeout.ms` sees to it that all
-    /// are. Returns whether they were.
+    /// Waits for the reports of `sent` records, or until the deadline. With the producer's `message.timeout.ms` all of them come. Returns
+    /// whether they came.
     pub fn wait_for(&self, sent: u64, deadline: Option<Instant>) -> bool {
         let mut state = self.lock();
         while state.reports() < sent {
@@ -86,7 +86,7 @@ impl Deliveries {
         true
     }
 
-    /// Sleeps until so many reports are there, or one of a failure, or a moment.
+    /// Sleeps until this number of reports has come, or a failure, or for a short time.
     fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, reports: u64) -> MutexGuard<'a, State> {
         state.wake_at = reports;
         let (mut state, _) = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl Deliveries {
         match result {
             Ok(message) => {
                 state.acknowledged += 1;
-                // A batch that was stored long before it was sent again is acknowledged without its offset.
+                // A batch that is sent again long after it was stored is acknowledged without its offset.
                 if let (Ok(partition), offset @ 0..) = (u16::try_from(message.partition()), message.offset())
                 {
                     let range = state.offsets.entry(partition).or_insert((offset, offset));
@@ -123,7 +123,7 @@ impl Deliveries {
     }
 }
 
-/// Hands each report to the upload that its record belongs to.
+/// Passes each report to the upload of its record.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryContext;
 

@@ -1,4 +1,4 @@
-//! The body of an upload: counted, hashed, timed, and, where it must be known whole, spooled to disk.
+//! The body of an upload: counted, hashed and timed. It is spooled to disk if the whole of it must be known first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,32 +15,32 @@ use crate::disk;
 use crate::ingest::body::{Body, BodyLimits, Stop};
 use crate::ingest::pace::Pace;
 
-/// Bytes by which a file is recognized before it is known whole.
+/// Number of first bytes by which a file is recognized before all of it has arrived.
 const HEAD_BYTES: usize = 65_536;
 
-/// How long they may take. By default a sender may be slow for half a minute, and must then send 1 KiB a second.
+/// Time for these bytes. By default a sender may be slow for half a minute, and must then send 1 KiB per second.
 const HEAD_TIME: Duration = Duration::from_secs(120);
 
-/// Bytes of a piece that is read back from disk.
+/// Size of a piece that is read from the spool.
 const SPOOL_PIECE_BYTES: usize = 262_144;
 
-/// What is handed over to the thread that works on a file.
+/// A message to the thread that reads a file.
 #[derive(Debug)]
 pub enum Piece {
     Bytes(Bytes),
-    /// The file is whole, with this digest. A channel that closes without this says that it is not.
+    /// The file is complete, with this digest. If the channel closes without this message, it is not.
     End {
         sha256: String,
     },
-    /// There is no more, and this is why.
+    /// The file ends here, for this reason.
     Broken(UploadError),
 }
 
-/// A body that is taken piece by piece.
+/// A body that is read piece by piece.
 pub struct Source<S> {
     body: Body<S>,
     hash: Sha256,
-    /// What was taken and not yet given out.
+    /// Bytes that were read and not yet sent on.
     held: Bytes,
     spooled: Option<File>,
 }
@@ -55,7 +55,7 @@ where
         Self { body, hash: Sha256::new(), held: Bytes::new(), spooled: None }
     }
 
-    /// Takes the first bytes, and returns their digest. Until they are there, the sender holds nothing but its connection.
+    /// Reads the first bytes, and returns their digest. Until then the sender uses only its connection.
     pub async fn head(&mut self) -> Result<String, UploadError> {
         let head = tokio::time::timeout(HEAD_TIME, self.take_head()).await;
         head.unwrap_or_else(|_| {
@@ -93,7 +93,7 @@ where
         }
     }
 
-    /// Hands the file over, piece by piece, until it ends or the thread does, which then says why.
+    /// Sends the file piece by piece until it ends or the thread does. The thread then knows why.
     pub async fn feed<P: From<Piece>>(&mut self, pieces: &mpsc::Sender<P>) {
         loop {
             let (piece, is_last) = match self.next().await {
@@ -107,7 +107,7 @@ where
         }
     }
 
-    /// Takes all the rest into a file that has no name and goes with this.
+    /// Reads the rest into a file without a name, which is deleted together with this.
     pub async fn spool(&mut self, storage: &Storage) -> Result<(), UploadError> {
         let mut file = File::from_std(tempfile::tempfile_in(&storage.spool).map_err(spool_error)?);
         file.write_all(&std::mem::take(&mut self.held)).await.map_err(spool_error)?;
@@ -121,17 +121,17 @@ where
         Ok(())
     }
 
-    /// How fast the sender is.
+    /// Returns the speed of the sender.
     pub fn pace(&self) -> &Arc<Pace> {
         self.body.pace()
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.body.bytes()
     }
 
-    /// The digest of all that was taken.
+    /// Returns the digest of all bytes read so far.
     pub fn sha256(&self) -> String {
         hex(self.hash.clone().finalize())
     }

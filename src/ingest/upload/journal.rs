@@ -1,11 +1,11 @@
-//! Uploads that ClickHouse may not know yet, on disk: whatever was acknowledged is known after any crash.
+//! Uploads on disk that ClickHouse may not have yet. So every acknowledged upload is known after any crash.
 //!
-//! One file of lines, each an upload as it was noted, with a checksum. A line is on disk before its upload is acknowledged. Once
-//! ClickHouse has all of them, the file is emptied. The registry's log looks alike but cannot serve here: it never forgets, stops the start when
-//! it is damaged, and belongs to the embedded parts, which this side does not know.
+//! The file has one line for each state of an upload, with a checksum. A line is on disk before its upload is acknowledged. When ClickHouse
+//! has all of them, the file is emptied. The log of the embedded registry looks similar but cannot be used here: it never forgets, refuses
+//! to start when it is damaged, and belongs to the embedded parts, which this module does not know.
 //!
-//! A crash may tear the last line: it has no line end, and nobody was told of its upload. Any other line that cannot be read is damage. The
-//! start goes on with the others, says so in the log, and keeps the file beside the new one.
+//! A crash may leave an incomplete last line. It has no line end, and its upload was not acknowledged. Any other line that cannot be
+//! read is damage. The server then starts with the other lines, logs the damage, and keeps a copy of the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -21,10 +21,10 @@ use crate::warehouse::uploads::LedgerRow;
 /// Hexadecimal digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;
 
-/// Bytes from which the file is rewritten with what ClickHouse does not know yet, if that is less than half of it.
+/// Size in bytes from which the file is rewritten if less than half of it is still needed.
 const COMPACTED_BYTES: u64 = 1 << 20;
 
-/// The uploads that ClickHouse may not know yet.
+/// The uploads that ClickHouse may not have yet.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -34,12 +34,12 @@ pub struct Journal {
 #[derive(Debug)]
 struct Inner {
     file: Arc<File>,
-    /// Bytes of whole lines. There are more in the file only if a write failed and could not be taken back.
+    /// Bytes of complete lines. The file has more only if a write failed and could not be undone.
     bytes: u64,
     waiting: BTreeMap<Uuid, Waiting>,
 }
 
-/// An upload that ClickHouse may not know as it is.
+/// An upload of which ClickHouse may not have the last change.
 #[derive(Debug)]
 struct Waiting {
     version: u64,
@@ -47,8 +47,8 @@ struct Waiting {
 }
 
 impl Journal {
-    /// Opens the file, making it if there is none. Returns also the uploads that ClickHouse may not know, each as it was noted last;
-    /// some of them it may know: telling it again does no harm.
+    /// Opens the file, or creates it. Also returns the uploads that ClickHouse may not have, each in its last state. ClickHouse may have
+    /// some of them; writing them again does no harm.
     ///
     /// # Errors
     /// It cannot be read or written.
@@ -59,14 +59,14 @@ impl Journal {
         };
         let Found { rows, damaged, is_torn } = Found::of(&content);
         if is_torn {
-            tracing::warn!(file = %path.display(), "the last line was not written to its end; it is dropped");
+            tracing::warn!(file = %path.display(), "the last line is incomplete; it is ignored");
         }
         if damaged > 0 {
             let kept = path.with_extension("damaged");
             fs::copy(path, &kept)?;
             tracing::error!(
                 file = %path.display(), lines = damaged, copy = %kept.display(),
-                "the file is damaged: uploads in these lines may be unknown; the file was copied"
+                "the file is damaged, and uploads in these lines may be unknown; a copy of the file is kept"
             );
         }
         let waiting =
@@ -76,10 +76,10 @@ impl Journal {
         Ok((Self { path: path.to_owned(), inner: Mutex::new(inner) }, rows.into_iter().collect()))
     }
 
-    /// Writes an upload down as it is. With `is_final` it is on disk when this returns: blocks.
+    /// Writes the state of an upload. With `is_final` it is on disk when this returns: blocks.
     ///
     /// # Errors
-    /// It cannot be written; the file is as it was.
+    /// It cannot be written; the file is unchanged.
     pub fn note(&self, row: &LedgerRow, is_final: bool) -> io::Result<()> {
         let waiting = Waiting::of(row)?;
         let file = {
@@ -88,11 +88,11 @@ impl Journal {
             inner.waiting.insert(row.upload_id, waiting);
             Arc::clone(&inner.file)
         };
-        // Not under the lock: others may write meanwhile. If the file was rewritten since, all of it is on disk.
+        // Without the lock, so that others can write. If the file was rewritten since, all of it is on disk.
         if is_final { file.sync_data() } else { Ok(()) }
     }
 
-    /// Forgets uploads that ClickHouse has been told of.
+    /// Forgets uploads that ClickHouse has.
     pub fn have_told(&self, rows: &[LedgerRow]) {
         let mut inner = self.inner();
         for told in rows {
@@ -112,7 +112,7 @@ impl Journal {
 
 impl Inner {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        // What an earlier write has left, or this one, must not run into the next line.
+        // The rest of a failed write must not run into the next line.
         self.cut()?;
         let written = (&*self.file).write_all(line);
         match &written {
@@ -122,7 +122,7 @@ impl Inner {
         written
     }
 
-    /// Removes what stands after the last whole line.
+    /// Removes everything after the last complete line.
     fn cut(&self) -> io::Result<()> {
         if self.file.metadata()?.len() > self.bytes { self.file.set_len(self.bytes) } else { Ok(()) }
     }
@@ -155,7 +155,7 @@ impl Waiting {
     }
 }
 
-/// Writes a new file in the place of the old one, on disk under its name when this returns.
+/// Replaces the file by a new one, which is on disk under its name when this returns.
 fn rewrite(path: &Path, waiting: &BTreeMap<Uuid, Waiting>) -> io::Result<(File, u64)> {
     let partial = path.with_extension("partial");
     let content: Vec<u8> = waiting.values().flat_map(|waiting| &waiting.line).copied().collect();
@@ -170,7 +170,7 @@ fn rewrite(path: &Path, waiting: &BTreeMap<Uuid, Waiting>) -> io::Result<(File, 
     Ok((private().append(true).open(path)?, content.len() as u64))
 }
 
-/// Options of a file that nobody else may read.
+/// Options of a file that only its owner can read.
 fn private() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = OpenOptions::new();
@@ -183,12 +183,12 @@ fn checksum(json: &[u8]) -> String {
     digest.iter().take(CHECKSUM_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Default)]
 struct Found {
     /// The newest version of each upload.
     rows: Vec<LedgerRow>,
-    /// Lines that cannot be read.
+    /// Number of lines that cannot be read.
     damaged: u64,
     is_torn: bool,
 }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noted_and_not_told_is_found_as_it_was_last() {
+    fn uploads_that_clickhouse_does_not_have_are_found_in_their_last_state() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("uploads.journal");
         let (journal, found) = open(&path);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_dropped_and_any_other_damage_is_kept_aside() {
+    fn an_incomplete_last_line_is_ignored_and_a_damaged_file_is_copied() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("uploads.journal");
         let copy = path.with_extension("damaged");
@@ -282,13 +282,13 @@ mod tests {
             assert_eq!(ids(&open(&path).1), expected, "{place}");
             assert_eq!(fs::read(&copy).unwrap(), flipped);
             fs::remove_file(&copy).unwrap();
-            // What was found is whole again.
+            // The file is undamaged again.
             assert_eq!((ids(&open(&path).1), copy.exists()), (expected.to_vec(), false), "{place}");
         }
     }
 
     #[test]
-    fn the_file_stays_small_while_one_upload_is_never_told() {
+    fn the_file_stays_small_while_one_upload_is_never_written_to_clickhouse() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("uploads.journal");
         let (journal, _) = open(&path);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_was_not_taken_back_does_not_run_into_the_next_line() {
+    fn the_rest_of_a_failed_write_does_not_run_into_the_next_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("uploads.journal");
         let (journal, _) = open(&path);

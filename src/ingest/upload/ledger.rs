@@ -1,5 +1,5 @@
-//! The ledger of uploads as this server keeps it: ClickHouse is told of changes in the background, so that an upload neither waits for
-//! it nor fails without it. What ClickHouse may not know yet is also on disk ([`super::journal`]), so that no crash loses it.
+//! The ledger of uploads. This server writes changes to ClickHouse in the background, so an upload neither waits for ClickHouse nor fails
+//! without it. Changes that ClickHouse may not have yet are also on disk ([`super::journal`]), so a crash loses none of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -19,25 +19,25 @@ use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{self, Acknowledged, LedgerRow, LedgerState, Selection};
 
-/// Between attempts to tell ClickHouse.
+/// Pause between attempts to write to ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Between two times that ClickHouse is told of progress.
+/// Interval at which progress is written to ClickHouse.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Uploads that wait for ClickHouse; then no more are accepted.
+/// Number of uploads that may wait for ClickHouse; beyond it no more are accepted.
 pub const MAX_WAITING: usize = 10_000;
 
-/// Uploads that ClickHouse is told of at once.
+/// Number of uploads written in one statement.
 const MAX_BATCH: usize = 500;
 
-/// Uploads that were under way when the server ended, failed at once at the next start.
+/// Number of unfinished uploads of an earlier process that are marked as failed at once.
 const MAX_LEFT_OVER: u64 = 10_000;
 
-/// Acknowledged uploads, the last ones, of which it is looked whether they are visible.
+/// Number of the last acknowledged uploads that are checked for being visible.
 const MAX_ACKNOWLEDGED: usize = 200;
 
-/// Uploads whose first bytes are the same that are looked at.
+/// Number of uploads with the same first bytes that are compared.
 const MAX_CANDIDATES: u64 = 100;
 
 /// The uploads of one server.
@@ -47,14 +47,14 @@ pub struct Ledger {
     owner: Uuid,
     metrics: Metrics,
     journal: Journal,
-    /// Uploads from before this one are those of earlier processes.
+    /// Uploads with a smaller id belong to earlier processes.
     first: Uuid,
-    /// Those under way, and those that ClickHouse does not know as they are.
+    /// Uploads that are running, and those of which ClickHouse may not have the last change.
     kept: Mutex<BTreeMap<Uuid, Kept>>,
-    /// Those that this server has acknowledged last, in that order: one that took long began before many others.
+    /// The uploads that this server acknowledged last, in this order. It differs from the order of their ids.
     acknowledged: Mutex<VecDeque<Acknowledged>>,
     changed: Notify,
-    /// Grows each time that ClickHouse was told.
+    /// Grows with each write to ClickHouse.
     told: watch::Sender<u64>,
 }
 
@@ -62,13 +62,13 @@ pub struct Ledger {
 struct Kept {
     row: LedgerRow,
     is_told: bool,
-    /// It outlives a crash.
+    /// It is in the journal.
     is_saved: bool,
 }
 
 impl Ledger {
-    /// `owner`: who this server is, from one start to the next; `journal`: the file of what ClickHouse may not know. What an earlier
-    /// process has left there is known from now on. ClickHouse is told nothing until [`Ledger::run`].
+    /// Opens the ledger with the uploads that an earlier process left in the journal. Nothing is written to ClickHouse before [`Ledger::run`].
+    /// `owner`: identifies this server across restarts; `journal`: the file.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -96,16 +96,16 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Notes an upload as it is now. ClickHouse is told at once when it begins or ends, and of its progress every second. Blocks
-    /// until an upload that is acknowledged is on disk.
+    /// Records the current state of an upload. Its begin and end are written to ClickHouse at once, its progress every second. Blocks
+    /// until an acknowledged upload is on disk.
     pub fn note(&self, row: &mut LedgerRow) {
         row.version += 1;
         row.owner = self.owner;
         row.updated_at = chrono::Utc::now().timestamp_millis();
-        // Progress can be lost. That an upload has begun is written without waiting for the disk: it outlives this process.
+        // Progress may be lost. The begin is written without waiting for the disk: that survives this process.
         let is_saved = (row.version > 1 && row.state == LedgerState::Receiving) || self.save(row);
         let before = self.keep(row, is_saved);
-        // What an earlier process has done, it has counted.
+        // Earlier processes have counted their uploads.
         if row.upload_id > self.first {
             self.metrics.see_upload(before.as_ref(), row);
         }
@@ -114,8 +114,8 @@ impl Ledger {
         }
     }
 
-    /// Writes an upload down, before it is kept: ClickHouse may be told of it from then on, and then it is forgotten. Returns whether
-    /// it outlives a crash.
+    /// Writes an upload to the journal. This comes before [`Ledger::keep`]: from then on it may be written to ClickHouse and forgotten.
+    /// Returns whether it survives a crash.
     fn save(&self, row: &LedgerRow) -> bool {
         let saved = self.journal.note(row, row.state == LedgerState::Acknowledged);
         if let Err(error) = &saved {
@@ -124,7 +124,7 @@ impl Ledger {
         saved.is_ok()
     }
 
-    /// Keeps an upload until ClickHouse knows it. Returns it as it was before.
+    /// Keeps an upload until ClickHouse has it. Returns its earlier state.
     fn keep(&self, row: &LedgerRow, is_saved: bool) -> Option<LedgerRow> {
         let before = self.kept().insert(row.upload_id, Kept { row: row.clone(), is_told: false, is_saved });
         if let Some(upload) = Acknowledged::of(row) {
@@ -137,17 +137,17 @@ impl Ledger {
         before.map(|kept| kept.row)
     }
 
-    /// Whether so many uploads wait for ClickHouse that there may be no more.
+    /// Says whether too many uploads wait for ClickHouse.
     pub fn is_full(&self) -> bool {
         self.kept().len() >= MAX_WAITING
     }
 
-    /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does, or the upload outlives a crash anyway.
+    /// Waits for ClickHouse to have the last change of an upload. Returns whether it has it, or the change survives a crash anyway.
     pub async fn is_safe(&self, id: Uuid, patience: Duration) -> bool {
         self.is_told(id, patience).await || self.kept().get(&id).is_none_or(|kept| kept.is_saved)
     }
 
-    /// Waits a moment until ClickHouse knows an upload as it is; returns whether it does.
+    /// Waits for ClickHouse to have the last change of an upload. Returns whether it has it.
     async fn is_told(&self, id: Uuid, patience: Duration) -> bool {
         let mut told = self.told.subscribe();
         let all = async {
@@ -160,10 +160,10 @@ impl Ledger {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    /// Returns an upload, whoever's it is.
+    /// Returns an upload of any server.
     ///
     /// # Errors
-    /// ClickHouse is asked, and does not answer.
+    /// ClickHouse does not answer.
     pub async fn get(&self, id: Uuid) -> Result<Option<LedgerRow>, WarehouseError> {
         if let Some(kept) = self.kept().get(&id) {
             return Ok(Some(kept.row.clone()));
@@ -172,7 +172,7 @@ impl Ledger {
         Ok(uploads::select(&self.warehouse, &selection, 1).await?.pop())
     }
 
-    /// Returns uploads that began before another one, or the last ones, newest first.
+    /// Returns the uploads before another one, or the last ones, newest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -183,8 +183,8 @@ impl Ledger {
         Ok(merged(kept, stored).into_values().rev().take(limit).collect())
     }
 
-    /// Returns the uploads that this server has acknowledged last, and of all that are acknowledged those that began last. One can be
-    /// there twice.
+    /// Returns the uploads that this server acknowledged last, and of all acknowledged uploads those that began last. An upload may be
+    /// returned twice.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -194,7 +194,7 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Returns the acknowledged uploads whose first bytes have this digest, the first of them first.
+    /// Returns the acknowledged uploads whose first bytes have this digest, oldest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -210,7 +210,7 @@ impl Ledger {
         Ok(found.filter(|row| row.replay_of.is_none()).collect())
     }
 
-    /// Whether an acknowledged upload has lost rows, as far as ClickHouse says so in time.
+    /// Says whether an acknowledged upload has lost rows. If ClickHouse does not answer in time, it has not.
     pub async fn has_lost_rows(&self, row: &LedgerRow, patience: Duration) -> bool {
         match tokio::time::timeout(patience, upload_counts::has_lost_rows(&self.warehouse, row)).await {
             Ok(Ok(has_lost)) => has_lost,
@@ -221,29 +221,29 @@ impl Ledger {
         }
     }
 
-    /// Returns those of the uploads of [`Ledger::with_head`] that ClickHouse may not know yet.
+    /// Returns the uploads of [`Ledger::with_head`] that ClickHouse may not have yet.
     pub fn kept_with_head(&self, head_sha256: &str) -> Vec<LedgerRow> {
         self.kept_rows(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged)
     }
 
-    /// What is kept of uploads, to be taken before ClickHouse is asked: what it is told meanwhile is forgotten here, and may not be in
-    /// its answer yet.
+    /// Returns kept uploads. Call it before the query to ClickHouse: what is written in between is forgotten here, and may not be in the
+    /// answer yet.
     fn kept_rows(&self, is_wanted: impl Fn(&LedgerRow) -> bool) -> Vec<LedgerRow> {
         let kept = self.kept();
         kept.values().map(|kept| &kept.row).filter(|row| is_wanted(row)).cloned().collect()
     }
 
-    /// What is counted of uploads.
+    /// Returns the metrics of uploads.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Tells ClickHouse what changes until `stop`, and then what is left, once.
+    /// Writes changes to ClickHouse until `stop`, and then the remaining ones, once.
     pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             stop.run_until_cancelled(self.keep_telling()).await;
             if let Err(error) = self.tell().await {
-                tracing::warn!(%error, "the last uploads are not in ClickHouse's ledger");
+                tracing::warn!(%error, "cannot write the last uploads to the ledger in ClickHouse");
             }
         })
     }
@@ -259,17 +259,17 @@ impl Ledger {
                 self.tell().await
             };
             match attempt.await {
-                // Past that time there may be progress.
+                // After that time there may be progress.
                 Ok(()) => drop(tokio::time::timeout(PROGRESS_INTERVAL, self.changed.notified()).await),
                 Err(error) => {
-                    tracing::warn!(%error, "the ledger of uploads waits for ClickHouse");
+                    tracing::warn!(%error, "cannot write the ledger of uploads to ClickHouse; trying again");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Notes that the uploads failed which were under way when an earlier process of this server ended.
+    /// Marks the uploads as failed that were running when an earlier process of this server ended.
     async fn fail_left_over(&self) -> Result<(), WarehouseError> {
         let selection = Selection {
             before: Some(self.first),
@@ -278,7 +278,7 @@ impl Ledger {
             ..Selection::default()
         };
         for mut row in uploads::select(&self.warehouse, &selection, MAX_LEFT_OVER).await? {
-            // What is on disk may be newer: how it ended.
+            // The journal may be newer, and have the end.
             let is_newer = |kept: &Kept| kept.row.version > row.version;
             if !self.kept().get(&row.upload_id).is_some_and(is_newer) {
                 stop(&mut row);
@@ -288,8 +288,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Tells ClickHouse of each upload that has changed, once: those under way have changed again by then, and wait for the next
-    /// time.
+    /// Writes each changed upload to ClickHouse, once. Running ones change again meanwhile, and wait for the next time.
     async fn tell(&self) -> Result<(), WarehouseError> {
         let mut told = Uuid::nil();
         loop {
@@ -332,14 +331,14 @@ impl Ledger {
     }
 }
 
-/// Makes an upload one that ended with its server.
+/// Marks an upload as failed because its server stopped.
 fn stop(row: &mut LedgerRow) {
     row.state = LedgerState::Failed;
     "server_stopped".clone_into(&mut row.failure_code);
     "the server was stopped".clone_into(&mut row.reason);
 }
 
-/// The rows of both by their ids; of two, the later one.
+/// Returns the rows of both by id, and of two with the same id the newer one.
 fn merged(kept: Vec<LedgerRow>, stored: Vec<LedgerRow>) -> BTreeMap<Uuid, LedgerRow> {
     let mut rows: BTreeMap<Uuid, LedgerRow> = BTreeMap::new();
     for row in kept.into_iter().chain(stored) {

@@ -1,4 +1,4 @@
-//! Whether broker and registry are there, asked before an upload begins: one that can come to nothing fails at once.
+//! Checks broker and registry before an upload begins, so that an upload that cannot succeed fails at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use super::UploadError;
 use super::producers::Producers;
 use crate::registry::Registry;
 
-/// How long each may take to answer: a broker that is just being started again is waited for.
+/// Time for each to answer. A broker that is just restarting is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an answer of the registry counts: nobody writes a row to it.
+/// Time for which an answer of the registry is valid: rows do not need it.
 const REGISTRY_MEMORY: Duration = Duration::from_secs(5);
 
-/// Asks broker and registry.
+/// Checks broker and registry.
 #[derive(Debug)]
 pub struct Probe {
     producers: Arc<Producers>,
@@ -29,6 +29,8 @@ impl Probe {
         Self { producers, registry, topic, registry_answered: Mutex::new(None) }
     }
 
+    /// Checks both at once.
+    ///
     /// # Errors
     /// One of the two does not answer.
     pub async fn check(&self) -> Result<(), UploadError> {

@@ -1,7 +1,7 @@
-//! Producers, one for each upload under way, kept for the next.
+//! Producers: one for each running upload, kept for the next one.
 //!
-//! One for each, so that an upload's queue, its timeouts and its fatal errors are its own; kept, because a broker remembers
-//! every idempotent producer that it ever met.
+//! Each upload has its own, so that its queue, its timeouts and its fatal errors do not affect others. They are kept because a broker
+//! remembers every idempotent producer.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,16 +19,16 @@ use super::deliveries::DeliveryContext;
 use crate::kafka::{Kafka, MAX_MESSAGE_BYTES, max_message_bytes};
 use crate::settings::Limits;
 
-/// How long the broker may take to answer the first producer.
+/// Time for the broker to answer the first producer.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of a batch where the topic does not demand less: below the mebibyte that Kafka and Redpanda accept by default.
+/// Size of a batch unless the topic demands less: below the mebibyte that Kafka and Redpanda accept by default.
 const BATCH_BYTES: usize = 1_000_000;
 
-/// How long the limits of the topics count until they are asked for again.
+/// Time after which the limits of the topics are read again.
 const LIMITS_MEMORY: Duration = Duration::from_secs(30);
 
-/// Bytes that a batch of each topic may have: its `max.message.bytes`.
+/// Largest size of a batch of each topic: its `max.message.bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicLimits {
     pub rounds: usize,
@@ -36,13 +36,13 @@ pub struct TopicLimits {
 }
 
 impl Default for TopicLimits {
-    /// What holds where the broker does not say.
+    /// The limits if the broker does not tell them.
     fn default() -> Self {
         Self { rounds: MAX_MESSAGE_BYTES as usize, dead_letters: MAX_MESSAGE_BYTES as usize }
     }
 }
 
-/// A producer whose batches fit into the topics.
+/// A producer whose batches the topics accept.
 pub struct Producer {
     inner: ThreadedProducer<DeliveryContext>,
     pub limits: TopicLimits,
@@ -62,7 +62,7 @@ impl Deref for Producer {
     }
 }
 
-/// Producers that wait for the next upload.
+/// The producers of a server.
 pub struct Producers {
     config: ClientConfig,
     kafka: Kafka,
@@ -76,7 +76,7 @@ pub struct Producers {
 struct State {
     idle: Vec<Producer>,
     limits: TopicLimits,
-    /// When they were asked for.
+    /// When they were read.
     limits_of: Option<Instant>,
 }
 
@@ -86,13 +86,13 @@ impl std::fmt::Debug for Producers {
     }
 }
 
-/// Settings of a producer that loses nothing and sends nothing twice.
+/// Settings of a producer that neither loses nor duplicates records.
 pub fn config(kafka: &Kafka, limits: &Limits) -> ClientConfig {
     let mut config = kafka.client();
     config
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        // As Java's: whoever else produces rounds puts a round's id into the same partition.
+        // As in Java clients: other producers put the same id into the same partition.
         .set("partitioner", "murmur2")
         .set("message.timeout.ms", (limits.delivery_timeout_seconds * 1000).to_string())
         .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
@@ -116,10 +116,10 @@ impl Producers {
         }
     }
 
-    /// Makes the first producer, and has it connect and ask for its id, which would take the first upload a second.
+    /// Creates the first producer and connects it, which would otherwise cost the first upload a second.
     ///
     /// # Errors
-    /// librdkafka cannot make one, or the broker does not answer.
+    /// librdkafka cannot create one, or the broker does not answer.
     pub async fn warm_up(&self) -> Result<(), KafkaError> {
         self.learn_limits().await;
         let producer = self.take()?;
@@ -128,9 +128,9 @@ impl Producers {
         Ok(())
     }
 
-    /// Asks the broker how large a batch of each topic may be, unless it was asked a moment ago.
+    /// Reads the largest batch size of each topic, unless it was read a moment ago.
     ///
-    /// A broker that does not say so is no reason to refuse an upload: what was known before holds, or Kafka's default.
+    /// A failure does not refuse an upload: the earlier limits stay, or Kafka's default.
     pub async fn learn_limits(&self) {
         if self.state().limits_of.is_some_and(|at| at.elapsed() < LIMITS_MEMORY) {
             return;
@@ -141,7 +141,7 @@ impl Producers {
         };
         match asked.await {
             Ok(found) => self.set_limits(&found),
-            Err(error) => tracing::warn!(%error, "cannot ask how large messages may be"),
+            Err(error) => tracing::warn!(%error, "cannot read max.message.bytes of the topics"),
         }
     }
 
@@ -155,14 +155,14 @@ impl Producers {
             TopicLimits { rounds: limit(0, default.rounds), dead_letters: limit(1, default.dead_letters) };
         state.limits_of = Some(Instant::now());
         if limits != state.limits {
-            tracing::info!(limits.rounds, limits.dead_letters, "the topics limit how large messages may be");
+            tracing::info!(limits.rounds, limits.dead_letters, "limits of the topics have changed");
             state.limits = limits;
-            // Their batches may be too large.
+            // Their batches may be too large now.
             state.idle.clear();
         }
     }
 
-    /// Has the next upload ask again how large messages may be.
+    /// Makes the next upload read the limits again.
     pub fn forget_limits(&self) {
         self.state().limits_of = None;
     }
@@ -170,7 +170,7 @@ impl Producers {
     /// Returns a producer with an empty queue.
     ///
     /// # Errors
-    /// librdkafka cannot make one.
+    /// librdkafka cannot create one.
     pub fn take(&self) -> Result<Producer, KafkaError> {
         let limits = {
             let mut state = self.state();
@@ -185,7 +185,7 @@ impl Producers {
         Ok(Producer { inner, limits })
     }
 
-    /// Keeps a producer for the next upload, if it can still be used.
+    /// Keeps a producer for the next upload if it can still be used.
     pub fn give_back(&self, producer: Producer) {
         let mut state = self.state();
         if producer.client().fatal_error().is_none()

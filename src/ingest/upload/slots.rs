@@ -1,4 +1,4 @@
-//! The uploads at the same time: each has a slot. One whose sender is slow loses it when another waits for one.
+//! Limits the number of running uploads: each has a slot. An upload with a slow sender loses its slot when another one waits.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,31 +9,31 @@ use super::error::UploadError;
 use crate::ingest::pace::Pace;
 use crate::lock::lock;
 
-/// How long an upload waits for a slot. A slow one is noticed before.
+/// Time that an upload waits for a slot. A slow sender is found earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Uploads that wait for a slot. Each keeps a connection, and the bytes that have arrived.
+/// Number of uploads that may wait for a slot. Each holds a connection, and the bytes that have arrived.
 const MAX_WAITING: usize = 16;
 
-/// How often those who hold a slot are looked at while another waits.
+/// Interval at which the speeds are checked while an upload waits.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// As many slots as there may be uploads.
+/// The slots of a server.
 #[derive(Debug)]
 pub struct Slots {
     free: Arc<Semaphore>,
     may_wait: Semaphore,
     limit: usize,
-    /// Bytes a second of a sender that need not give way.
+    /// Minimum speed, in bytes per second, while an upload waits.
     least: u64,
     held: Arc<Mutex<Vec<Arc<Pace>>>>,
 }
 
-/// One of the slots, until it is dropped.
+/// A slot, held until it is dropped.
 #[derive(Debug)]
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
-    /// None: it is never taken away.
+    /// None: the slot is never taken away.
     pace: Option<Arc<Pace>>,
     held: Arc<Mutex<Vec<Arc<Pace>>>>,
 }
@@ -44,15 +44,15 @@ impl Slots {
         Self { free: Arc::new(Semaphore::new(limit)), may_wait, limit, least, held: Arc::default() }
     }
 
-    /// How many are held.
+    /// Returns the number of held slots.
     pub fn held(&self) -> usize {
         self.limit.saturating_sub(self.free.available_permits())
     }
 
-    /// Waits for a slot. `pace`: of the sender that may lose it again; none if it is never to lose it.
+    /// Waits for a slot. `pace`: the speed of the sender, for which it may lose the slot; none if it never loses it.
     ///
     /// # Errors
-    /// None has become free in time, or too many wait.
+    /// No slot becomes free in time, or too many uploads wait.
     pub async fn take(&self, pace: Option<Arc<Pace>>) -> Result<Slot, UploadError> {
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => Some(permit),
@@ -63,11 +63,11 @@ impl Slots {
         Ok(Slot { _permit: permit, pace, held: Arc::clone(&self.held) })
     }
 
-    /// Waits until one is free, and has the slowest give way meanwhile; none if it takes too long.
+    /// Waits until a slot is free, and ends the slowest upload meanwhile. None: it takes too long.
     async fn wait(&self) -> Option<OwnedSemaphorePermit> {
         let _waiting = self.may_wait.try_acquire().ok()?;
         let looking = async {
-            // The first look is at once: who is slow is known already.
+            // The first check is immediate: the speeds are known.
             let mut looks = tokio::time::interval(LOOK_INTERVAL);
             loop {
                 looks.tick().await;
@@ -81,7 +81,7 @@ impl Slots {
         }
     }
 
-    /// One at a time: what it holds is free in a moment.
+    /// Ends one upload at a time: its slot is free in a moment.
     fn have_the_slowest_give_way(&self) {
         let held = lock(&self.held);
         if held.iter().any(|pace| pace.gives_way()) {

@@ -1,11 +1,11 @@
-//! How many uploads are being read: what they need of the machine, others may leave to them.
+//! Counts running uploads, so that other work can wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// The uploads under way. Clones count the same ones.
+/// The number of running uploads. Clones share it.
 #[derive(Clone, Debug)]
 pub struct UnderWay(Arc<watch::Sender<usize>>);
 
@@ -16,21 +16,21 @@ impl Default for UnderWay {
 }
 
 impl UnderWay {
-    /// Counts one more, until what is returned is dropped.
+    /// Counts one more until the result is dropped.
     pub fn begin(&self) -> OneUnderWay {
         self.0.send_modify(|count| *count += 1);
         OneUnderWay(self.clone())
     }
 
-    /// Waits until there is none, or until `patience` is over.
+    /// Waits until none is running, or `patience` is over.
     pub async fn wait_until_none(&self, patience: Duration) {
         let mut count = self.0.subscribe();
-        // The sender is here: the only error is that time is up.
+        // The sender exists: the only error is the timeout.
         let _ = tokio::time::timeout(patience, count.wait_for(|count| *count == 0)).await;
     }
 }
 
-/// One upload under way.
+/// One running upload.
 #[derive(Debug)]
 pub struct OneUnderWay(UnderWay);
 
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn others_wait_until_the_last_has_ended_and_no_longer_than_they_like() {
+    async fn others_wait_for_the_last_upload_and_no_longer_than_their_patience() {
         let uploads = UnderWay::default();
         uploads.wait_until_none(Duration::MAX).await;
         let (first, second) = (uploads.begin(), uploads.begin());
