@@ -7,6 +7,7 @@ SELECT
     _headers.value[indexOf(_headers.name, 'column')] AS column,
     _headers.value[indexOf(_headers.name, 'code')] AS code,
     _headers.value[indexOf(_headers.name, 'reason')] AS reason,
+    _headers.value[indexOf(_headers.name, 'faults')] AS faults,
     raw,
     _topic AS kafka_topic,
     {epoch:UInt32} AS kafka_epoch,

@@ -1,5 +1,5 @@
 -- The latest version of a job.
-SELECT id, version, toString(state) AS state, attempt, file_name, encoding, toString(decimal) AS decimal, columns, bytes, sha256, upload_ids, reason, report
+SELECT id, version, toString(state) AS state, attempt, file_name, encoding, toString(decimal) AS decimal, toString(timezone) AS timezone, columns, bytes, sha256, upload_ids, reason, report
 FROM reconcile_jobs
 WHERE id = {id:String}
 ORDER BY version DESC

@@ -6,10 +6,11 @@ SELECT
     toValidUTF8(found.column) AS column,
     toValidUTF8(toString(found.code)) AS code,
     toValidUTF8(found.reason) AS reason,
+    toValidUTF8(found.faults) AS faults,
     toValidUTF8(found.raw) AS raw
 FROM rejects AS found
 WHERE upload_id = {upload_id:String}
-    AND ({code:String} = '' OR found.code = {code:String})
+    AND ({code:String} = '' OR has(found.codes, {code:String}))
     AND (line IN (SELECT line FROM reject_replays WHERE upload_id = {upload_id:String})) = {replayed:UInt8}
 ORDER BY line
 LIMIT {limit:UInt64}

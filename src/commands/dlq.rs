@@ -7,6 +7,7 @@ use url::Url;
 use super::CommandError;
 use super::client::progress::Progress;
 use super::client::{Api, answered, failed, file, parsed};
+use super::upload::summary::push_reject;
 use crate::settings::{DlqCommand, ReplayOptions};
 
 /// Rejected rows that are shown.
@@ -54,6 +55,9 @@ fn address(api: &Api, options: &ReplayOptions) -> Url {
     if let Some(decimal) = options.decimal {
         url.query_pairs_mut().append_pair("decimal", decimal.parameter());
     }
+    if let Some(timezone) = &options.timezone {
+        url.query_pairs_mut().append_pair("timezone", timezone);
+    }
     url
 }
 
@@ -65,7 +69,9 @@ fn print_outcome(answer: &Value) {
         text(&answer["upload_id"]),
         text(&answer["still_rejected"])
     );
+    let mut rejects = String::new();
     for reject in answer["rejects"].as_array().into_iter().flatten().take(SHOWN_REJECTS) {
-        println!("  line {}: {} ({})", text(&reject["line"]), text(&reject["reason"]), text(&reject["code"]));
+        push_reject(&mut rejects, reject);
     }
+    print!("{rejects}");
 }

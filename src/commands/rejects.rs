@@ -37,10 +37,14 @@ pub(super) async fn conflicts(options: ConflictsOptions) -> Result<(), CommandEr
 }
 
 fn reject(row: &Value) -> Vec<String> {
-    let column = Some(shown(&row["column"])).filter(|column| !column.is_empty());
     let raw = shortened(&shown(&row["raw"]), SHOWN_CHARACTERS);
-    let column = column.unwrap_or_else(|| "the whole row".to_owned());
-    vec![shown(&row["line"]), column, shown(&row["code"]), shown(&row["reason"]), raw]
+    // An older server names only the first fault.
+    let faults = row["faults"].as_array().map_or(std::slice::from_ref(row), Vec::as_slice);
+    let lines =
+        |member: &str| faults.iter().map(|fault| shown(&fault[member])).collect::<Vec<_>>().join("\n");
+    let columns = Some(lines("column")).filter(|columns| !columns.is_empty());
+    let columns = columns.unwrap_or_else(|| "the whole row".to_owned());
+    vec![shown(&row["line"]), columns, lines("code"), lines("reason"), raw]
 }
 
 fn conflict(row: &Value) -> Vec<String> {
@@ -79,5 +83,8 @@ mod tests {
         let row = json!({ "line": 3, "column": "", "code": "c", "reason": "r", "raw": format!("\u{1b}{}", "é".repeat(80)) });
         let raw = format!("\u{fffd}{}…", "é".repeat(59));
         assert_eq!(reject(&row), ["3", "the whole row", "c", "r", &raw]);
+        let fault = |column: &str| json!({ "column": column, "code": "c", "reason": "r" });
+        let row = json!({ "line": 3, "column": "a", "code": "c", "reason": "r", "raw": "x", "faults": [fault("a"), fault("b")] });
+        assert_eq!(reject(&row), ["3", "a\nb", "c\nc", "r\nr", "x"]);
     }
 }

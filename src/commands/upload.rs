@@ -1,6 +1,6 @@
 //! `roundhouse upload`: sends files to a running server, and reports the result of each.
 
-mod summary;
+pub(super) mod summary;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -107,6 +107,7 @@ fn address(api: &Api, options: &UploadOptions, name: &str) -> Url {
         ("encoding", options.encoding.as_deref()),
         ("decimal", options.decimal.map(|decimal| decimal.parameter())),
         ("columns", options.columns.as_deref()),
+        ("timezone", options.timezone.as_deref()),
         ("force", options.force.then_some("true")),
         ("validate_only", options.validate_only.then_some("true")),
         ("max_rejects", options.max_rejects.as_deref()),

@@ -1,7 +1,8 @@
-//! What a round is made of: columns, values, money, time. Pure: no I/O, nothing of ours used.
+//! The parts of a row: columns, values, money, times. Pure: no I/O, and no other module is used.
 
 pub mod columns;
 pub mod decimal_mark;
 pub mod money;
+pub mod time_zone;
 pub mod timestamp;
 pub mod value;

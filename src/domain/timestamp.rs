@@ -1,11 +1,13 @@
 //! Times as exports write them: `2019-10-22 08:20:41`, or ISO 8601 with `T`, a fraction, `Z` or an offset.
 //!
-//! No zone means UTC. A fraction finer than a millisecond is cut off.
+//! A time without a zone is UTC, or in the zone that the sender names ([`Clock`]). A fraction finer than a millisecond is cut off.
+//! Only forms with the year first are read: in `10/11/2019` day and month can be confused.
 
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
+use super::time_zone::Clock;
 use super::value::ValueError;
 
 /// 1970-01-01T00:00:00.000Z: ClickHouse's `DateTime`, which holds the hour of a round, begins here…
@@ -19,17 +21,31 @@ pub const RANGE: RangeInclusive<i64> = MIN_MILLIS..=MAX_MILLIS;
 /// Milliseconds in an hour, by which rounds are aggregated.
 pub const HOUR_MILLIS: i64 = 3_600_000;
 
-/// Parses a time into milliseconds since 1970-01-01T00:00:00Z.
+/// Parses a time into milliseconds since 1970-01-01T00:00:00Z; without a zone it is UTC.
 ///
 /// # Errors
-/// It has another form, is no date of the calendar, or lies outside 1970 to 2105.
-#[inline]
+/// The text has another form, is not a date of the calendar, or is before 1970 or after 2105.
 pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
-    let millis = parse_plain(text).or_else(|| parse_unbounded(text)).ok_or(ValueError::NotATimestamp)?;
+    parse_local(text, &mut Clock::default())
+}
+
+/// Parses a time as [`parse`] does; without a zone it is a time of this clock.
+///
+/// # Errors
+/// As [`parse`]; or the clock showed this time twice, or never.
+#[inline]
+pub fn parse_local(text: &[u8], clock: &mut Clock) -> Result<i64, ValueError> {
+    let millis = match parse_plain(text) {
+        Some(local) => clock.to_utc(local)?,
+        None => match parse_any(text).ok_or(ValueError::NotATimestamp)? {
+            (local, None) => clock.to_utc(local)?,
+            (local, Some(minutes)) => local - minutes * 60_000,
+        },
+    };
     if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
 }
 
-/// Whether a time lies in the years 1970 to 2105.
+/// Says whether a time is in the years 1970 to 2105.
 #[inline]
 pub fn is_in_range(millis: i64) -> bool {
     RANGE.contains(&millis)
@@ -42,7 +58,7 @@ pub fn format(millis: i64) -> String {
         .map_or_else(String::new, |time| time.to_rfc3339_opts(precision, true))
 }
 
-/// Parses `2019-10-22 08:20:41`, which nearly all are, without looking at what else it could be.
+/// Parses `2019-10-22 08:20:41`, the form of nearly all times, and no other.
 #[inline]
 fn parse_plain(text: &[u8]) -> Option<i64> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = text else {
@@ -79,7 +95,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-fn parse_unbounded(text: &[u8]) -> Option<i64> {
+/// Parses any form. Returns the time as it is written, and its minutes east of UTC if it names them.
+fn parse_any(text: &[u8]) -> Option<(i64, Option<i64>)> {
     let (date, rest) = text.split_at_checked(10)?;
     let days = parse_date(date)?;
     let (separator, rest) = rest.split_first()?;
@@ -87,13 +104,20 @@ fn parse_unbounded(text: &[u8]) -> Option<i64> {
         return None;
     }
     let (time_millis, zone) = parse_time(rest)?;
-    let offset_minutes = parse_zone(zone)?;
-    Some(days * 86_400_000 + time_millis - offset_minutes * 60_000)
+    // SQL Server, Ruby and Snowflake write a blank before the zone.
+    let zone = match zone.trim_ascii_start() {
+        [] => None,
+        zone => Some(parse_zone(zone)?),
+    };
+    Some((days * 86_400_000 + time_millis, zone))
 }
 
-/// `2019-10-22` as days since 1970-01-01.
+/// `2019-10-22` or `2019/10/22` as days since 1970-01-01.
 fn parse_date(text: &[u8]) -> Option<i64> {
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let &[y1, y2, y3, y4, mark, m1, m2, same_mark, d1, d2] = text else { return None };
+    if !matches!(mark, b'-' | b'/') || mark != same_mark {
+        return None;
+    }
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
     let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
     let date = NaiveDate::from_ymd_opt(
@@ -104,10 +128,16 @@ fn parse_date(text: &[u8]) -> Option<i64> {
     Some(i64::from(date.to_epoch_days()))
 }
 
-/// `08:20`, `08:20:41` or `08:20:41.123456` as milliseconds, and what stands behind it.
+/// `08:20`, `8:20`, `08:20:41` or `08:20:41.123456` as milliseconds, and what follows it.
 fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
-    let (&[h1, h2, b':', m1, m2], rest) = text.split_first_chunk::<5>()? else { return None };
-    let (hour, minute) = (two_digits(h1, h2)?, two_digits(m1, m2)?);
+    let (hour, rest) = match text {
+        [h1, h2, b':', rest @ ..] => (two_digits(*h1, *h2)?, rest),
+        // Spreadsheets drop the zero.
+        [h, b':', rest @ ..] => (two_digits(b'0', *h)?, rest),
+        _ => return None,
+    };
+    let [m1, m2, rest @ ..] = rest else { return None };
+    let minute = two_digits(*m1, *m2)?;
     let (second, rest) = match rest {
         [b':', s1, s2, rest @ ..] => (two_digits(*s1, *s2)?, rest),
         _ => (0, rest),
@@ -122,7 +152,7 @@ fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((((hour * 60 + minute) * 60 + second) * 1000 + fraction, rest))
 }
 
-/// One to nine fraction digits as whole milliseconds, and what stands behind them.
+/// One to nine fraction digits as whole milliseconds, and what follows them.
 fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if !(1..=9).contains(&digits) {
@@ -134,10 +164,21 @@ fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((millis, rest))
 }
 
-/// Nothing, `Z`, `+02`, `+0200`, `+02:00` as minutes east of UTC.
+/// `Z`, `UTC`, `GMT` or an offset as minutes east of UTC. Go writes both: `+0000 UTC`.
 fn parse_zone(text: &[u8]) -> Option<i64> {
+    let (rest, name) = text.split_at(text.len().saturating_sub(3));
+    let is_utc = name.eq_ignore_ascii_case(b"UTC") || name.eq_ignore_ascii_case(b"GMT");
+    match (text, rest.trim_ascii_end()) {
+        ([b'Z' | b'z'], _) => Some(0),
+        (_, []) if is_utc => Some(0),
+        (_, offset) if is_utc => parse_offset(offset).filter(|minutes| *minutes == 0),
+        _ => parse_offset(text),
+    }
+}
+
+/// `+02`, `+0200`, `+02:00` as minutes east of UTC.
+pub(super) fn parse_offset(text: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match *text {
-        [] | [b'Z' | b'z'] => return Some(0),
         [sign, h1, h2] => (sign, two_digits(h1, h2)?, 0),
         [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => {
             (sign, two_digits(h1, h2)?, two_digits(m1, m2)?)
@@ -151,6 +192,16 @@ fn parse_zone(text: &[u8]) -> Option<i64> {
         b'+' => Some(hours * 60 + minutes),
         b'-' => Some(-(hours * 60 + minutes)),
         _ => None,
+    }
+}
+
+/// Writes seconds east of UTC as `+02:00`. Seconds beyond a minute, which a few zones had before 1973, are written too.
+pub(super) fn format_offset(seconds: i32) -> String {
+    let (sign, seconds) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let text = format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
+    match seconds % 60 {
+        0 => text,
+        rest => format!("{text}:{rest:02}"),
     }
 }
 
@@ -177,6 +228,20 @@ mod tests {
             "2019-10-22T10:20:41+02:00",
             "2019-10-22T10:20:41+0200",
             "2019-10-22 03:50:41-04:30",
+            // SQL Server's datetimeoffset.
+            "2019-10-22 10:20:41.0001234 +02:00",
+            "2019-10-22 08:20:41.000123456 +00:00",
+            // Ruby, Snowflake, BigQuery, Go, spreadsheets of several languages.
+            "2019-10-22 10:20:41 +0200",
+            "2019-10-22 08:20:41 UTC",
+            "2019-10-22 08:20:41.000 utc",
+            "2019-10-22 08:20:41GMT",
+            "2019-10-22 08:20:41 +0000 UTC",
+            "2019-10-22t08:20:41z",
+            "2019-10-22T08:20:41,000Z",
+            "2019/10/22 08:20:41",
+            "2019/10/22 8:20:41",
+            "2019-10-22 8:20:41",
         ] {
             assert_eq!(parse(text.as_bytes()), expected, "{text}");
         }
@@ -196,7 +261,14 @@ mod tests {
             "22.10.2019 08:20:41",
             "2019-10-22 08:20:41 CET",
             "2019-10-22 08:20:41.",
-            "2019-10-22 8:20:41",
+            "2019-10-22 08:20:41.1234567890",
+            "2019-10-22 08:20:41 +02:00 UTC",
+            "2019-10-22 08:20:41 02:00",
+            "2019-10-22 08:20:41 UTC+2",
+            "2019-10-22 8:20:41 PM",
+            "2019-10/22 08:20:41",
+            "10/11/2019 08:20:41",
+            "2019-10-22 :20:41",
             "1571732441",
         ] {
             assert_eq!(parse(text.as_bytes()), Err(ValueError::NotATimestamp), "{text}");

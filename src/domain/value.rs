@@ -1,7 +1,9 @@
-//! One field of one round, parsed.
+//! One field of one row, parsed.
 
-/// A typed field. Text is a range of bytes in the buffer that the row came from, so that a row's values can be
-/// kept in one reused vector without an allocation per field.
+use super::timestamp::format_offset;
+
+/// A typed field. Text is a range of bytes in the row's buffer, so the values of a row fit into one reused vector, without an allocation
+/// for each field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     Null,
@@ -14,12 +16,12 @@ pub enum Value {
         start: usize,
         end: usize,
     },
-    /// The sixteen bytes as one number, the first of them the highest.
+    /// The sixteen bytes as one big-endian number.
     Uuid(u128),
 }
 
 impl Value {
-    /// The bytes of a text value in `buffer`; empty for any other value.
+    /// Returns the bytes of a text value in `buffer`; none of any other value.
     #[inline]
     pub fn text<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         match *self {
@@ -36,44 +38,70 @@ pub enum ValueError {
     Missing,
     #[error("not a whole number")]
     NotAnInteger,
+    #[error(
+        "a number in scientific notation, as spreadsheets write long numbers: its last digits are lost; export the file again, and do not \
+         save it with a spreadsheet"
+    )]
+    DigitsLost,
     #[error("the number is below the smallest allowed or above the largest")]
     IntegerOutOfRange,
-    #[error("not a decimal number: write 12.5, without blanks or thousands separators")]
+    #[error("not a decimal number; write 12.5, without blanks or thousands separators")]
     NotADecimal,
     #[error(
-        "not a decimal number with a comma: write 1234,5 or 1.234,5, with points only between groups of three digits"
+        "the amount has a comma; if it is the decimal mark, send the file with decimal=comma, if it separates thousands, write 1234.5"
+    )]
+    DecimalComma,
+    #[error(
+        "not an amount with a decimal comma; write 1234,5 or 1.234,5, with points only between groups of three digits, or send files that \
+         have decimal points without decimal=comma"
     )]
     NotACommaDecimal,
-    #[error("more fraction digits than the schema's scale keeps")]
+    #[error("more digits after the decimal mark than the schema's scale allows; amounts are never rounded")]
     TooManyDigits,
-    #[error("more digits before the point than the schema's precision keeps")]
+    #[error("more digits before the decimal mark than the schema's precision allows")]
     DecimalOutOfRange,
-    #[error("not a date with a time: write 2019-10-22 08:20:41 or 2019-10-22T08:20:41Z")]
+    #[error(
+        "not a date with a time, the year first; write 2019-10-22 08:20:41, 2019-10-22T08:20:41Z or 2019-10-22 10:20:41 +02:00"
+    )]
     NotATimestamp,
     #[error("the time is before 1970 or after 2105")]
     TimestampOutOfRange,
+    /// With its offsets from UTC, in seconds.
+    #[error(
+        "the clocks were set back and showed this time twice, at {} and at {}; write which one, such as 02:30:00{}",
+        format_offset(*.first), format_offset(*.second), format_offset(*.first)
+    )]
+    AmbiguousTime { first: i32, second: i32 },
+    #[error(
+        "the clocks were set forward from {} to {} and never showed this time; correct it, or write it with its offset",
+        format_offset(*.before), format_offset(*.after)
+    )]
+    NonexistentTime { before: i32, after: i32 },
     #[error("longer than the schema's max_length")]
     TextTooLong,
     #[error("shorter than the schema's min_length")]
     TextTooShort,
-    #[error("a control character")]
+    #[error("the text has a control character")]
     ControlCharacter,
-    #[error("bytes that are not characters in the file's encoding")]
+    #[error("the bytes are not text in the file's encoding")]
     NotDecodable,
 }
 
 impl ValueError {
-    /// The code by which API, dead-letter headers and the rejects table name this error.
+    /// Returns the code that the API, the headers of dead letters and the table `rejects` use.
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "missing_value",
             Self::NotAnInteger => "not_an_integer",
+            Self::DigitsLost => "digits_lost",
             Self::IntegerOutOfRange => "integer_out_of_range",
-            Self::NotADecimal | Self::NotACommaDecimal => "not_a_decimal",
+            Self::NotADecimal | Self::DecimalComma | Self::NotACommaDecimal => "not_a_decimal",
             Self::TooManyDigits => "too_many_digits",
             Self::DecimalOutOfRange => "decimal_out_of_range",
             Self::NotATimestamp => "not_a_timestamp",
             Self::TimestampOutOfRange => "timestamp_out_of_range",
+            Self::AmbiguousTime { .. } => "ambiguous_time",
+            Self::NonexistentTime { .. } => "nonexistent_time",
             Self::TextTooLong => "text_too_long",
             Self::TextTooShort => "text_too_short",
             Self::ControlCharacter => "control_character",

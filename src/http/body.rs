@@ -16,6 +16,7 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::domain::columns::Columns;
 use crate::domain::decimal_mark::DecimalMark;
+use crate::domain::time_zone::TimeZone;
 use crate::ingest::body::BodyError;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::rows::ReadOptions;
@@ -44,8 +45,24 @@ fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Enc
 pub fn read_parameters(parameters: &mut Parameters, columns: &Columns) -> Result<ReadOptions, Problem> {
     Ok(ReadOptions {
         encoding: encoding_parameter(parameters)?,
-        decimal: decimal_parameter(parameters)?,
         columns: columns_parameter(parameters, columns)?,
+        ..reread_parameters(parameters)?
+    })
+}
+
+/// Takes those of them that a replay has too.
+pub fn reread_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
+    let (decimal, time_zone) = (decimal_parameter(parameters)?, time_zone_parameter(parameters)?);
+    Ok(ReadOptions { decimal, time_zone, ..ReadOptions::default() })
+}
+
+/// Takes the parameter `timezone`: the zone of the file's times without one; none for `auto`.
+fn time_zone_parameter(parameters: &mut Parameters) -> Result<Option<TimeZone>, Problem> {
+    let name = parameters.one("timezone")?.filter(|name| name != "auto");
+    let Some(name) = name else { return Ok(None) };
+    TimeZone::of_name(&name).map(Some).ok_or_else(|| {
+        let what = "auto, a name of the IANA time zone database, such as Europe/Malta, or an offset, such as +02:00 (in a URL: %2B02:00)";
+        Problem::must_be("timezone", what)
     })
 }
 
@@ -56,7 +73,7 @@ fn columns_parameter(parameters: &mut Parameters, columns: &Columns) -> Result<C
 }
 
 /// Takes the parameter `decimal`: the decimal mark of the file's amounts; none for `auto`.
-pub fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>, Problem> {
+fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>, Problem> {
     let name = parameters.one("decimal")?.filter(|name| name != "auto");
     let Some(name) = name else { return Ok(None) };
     DecimalMark::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("decimal", "auto, comma or point"))

@@ -278,8 +278,8 @@ impl From<UploadFailure> for Problem {
             UploadError::File(error) => file_problem(error, detail),
             UploadError::Rejected(reject) => refused(StatusCode::UNPROCESSABLE_ENTITY)
                 .with("line", reject.line)
-                .with("column", reject.column.as_str())
-                .with("reject_code", reject.code),
+                .with("column", reject.first.column.as_str())
+                .with("reject_code", reject.first.code),
             UploadError::TooManyRejects { limit } => {
                 refused(StatusCode::UNPROCESSABLE_ENTITY).with("limit", limit.as_str())
             }

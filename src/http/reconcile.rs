@@ -52,7 +52,7 @@ pub async fn submit(
     let file_name = parameters.one("name")?.unwrap_or_default();
     let read = read_parameters(&mut parameters, state.reconciler.columns())?;
     let uploads = parameters.all("upload_id");
-    parameters.finish("name, encoding, decimal, columns, upload_id")?;
+    parameters.finish("name, encoding, decimal, columns, timezone, upload_id")?;
     let uploads = known_uploads(&state, &uploads).await?;
     let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {

@@ -9,11 +9,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 use serde_json::json;
 
 use axum::response::{IntoResponse, Response};
 
-use super::body::{decimal_parameter, decompressed, explained, is_form, next_file, read_form};
+use super::body::{decompressed, explained, is_form, next_file, read_form, reread_parameters};
 use super::download::{Format, Pieces, csv_record, escape_formula, formula_starts, pieces, respond};
 use super::form::NoFile;
 use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
@@ -24,11 +25,11 @@ use super::state::AppState;
 use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
-use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::header::trimmed;
 use crate::ingest::records::RecordReader;
+use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::WarehouseError;
-use crate::warehouse::rejects::{self, RejectRow, Rejected};
+use crate::warehouse::rejects::{self, RejectRow, Rejected, StoredFault};
 use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
 
@@ -40,8 +41,15 @@ const LOADING_INTERVAL: Duration = Duration::from_millis(50);
 pub const MAX_CODE: usize = 64;
 
 /// The columns that are added to those of the file.
-const REJECT_COLUMNS: [&str; 6] =
-    ["reject_line", "reject_byte_offset", "reject_column", "reject_code", "reject_reason", "reject_raw"];
+const REJECT_COLUMNS: [&str; 7] = [
+    "reject_line",
+    "reject_byte_offset",
+    "reject_column",
+    "reject_code",
+    "reject_reason",
+    "reject_raw",
+    "reject_faults",
+];
 
 /// List the rejected rows of an upload
 ///
@@ -147,6 +155,35 @@ impl FileColumns {
     }
 }
 
+/// A rejected row, as NDJSON shows it.
+#[derive(Serialize)]
+struct Listed {
+    line: u64,
+    byte_offset: u64,
+    column: String,
+    code: String,
+    reason: String,
+    faults: Vec<StoredFault>,
+    raw: String,
+}
+
+impl Listed {
+    fn of(reject: RejectRow) -> Self {
+        let faults = reject.faults();
+        let RejectRow { line, byte_offset, column, code, reason, raw, .. } = reject;
+        Self { line, byte_offset, column, code, reason, faults, raw }
+    }
+}
+
+/// All faults of a row in one field: `game_id not_an_integer: not a whole number | user_id missing_value: a value is required`.
+fn in_words(faults: &[StoredFault]) -> String {
+    let in_words = |StoredFault { column, code, reason, .. }: &StoredFault| match column.as_str() {
+        "" => format!("{code}: {reason}"),
+        column => format!("{column} {code}: {reason}"),
+    };
+    faults.iter().map(in_words).collect::<Vec<_>>().join(" | ")
+}
+
 /// Writes rejected rows. As CSV: the file's own columns, to be corrected and uploaded again, then the added ones, which an upload
 /// ignores.
 struct Writer {
@@ -174,15 +211,16 @@ impl Writer {
     fn write(&self, reject: RejectRow, out: &mut Vec<u8>) {
         if self.format == Format::Ndjson {
             // Writing to memory cannot fail.
-            let _ = serde_json::to_writer(&mut *out, &reject);
+            let _ = serde_json::to_writer(&mut *out, &Listed::of(reject));
             return out.push(b'\n');
         }
         let fields = self.file.fields(reject.line, &reject.raw);
         let mut fields: Vec<String> = fields.into_iter().map(|field| self.escaped(field)).collect();
-        let RejectRow { line, byte_offset, column, code, reason, raw } = reject;
+        let faults = in_words(&reject.faults());
+        let RejectRow { line, byte_offset, column, code, reason, raw, .. } = reject;
         // An upload ignores these, so they are always safe for a spreadsheet.
-        let [column, reason, raw] = [column, reason, raw].map(escape_formula);
-        fields.extend([line.to_string(), byte_offset.to_string(), column, code, reason, raw]);
+        let [column, reason, raw, faults] = [column, reason, raw, faults].map(escape_formula);
+        fields.extend([line.to_string(), byte_offset.to_string(), column, code, reason, raw, faults]);
         csv_record(fields.iter().map(String::as_str), out);
     }
 }
@@ -237,12 +275,12 @@ pub async fn replay(
     request: Request,
 ) -> Result<Response, Problem> {
     let code = code_parameter(&mut parameters)?;
-    let decimal = decimal_parameter(&mut parameters)?;
+    let read = reread_parameters(&mut parameters)?;
     let wait_visible = wait_parameter(&mut parameters)?;
-    parameters.finish("code, decimal, wait")?;
-    let query = Replay { code, decimal, wait_visible };
+    parameters.finish("code, decimal, timezone, wait")?;
+    let query = Replay { code, read, wait_visible };
     let row = find(&state, &id).await?;
-    if row.failure_code == "decimal_comma" && query.decimal.is_none() {
+    if row.failure_code == "decimal_comma" && query.read.decimal.is_none() {
         let detail = "this upload was refused because its amounts have decimal commas; name the mark of its rows, comma or point";
         return Err(Problem::parameter("decimal", detail));
     }
@@ -273,7 +311,7 @@ pub async fn replay(
 /// The parameters of a replay.
 struct Replay {
     code: Option<String>,
-    decimal: Option<DecimalMark>,
+    read: ReadOptions,
     wait_visible: bool,
 }
 
@@ -285,7 +323,7 @@ async fn replay_body(
 ) -> Result<Response, Problem> {
     let replayed = state
         .uploader
-        .replay(&state.warehouse, row, query.code.as_deref(), query.decimal, body.as_mut())
+        .replay(&state.warehouse, row, query.code.as_deref(), query.read.clone(), body.as_mut())
         .await?;
     drop(body);
     let finished = replayed.finished;
@@ -317,27 +355,30 @@ mod tests {
             column: "id".to_owned(),
             code: "not_an_integer".to_owned(),
             reason: "why".to_owned(),
+            faults: String::new(),
             raw: raw.to_owned(),
         };
         writer.write(reject, &mut out);
         String::from_utf8(out).unwrap()
     }
 
-    const HEADER: &str =
-        "Id,Name,reject_line,reject_byte_offset,reject_column,reject_code,reject_reason,reject_raw\n";
+    const HEADER: &str = "Id,Name,reject_line,reject_byte_offset,reject_column,reject_code,reject_reason,reject_raw,reject_faults\n";
 
     #[test]
     fn a_line_is_split_into_the_columns_of_its_file() {
         assert_eq!(
             written(&writer(false), "x;\"a;\"\"b\"\"\n\";2"),
             format!(
-                "{HEADER}x,\"a;\"\"b\"\"\n\",3,40,id,not_an_integer,why,\"x;\"\"a;\"\"\"\"b\"\"\"\"\n\"\";2\"\n"
+                "{HEADER}x,\"a;\"\"b\"\"\n\",3,40,id,not_an_integer,why,\"x;\"\"a;\"\"\"\"b\"\"\"\"\n\"\";2\",id not_an_integer: why\n"
             )
         );
-        assert_eq!(written(&writer(false), "x"), format!("{HEADER}x,,3,40,id,not_an_integer,why,x\n"));
+        assert_eq!(
+            written(&writer(false), "x"),
+            format!("{HEADER}x,,3,40,id,not_an_integer,why,x,id not_an_integer: why\n")
+        );
         assert_eq!(
             written(&writer(false), "x;y;z;4;5"),
-            format!("{HEADER}x,y,3,40,id,not_an_integer,why,x;y;z;4;5\n")
+            format!("{HEADER}x,y,3,40,id,not_an_integer,why,x;y;z;4;5,id not_an_integer: why\n")
         );
     }
 
@@ -345,7 +386,7 @@ mod tests {
     fn column_names_are_escaped_with_the_fields() {
         let names = "=Id;\"\n@name\";＝x";
         let header = |names| HEADER.replace("Id,Name", names);
-        let reject = "3,40,id,not_an_integer,why,a\n";
+        let reject = "3,40,id,not_an_integer,why,a,id not_an_integer: why\n";
         assert_eq!(
             written(&writer_of(names, true), "a"),
             format!("{}a,,,{reject}", header("'=Id,\"'\n@name\",'＝x"))
@@ -360,11 +401,30 @@ mod tests {
     fn a_formula_is_unchanged_in_a_list_that_is_uploaded_again() {
         assert_eq!(
             written(&writer(false), "=1+1;@x"),
-            format!("{HEADER}=1+1,@x,3,40,id,not_an_integer,why,'=1+1;@x\n")
+            format!("{HEADER}=1+1,@x,3,40,id,not_an_integer,why,'=1+1;@x,id not_an_integer: why\n")
         );
         assert_eq!(
             written(&writer(true), "=1+1;@x"),
-            format!("{HEADER}'=1+1,'@x,3,40,id,not_an_integer,why,'=1+1;@x\n")
+            format!("{HEADER}'=1+1,'@x,3,40,id,not_an_integer,why,'=1+1;@x,id not_an_integer: why\n")
         );
+    }
+
+    #[test]
+    fn all_faults_of_a_line_are_in_one_field_and_a_line_without_them_has_its_first() {
+        let reject = |faults: &str| RejectRow {
+            line: 3,
+            byte_offset: 40,
+            column: "id".to_owned(),
+            code: "not_an_integer".to_owned(),
+            reason: "why".to_owned(),
+            faults: faults.to_owned(),
+            raw: "x".to_owned(),
+        };
+        let all = r#"[{"column":"id","code":"not_an_integer","reason":"why","value":"x"},{"column":"","code":"b","reason":"c","value":"d"}]"#;
+        assert_eq!(in_words(&reject(all).faults()), "id not_an_integer: why | b: c");
+        for unknown in ["", "[]", "no JSON", r#"[{"column":1}]"#] {
+            assert_eq!(in_words(&reject(unknown).faults()), "id not_an_integer: why", "{unknown}");
+        }
+        assert_eq!(json!(Listed::of(reject(all)))["faults"][0]["value"], "x");
     }
 }

@@ -21,7 +21,8 @@ use super::uploads::wait_until_visible;
 use crate::domain::columns::Columns;
 use crate::ingest::upload::{Outcome, UploadOptions};
 
-const KNOWN: &str = "name, encoding, decimal, columns, on_error, max_rejects, force, validate_only, wait";
+const KNOWN: &str =
+    "name, encoding, decimal, columns, timezone, on_error, max_rejects, force, validate_only, wait";
 
 /// The receipts of a form of several files.
 #[derive(Debug, Serialize, ToSchema)]

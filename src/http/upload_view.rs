@@ -104,6 +104,10 @@ pub struct UploadView {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     decimal: String,
+    /// The zone of times without one, if the sender named it; else they are UTC.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    timezone: String,
     rows: u64,
     accepted: u64,
     rejected: u64,
@@ -169,6 +173,7 @@ impl UploadView {
             ignored_columns,
             later_headers: row.later_headers.clone(),
             decimal: row.decimal.clone(),
+            timezone: row.timezone.clone(),
             rows: row.rows,
             accepted: row.accepted,
             rejected: row.rejected,

@@ -1,4 +1,4 @@
-//! Which decimal mark the amounts of a file have.
+//! Finds the decimal mark of a file's amounts.
 //!
 //! An amount such as `1.000` is 1 in a file with decimal points, and 1000 in one with decimal commas, which may show its first comma
 //! a million rows later. A wrong amount must not be produced meanwhile. So, unless the sender names the mark, rows with such
@@ -17,20 +17,21 @@ use super::records::Record;
 use super::validate;
 use crate::domain::columns::{Column, Columns, Kind};
 use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, parse_comma, shows_comma};
+use crate::domain::time_zone::Clock;
 
 /// Most bytes of rows that are held back.
 const MAX_HELD_BYTES: usize = 16 << 20;
 
-/// Lines that an error names.
+/// Number of lines that an error names.
 const MAX_LINES: usize = 20;
 
-/// Characters of an amount that an error shows.
+/// Number of characters of an amount that an error shows.
 const SHOWN_CHARACTERS: usize = 40;
 
 /// Most digits after the decimal comma of an amount that was cut there.
 const MAX_CUT_DIGITS: usize = 8;
 
-/// An amount with a decimal comma, in a file whose sender has not said that it has such.
+/// An amount with a decimal comma in a file whose sender did not name the mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecimalComma {
     pub line: u64,
@@ -80,8 +81,8 @@ impl fmt::Display for DecimalComma {
             let lines: Vec<String> = ambiguous_lines.iter().map(u64::to_string).collect();
             write!(
                 f,
-                "; {ambiguous_rows} rows with amounts such as 1.000 were read with a decimal point before (lines {}{}): check them \
-                 with reconcile and decimal=comma, and repair them with prefer=file",
+                "; {ambiguous_rows} rows with amounts such as 1.000 were read with a decimal point before this line (lines {}{}); check \
+                 them with reconcile and decimal=comma, and repair them with prefer=file",
                 lines.join(", "),
                 if (lines.len() as u64) < *ambiguous_rows { ", …" } else { "" }
             )?;
@@ -90,17 +91,17 @@ impl fmt::Display for DecimalComma {
     }
 }
 
-/// A row that is held back.
+/// A held row.
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
     pub line: u64,
-    /// Index of the header by which it is read.
+    /// Index of the header that names its fields.
     pub header: usize,
-    /// Where its text ends in [`HeldRows::text`].
+    /// End of its text in [`HeldRows::text`].
     end: usize,
 }
 
-/// Rows that are held back, as they stand in the file.
+/// Held rows, as in the file.
 #[derive(Debug, Default)]
 pub struct HeldRows {
     text: Vec<u8>,
@@ -108,7 +109,7 @@ pub struct HeldRows {
 }
 
 impl HeldRows {
-    /// The rows, in the order of the file.
+    /// Returns the rows in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (Held, &[u8])> {
         let starts = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
         starts.zip(&self.rows).map(|(start, row)| (*row, self.text.get(start..row.end).unwrap_or_default()))
@@ -119,7 +120,7 @@ impl HeldRows {
     }
 }
 
-/// What is known of the decimal mark while a file is read.
+/// What is known about the decimal mark while a file is read.
 #[derive(Debug, Default)]
 pub struct Notation {
     /// None: the sender did not name it.
@@ -129,7 +130,7 @@ pub struct Notation {
     held: HeldRows,
     /// No more rows are held back.
     is_full: bool,
-    /// Rows with ambiguous amounts that were not held back, and the lines of the first ones.
+    /// Rows with ambiguous amounts that were not held, and the first of their lines.
     let_through: u64,
     lines: Vec<u64>,
 }
@@ -139,12 +140,12 @@ impl Notation {
         Self { mark, ..Self::default() }
     }
 
-    /// The mark with which amounts are read.
+    /// Returns the mark with which amounts are read.
     pub fn mark(&self) -> DecimalMark {
         self.mark.unwrap_or(DecimalMark::Point)
     }
 
-    /// Looks at the text of an amount that is valid. Returns whether it could be another amount.
+    /// Checks the text of a valid amount. Returns whether it could be another amount.
     #[inline]
     pub fn is_ambiguous(&mut self, text: &[u8]) -> bool {
         if self.mark.is_some() {
@@ -158,7 +159,7 @@ impl Notation {
         is_ambiguous
     }
 
-    /// Holds a row back. Returns false if it is to be produced now.
+    /// Holds a row. Returns false if it must be produced now.
     pub fn hold(&mut self, line: u64, header: usize, raw: &[u8]) -> bool {
         let bytes = self.held.bytes() + raw.len() + size_of::<Held>();
         self.is_full |= bytes > MAX_HELD_BYTES;
@@ -228,8 +229,8 @@ impl Notation {
 /// An amount that shows a decimal comma.
 #[derive(Debug)]
 pub(super) struct Shown<'a> {
-    column: &'a Column,
-    value: String,
+    pub(super) column: &'a Column,
+    pub(super) value: String,
     cut: Option<CutFields>,
 }
 
@@ -343,7 +344,9 @@ impl<'a, 'r> Cuts<'a, 'r> {
     fn is_valid(&self, position: usize, cuts: usize) -> bool {
         let column = self.columns.get(position).copied().flatten();
         let text = text_of(&self.record, position + cuts);
-        column.is_none_or(|column| validate::parse_field(column, text, 0, DecimalMark::Point).is_ok())
+        column.is_none_or(|column| {
+            validate::parse_field(column, text, 0, DecimalMark::Point, &mut Clock::default()).is_ok()
+        })
     }
 
     /// The amount of a position, if it was cut after so many others.
@@ -413,7 +416,7 @@ mod tests {
         }
 
         fn reject(&mut self, reject: Reject, _: &str) -> Result<(), Self::Error> {
-            self.rejected.push(reject.code);
+            self.rejected.push(reject.first.code);
             Ok(())
         }
     }
@@ -442,7 +445,7 @@ mod tests {
         let rows = "id;bet;win\n1;1.000;0\n2;5;0\n3;0;-12.500\n";
         let (kept, found) = read(rows, None);
         assert_eq!((kept.rows, found), (vec![(3, 5000), (2, 1000), (4, 0)], None));
-        // The comma comes a megabyte later.
+        // The comma comes one megabyte later.
         let late = format!("{rows}{}9;1;\"236,48\"\n10;1;1\n", "4;0.25;0\n".repeat(120_000));
         let (kept, found) = read(&late, None);
         assert!(kept.rows.len() > 100_000 && kept.rows.iter().all(|(line, _)| ![2, 4].contains(line)));

@@ -7,8 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::columns::{Columns, Source};
+use crate::domain::columns::{Column, Columns, Source};
 use crate::domain::decimal_mark::DecimalMark;
+use crate::domain::time_zone::{Clock, TimeZone};
 use crate::domain::value::{Value, ValueError};
 use crate::warehouse::later_headers::LaterHeaders;
 
@@ -17,7 +18,7 @@ use super::column_names::ColumnNames;
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
 use super::header::{Header, Naming};
 use super::later_headers::Headers;
-use super::notation::{HeldRows, Notation};
+use super::notation::{HeldRows, Notation, Shown, cut_amounts};
 use super::offsets::LineOffsets;
 use super::parts::{Step, may_end_in_noise, next_step, other_encoding};
 use super::records::{Record, RecordReader};
@@ -44,19 +45,42 @@ pub struct Row<'a> {
     pub buffer: &'a [u8],
 }
 
-/// Why a row is not accepted.
+/// What is wrong with a field of a row, or with the whole row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RejectFault)]
+pub struct Fault {
+    /// The column at fault; empty where it is the whole line.
+    pub column: String,
+    pub code: &'static str,
+    /// The cause, and what to do.
+    pub reason: String,
+    /// The field's text, or the line's, cut after 200 characters.
+    pub value: String,
+}
+
+/// A row that is not accepted. It counts once, under its first fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reject {
     /// Number of its line in the file, from 1.
     pub line: u64,
     /// Where its line begins in the file as it was sent (decompressed), in bytes from 0.
     pub byte_offset: u64,
-    /// The column at fault; empty where it is the whole line.
-    pub column: String,
-    pub code: &'static str,
-    pub reason: String,
-    /// The field's text, or the line's, cut after 200 characters.
-    pub value: String,
+    #[serde(flatten)]
+    pub first: Fault,
+    /// All faults of the row, at most one for each column.
+    pub faults: Vec<Fault>,
+}
+
+impl Reject {
+    /// A row with one fault; its byte offset is 0.
+    pub fn of(line: u64, fault: Fault) -> Self {
+        Self { line, byte_offset: 0, first: fault.clone(), faults: vec![fault] }
+    }
+
+    /// A row whose line is at fault as a whole; its byte offset is 0.
+    pub fn of_line(line: u64, code: &'static str, reason: String, raw: &[u8]) -> Self {
+        Self::of(line, Fault { column: String::new(), code, reason, value: shown(raw) })
+    }
 }
 
 /// What the sender of a file says about reading it.
@@ -68,6 +92,8 @@ pub struct ReadOptions {
     pub decimal: Option<DecimalMark>,
     /// Columns that the file calls by other names.
     pub columns: ColumnNames,
+    /// The zone of times without one. None: UTC.
+    pub time_zone: Option<TimeZone>,
 }
 
 /// Takes the rows of a file, one after the other. Rows with amounts that could be read in two ways come last: see
@@ -106,6 +132,7 @@ pub struct RowReader {
     records: RecordReader,
     headers: Option<Headers>,
     notation: Notation,
+    clock: Clock,
     /// The value of the column for the upload's id, if there is one.
     upload_id: Value,
     values: Vec<Value>,
@@ -155,6 +182,7 @@ impl RowReader {
         Self {
             columns,
             notation: Notation::new(options.decimal),
+            clock: Clock::of(options.time_zone.clone()),
             options,
             gathered: Vec::new(),
             text: None,
@@ -303,6 +331,7 @@ impl RowReader {
             naming: Naming { columns: &self.columns, names: &self.options.columns },
             upload_id: self.upload_id,
             notation: &mut self.notation,
+            clock: &mut self.clock,
             values: &mut self.values,
         };
         while let Some((index, header)) = headers.current() {
@@ -354,6 +383,7 @@ struct RecordParser<'a> {
     naming: Naming<'a>,
     upload_id: Value,
     notation: &'a mut Notation,
+    clock: &'a mut Clock,
     /// Of the last record.
     values: &'a mut Vec<Value>,
 }
@@ -364,15 +394,16 @@ impl RecordParser<'_> {
         Row { line, values: self.values, buffer }
     }
 
-    /// Fills in a record's values, and returns whether one of its amounts could be another one; or says what is wrong with it, all but
+    /// Fills in a record's values, and returns whether one of its amounts could be another one; or says all that is wrong with it, except
     /// its byte offset.
     fn parse(&mut self, record: &Record<'_>, header: &Header, ends: RowEnds) -> Result<bool, Box<Reject>> {
-        let Self { naming: Naming { columns, .. }, upload_id, notation, values } = self;
+        let Self { naming: Naming { columns, .. }, upload_id, notation, clock, values } = self;
         if !ends.fits(record, header, columns) || record.is_unclosed {
-            return Err(Box::new(whole_line(record, header, notation.mark())));
+            return Err(Box::new(whole_line(record, header, columns, notation.mark())));
         }
         values.clear();
         let mut is_ambiguous = false;
+        let mut reject: Option<Box<Reject>> = None;
         for (column, &field) in columns.iter().zip(&header.fields) {
             let value = match (column.source, field) {
                 (Source::UploadId, _) => *upload_id,
@@ -380,26 +411,23 @@ impl RecordParser<'_> {
                 (Source::Field, field) => {
                     let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
                     let text = record.buffer.get(start..end).unwrap_or_default();
-                    let value =
-                        validate::parse_field(column, text, start, notation.mark()).map_err(|error| {
-                            Box::new(Reject {
-                                line: record.line,
-                                byte_offset: 0,
-                                column: column.name.clone(),
-                                code: error.code(),
-                                reason: error.to_string(),
-                                value: shown(text),
-                            })
-                        })?;
-                    if let Value::Decimal(_) = value {
-                        is_ambiguous |= notation.is_ambiguous(text);
+                    match validate::parse_field(column, text, start, notation.mark(), clock) {
+                        Ok(value) => {
+                            if let Value::Decimal(_) = value {
+                                is_ambiguous |= notation.is_ambiguous(text);
+                            }
+                            value
+                        }
+                        Err(error) => {
+                            add_fault(&mut reject, record.line, column, error, text);
+                            continue;
+                        }
                     }
-                    value
                 }
             };
             values.push(value);
         }
-        Ok(is_ambiguous)
+        reject.map_or(Ok(is_ambiguous), Err)
     }
 
     /// Decides what a record is that is not a valid row. Returns the reject with its place, or none if the record is a header.
@@ -450,8 +478,23 @@ impl RecordParser<'_> {
     }
 }
 
+/// Adds a fault of a field to its row.
+#[cold]
+fn add_fault(reject: &mut Option<Box<Reject>>, line: u64, column: &Column, error: ValueError, text: &[u8]) {
+    let fault = Fault {
+        column: column.name.clone(),
+        code: error.code(),
+        reason: error.to_string(),
+        value: shown(text),
+    };
+    match reject {
+        Some(reject) => reject.faults.push(fault),
+        None => *reject = Some(Box::new(Reject::of(line, fault))),
+    }
+}
+
 /// Says why a record does not have the header's fields.
-fn whole_line(record: &Record<'_>, header: &Header, mark: DecimalMark) -> Reject {
+fn whole_line(record: &Record<'_>, header: &Header, columns: &Columns, mark: DecimalMark) -> Reject {
     let (code, reason) = if record.is_unclosed {
         let reason = "a quote is opened here and not closed before the file ends, so the rest of the file is in this row; close it";
         ("unclosed_quote", reason.to_owned())
@@ -459,19 +502,26 @@ fn whole_line(record: &Record<'_>, header: &Header, mark: DecimalMark) -> Reject
         (ValueError::NotDecodable.code(), ValueError::NotDecodable.to_string())
     } else {
         let mut reason = format!("the row has {} fields, the header {}", record.width, header.width);
-        if mark == DecimalMark::Comma && header.delimiter == b',' && record.width > header.width {
-            reason += "; a decimal comma separates fields, too: write such amounts in quotes";
+        if header.delimiter == b',' && record.width > header.width {
+            reason += &cause_of_width(record, header, columns, mark);
         }
         ("wrong_number_of_fields", reason)
     };
-    Reject {
-        line: record.line,
-        byte_offset: 0,
-        column: String::new(),
-        code,
-        reason,
-        value: shown(record.raw),
+    Reject::of_line(record.line, code, reason, record.raw)
+}
+
+/// Says how decimal commas may have given a record too many fields.
+fn cause_of_width(record: &Record<'_>, header: &Header, columns: &Columns, mark: DecimalMark) -> String {
+    if mark == DecimalMark::Comma {
+        return "; a decimal comma separates fields, too: write such amounts in quotes".to_owned();
     }
+    let in_words = |Shown { column, value, .. }: Shown<'_>| {
+        format!(
+            "; perhaps {value} has a decimal comma (column {}): write such amounts in quotes, and send the file with decimal=comma",
+            column.name
+        )
+    };
+    cut_amounts(record, header, columns).map(in_words).unwrap_or_default()
 }
 
 /// A value, or a line, as far as a reject shows it.
@@ -560,7 +610,7 @@ mod tests {
         let rejects: Vec<_> = kept
             .rejects
             .iter()
-            .map(|(r, raw)| (r.line, r.byte_offset, r.column.as_str(), r.code, raw.as_str()))
+            .map(|(r, raw)| (r.line, r.byte_offset, r.first.column.as_str(), r.first.code, raw.as_str()))
             .collect();
         assert_eq!(
             rejects,
@@ -580,7 +630,7 @@ mod tests {
         let kept = read(b"id,name\n1,a\n2,\"b\n3,c\n", 5).unwrap();
         assert_eq!(kept.rows.len(), 1);
         let (reject, raw) = &kept.rejects[0];
-        assert_eq!((reject.line, reject.byte_offset, reject.code), (3, 12, "unclosed_quote"));
+        assert_eq!((reject.line, reject.byte_offset, reject.first.code), (3, 12, "unclosed_quote"));
         assert_eq!(raw, "2,\"b\n3,c\n");
 
         let mut bytes: Vec<u8> = "id,name\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -588,7 +638,7 @@ mod tests {
         let kept = read(&bytes, 7).unwrap();
         let (reject, raw) = &kept.rejects[0];
         assert_eq!(
-            (reject.line, reject.byte_offset, reject.code, raw.as_str()),
+            (reject.line, reject.byte_offset, reject.first.code, raw.as_str()),
             (3, 24, "not_decodable", "\u{fffd}")
         );
     }
@@ -601,7 +651,8 @@ mod tests {
         for size in [3, 999, 1000, 100_000] {
             let kept = read(&bytes, size).unwrap();
             assert_eq!(kept.rows.len(), 1000, "{size}");
-            let rejects: Vec<_> = kept.rejects.iter().map(|(r, _)| (r.line, r.byte_offset, r.code)).collect();
+            let rejects: Vec<_> =
+                kept.rejects.iter().map(|(r, _)| (r.line, r.byte_offset, r.first.code)).collect();
             assert_eq!(rejects, [(1002, bytes.len() as u64 - 1, "not_decodable")], "{size}");
         }
         let mut reader = reader(None);

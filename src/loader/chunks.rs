@@ -407,6 +407,7 @@ impl ChunkBuilder {
         write_text(b"", &mut self.rejects);
         write_text(b"undecodable_message", &mut self.rejects);
         write_text(reason.as_bytes(), &mut self.rejects);
+        write_text(b"", &mut self.rejects);
         self.push_reject_tail(message, origin);
     }
 
@@ -423,7 +424,7 @@ impl ChunkBuilder {
         write_text(header("upload_id").unwrap_or_default(), &mut self.rejects);
         self.rejects.extend(number("line").to_le_bytes());
         self.rejects.extend(number("byte_offset").to_le_bytes());
-        for name in ["column", "code", "reason"] {
+        for name in ["column", "code", "reason", "faults"] {
             write_text(header(name).unwrap_or_default(), &mut self.rejects);
         }
         self.push_reject_tail(message, origin);

@@ -16,7 +16,7 @@ use crate::warehouse::row_binary::write_text;
 const COLUMNS: &str = "topic, epoch, partition, first_offset, last_offset, code, reason";
 
 /// The columns of a reject.
-const REJECT_COLUMNS: &str = "upload_id, line, byte_offset, column, code, reason, raw, kafka_topic, kafka_epoch, \
+const REJECT_COLUMNS: &str = "upload_id, line, byte_offset, column, code, reason, faults, raw, kafka_topic, kafka_epoch, \
      kafka_partition, kafka_offset";
 
 /// Why messages are not loaded.
@@ -98,7 +98,8 @@ impl Gap {
         write_text(b"", &mut row);
         write_text(self.cause.code().as_bytes(), &mut row);
         write_text(self.reason().as_bytes(), &mut row);
-        write_text(b"", &mut row);
+        // Neither faults nor a value.
+        row.extend([0; 2]);
         write_text(lease.topic().as_bytes(), &mut row);
         row.extend(epoch.to_le_bytes());
         row.extend(self.partition.to_le_bytes());

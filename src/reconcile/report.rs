@@ -78,6 +78,9 @@ pub struct JobView {
     pub bytes: u64,
     /// SHA-256 of the decompressed file, in hexadecimal.
     pub sha256: String,
+    /// The zone of times without one, if the sender named it; otherwise they are UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
     /// From 0 to 1. It is 1 once the job is done, and 0 if the job failed or was cancelled.
     pub progress: f64,
     /// Why the job failed.

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::report::{JobState, JobView, Links, Phase, Report};
 use crate::domain::decimal_mark::DecimalMark;
+use crate::domain::time_zone::TimeZone;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, columns, reason, report, attempt, sha256, \
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, columns, timezone, reason, report, attempt, sha256, \
      upload_ids, version, bytes, state) FORMAT RowBinary";
 
 /// A job as it is stored.
@@ -51,6 +52,7 @@ impl Record {
             file_name: self.file_name.clone(),
             bytes: self.bytes,
             sha256: self.sha256.clone(),
+            timezone: self.read.time_zone.as_ref().map(|zone| zone.name().to_owned()),
             progress: match self.state {
                 JobState::Done => 1.0,
                 JobState::Failed | JobState::Cancelled => 0.0,
@@ -79,6 +81,7 @@ struct StoredRecord {
     encoding: String,
     decimal: String,
     columns: String,
+    timezone: String,
     bytes: u64,
     sha256: String,
     upload_ids: Vec<String>,
@@ -105,6 +108,7 @@ impl StoredRecord {
                 encoding: Encoding::for_label(self.encoding.as_bytes()),
                 decimal: DecimalMark::of_name(&self.decimal),
                 columns: ColumnNames::stored(&self.columns),
+                time_zone: TimeZone::of_name(&self.timezone),
             },
             bytes: self.bytes,
             sha256: self.sha256,
@@ -188,6 +192,7 @@ impl Store {
             record.read.encoding.map_or("", Encoding::name),
             record.read.decimal.map_or("", DecimalMark::name),
             &record.read.columns.to_string(),
+            record.read.time_zone.as_ref().map_or("", TimeZone::name),
             record.reason.as_deref().unwrap_or_default(),
             report.as_deref().unwrap_or_default(),
             &record.attempt.map(|id| id.to_string()).unwrap_or_default(),

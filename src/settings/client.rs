@@ -31,7 +31,7 @@ pub struct ReplayOptions {
     /// Upload that has the rejected rows
     #[arg(long, value_name = "ID", value_parser = upload_id)]
     pub upload: uuid::Uuid,
-    /// Only rejected rows with this code, such as not_a_decimal
+    /// Only rows that have a fault with this code, such as not_a_decimal
     #[arg(long)]
     pub code: Option<String>,
     /// Corrected rows: the file that `roundhouse rejects ID -o FILE` wrote, with its column reject_line
@@ -40,6 +40,9 @@ pub struct ReplayOptions {
     /// Decimal mark of the amounts [default: that of the upload]
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
+    /// Time zone of times without one [default: that of the upload]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
     #[command(flatten)]
     pub server: ServerOptions,
     /// Print the server's answer unchanged, in JSON
@@ -70,6 +73,9 @@ pub struct UploadOptions {
     /// Columns that the files call by other names, such as user_id:PlayerID,provider:"Vendor, Inc."
     #[arg(long, value_name = "COLUMN:NAME,…")]
     pub columns: Option<String>,
+    /// Time zone of times without one, such as Europe/Malta (IANA database) or +02:00 [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
     /// Upload a file even if it was uploaded before
     #[arg(long)]
     pub force: bool,
@@ -102,6 +108,9 @@ pub struct ReconcileOptions {
     /// Columns that the file calls by other names, as for an upload
     #[arg(long, value_name = "COLUMN:NAME,…")]
     pub columns: Option<String>,
+    /// Time zone of times without one, as for an upload
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
     /// Upload that this file corresponds to, if its bytes differ; repeatable. Rounds stored by that upload but absent from the file
     /// are reported as unexpected
     #[arg(long = "upload-id", value_name = "ID", value_parser = upload_id)]
@@ -129,9 +138,11 @@ impl ReconcileOptions {
         let encoding = self.encoding.iter().map(|encoding| ("encoding", encoding.clone()));
         let decimal = self.decimal.map(|decimal| ("decimal", decimal.parameter().to_owned()));
         let columns = self.columns.iter().map(|columns| ("columns", columns.clone()));
+        let timezone = self.timezone.iter().map(|zone| ("timezone", zone.clone()));
         encoding
             .chain(decimal)
             .chain(columns)
+            .chain(timezone)
             .chain(self.upload_ids.iter().map(|id| ("upload_id", id.to_string())))
             .collect()
     }

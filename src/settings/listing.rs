@@ -28,7 +28,7 @@ pub struct RejectsOptions {
     /// Id of the upload
     #[arg(value_name = "UPLOAD", value_parser = upload_id)]
     pub upload: Uuid,
-    /// Only rejected rows with this code, such as not_a_decimal
+    /// Only rows that have a fault with this code, such as not_a_decimal
     #[arg(long)]
     pub code: Option<String>,
     /// Rows that a replay has sent, instead of rows that are still rejected

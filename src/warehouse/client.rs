@@ -16,7 +16,7 @@ use super::transport;
 use crate::settings::Secret;
 
 /// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
-pub(super) const SCHEMA: [&str; 35] = [
+pub(super) const SCHEMA: [&str; 38] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -52,6 +52,9 @@ pub(super) const SCHEMA: [&str; 35] = [
     include_str!("../../queries/schema/043_loader_topics_continues.sql"),
     include_str!("../../queries/schema/044_upload_ledger_columns.sql"),
     include_str!("../../queries/schema/045_reconcile_jobs_columns.sql"),
+    include_str!("../../queries/schema/046_rejects_faults.sql"),
+    include_str!("../../queries/schema/047_upload_ledger_timezone.sql"),
+    include_str!("../../queries/schema/048_reconcile_jobs_timezone.sql"),
 ];
 
 /// Run in the database `default`, before all others.

@@ -12,26 +12,56 @@ use super::row_binary::write_text;
 
 const INSERT: &str = "INSERT INTO reject_replays (upload_id, line, replay_id) FORMAT RowBinary";
 
-/// A rejected line.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
-#[schema(as = RejectedLine)]
+/// A rejected line, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct RejectRow {
     /// Line number in the file, starting at 1.
     pub line: u64,
     /// Byte offset of the line in the decompressed file, starting at 0.
     pub byte_offset: u64,
+    /// Of its first fault, as are the code and the reason. Empty if the whole line is invalid.
+    pub column: String,
+    pub code: String,
+    pub reason: String,
+    /// All faults as JSON, if they are known.
+    pub faults: String,
+    /// The unchanged line, converted to UTF-8.
+    pub raw: String,
+}
+
+impl RejectRow {
+    /// Returns all faults that are known: at least the first one.
+    pub fn faults(&self) -> Vec<StoredFault> {
+        let first = || StoredFault {
+            column: self.column.clone(),
+            code: self.code.clone(),
+            reason: self.reason.clone(),
+            value: None,
+        };
+        // Anyone may write to the dead letter topic.
+        let faults: Vec<StoredFault> = serde_json::from_str(&self.faults).unwrap_or_default();
+        if faults.is_empty() { vec![first()] } else { faults }
+    }
+}
+
+/// A fault of a rejected line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RejectedLineFault)]
+pub struct StoredFault {
     /// Empty if the whole line is invalid.
     pub column: String,
     pub code: String,
     pub reason: String,
-    /// The unchanged line, converted to UTF-8.
-    pub raw: String,
+    /// The text of the field or of the line, cut after 200 characters; if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// Selects rejected lines.
 #[derive(Clone, Debug)]
 pub struct Rejected<'a> {
     pub upload_id: Uuid,
+    /// Selects lines that have a fault with this code.
     pub code: Option<&'a str>,
     /// Selects lines that a replay has produced, instead of open ones.
     pub replayed: bool,

@@ -15,7 +15,7 @@ use super::row_binary::write_text;
 pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
 const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, failure_code, reason, file_name, sha256, \
-     head_sha256, encoding, delimiter, header, later_headers, decimal, columns, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
+     head_sha256, encoding, delimiter, header, later_headers, decimal, columns, timezone, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
      rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id, has_delimited_rows) FORMAT RowBinary";
 
 /// The state of an upload in the ledger. Whether it is visible is not stored but determined from its offsets: [`Loaded::has`].
@@ -74,6 +74,8 @@ pub struct LedgerRow {
     pub columns: String,
     /// Rows end in a delimiter that the header does not have.
     pub has_delimited_rows: bool,
+    /// The zone of its times without one, as its sender named it; empty: it did not, and they are UTC.
+    pub timezone: String,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
@@ -111,6 +113,7 @@ struct StoredRow {
     decimal: String,
     columns: String,
     has_delimited_rows: bool,
+    timezone: String,
     rows: u64,
     accepted: u64,
     rejected: u64,
@@ -147,6 +150,7 @@ impl StoredRow {
             decimal: self.decimal,
             columns: self.columns,
             has_delimited_rows: self.has_delimited_rows,
+            timezone: self.timezone,
             rows: self.rows,
             accepted: self.accepted,
             rejected: self.rejected,
@@ -275,6 +279,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
         &later_headers,
         &row.decimal,
         &row.columns,
+        &row.timezone,
         &row.topic,
         &json(&row.offsets),
         &json(&row.dead_letter_offsets),

@@ -138,7 +138,9 @@ async fn missing_columns_and_tables_are_added_to_those_of_the_last_release() {
     upload(&server, &lines(0..10)).await;
     for old in [
         "ALTER TABLE game_rounds DROP COLUMN upload_id, DROP COLUMN line",
-        "ALTER TABLE rejects DROP COLUMN byte_offset",
+        "ALTER TABLE rejects DROP COLUMN byte_offset, DROP COLUMN codes, DROP COLUMN faults",
+        "ALTER TABLE upload_ledger DROP COLUMN timezone",
+        "ALTER TABLE reconcile_jobs DROP COLUMN timezone",
         "ALTER TABLE loader_chunks DROP COLUMN conflict",
         "DROP TABLE conflicts SYNC",
         "DROP TABLE upload_counts SYNC",
@@ -147,14 +149,15 @@ async fn missing_columns_and_tables_are_added_to_those_of_the_last_release() {
     }
     assert!(server.stop().await.success());
     server.restart().await;
-    let bad = "not a row\n";
-    let second = upload(&server, &[lines(5..20), bad.to_owned(), line(0, "0.75")].concat()).await;
+    let bad = line(99, "x").replace(",7,", ",y,");
+    let second = upload(&server, &[lines(5..20), bad, line(0, "0.75")].concat()).await;
     assert_eq!(counts(&server, &second).await, [10, 5, 1]);
     let origins = "SELECT isNull(upload_id), isNull(line), count() FROM game_rounds GROUP BY 1, 2 ORDER BY 1";
     assert_eq!(server.clickhouse(origins).await, "0\t0\t10\n1\t1\t10");
-    let expected = (HEADER.len() + 1 + lines(5..20).len()).to_string();
-    until("the reject is stored with its byte offset", async || {
-        (server.clickhouse("SELECT byte_offset FROM rejects").await == expected).then_some(())
+    let byte_offset = HEADER.len() + 1 + lines(5..20).len();
+    let expected = format!("{byte_offset}\t['not_an_integer','not_a_decimal']");
+    until("the reject is stored with its byte offset and all its codes", async || {
+        (server.clickhouse("SELECT byte_offset, codes FROM rejects").await == expected).then_some(())
     })
     .await;
 }

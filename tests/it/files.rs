@@ -1,8 +1,10 @@
-//! Every file and every value that operators really have: what docs/FILES.md says is what happens.
+//! Files and values as operators have them: the server does what docs/FILES.md says.
 
 mod agreement;
+mod all_faults;
 mod dead_letters;
 mod outcomes;
+mod time_zones;
 mod values;
 
 use std::collections::BTreeSet;
@@ -10,7 +12,7 @@ use std::fs;
 
 use crate::harness::repository;
 
-/// The codes in the first column of a table of docs/FILES.md, which stands under this heading.
+/// Returns the codes in the first column of the table under this heading of docs/FILES.md.
 fn documented(heading: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(repository().join("docs/FILES.md")).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with(heading)).expect("the section");

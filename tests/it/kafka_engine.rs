@@ -71,19 +71,23 @@ async fn clickhouse_consumes_the_topic_and_hands_it_back_without_counting_a_roun
     assert_eq!(server.reconcile(&file).await["verdict"], "match");
 
     // An invalid line, an invalid message, and one with an earlier schema.
-    let receipt = upload(&server, &[lines(0..10), "not a row\n".to_owned()].concat()).await;
+    let bad = "2020-02-03 04:05:06,x,player,7,y,0,0,0,a,b";
+    let receipt = upload(&server, &[lines(0..10), format!("{bad}\n")].concat()).await;
     let schema = earlier_schema();
     let schema_id = register(&server, &schema).await;
     let schema = apache_avro::Schema::parse(&schema).unwrap();
     let earlier = message(schema_id, &schema, 10, 25_000_000);
     produce(&server, [(10, earlier), (11, b"\0not Avro".to_vec()), (12, b"x".to_vec())]).await;
     let rejects =
-        "SELECT code, upload_id, line, byte_offset, raw, kafka_topic FROM rejects ORDER BY code, raw";
+        "SELECT code, codes, upload_id, line, byte_offset, raw, kafka_topic FROM rejects ORDER BY code, raw";
     let byte_offset = HEADER.len() + 1 + lines(0..10).len();
     let upload_id = receipt["upload_id"].as_str().unwrap();
+    let codes = "['not_an_integer','not_a_decimal']";
+    let reject = format!("not_an_integer\t{codes}\t{upload_id}\t12\t{byte_offset}\t{bad}");
     let expected_rejects = format!(
-        "undecodable_message\t\t0\t0\t\\0not Avro\tstaging-bets\nundecodable_message\t\t0\t0\tx\tstaging-bets\n\
-         wrong_number_of_fields\t{upload_id}\t12\t{byte_offset}\tnot a row\tstaging-bets-dlq"
+        "{reject}\tstaging-bets-dlq\n\
+         undecodable_message\t['undecodable_message']\t\t0\t0\t\\0not Avro\tstaging-bets\n\
+         undecodable_message\t['undecodable_message']\t\t0\t0\tx\tstaging-bets"
     );
     until("the rejects are stored", async || {
         let found = server.clickhouse(rejects).await;

@@ -89,17 +89,7 @@ fn state(receipt: &Value, elapsed: Duration) -> String {
 fn push_rejects(lines: &mut String, receipt: &Value, all: Option<&str>) {
     let rejects = receipt["rejects"].as_array().map(Vec::as_slice).unwrap_or_default();
     for reject in rejects.iter().take(SHOWN_REJECTS) {
-        let text = |member: &str| reject[member].as_str().unwrap_or_default();
-        let column = Some(text("column")).filter(|column| !column.is_empty()).unwrap_or("the whole row");
-        let value: String = text("value").chars().take(SHOWN_CHARACTERS).collect();
-        // `{:?}` keeps control characters off the terminal.
-        let _ = writeln!(
-            lines,
-            "  line {}, {column}: {} ({}): {value:?}",
-            reject["line"],
-            text("reason"),
-            text("code")
-        );
+        push_reject(lines, reject);
     }
     let shown = rejects.len().min(SHOWN_REJECTS) as u64;
     let rejected = receipt["rejected"].as_u64().unwrap_or_default();
@@ -108,6 +98,19 @@ fn push_rejects(lines: &mut String, receipt: &Value, all: Option<&str>) {
     }
     if let Some(url) = all.filter(|_| rejected > 0) {
         let _ = writeln!(lines, "  all rejected rows: {url}");
+    }
+}
+
+/// Adds a line for each fault of a row; an older server names only the first one.
+pub fn push_reject(lines: &mut String, reject: &Value) {
+    let faults = reject["faults"].as_array().map_or(std::slice::from_ref(reject), Vec::as_slice);
+    for (at, fault) in faults.iter().enumerate() {
+        let text = |member: &str| fault[member].as_str().unwrap_or_default();
+        let column = Some(text("column")).filter(|column| !column.is_empty()).unwrap_or("the whole row");
+        let value: String = text("value").chars().take(SHOWN_CHARACTERS).collect();
+        let line = if at == 0 { format!("line {}, ", reject["line"]) } else { "  ".to_owned() };
+        // `{:?}` keeps control characters off the terminal.
+        let _ = writeln!(lines, "  {line}{column}: {} ({}): {value:?}", text("reason"), text("code"));
     }
 }
 
@@ -123,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_receipt_lists_its_first_rejected_rows() {
-        let reject = json!({ "line": 3, "column": "", "code": "wrong_number_of_fields", "reason": "1 field", "value": "a\u{1b}[2J" });
+        let fault = |column: &str, code: &str, reason: &str, value: &str| json!({ "column": column, "code": code, "reason": reason, "value": value });
+        let mut reject = fault("", "wrong_number_of_fields", "1 field", "a\u{1b}[2J");
+        reject["line"] = json!(3);
+        reject["faults"] = json!([reject, fault("id", "missing_value", "a value is required", "")]);
         let receipt = json!({
             "upload_id": "u", "state": "visible", "bytes": 2048, "encoding": "UTF-8", "rows": 12_000, "accepted": 11_988, "rejected": 12,
             "rejects": vec![reject; 12], "ignored_columns": ["x"],
@@ -137,7 +143,7 @@ mod tests {
             "{shown}"
         );
         for line in [
-            "  line 3, the whole row: 1 field (wrong_number_of_fields): \"a\\u{1b}[2J\"\n",
+            "  line 3, the whole row: 1 field (wrong_number_of_fields): \"a\\u{1b}[2J\"\n    id: a value is required (missing_value): \"\"\n",
             "  the header is repeated 2 times, first in line 9; skipped\n",
             "  another header in line 30: it applies to the rows after it\n",
         ] {

@@ -36,6 +36,7 @@ query!(
     encoding(),
     decimal(),
     columns(),
+    timezone(),
     of("on_error", "What to do at an invalid row: `continue` with the rest of the file, or `abort`. Rows already sent stay", choice(&["continue", "abort"], Some("continue"))),
     of(
         "max_rejects",
@@ -70,7 +71,7 @@ query!(
 
 query!(
     /// Of `POST /uploads/{id}/replay`.
-    ReplayQuery: code(), decimal(), wait(),
+    ReplayQuery: code(), decimal(), timezone(), wait(),
 );
 
 query!(
@@ -109,6 +110,7 @@ query!(
     encoding(),
     decimal(),
     columns(),
+    timezone(),
     repeatable("upload_id", "Uploads that this file corresponds to, if its bytes differ", uuid(), reconcile::MAX_NAMED_UPLOADS),
 );
 
@@ -238,6 +240,12 @@ fn columns() -> Parameter {
     of("columns", about, text().examples([Value::from("user_id:user_id,provider:provider")]))
 }
 
+fn timezone() -> Parameter {
+    let about = "Zone of times without one: a name of the IANA time zone database, such as `Europe/Malta`, or an offset such as `+02:00`. With \
+                 `auto` they are UTC, and a replay uses the zone of its upload. A time that the clocks of the zone showed twice, or never, is rejected";
+    of("timezone", about, text().default(Some(Value::from("auto"))))
+}
+
 fn wait() -> Parameter {
     let values = ["acknowledged", "visible"];
     of(
@@ -249,7 +257,7 @@ fn wait() -> Parameter {
 
 fn code() -> Parameter {
     let schema = text().pattern(Some("^[a-z0-9_]+$")).min_length(Some(1)).max_length(Some(rejects::MAX_CODE));
-    of("code", "Only rejects with this code", schema.examples([Value::from("not_a_decimal")]))
+    of("code", "Only rows that have a fault with this code", schema.examples([Value::from("not_a_decimal")]))
 }
 
 fn list_format() -> Parameter {

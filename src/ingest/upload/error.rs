@@ -1,4 +1,4 @@
-//! Why an upload ends without a receipt.
+//! The reasons why an upload ends without a receipt.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,18 +9,18 @@ use uuid::Uuid;
 use crate::disk::DiskFull;
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
-use crate::ingest::rows::Reject;
+use crate::ingest::rows::{Fault, Reject};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::LedgerRow;
 
-/// What was wrong.
+/// Why an upload failed.
 #[derive(Debug, Error)]
 pub enum UploadError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("line {}: {}{}", .0.line, column(.0), .0.reason)]
+    #[error("line {}: {}", .0.line, faults(.0))]
     Rejected(Box<Reject>),
-    #[error("more than {limit} of its rows are rejected")]
+    #[error("more than {limit} rows are rejected")]
     TooManyRejects { limit: String },
     #[error("the file has more than {limit} rows")]
     TooManyRows { limit: u64 },
@@ -34,12 +34,12 @@ pub enum UploadError {
     Stopping,
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error("{limit} uploads are under way: try again when one has ended")]
+    #[error("{limit} uploads are running; try again when one has ended")]
     TooMany { limit: usize },
-    #[error("the broker does not take the rows")]
+    #[error("the broker does not accept the rows")]
     Broker { reason: String },
     #[error(
-        "line {line}: the row has {bytes} bytes as a message, topic {topic} accepts {limit}; raise its max.message.bytes, or shorten the row"
+        "line {line}: as a message the row has {bytes} bytes, topic {topic} accepts {limit}; raise max.message.bytes of the topic, or shorten the row"
     )]
     RowTooLarge { line: u64, topic: String, bytes: usize, limit: usize },
     #[error(
@@ -48,7 +48,7 @@ pub enum UploadError {
     LimitLowered,
     #[error(transparent)]
     DiskFull(#[from] DiskFull),
-    /// As the service says itself.
+    /// The service reports it.
     #[error("the disk of {service} is full, or has failed; free some space there")]
     ServiceDiskFull { service: &'static str },
     #[error("the schema registry does not answer")]
@@ -56,17 +56,17 @@ pub enum UploadError {
     #[error("{}", .0.summary())]
     Warehouse(#[from] WarehouseError),
     #[error(
-        "ClickHouse has been away for {limit} uploads, which wait to be noted; send the file again when it is back"
+        "ClickHouse does not answer, and {limit} uploads wait to be recorded; send the file again when ClickHouse is back"
     )]
     LedgerFull { limit: usize },
-    #[error("the upload cannot be noted on disk; send the file again, nothing counts twice")]
+    #[error("the upload cannot be recorded on disk; send the file again, no row counts twice")]
     NotSaved,
-    #[error("the upload could not be worked on")]
+    #[error("the upload failed because of an internal error; send the file again")]
     Internal(String),
 }
 
 impl UploadError {
-    /// Stable: what the API and the ledger call it.
+    /// Returns the code of the API and the ledger. It is stable.
     pub fn code(&self) -> &'static str {
         match self {
             Self::File(error) => error.code(),
@@ -90,8 +90,13 @@ impl UploadError {
     }
 }
 
-fn column(reject: &Reject) -> String {
-    if reject.column.is_empty() { String::new() } else { format!("column {}: ", reject.column) }
+/// All faults of a row in words.
+fn faults(reject: &Reject) -> String {
+    let in_words = |Fault { column, reason, .. }: &Fault| match column.as_str() {
+        "" => reason.clone(),
+        column => format!("column {column}: {reason}"),
+    };
+    reject.faults.iter().map(in_words).collect::<Vec<_>>().join("; ")
 }
 
 impl From<BodyError> for UploadError {
@@ -106,22 +111,22 @@ impl From<BodyError> for UploadError {
     }
 }
 
-/// How far a file had come when it was given up.
+/// The progress of an upload when it stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     pub bytes: u64,
     pub rows: u64,
     pub accepted: u64,
     pub rejected: u64,
-    /// Of the accepted rows, those that the broker has.
+    /// Accepted rows that the broker has acknowledged.
     pub acknowledged: u64,
     pub rejects_by_code: BTreeMap<String, u64>,
-    /// The first of them.
+    /// The first rejects.
     pub rejects: Vec<Reject>,
 }
 
 impl Progress {
-    /// How far an upload has come by the ledger; `rejects`: the first of them.
+    /// Returns the progress of an upload in the ledger; `rejects`: the first ones.
     pub fn of(row: LedgerRow, rejects: Vec<Reject>) -> Self {
         Self {
             bytes: row.bytes,
@@ -135,17 +140,17 @@ impl Progress {
     }
 }
 
-/// An upload that ended without a receipt. What was produced before stays; sending the file again is always safe.
+/// An upload that ended without a receipt. Rows that were produced stay; sending the file again is always safe.
 #[derive(Debug)]
 pub struct UploadFailure {
-    /// None where it had not begun.
+    /// None: it had not begun.
     pub upload_id: Option<Uuid>,
     pub error: UploadError,
     pub progress: Box<Progress>,
 }
 
 impl UploadFailure {
-    /// One that had not begun.
+    /// An upload that had not begun.
     pub fn early(error: impl Into<UploadError>, bytes: u64) -> Self {
         Self {
             upload_id: None,
@@ -154,7 +159,7 @@ impl UploadFailure {
         }
     }
 
-    /// One that was given up, by the ledger; `rejects`: the first of them.
+    /// An upload that stopped, as the ledger has it; `rejects`: the first ones.
     pub(super) fn ended(error: UploadError, row: LedgerRow, rejects: Vec<Reject>) -> Self {
         let upload_id = Some(row.upload_id);
         Self { upload_id, error, progress: Box::new(Progress::of(row, rejects)) }
@@ -169,7 +174,7 @@ impl fmt::Display for UploadFailure {
                 write!(f, "the file broke off after {bytes} bytes and {rows} rows: {reason}")
             }
             UploadError::TooManyRejects { limit } => {
-                write!(f, "more than {limit} of its rows are rejected, after {rows} rows")
+                write!(f, "more than {limit} rows are rejected, after {rows} rows")
             }
             error => write!(f, "{error}"),
         }

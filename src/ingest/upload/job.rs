@@ -1,4 +1,4 @@
-//! The thread that reads a file's rows and produces them.
+//! The thread that reads the rows of a file and produces them.
 
 use tokio::sync::mpsc;
 
@@ -11,15 +11,15 @@ use super::tally::Tally;
 use crate::ingest::rows::{Reject, Row, RowReader, RowSink, RowsError};
 use crate::warehouse::uploads::LedgerRow;
 
-/// A file whose every row is with the broker, or was only looked at.
+/// A file that was read to its end: the broker has every row, or the file was only validated.
 #[derive(Debug)]
 pub struct Finished {
     pub row: LedgerRow,
-    /// The first ones.
+    /// The first rejects.
     pub rejects: Vec<Reject>,
 }
 
-/// One file on its way.
+/// The upload of one file.
 pub struct Job {
     reader: RowReader,
     sink: Sink,
@@ -28,13 +28,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// `output`: where the rows go; none if they are only looked at.
+    /// `output`: produces the rows; none if the file is only validated.
     pub fn new(reader: RowReader, tally: Tally, output: Option<Producing>, record: Record) -> Self {
         Self { reader, sink: Sink { tally, output }, record, bytes: 0 }
     }
 
-    /// Reads and produces until the file ends, and waits for all acknowledgements, also of a file that is given up. Tells the
-    /// ledger what came of it. Gives the producer back unless it may still hold records. Blocks.
+    /// Reads and produces until the file ends, and waits for all acknowledgements, also if reading stops early. Records the result in the
+    /// ledger. Returns the producer unless it may still hold records. Blocks.
     pub fn run(
         mut self,
         mut pieces: mpsc::Receiver<Piece>,
@@ -74,7 +74,7 @@ impl Job {
                 Piece::Broken(error) => return Err(error),
             }
         }
-        Err(UploadError::BrokenOff { reason: "the sender went away".to_owned() })
+        Err(UploadError::BrokenOff { reason: "the sender disconnected".to_owned() })
     }
 
     fn push(&mut self, bytes: &[u8], last: bool) -> Result<(), UploadError> {
@@ -88,7 +88,7 @@ impl Job {
     }
 }
 
-/// Counts rows, and produces them if that is wanted.
+/// Counts rows, and produces them unless the file is only validated.
 struct Sink {
     tally: Tally,
     output: Option<Producing>,

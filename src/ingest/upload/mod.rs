@@ -1,10 +1,10 @@
-//! One upload: a file's bytes, while they arrive, to records that the broker has acknowledged.
+//! One upload: from the bytes of a file to records that the broker has acknowledged.
 //!
-//! The feeder ([`Uploader::run`]) takes the body piece by piece, counts and hashes it ([`mod@feed`]), and hands it through a bounded
-//! channel to a thread ([`job`]) that reads rows, counts them ([`tally`]), produces them ([`producing`]) and tells the
-//! ledger ([`record`], [`ledger`]). A slow broker fills librdkafka's queue, which stops the thread, which fills the channel,
-//! which stops the reading of the body: nothing is buffered without bound. A sender that goes away ends the feeder, not
-//! the thread: what came of the upload is noted in any case. Rejects come back by [`replay`].
+//! The feeder ([`Uploader::run`]) reads the body piece by piece, counts and hashes it ([`mod@feed`]), and sends it through a bounded
+//! channel to a thread ([`job`]). The thread reads rows, counts them ([`tally`]), produces them ([`producing`]) and updates the
+//! ledger ([`record`], [`ledger`]). A slow broker fills librdkafka's queue, so the thread waits, the channel fills, and the body is not
+//! read: every buffer has a limit. If the sender disconnects, the feeder ends but the thread does not, so the result of an upload is
+//! always recorded. [`replay`] sends rejected rows again.
 
 mod corrected;
 pub mod deliveries;
@@ -53,33 +53,33 @@ use super::rows::{ReadOptions, RowReader};
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::domain::decimal_mark::DecimalMark;
+use crate::domain::time_zone::TimeZone;
 use crate::kafka::Kafka;
 use crate::registry::Registry;
 use crate::settings::Limits;
 use crate::warehouse::uploads::LedgerRow;
 
-/// Pieces of a body that wait for the thread that reads rows.
+/// Number of pieces that wait for the thread.
 const PIECES_IN_FLIGHT: usize = 8;
 
-/// How long ClickHouse may take to say whether a file was here before; one that cannot be looked for is produced, and counted
-/// once all the same.
+/// Time for ClickHouse to say whether a file was uploaded before. After that the file is produced; its rounds count once anyway.
 const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an answer waits until ClickHouse's ledger has the upload.
+/// Time that an answer waits for the ledger in ClickHouse.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the rows go.
+/// The topics of the rows, and their schema.
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub columns: Arc<Columns>,
-    /// Index of the column that identifies a round.
+    /// Index of the column that identifies a row.
     pub key: usize,
     pub schema_id: u32,
     pub topic: String,
     pub dead_letter_topic: String,
 }
 
-/// Takes uploads.
+/// Runs uploads.
 #[derive(Debug)]
 pub struct Uploader {
     destination: Destination,
@@ -93,45 +93,45 @@ pub struct Uploader {
     storage: Storage,
 }
 
-/// What uploads use of the data directory.
+/// The parts of the data directory that uploads use.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    /// A directory for files that are kept while they are looked for among earlier ones.
+    /// A directory for files while earlier uploads of them are searched.
     pub spool: std::path::PathBuf,
-    /// Where the embedded parts keep what is produced: checked before and during uploads.
+    /// The disk of the embedded parts, checked before and during uploads.
     pub disk: Disk,
 }
 
-/// What the sender says about a file.
+/// The options of an upload.
 #[derive(Clone, Debug, Default)]
 pub struct UploadOptions {
     pub file_name: String,
     pub read: ReadOptions,
-    /// Stop at the first row that is not valid.
+    /// Stop at the first rejected row.
     pub abort_on_reject: bool,
-    /// Stop when there are more that are not valid.
+    /// Stop if more rows are rejected.
     pub max_rejects: Option<MaxRejects>,
-    /// Produce the rows though the same file was here before.
+    /// Produce the rows even if the same file was uploaded before.
     pub force: bool,
     /// Produce nothing.
     pub validate_only: bool,
-    /// Its rows are to be brought back, and their hours to be made right: see [`REPAIR_HEADER`].
+    /// The rows belong to a repair: see [`REPAIR_HEADER`].
     pub is_repair: bool,
 }
 
-/// What came of a file.
+/// The result of an upload.
 #[derive(Debug)]
 pub enum Outcome {
     /// The broker has every row.
     Acknowledged(Finished),
-    /// The same bytes were here before, in this upload: nothing was produced.
+    /// This upload had the same bytes before: nothing was produced.
     Duplicate(LedgerRow),
-    /// Nothing was to be produced.
+    /// The file was only validated.
     Validated(Finished),
 }
 
 impl Uploader {
-    /// Nothing is taken before [`Uploader::run`].
+    /// Creates an uploader. [`Uploader::run`] runs an upload.
     pub fn new(
         kafka: &Kafka,
         registry: Registry,
@@ -155,24 +155,24 @@ impl Uploader {
         }
     }
 
-    /// How many uploads have a slot: all whose first bytes have arrived.
+    /// Returns the number of uploads that have a slot: all whose first bytes have arrived.
     pub fn under_way(&self) -> usize {
         self.slots.held()
     }
 
-    /// Makes ready for the first upload, so that it need not wait for connections.
+    /// Connects to the broker, so that the first upload does not have to.
     pub async fn warm_up(&self) {
         if let Err(error) = self.producers.warm_up().await {
             tracing::warn!(%error, "the first upload will have to connect to the broker");
         }
     }
 
-    /// The columns of a row.
+    /// Returns the columns of a row.
     pub fn columns(&self) -> &Columns {
         &self.destination.columns
     }
 
-    /// Takes one file, and returns what came of it once the broker has acknowledged every row.
+    /// Uploads one file. Returns once the broker has acknowledged every row.
     ///
     /// # Errors
     /// See [`UploadError`].
@@ -187,7 +187,7 @@ impl Uploader {
         let head = head.map_err(|error| UploadFailure::early(error, source.bytes()))?;
         let bytes = source.bytes();
         let early = |error| UploadFailure::early(error, bytes);
-        // A repair waits for ClickHouse, not for a sender.
+        // A repair waits for ClickHouse, not for a client.
         let pace = (!options.is_repair).then(|| Arc::clone(source.pace()));
         let slot = self.slot(pace).await.map_err(early)?;
         if !options.validate_only {
@@ -215,7 +215,7 @@ impl Uploader {
         slot.unwrap_or(Err(UploadError::Stopping))
     }
 
-    /// A body as an upload reads it.
+    /// Wraps a body for an upload.
     fn source<S, E>(&self, body: S) -> Source<S>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -224,7 +224,7 @@ impl Uploader {
         Source::new(body, BodyLimits::of(&self.limits), self.stop.clone())
     }
 
-    /// Runs a job on a thread of its own, and gives its producer and its slot back.
+    /// Runs a job on its own thread, and then returns its producer and its slot.
     fn spawn<T: Send + 'static>(
         &self,
         slot: Slot,
@@ -236,7 +236,7 @@ impl Uploader {
             let (outcome, producer) = run();
             match producer {
                 Some(producer) => producers.give_back(producer),
-                // Perhaps because a topic accepts less than it did.
+                // Perhaps a topic accepts smaller messages than before.
                 None => producers.forget_limits(),
             }
             drop((under_way, slot));
@@ -244,7 +244,7 @@ impl Uploader {
         })
     }
 
-    /// Feeds a file to a thread of its own, which keeps the upload's slot until it has ended.
+    /// Sends a file to its own thread, which holds the slot of the upload until it ends.
     async fn work_on<S, E>(
         &self,
         options: &UploadOptions,
@@ -274,7 +274,7 @@ impl Uploader {
         outcome
     }
 
-    /// Says whether one more upload can be noted.
+    /// Checks that one more upload can be recorded.
     fn check_ledger(&self) -> Result<(), UploadFailure> {
         match self.ledger.is_full() {
             true => Err(UploadFailure::early(UploadError::LedgerFull { limit: MAX_WAITING }, 0)),
@@ -296,6 +296,7 @@ impl Uploader {
             head_sha256,
             decimal: mark_name(options.read.decimal),
             columns: options.read.columns.to_string(),
+            timezone: zone_name(options.read.time_zone.as_ref()),
             schema_id: *schema_id,
             topic: topic.clone(),
             ..LedgerRow::default()
@@ -362,11 +363,15 @@ impl Uploader {
         source.spool(&self.storage).await?;
         let digest = source.sha256();
         let (decimal, columns) = (mark_name(read.decimal), read.columns.to_string());
+        let timezone = zone_name(read.time_zone.as_ref());
         let is_same = |upload: &LedgerRow| {
-            upload.sha256 == digest && upload.decimal == decimal && upload.columns == columns
+            upload.sha256 == digest
+                && upload.decimal == decimal
+                && upload.columns == columns
+                && TimeZone::is_same(&upload.timezone, &timezone)
         };
         for upload in candidates.into_iter().filter(is_same) {
-            // What was lost is sent again: whatever is stored of it counts once.
+            // Lost rows are sent again; stored ones count once.
             if !self.ledger.has_lost_rows(&upload, DUPLICATE_PATIENCE).await {
                 return Ok(Some(upload));
             }
@@ -375,7 +380,12 @@ impl Uploader {
     }
 }
 
-/// A decimal mark as the ledger has it.
+/// Returns a time zone as the ledger has it.
+fn zone_name(time_zone: Option<&TimeZone>) -> String {
+    time_zone.map_or("", TimeZone::name).to_owned()
+}
+
+/// Returns a decimal mark as the ledger has it.
 fn mark_name(decimal: Option<DecimalMark>) -> String {
     decimal.map_or("", DecimalMark::name).to_owned()
 }

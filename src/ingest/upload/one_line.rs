@@ -10,13 +10,13 @@ use crate::domain::value::Value;
 use crate::ingest::FileError;
 use crate::ingest::header::{Header, Naming};
 use crate::ingest::row_ends::RowEnds;
-use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError, shown};
+use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 
-/// What a line is.
+/// The result of reading a line.
 pub enum Checked {
-    /// `buffer`: what text values are ranges of.
+    /// Text values are ranges of `buffer`.
     Valid { values: Vec<Value>, buffer: Vec<u8> },
-    /// Its line is counted from the header.
+    /// Lines are counted from the header.
     Rejected(Box<Reject>),
 }
 
@@ -73,7 +73,7 @@ impl LineReader {
     pub fn read(&mut self, raw: &str) -> Result<Checked, UploadError> {
         let Some(header) = self.header.clone() else {
             let reason = "the upload ended before its header was read".to_owned();
-            return Ok(Checked::Rejected(Box::new(whole_line("wrong_number_of_fields", reason, raw))));
+            return Ok(rejected("wrong_number_of_fields", reason, raw));
         };
         let mut reader = RowReader::new(self.columns.clone(), self.options.clone(), self.max_line_bytes)
             .for_upload(self.upload_id)
@@ -86,7 +86,7 @@ impl LineReader {
                 | FileError::HeaderChanged { .. }
                 | FileError::EncodingChanged { .. }),
             )) => {
-                return Ok(Checked::Rejected(Box::new(whole_line(error.code(), error.to_string(), raw))));
+                return Ok(rejected(error.code(), error.to_string(), raw));
             }
             Err(RowsError::File(error)) => return Err(error.into()),
             Err(RowsError::Sink(never)) => match never {},
@@ -95,14 +95,14 @@ impl LineReader {
             (Some(row), true) => Ok(row),
             _ => {
                 let reason = "by itself this line is not one row".to_owned();
-                Ok(Checked::Rejected(Box::new(whole_line("wrong_number_of_fields", reason, raw))))
+                Ok(rejected("wrong_number_of_fields", reason, raw))
             }
         }
     }
 }
 
-fn whole_line(code: &'static str, reason: String, raw: &str) -> Reject {
-    Reject { line: 0, byte_offset: 0, column: String::new(), code, reason, value: shown(raw.as_bytes()) }
+fn rejected(code: &'static str, reason: String, raw: &str) -> Checked {
+    Checked::Rejected(Box::new(Reject::of_line(0, code, reason, raw.as_bytes())))
 }
 
 /// The rows that were read.
@@ -141,7 +141,7 @@ mod tests {
                 assert_eq!(values[0], Value::Long(7));
                 String::from_utf8(values[1].text(&buffer).to_vec()).unwrap()
             }
-            Checked::Rejected(reject) => reject.code.to_owned(),
+            Checked::Rejected(reject) => reject.first.code.to_owned(),
         };
         assert_eq!(code("\"a;b\";7;"), "a;b");
         assert_eq!(code("\"a;7;"), "unclosed_quote");

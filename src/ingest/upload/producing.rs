@@ -1,4 +1,4 @@
-//! Rows to the broker: valid ones to the topic, the others to the dead-letter topic.
+//! Produces rows: valid ones to the topic, the others to the dead letter topic.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +17,17 @@ use crate::ingest::avro;
 use crate::ingest::rows::{Reject, Row};
 use crate::warehouse::uploads::Offsets;
 
-/// The header of a row that a repair produces. Its hour may count it already, or be wrong in other ways: whoever loads it makes
-/// the hour the sum of its rounds, instead of adding to it.
+/// The header of a row that a repair produces. Its hour may count it already, or be wrong in another way. So the loader sets the hour to the
+/// sum of its rounds, and does not add to it.
 pub const REPAIR_HEADER: &str = "roundhouse-repair";
 
-/// How long the records of an upload that is stopped by a full disk may take: a broker that cannot write answers nothing.
+/// Time for the records of an upload that a full disk stops: a broker that cannot write does not answer.
 const FULL_DISK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of a batch with one record, besides its key, value and headers: 61 of the batch, and 5 for each of 5 lengths at most.
+/// Size of a batch with one record without its key, value and headers: 61 bytes of the batch, and at most 5 for each of 5 lengths.
 const MAX_FRAME_BYTES: usize = 86;
 
-/// Bytes of a header besides its name and value.
+/// Size of a header without its name and value.
 const MAX_HEADER_BYTES: usize = 10;
 
 /// Produces the rows of one upload.
@@ -36,11 +36,11 @@ pub struct Producing {
     upload_id: String,
     is_repair: bool,
     producer: Producer,
-    /// Where the embedded parts keep what is produced.
+    /// The disk of the embedded parts.
     disk: Disk,
     rounds: Arc<Deliveries>,
     dead_letters: Arc<Deliveries>,
-    /// Records given to librdkafka.
+    /// Number of records given to librdkafka.
     sent: (u64, u64),
     /// Reused from row to row.
     key: String,
@@ -48,7 +48,7 @@ pub struct Producing {
 }
 
 impl Producing {
-    /// `producer`: one with an empty queue.
+    /// The queue of `producer` must be empty.
     pub fn new(
         destination: Destination,
         upload_id: Uuid,
@@ -70,17 +70,17 @@ impl Producing {
         }
     }
 
-    /// Gives the producer back: with an empty queue, once [`Producing::finish`] has returned.
+    /// Returns the producer. Its queue is empty once [`Producing::finish`] has returned true.
     pub fn into_producer(self) -> Producer {
         self.producer
     }
 
-    /// Rows that the broker has.
+    /// Returns the number of rows that the broker has.
     pub fn acknowledged(&self) -> u64 {
         self.rounds.acknowledged()
     }
 
-    /// First and last offset by partition, of the topic and of the dead letters.
+    /// Returns the first and last offset by partition, of the topic and of the dead letter topic.
     pub fn offsets(&self) -> (Offsets, Offsets) {
         (self.rounds.offsets(), self.dead_letters.offsets())
     }
@@ -88,7 +88,7 @@ impl Producing {
     /// Produces a valid row.
     ///
     /// # Errors
-    /// The broker does not take it.
+    /// The broker does not accept it.
     pub fn accept(&mut self, row: Row<'_>) -> Result<(), UploadError> {
         use std::fmt::Write;
         self.key.clear();
@@ -116,22 +116,28 @@ impl Producing {
     /// Produces a dead letter; `raw` is the whole line.
     ///
     /// # Errors
-    /// The broker does not take it.
+    /// The broker does not accept it.
     pub fn reject(&mut self, reject: &Reject, raw: &str) -> Result<(), UploadError> {
         let (line, byte_offset) = (reject.line.to_string(), reject.byte_offset.to_string());
-        let headers = [
+        // Text is always JSON.
+        let faults = serde_json::to_string(&reject.faults).unwrap_or_default();
+        let mut headers = vec![
             ("upload_id", self.upload_id.as_str()),
             ("line", &line),
             ("byte_offset", &byte_offset),
-            ("column", &reject.column),
-            ("code", reject.code),
-            ("reason", &reject.reason),
+            ("column", &reject.first.column),
+            ("code", reject.first.code),
+            ("reason", &reject.first.reason),
+            ("faults", &faults),
         ];
-        let header_bytes =
-            headers.iter().map(|(key, value)| key.len() + value.len() + MAX_HEADER_BYTES).sum::<usize>();
         let topic = &self.destination.dead_letter_topic;
-        let bytes = message_bytes(&self.upload_id, raw.as_bytes(), header_bytes);
-        check_size(reject.line, topic, bytes, self.producer.limits.dead_letters)?;
+        let limit = self.producer.limits.dead_letters;
+        let bytes = |headers: &[_]| message_bytes(&self.upload_id, raw.as_bytes(), header_bytes(headers));
+        // Better a dead letter with its first fault only than none.
+        if bytes(&headers) > limit {
+            headers.pop();
+        }
+        check_size(reject.line, topic, bytes(&headers), limit)?;
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
@@ -144,19 +150,19 @@ impl Producing {
         Ok(())
     }
 
-    /// Checks that there is room for more rows.
+    /// Checks that the disk has space for more rows.
     ///
     /// # Errors
-    /// Less is free on the disk than is kept in reserve.
+    /// Less than the reserve is free.
     pub fn check_disk(&self) -> Result<(), UploadError> {
         Ok(self.disk.check()?)
     }
 
-    /// Waits until the broker has every record, or has not taken one in time; not, if reading has `ended` because it takes none. Returns
-    /// whether no record is under way any more.
+    /// Waits until the broker has every record, or has failed to accept one in time. Does not wait if reading has `ended` because the broker
+    /// accepts no records. Returns whether the queue is empty.
     ///
     /// # Errors
-    /// It has not taken one.
+    /// The broker has not accepted a record.
     pub fn finish(&self, ended: Option<&UploadError>) -> Result<bool, UploadError> {
         let deadline = match ended {
             Some(UploadError::Broker { .. } | UploadError::ServiceDiskFull { .. }) => return Ok(false),
@@ -168,13 +174,13 @@ impl Producing {
         match self.rounds.error().or_else(|| self.dead_letters.error()) {
             Some(error) => Err(self.not_taken(error)),
             None if !all => {
-                Err(UploadError::Broker { reason: "it has not taken all rows in time".to_owned() })
+                Err(UploadError::Broker { reason: "it has not accepted all rows in time".to_owned() })
             }
             None => Ok(true),
         }
     }
 
-    /// Gives a record to librdkafka, and waits while its queue is full, as long as the broker still takes records.
+    /// Gives a record to librdkafka. Waits while its queue is full, as long as the broker still accepts records.
     fn send<K, P>(
         &self,
         mut record: BaseRecord<'_, K, P, Arc<Deliveries>>,
@@ -200,8 +206,8 @@ impl Producing {
         }
     }
 
-    /// Says why the broker has not taken a record. The embedded broker's disk is ours; librdkafka retries what a full disk fails
-    /// until the record is too old, and then reports that.
+    /// Says why the broker has not accepted a record. librdkafka retries after a full disk until the record is too old, and then reports its
+    /// age. The disk of the embedded broker can be checked here.
     fn not_taken(&self, error: UploadError) -> UploadError {
         match error {
             UploadError::Broker { .. } => self.check_disk().err().unwrap_or(error),
@@ -210,9 +216,13 @@ impl Producing {
     }
 }
 
-/// Returns the bytes of a batch with one record, as the broker counts them: a few more at most.
+/// Returns the size of a batch with one record as the broker counts it, or a few bytes more.
 fn message_bytes(key: &str, value: &[u8], headers: usize) -> usize {
     MAX_FRAME_BYTES + key.len() + value.len() + headers
+}
+
+fn header_bytes(headers: &[(&str, &str)]) -> usize {
+    headers.iter().map(|(key, value)| key.len() + value.len() + MAX_HEADER_BYTES).sum()
 }
 
 fn check_size(line: u64, topic: &str, bytes: usize, limit: usize) -> Result<(), UploadError> {

@@ -10,19 +10,19 @@ use super::tally::Tally;
 use crate::ingest::rows::RowReader;
 use crate::warehouse::uploads::{LedgerRow, LedgerState};
 
-/// Characters of a file's name that are kept.
+/// Longest file name, in characters; the rest is cut off.
 const MAX_FILE_NAME: usize = 255;
 
-/// One upload's row.
+/// The row of one upload.
 pub struct Record {
     pub row: LedgerRow,
-    /// None: the upload is in no ledger.
+    /// None: the upload is not recorded.
     ledger: Option<Arc<Ledger>>,
     started: Instant,
 }
 
 impl Record {
-    /// Notes that an upload begins; `started`: when its first byte came.
+    /// Records that an upload begins; `started`: when its first byte arrived.
     pub fn begin(mut row: LedgerRow, ledger: Option<Arc<Ledger>>, started: Instant) -> Self {
         row.file_name = row.file_name.chars().take(MAX_FILE_NAME).collect();
         row.started_at = chrono::Utc::now().timestamp_millis();
@@ -53,14 +53,14 @@ impl Record {
         }
     }
 
-    /// Notes how far the upload has come.
+    /// Records the progress of the upload.
     pub fn see(&mut self, bytes: u64, tally: &Tally, output: Option<&Producing>) {
         self.row.bytes = bytes;
         self.see_all(tally, output);
         self.note();
     }
 
-    /// Notes how the upload ended.
+    /// Records how the upload ended.
     pub fn end(&mut self, sha256: Result<String, &UploadError>, tally: &Tally, output: Option<&Producing>) {
         self.see_all(tally, output);
         match sha256 {

@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::corrected::CorrectedReader;
+use super::corrected::{CorrectedReader, REJECT_LINE};
 use super::error::{UploadError, UploadFailure};
 use super::feed;
 use super::job::Finished;
@@ -21,40 +21,41 @@ use super::producers::Producer;
 use super::producing::Producing;
 use super::record::Record;
 use super::tally::Tally;
-use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
+use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader, zone_name};
 use crate::domain::columns::Source as ColumnSource;
 use crate::domain::decimal_mark::DecimalMark;
+use crate::domain::time_zone::TimeZone;
 use crate::domain::value::Value;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::header::{Header, Naming};
 use crate::ingest::row_ends::RowEnds;
-use crate::ingest::rows::{ReadOptions, Reject, Row, shown};
+use crate::ingest::rows::{Fault, ReadOptions, Reject, Row, shown};
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::rejects::{self, Rejected};
 use crate::warehouse::uploads::LedgerRow;
 
-/// Lines, or pieces of a file, between two notes of how far a replay has come.
+/// Number of lines, or pieces of a file, between two records of the progress.
 const LINES_OF_A_NOTE: u64 = 100;
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Replayed {
     pub finished: Finished,
-    /// Lines that are no longer open.
+    /// Number of lines that are no longer open.
     pub lines: u64,
 }
 
-/// What came of the lines, with those that the broker has.
+/// The result of the lines, with those that the broker has.
 type Ended = Result<(Finished, Vec<u64>), UploadFailure>;
 
-/// What the feeder hands over.
+/// A message from the feeder.
 enum Piece {
     /// A rejected line of the upload.
     Line { line: u64, raw: String },
-    /// All of them were handed over.
+    /// There are no more lines.
     LinesEnd,
-    /// A file of corrected lines; or why there are no more lines.
+    /// A file of corrected lines; or the reason why there are no more lines.
     File(feed::Piece),
 }
 
@@ -65,9 +66,9 @@ impl From<feed::Piece> for Piece {
 }
 
 impl Uploader {
-    /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it, which say in a column
-    /// `reject_line` which rejects they are. `code`: only rejects with this one; `decimal`: the mark of their amounts, if it is not
-    /// that of the upload.
+    /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it. These name their reject in a column
+    /// `reject_line`. `code`: only rejects that have a fault with this code; `read`: how to read the lines, where that is not as the
+    /// upload was read. Its encoding does not count: rejected lines are stored in UTF-8, and that of a body is found.
     ///
     /// # Errors
     /// See [`UploadError`].
@@ -76,7 +77,7 @@ impl Uploader {
         warehouse: &Warehouse,
         upload: &LedgerRow,
         code: Option<&str>,
-        decimal: Option<DecimalMark>,
+        read: ReadOptions,
         body: Option<S>,
     ) -> Result<Replayed, UploadFailure>
     where
@@ -98,7 +99,7 @@ impl Uploader {
         };
         let open = open.map_err(|error| early(error.into()))?.into_iter().collect();
         let replay_id = Uuid::now_v7();
-        let job = self.replay_job(replay_id, upload, open, decimal).map_err(early)?;
+        let job = self.replay_job(replay_id, upload, open, read).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = self.spawn(slot, move || job.run(receiver));
         match &mut source {
@@ -124,10 +125,11 @@ impl Uploader {
         replay_id: Uuid,
         upload: &LedgerRow,
         open: RoaringTreemap,
-        decimal: Option<DecimalMark>,
+        read: ReadOptions,
     ) -> Result<ReplayJob, UploadError> {
         let columns = self.destination.columns.clone();
-        let decimal = decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
+        let decimal = read.decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
+        let time_zone = read.time_zone.or_else(|| TimeZone::of_name(&upload.timezone));
         let row = LedgerRow {
             upload_id: replay_id,
             replay_of: Some(upload.upload_id),
@@ -139,6 +141,7 @@ impl Uploader {
             decimal: decimal.name().to_owned(),
             columns: upload.columns.clone(),
             has_delimited_rows: upload.has_delimited_rows,
+            timezone: zone_name(time_zone.as_ref()),
             schema_id: self.destination.schema_id,
             topic: self.destination.topic.clone(),
             ..LedgerRow::default()
@@ -152,9 +155,9 @@ impl Uploader {
         };
         let ends = if upload.has_delimited_rows { RowEnds::Delimited } else { RowEnds::Bare };
         let options =
-            ReadOptions { decimal: Some(decimal), columns: names.clone(), ..ReadOptions::default() };
+            ReadOptions { encoding: None, decimal: Some(decimal), columns: names.clone(), time_zone };
         let mut limits = self.row_limits(&UploadOptions::default());
-        // They are open rejects already.
+        // These lines are rejects already.
         limits.rejects = u64::MAX;
         Ok(ReplayJob {
             line_column: columns.iter().position(|column| column.source == ColumnSource::Line),
@@ -177,11 +180,11 @@ impl Uploader {
     }
 }
 
-/// The thread that works on a replay.
+/// The thread of a replay.
 struct ReplayJob {
     reader: LineReader,
     corrected: CorrectedReader,
-    /// Which lines a corrected one may be.
+    /// The lines that may be corrected.
     open: RoaringTreemap,
     /// Index of the column that holds a row's line.
     line_column: Option<usize>,
@@ -189,12 +192,12 @@ struct ReplayJob {
     output: Producing,
     record: Record,
     bytes: u64,
-    /// Lines that were produced.
+    /// Produced lines.
     done: Vec<u64>,
 }
 
 impl ReplayJob {
-    /// Works until the lines end, and waits for all acknowledgements. Returns the lines that the broker has. Blocks.
+    /// Reads until the lines end, and waits for all acknowledgements. Returns the lines that the broker has. Blocks.
     fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Ended, Option<Producer>) {
         let read = self.read(&mut pieces);
         drop(pieces);
@@ -239,7 +242,7 @@ impl ReplayJob {
                 self.record.see(self.bytes, &self.tally, Some(&self.output));
             }
         }
-        Err(UploadError::BrokenOff { reason: "the sender went away".to_owned() })
+        Err(UploadError::BrokenOff { reason: "the sender disconnected".to_owned() })
     }
 
     fn take_corrected(&mut self, last: bool) -> Result<(), UploadError> {
@@ -258,7 +261,7 @@ impl ReplayJob {
         Ok(())
     }
 
-    /// Takes a line; `reject_line`: which open reject it is; `shown_line`: its number where it is read now.
+    /// Handles a line; `reject_line`: the open reject that it is; `shown_line`: its number in the file that is read now.
     fn take(&mut self, reject_line: Option<u64>, shown_line: u64, raw: &str) -> Result<(), UploadError> {
         self.tally.check_rows()?;
         let Some(line) = reject_line else {
@@ -286,20 +289,20 @@ impl ReplayJob {
 }
 
 fn no_open_reject(line: u64, raw: &str) -> Reject {
-    Reject {
-        line,
-        byte_offset: 0,
-        column: "reject_line".to_owned(),
+    let fault = Fault {
+        column: REJECT_LINE.to_owned(),
         code: "no_open_reject",
-        reason: "this is not the line of a reject of this upload that is still open".to_owned(),
+        reason: "reject_line is not the line of an open reject of this upload; download its rejects again"
+            .to_owned(),
         value: shown(raw.as_bytes()),
-    }
+    };
+    Reject::of(line, fault)
 }
 
 async fn feed_lines(warehouse: &Warehouse, rejected: &Rejected<'_>, pieces: &mpsc::Sender<Piece>) {
     let mut cursor = match rejects::fetch(warehouse, rejected, u64::MAX) {
         Ok(cursor) => cursor,
-        // The thread has ended if it does not take this.
+        // If this cannot be sent, the thread has ended.
         Err(error) => return drop(pieces.send(feed::Piece::Broken(error.into()).into()).await),
     };
     loop {

@@ -1,4 +1,4 @@
-//! What came of a file's rows so far, and when that is too much.
+//! Counts accepted and rejected rows, and stops a file at its limits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::str::FromStr;
 use super::UploadError;
 use crate::ingest::rows::Reject;
 
-/// Rejects that an answer shows.
+/// Number of rejects that an answer shows.
 pub const SHOWN_REJECTS: usize = 20;
 
-/// Rows before a share of them tells anything, unless the file has fewer.
+/// Number of rows after which a percentage is checked; at the end it is checked too.
 const ROWS_OF_A_SHARE: u64 = 1000;
 
-/// How many rows may be rejected, as the sender has it.
+/// Largest number of rejected rows, as the sender gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxRejects {
     Count(u64),
-    /// Of ten thousand rows.
+    /// Per ten thousand rows.
     Share(u64),
 }
 
@@ -50,11 +50,11 @@ impl fmt::Display for MaxRejects {
     }
 }
 
-/// When a file is given up for its rows.
+/// Limits of the rows of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct RowLimits {
     pub rows: u64,
-    /// Rejected ones, whatever the sender says.
+    /// Rejected rows, whatever the sender says.
     pub rejects: u64,
     pub max_rejects: Option<MaxRejects>,
     pub abort_on_reject: bool,
@@ -67,7 +67,7 @@ pub struct Tally {
     pub accepted: u64,
     pub rejected: u64,
     pub by_code: BTreeMap<&'static str, u64>,
-    /// The first ones.
+    /// The first rejects.
     pub shown: Vec<Reject>,
 }
 
@@ -80,10 +80,10 @@ impl Tally {
         self.accepted + self.rejected
     }
 
-    /// Says whether there may be one more row.
+    /// Checks that one more row is allowed.
     ///
     /// # Errors
-    /// There may not.
+    /// It is not.
     pub fn check_rows(&self) -> Result<(), UploadError> {
         if self.rows() >= self.limits.rows {
             return Err(UploadError::TooManyRows { limit: self.limits.rows });
@@ -91,22 +91,22 @@ impl Tally {
         Ok(())
     }
 
-    /// Counts a row that is accepted.
+    /// Counts an accepted row.
     ///
     /// # Errors
-    /// Too many of those before were not.
+    /// Too many earlier rows were rejected.
     pub fn accept(&mut self) -> Result<(), UploadError> {
         self.accepted += 1;
         if self.rows() == ROWS_OF_A_SHARE { self.check_share() } else { Ok(()) }
     }
 
-    /// Counts a row that is not.
+    /// Counts a rejected row, under its first fault.
     ///
     /// # Errors
     /// It is one too many.
     pub fn reject(&mut self, reject: Reject) -> Result<(), UploadError> {
         self.rejected += 1;
-        *self.by_code.entry(reject.code).or_default() += 1;
+        *self.by_code.entry(reject.first.code).or_default() += 1;
         let aborting = self.limits.abort_on_reject.then(|| Box::new(reject.clone()));
         if self.shown.len() < SHOWN_REJECTS {
             self.shown.push(reject);
@@ -125,10 +125,10 @@ impl Tally {
         if self.rows() >= ROWS_OF_A_SHARE { self.check_share() } else { Ok(()) }
     }
 
-    /// Checks what is only known once enough rows, or all, are read.
+    /// Checks the percentage, which needs enough rows, or all of them.
     ///
     /// # Errors
-    /// Too many of them were rejected.
+    /// Too many rows were rejected.
     pub fn check_share(&self) -> Result<(), UploadError> {
         match self.limits.max_rejects {
             Some(max @ MaxRejects::Share(share))
@@ -164,14 +164,7 @@ mod tests {
     }
 
     fn reject() -> Reject {
-        Reject {
-            line: 1,
-            byte_offset: 0,
-            column: String::new(),
-            code: "not_an_integer",
-            reason: String::new(),
-            value: String::new(),
-        }
+        Reject::of_line(1, "not_an_integer", String::new(), b"")
     }
 
     fn tally(max_rejects: MaxRejects) -> Tally {
@@ -184,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_counts_from_a_thousand_rows_on_and_at_the_end() {
+    fn a_percentage_is_checked_from_a_thousand_rows_on_and_at_the_end() {
         let mut all_bad = tally(MaxRejects::Share(500));
         (0..99).for_each(|_| all_bad.reject(reject()).unwrap());
         assert!(all_bad.check_share().is_err());
@@ -202,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_met_exactly_and_the_server_has_its_own() {
+    fn a_count_is_exact_and_the_server_has_its_own_limit() {
         let mut tally_of_two = tally(MaxRejects::Count(2));
         (0..2).for_each(|_| tally_of_two.reject(reject()).unwrap());
         let error = tally_of_two.reject(reject()).unwrap_err();

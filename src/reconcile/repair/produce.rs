@@ -33,7 +33,7 @@ impl Repairer {
         }
         let options = UploadOptions {
             file_name: format!("repair of {file_name}"),
-            // As ClickHouse writes it.
+            // As ClickHouse writes it: decimal points, and times in UTC.
             read: ReadOptions {
                 encoding: Some(encoding_rs::UTF_8),
                 decimal: Some(DecimalMark::Point),

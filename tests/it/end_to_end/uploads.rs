@@ -104,10 +104,12 @@ async fn invalid_rows_go_to_the_dead_letter_topic_and_the_others_are_counted() {
     let sums = ["rows", "accepted", "rejected"].map(|member| receipt[member].as_u64().unwrap());
     assert_eq!(sums, [45, 20, 25], "{receipt:#}");
     assert_eq!(receipt["rejects"].as_array().unwrap().len(), 20);
-    let first = json!({
-        "line": 12, "byte_offset": receipt["rejects"][0]["byte_offset"], "column": "", "code": "wrong_number_of_fields", "value": bad[0],
-        "reason": receipt["rejects"][0]["reason"],
-    });
+    let reason = &receipt["rejects"][0]["reason"];
+    let fault = json!({ "column": "", "code": "wrong_number_of_fields", "value": bad[0], "reason": reason });
+    let mut first = fault.clone();
+    first["line"] = json!(12);
+    first["byte_offset"] = receipt["rejects"][0]["byte_offset"].clone();
+    first["faults"] = json!([fault]);
     assert_eq!(receipt["rejects"][0], first);
     assert_eq!(receipt["rejects"][1]["column"], "real_amount_bet");
     assert_eq!(

@@ -672,6 +672,7 @@ async fn long_lines(server: &Server, met: &mut BTreeSet<String>) {
         assert_refused(answer, &start, 400, "line_too_long", "524288");
     }
     met.insert("line_too_long".to_owned());
-    let grown = server.high_water_kib() - before;
+    // The kernel's figure is not exact: it may be a little less than before.
+    let grown = server.high_water_kib().saturating_sub(before);
     assert!(grown < LONG_LINE_GROWTH_KIB, "{grown} KiB more");
 }

@@ -61,7 +61,7 @@ async fn rejects_are_listed_and_the_download_can_be_corrected_and_uploaded() {
     assert!(
         header.starts_with(HEADER)
             && header.ends_with(
-                ",reject_line,reject_byte_offset,reject_column,reject_code,reject_reason,reject_raw"
+                ",reject_line,reject_byte_offset,reject_column,reject_code,reject_reason,reject_raw,reject_faults"
             ),
         "{header}"
     );
@@ -110,7 +110,7 @@ async fn corrected_rows_and_rows_valid_by_other_rules_are_replayed_and_done() {
         text(&done, "upload_id")
     );
     assert_eq!(server.clickhouse(sql).await, "10\t12\n11\t13");
-    assert_eq!(download(&server, &receipt, "").await.matches("unclosed_quote").count(), 1, "one is open");
+    assert_eq!(download(&server, &receipt, "").await.matches(",unclosed_quote,").count(), 1, "one is open");
     assert_eq!(download(&server, &receipt, "replayed=true").await.lines().count(), 3);
     assert_eq!(server.get(text(&receipt["links"], "self")).await.ok()["rejected"], 3);
 
