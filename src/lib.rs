@@ -14,12 +14,14 @@
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
 //! - [`disk`]: free space, and the reserve that is kept free.
-//! - [`owner`], [`memory`], `lock`: the server's identity across restarts, allocator settings, locks.
+//! - [`owner`], [`memory`], `lock`, `durable`: the server's identity across restarts, allocator settings, locks, files that are replaced as
+//!   a whole.
 
 pub mod commands;
 pub mod connection;
 pub mod disk;
 pub mod domain;
+mod durable;
 pub mod embedded;
 pub mod generate;
 pub mod guard;

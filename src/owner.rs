@@ -6,6 +6,8 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::durable::replace_file;
+
 /// Returns the UUID in a file. Creates the file with a new UUID if it does not exist.
 ///
 /// # Errors
@@ -20,9 +22,7 @@ pub fn owner(path: &Path) -> io::Result<Uuid> {
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let owner = Uuid::new_v4();
-            let unfinished = path.with_extension("new");
-            fs::write(&unfinished, owner.to_string())?;
-            fs::rename(&unfinished, path)?;
+            replace_file(path, owner.to_string().as_bytes())?;
             Ok(owner)
         }
         Err(error) => Err(error),

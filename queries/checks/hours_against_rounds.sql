@@ -1,35 +1,49 @@
--- Hours whose number of rounds or sum of real bets differs between the aggregates and the rounds. There must be none.
+-- Hours whose number of rounds or sum of an amount differs between the aggregates and the rounds. There must be none.
 SELECT
     created_hour,
     user_id,
     game_id,
-    sum(from_hours) AS rounds_in_aggregates,
-    sum(from_rounds) AS rounds_stored,
-    sum(bets_in_hours) AS bets_in_aggregates,
-    sum(bets_in_rounds) AS bets_stored
+    sumIf(rounds, is_aggregated) AS rounds_aggregated,
+    sumIf(rounds, NOT is_aggregated) AS rounds_stored,
+    sumIf(real_bet, is_aggregated) AS real_bet_aggregated,
+    sumIf(real_bet, NOT is_aggregated) AS real_bet_stored,
+    sumIf(bonus_bet, is_aggregated) AS bonus_bet_aggregated,
+    sumIf(bonus_bet, NOT is_aggregated) AS bonus_bet_stored,
+    sumIf(real_win, is_aggregated) AS real_win_aggregated,
+    sumIf(real_win, NOT is_aggregated) AS real_win_stored,
+    sumIf(bonus_win, is_aggregated) AS bonus_win_aggregated,
+    sumIf(bonus_win, NOT is_aggregated) AS bonus_win_stored
 FROM
 (
     SELECT
+        true AS is_aggregated,
         created_hour,
         user_id,
         game_id,
-        rounds_played AS from_hours,
-        0 AS from_rounds,
-        real_amount_bet AS bets_in_hours,
-        toDecimal128(0, 8) AS bets_in_rounds
+        rounds_played AS rounds,
+        real_amount_bet AS real_bet,
+        bonus_amount_bet AS bonus_bet,
+        real_amount_win AS real_win,
+        bonus_amount_win AS bonus_win
     FROM hourly_aggregates
     UNION ALL
     SELECT
+        false,
         toStartOfHour(created_timestamp),
         user_id,
         game_id,
-        0,
         1,
-        toDecimal128(0, 8),
-        toDecimal128(ifNull(real_amount_bet, 0), 8)
+        toDecimal128(ifNull(real_amount_bet, 0), 8),
+        toDecimal128(ifNull(bonus_amount_bet, 0), 8),
+        toDecimal128(ifNull(real_amount_win, 0), 8),
+        toDecimal128(ifNull(bonus_amount_win, 0), 8)
     FROM game_rounds
 )
 GROUP BY created_hour, user_id, game_id
-HAVING rounds_in_aggregates != rounds_stored OR bets_in_aggregates != bets_stored
+HAVING rounds_aggregated != rounds_stored
+    OR real_bet_aggregated != real_bet_stored
+    OR bonus_bet_aggregated != bonus_bet_stored
+    OR real_win_aggregated != real_win_stored
+    OR bonus_win_aggregated != bonus_win_stored
 ORDER BY created_hour, user_id, game_id
 LIMIT 100

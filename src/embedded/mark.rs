@@ -6,13 +6,15 @@
 //! The file has two slots, written alternately. If a crash interrupts the write of one, the other one is still valid, only a little
 //! older. Each slot fits into one disk sector.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crc_fast::CrcAlgorithm;
 use uuid::Uuid;
+
+use crate::durable::replace_file;
 
 const MAGIC: &[u8; 8] = b"RHMARK\x00\x01";
 
@@ -81,15 +83,8 @@ impl Mark {
     /// # Errors
     /// The file cannot be written.
     fn create(path: &Path, owner: Uuid, end: u64) -> io::Result<Self> {
-        let draft = path.with_extension("draft");
         let mark = Self { path: path.to_owned(), owner, number: 0, end };
-        let mut file = File::create(&draft)?;
-        file.write_all(&mark.slot())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
+        replace_file(path, &mark.slot())?;
         Ok(mark)
     }
 

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::{BrokerError, Kafka, Observer, blocking, topic_setting};
+use super::{BrokerError, Kafka, Observer, blocking, is_denied, topic_setting};
 
 /// Time limits for the description of the topics, and for the answers of all leaders together.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(1200);
@@ -91,6 +92,9 @@ impl TopicsHealth {
 
     async fn run_check(&self) -> Result<(), String> {
         let no_answer = |error: BrokerError| {
+            if let BrokerError::MayNotRead { .. } = error {
+                return error.to_string();
+            }
             tracing::debug!(%error, "the broker does not describe its topics");
             "the broker does not answer".to_owned()
         };
@@ -144,6 +148,10 @@ fn describe(observer: &Observer, names: Vec<String>) -> Result<Topics, BrokerErr
         let metadata =
             observer.fetch_metadata(Some(&name), left).map_err(|error| observer.context().of(error))?;
         let found = metadata.topics().iter().find(|topic| topic.name() == name);
+        let reason = found.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+        if let Some(reason) = reason.filter(|reason| is_denied(*reason)) {
+            return Err(BrokerError::MayNotRead { topic: name, reason });
+        }
         let partitions = found.map_or(&[][..], |topic| topic.partitions());
         let state = |partition: &MetadataPartition| PartitionState {
             number: partition.id(),
@@ -234,6 +242,7 @@ fn named(topic: &str, partitions: &[i32], what: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaRespErr;
 
     use super::*;
 
@@ -284,6 +293,13 @@ mod tests {
             cluster.partition_leader("rounds", number, Some(number + 1)).unwrap();
         }
         let health = TopicsHealth::new(Kafka::new(cluster.bootstrap_servers()), ["rounds".to_owned()]);
+        assert_eq!(wait_until(&health, Result::is_ok).await, Ok(()));
+
+        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        cluster.topic_error("rounds", denied).unwrap();
+        let reason = wait_until(&health, Result::is_err).await.unwrap_err();
+        assert!(reason.starts_with("cannot read topic rounds"), "{reason}");
+        cluster.topic_error("rounds", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
         assert_eq!(wait_until(&health, Result::is_ok).await, Ok(()));
 
         cluster.partition_leader("rounds", 1, None).unwrap();

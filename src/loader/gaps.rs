@@ -147,13 +147,14 @@ pub(super) async fn record(
     for gap in gaps {
         let (topic, partition, code) = (lease.topic(), gap.partition, gap.cause.code());
         tracing::error!(topic, partition, code, messages = gap.messages(), "{}", gap.reason());
-        metrics.see_lost_messages(code, gap.messages());
         // The token prevents a second reject if this runs again after a crash.
         let token = format!("gap:{topic}:{epoch}:{partition}:{}-{}", gap.first, gap.last);
         let reject = Bytes::from(gap.reject(lease, epoch));
         lease.insert_block(&rejects_inbox().insert(), &token, reject).await?;
         let row = Bytes::from(gap.row(lease, epoch));
         lease.insert_rows(&inbox().insert(), std::iter::once(row)).await?;
+        // Counted last: after an error all of this runs again.
+        metrics.see_lost_messages(code, gap.messages());
     }
     Ok(())
 }

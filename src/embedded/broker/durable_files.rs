@@ -20,7 +20,7 @@ use slatedb::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::log::sync_directory;
+use crate::durable::sync_directory;
 
 const STORE: &str = "durable files";
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::MAX_BATCH_BYTES;
 use super::api::Broker;
-use super::log::{TopicEntry, TopicSettings};
+use super::log::{Log, TopicEntry, TopicSettings};
 
 /// Number of partitions if the request does not give one.
 const DEFAULT_PARTITIONS: i32 = 1;
@@ -160,13 +160,30 @@ pub(super) async fn delete(broker: &Broker, request: DeleteTopicsRequest) -> Del
 
 async fn delete_one(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
     let _one_at_a_time = broker.topic_changes.lock().await;
-    broker.catalogue.delete(name).await?;
-    let (log, name) = (Arc::clone(&broker.log), name.to_owned());
-    let removed = tokio::task::spawn_blocking(move || log.remove(&name)).await.map_err(std::io::Error::other);
-    if let Err(error) = removed.flatten() {
+    change_log(broker, name, Log::begin_deletion).await.map_err(|error| {
+        tracing::error!(%error, "cannot begin to delete the files of a topic");
+        ErrorCode::KafkaStorageError
+    })?;
+    if let Err(refused) = broker.catalogue.delete(name).await {
+        if let Err(error) = change_log(broker, name, Log::undo_deletion).await {
+            tracing::warn!(%error, "cannot remove the sign that a topic is being deleted; the next start removes it");
+        }
+        return Err(refused);
+    }
+    if let Err(error) = change_log(broker, name, Log::remove).await {
         tracing::warn!(%error, "could not delete the files of a deleted topic; the next start deletes them");
     }
     Ok(())
+}
+
+/// Changes the files of a topic, on a thread that may block.
+async fn change_log(
+    broker: &Broker,
+    name: &str,
+    change: fn(&Log, &str) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let (log, name) = (Arc::clone(&broker.log), name.to_owned());
+    tokio::task::spawn_blocking(move || change(&log, &name)).await.map_err(std::io::Error::other).flatten()
 }
 
 pub(super) async fn delete_records(broker: &Broker, request: DeleteRecordsRequest) -> DeleteRecordsResponse {

@@ -19,7 +19,7 @@ mod walk;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -32,6 +32,11 @@ pub(super) use self::damage::{Damages, ReadError};
 pub(super) use self::files::OpenFiles;
 pub(super) use self::partition::{Appended, Partition};
 pub(super) use self::settings::TopicSettings;
+use crate::durable::sync_directory;
+
+/// An empty file in the directory of a topic that is being deleted. A directory that the catalogue does not list is removed only with it:
+/// the catalogue may be damaged or restored from an older backup.
+const DELETION: &str = "deleted";
 
 /// All stored records, by topic.
 #[derive(Debug)]
@@ -67,7 +72,10 @@ pub(super) struct TopicEntry {
 }
 
 impl Log {
-    /// Opens the log of these topics, and removes the directories of all others.
+    /// Opens the log of these topics, and completes interrupted deletions of others.
+    ///
+    /// # Errors
+    /// The files cannot be read or written, or there are records of a topic that is neither one of these nor deleted.
     ///
     /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails; only a restart can then find out what is on
     /// disk.
@@ -80,9 +88,9 @@ impl Log {
         fs::create_dir_all(directory)?;
         for entry in directory.read_dir()? {
             let entry = entry?;
-            let known = |topic: &TopicEntry| entry.file_name().to_str() == Some(&topic.id.to_string());
-            if !topics.iter().any(known) {
-                fs::remove_dir_all(entry.path())?;
+            if entry.file_type()?.is_dir() {
+                let known = |topic: &TopicEntry| entry.file_name().to_str() == Some(&topic.id.to_string());
+                complete_deletion(&entry.path(), topics.iter().any(known))?;
             }
         }
         let files = Arc::new(OpenFiles::new(open_files, failure.clone()));
@@ -148,6 +156,20 @@ impl Log {
         Ok(())
     }
 
+    /// Records on disk that a topic is being deleted. To be called before the catalogue deletes the topic.
+    pub fn begin_deletion(&self, name: &str) -> io::Result<()> {
+        let Some(topic) = self.topic(name) else { return Ok(()) };
+        let directory = self.directory_of(topic.id);
+        File::create(directory.join(DELETION))?;
+        sync_directory(&directory)
+    }
+
+    /// Undoes [`Log::begin_deletion`], if the catalogue could not delete the topic.
+    pub fn undo_deletion(&self, name: &str) -> io::Result<()> {
+        let Some(topic) = self.topic(name) else { return Ok(()) };
+        remove_if_exists(&self.directory_of(topic.id).join(DELETION))
+    }
+
     /// Removes a topic and its records.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         let removed = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -175,19 +197,28 @@ impl Topic {
     }
 }
 
-/// Replaces a file completely or not at all. The new contents are on disk on return.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), sync_directory)
+/// Removes the directory of a deleted topic. A topic that the catalogue still lists was not deleted.
+fn complete_deletion(directory: &Path, is_listed: bool) -> io::Result<()> {
+    let deletion = directory.join(DELETION);
+    if is_listed {
+        remove_if_exists(&deletion)
+    } else if deletion.try_exists()? {
+        fs::remove_dir_all(directory)
+    } else {
+        let reason = format!(
+            "log/{} has records of a topic that the catalogue does not list; restore the whole data directory from one backup, or move \
+             that directory away to continue without its records",
+            directory.file_name().unwrap_or_default().to_string_lossy()
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    }
 }
 
-/// Waits until the names in a directory are on disk.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+fn remove_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

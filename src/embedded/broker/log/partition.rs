@@ -11,12 +11,13 @@ use bytes::Bytes;
 use nisshi_sans_io::ErrorCode;
 use tokio::sync::watch;
 
+use super::Shared;
 use super::batch::Batch;
 use super::damage::{Damage, PartitionName, Place, ReadError};
 use super::producers::{Producers, Verdict};
 use super::recovery::{Recovered, recover};
 use super::segment::{self, Batches, Segment, producers_path};
-use super::{Shared, replace_file, sync_directory};
+use crate::durable::{replace_file, sync_directory};
 use crate::embedded::mark::{Known, Mark};
 
 /// Bytes after which a new segment begins. A start reads at most this much per partition.

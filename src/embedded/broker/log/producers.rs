@@ -9,7 +9,7 @@ use std::path::Path;
 use nisshi_sans_io::ErrorCode;
 
 use super::batch::Header;
-use super::replace_file;
+use crate::durable::replace_file;
 
 /// Batches remembered per producer. A producer may have this many unacknowledged ones.
 const REMEMBERED_BATCHES: usize = 5;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::MAX_BATCH_BYTES;
-use super::replace_file;
+use crate::durable::replace_file;
 
 const FILE_NAME: &str = "settings.json";
 

@@ -60,6 +60,31 @@ impl Fixture {
     }
 }
 
+#[test]
+fn records_of_a_topic_that_the_catalogue_has_lost_are_kept_and_those_of_a_deleted_topic_are_not() {
+    let fixture = Fixture::new();
+    let open =
+        |topics: &[TopicEntry]| Log::open(fixture.directory.path(), topics, 4, CancellationToken::new());
+    let error = open(&[]).unwrap_err().to_string();
+    assert!(error.contains(&format!("log/{} has records of a topic", fixture.topic.id)), "{error}");
+    assert!(fixture.segment().exists());
+    // The catalogue refused the deletion: the topic stays, also after it is lost later.
+    let log = fixture.open();
+    log.begin_deletion("topic").expect("marked");
+    drop(log);
+    drop(fixture.open());
+    open(&[]).unwrap_err();
+    let log = fixture.open();
+    log.begin_deletion("topic").expect("marked");
+    log.undo_deletion("topic").expect("undone");
+    open(&[]).unwrap_err();
+    // The process was killed after the catalogue had deleted it.
+    log.begin_deletion("topic").expect("marked");
+    drop(log);
+    open(&[]).expect("opened");
+    assert!(!fixture.segment().exists());
+}
+
 /// Returns the batch with this number, as it is sent.
 fn content(number: i64) -> Bytes {
     batch_of(RECORDS as i32, format!("value of batch {number}").as_bytes()).into()
