@@ -186,5 +186,5 @@ async fn the_replay_command_reports_by_its_exit_code_whether_rejects_are_left() 
     assert_eq!((number(&answer, "replayed"), number(&answer, "still_rejected")), (2, 0), "{answer:#}");
     let (code, out, _) = run(&[&["--upload", upload], &key[..]].concat());
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("0 replayed") && out.contains("unclosed_quote"), "{out}");
+    assert!(out.contains("0 rows sent again") && out.contains("unclosed_quote"), "{out}");
 }

@@ -89,7 +89,7 @@ async fn an_invalid_schema_stops_the_start_with_the_reason() {
     let data_dir = directory.path().join("data");
     let path = directory.path().join("schema.avsc");
     let narrower = schema(&path, |fields| fields.retain(|field| field["name"] != "provider"));
-    refusal(&data_dir, &["--schema", &narrower]).await.assert(2, "lacks the column provider");
+    refusal(&data_dir, &["--schema", &narrower]).await.assert(2, "lacks the built-in column provider");
     fs::write(&path, "{").unwrap();
     refusal(&data_dir, &["--schema", &narrower]).await.assert(2, "not an Avro schema");
     refusal(&data_dir, &["--schema", "/nowhere.avsc"]).await.assert(2, "--schema /nowhere.avsc: ");
