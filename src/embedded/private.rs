@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// The first file that Roundhouse creates in a directory.
 pub const LOCK_FILE: &str = "lock";
@@ -52,7 +53,11 @@ pub fn close_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a directory is empty, or the lock is the oldest file in it: a home directory in which Roundhouse ran once is not ours.
+/// How long before the lock the other files of a part may be created.
+const START_TIME: Duration = Duration::from_secs(60);
+
+/// Whether a directory is empty, or no file in it is much older than the lock: a home directory in which Roundhouse ran once is not
+/// ours.
 fn is_ours(directory: &Path) -> io::Result<bool> {
     let lock = match fs::metadata(directory.join(LOCK_FILE)) {
         Ok(lock) => lock.modified()?,
@@ -63,7 +68,7 @@ fn is_ours(directory: &Path) -> io::Result<bool> {
     };
     let is_older = |entry: io::Result<fs::DirEntry>| {
         let modified = entry.and_then(|entry| entry.metadata()).and_then(|entry| entry.modified());
-        modified.is_ok_and(|modified| modified < lock)
+        modified.is_ok_and(|modified| lock.duration_since(modified).is_ok_and(|age| age > START_TIME))
     };
     Ok(!fs::read_dir(directory)?.any(is_older))
 }
@@ -140,6 +145,10 @@ mod tests {
             fs::write(home.path().join(LOCK_FILE), "").unwrap();
         }
         fs::remove_file(home.path().join(".profile")).unwrap();
+        // A part may write its configuration before it takes the lock.
+        let locked = fs::metadata(home.path().join(LOCK_FILE)).unwrap().modified().unwrap();
+        let configuration = fs::File::create(home.path().join("config.xml")).unwrap();
+        configuration.set_modified(locked - Duration::from_secs(1)).unwrap();
         close_directory(home.path()).unwrap();
         assert_eq!(mode(home.path()), 0o700);
     }

@@ -20,9 +20,14 @@ fn statements() -> Vec<String> {
     operations.lines().filter_map(|line| line.strip_suffix(GRANTEE)).map(str::to_owned).collect()
 }
 
+/// What the embedded ClickHouse does as its only user, unlike a server: it creates views of the running statements, and reads them.
+const OF_THE_EMBEDDED_ENGINE: [&str; 2] = ["GRANT CREATE VIEW ON system.*", "GRANT SELECT ON system.*"];
+
 /// Returns a configuration of ClickHouse that gives its user the listed rights and no others.
 fn configuration() -> String {
-    let grants: String = statements().iter().map(|statement| format!("<query>{statement}</query>")).collect();
+    let listed = statements();
+    let all = listed.iter().map(String::as_str).chain(OF_THE_EMBEDDED_ENGINE);
+    let grants: String = all.map(|statement| format!("<query>{statement}</query>")).collect();
     assert!(grants.contains("GRANT SELECT, INSERT"), "{grants}");
     format!(
         "<clickhouse><users><default><grants replace=\"replace\">{grants}</grants></default></users></clickhouse>"
