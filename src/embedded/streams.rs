@@ -1,8 +1,8 @@
 //! The descriptors of a part's process, out of reach of what the part is asked to do.
 //!
 //! A statement can name a descriptor of the process that runs it: `file('/dev/stdin')`, `file('/proc/self/fd/7')`. The kernel then
-//! opens what is behind it once more. Landlock decides about files, terminals and devices; sockets cannot be opened so. That leaves
-//! pipes, which Landlock does not know: whoever opens one waits for its writer or takes its bytes. So a part
+//! opens the same file again. Landlock decides about files, terminals and devices; sockets cannot be opened so. That leaves
+//! pipes, which Landlock does not cover: a statement that opens one waits for its writer or takes its bytes. So a part
 //!
 //! - has `/dev/null` as its standard input and output, and its supervisor on two other descriptors,
 //! - takes from its pipes the permission to open them once more ([`close_pipes`]). Root would not need the permission, so it gives up
@@ -44,7 +44,7 @@ pub fn take() -> io::Result<()> {
     let output = moved(io::stdout().as_fd().try_clone_to_owned())?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for standard in [io::stdin().as_raw_fd(), io::stdout().as_raw_fd()] {
-        // SAFETY: both descriptors are open; nothing of ours relies on what was behind the standard one.
+        // SAFETY: both descriptors are open; no code relies on the file that the standard one had.
         if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -109,7 +109,7 @@ fn mode(descriptor: RawFd) -> Option<libc::mode_t> {
     unsafe { (libc::fstat(descriptor, status.as_mut_ptr()) == 0).then(|| status.assume_init().st_mode) }
 }
 
-/// Closes every descriptor but the standard ones: whoever started us may have left some open.
+/// Closes every descriptor but the standard ones: the process that started this one may have left some open.
 #[cfg(target_os = "linux")]
 fn close_inherited() {
     // SAFETY: nothing was opened yet that somebody could still use. Kernels before 5.9 refuse, and all stays open.

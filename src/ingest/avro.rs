@@ -22,7 +22,7 @@ pub enum AvroError {
     NoPrefix,
     #[error("the message ends too early")]
     TooShort,
-    #[error("the message goes on behind its last field")]
+    #[error("the message continues after its last field")]
     TooLong,
     #[error("a number of more than 64 bits")]
     Overflow,
