@@ -68,7 +68,8 @@ fn time_zone_parameter(parameters: &mut Parameters) -> Result<Option<TimeZone>, 
 
 /// Takes the parameter `columns`: which columns the file calls by other names.
 fn columns_parameter(parameters: &mut Parameters, columns: &Columns) -> Result<ColumnNames, Problem> {
-    let Some(text) = parameters.one("columns")? else { return Ok(ColumnNames::default()) };
+    let text = parameters.one("columns")?.filter(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(ColumnNames::default()) };
     ColumnNames::parse(&text, columns).map_err(|error| Problem::parameter("columns", error.to_string()))
 }
 

@@ -236,8 +236,10 @@ fn decimal() -> Parameter {
 
 fn columns() -> Parameter {
     let about = "Columns that the file calls by other names: `COLUMN:NAME,…`. Put a name with commas or quotes into double quotes, and write \
-                 a quote inside them twice: `provider:\"Vendor, Inc.\"`";
-    of("columns", about, text().examples([Value::from("user_id:user_id,provider:provider")]))
+                 a quote inside them twice: `provider:\"Vendor, Inc.\"`. Empty: none";
+    // An example that changes nothing: /docs sends it with whatever file is tried.
+    let example = Value::from("user_id:user_id,provider:provider");
+    of("columns", about, text().default(Some(Value::from(""))).examples([example]))
 }
 
 fn timezone() -> Parameter {
