@@ -10,6 +10,7 @@ mod api_description;
 mod broken_parts;
 mod conflicts;
 mod crash;
+mod demo;
 mod deployment;
 mod embedded_broker;
 mod embedded_clickhouse;
