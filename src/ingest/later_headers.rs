@@ -35,13 +35,14 @@ pub struct Headers {
     later: LaterHeaders,
     /// How the rows after the last header line end.
     pub ends: RowEnds,
-    has_delimited_rows: bool,
+    /// Whether the rows after an earlier header line had another end than in a delimiter.
+    has_bare_rows: bool,
 }
 
 impl Headers {
     /// `ends`: as far as it is known.
     pub fn new(first: Header, ends: RowEnds) -> Self {
-        Self { all: vec![first], later: LaterHeaders::default(), ends, has_delimited_rows: false }
+        Self { all: vec![first], later: LaterHeaders::default(), ends, has_bare_rows: false }
     }
 
     /// The header by which rows are read now, and its index.
@@ -57,9 +58,9 @@ impl Headers {
         &self.later
     }
 
-    /// Whether rows end in a delimiter, in some part of the file at least.
+    /// Whether rows end in a delimiter in every part of the file. If not, a replay cannot know it of a single line.
     pub fn has_delimited_rows(&self) -> bool {
-        self.has_delimited_rows || self.ends == RowEnds::Delimited
+        !self.has_bare_rows && self.ends == RowEnds::Delimited
     }
 
     /// Takes in a record that is not a valid row, if it is a header. Returns whether it is one.
@@ -89,7 +90,7 @@ impl Headers {
         let header = Header::of(current.delimiter, &Fields::of(record), naming);
         let header = header.map_err(|error| unusable(glued(record).unwrap_or_else(|| error.to_string())))?;
         let is_repeated = header.has_columns_of(current);
-        self.has_delimited_rows |= self.ends == RowEnds::Delimited;
+        self.has_bare_rows |= self.ends != RowEnds::Delimited;
         if is_repeated {
             self.ends = RowEnds::Unknown;
             self.later.repeated += 1;

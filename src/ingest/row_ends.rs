@@ -38,8 +38,8 @@ impl RowEnds {
         }
         record.width == header.width + 1
             && match self {
-                // Of a column without a name: it may hold anything, as every column that is ignored.
-                _ if header.has_unnamed_end => true,
+                // The header has this field. One that is not empty is a field too many, of an amount that was cut for example.
+                _ if header.has_unnamed_end => ends_empty,
                 Self::Bare => false,
                 Self::Delimited => ends_empty,
                 Self::Unknown => ends_empty && notation::cut_amounts(record, header, columns).is_none(),

@@ -678,11 +678,11 @@ mod tests {
             ("id,name\nx,a,\n1,a,\n", vec![row(3, 1, "a")], vec![2]),
             (
                 "id,name,\n1,a\n2,b,\n3,\n4,d,x\n5,e,,\n",
-                vec![row(2, 1, "a"), row(3, 2, "b"), row(4, 3, ""), row(5, 4, "d")],
-                vec![6],
+                vec![row(2, 1, "a"), row(3, 2, "b"), row(4, 3, "")],
+                vec![5, 6],
             ),
             ("id,name,\n1,a,\n2,b\n3,\n", vec![row(2, 1, "a"), row(3, 2, "b")], vec![4]),
-            ("id,name,,\n1,a,,\n2,b,x,y\n3,c\n", vec![row(2, 1, "a"), row(3, 2, "b")], vec![4]),
+            ("id,name,,\n1,a,,\n2,b,x,y\n3,c\n", vec![row(2, 1, "a")], vec![3, 4]),
             ("id,name\n1,\"a\",\"\"\n", vec![row(2, 1, "a")], vec![]),
             (
                 "id,name\n1,a\nid,name\n2,b,\nid,name,\n3,c\n",
@@ -693,6 +693,21 @@ mod tests {
             let kept = read(text.as_bytes(), 5).unwrap();
             let lines: Vec<u64> = kept.rejects.iter().map(|(reject, _)| reject.line).collect();
             assert_eq!((kept.rows, lines), (rows, rejects), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_replay_expects_a_delimiter_at_the_end_only_if_each_part_of_the_file_had_it() {
+        for (text, expected) in [
+            ("id,name\n1,a,\n", true),
+            ("id,name\n1,a,\nid,name\n2,b,\n", true),
+            ("id,name\n1,a\nid,name\n2,b,\n", false),
+            ("id,name\n1,a,\nid,name\n2,b\n", false),
+            ("id,name\n1,a\n", false),
+        ] {
+            let mut reader = reader(None);
+            told(reader.push(text.as_bytes(), true, &mut Kept::default())).unwrap();
+            assert_eq!(reader.has_delimited_rows(), expected, "{text:?}");
         }
     }
 

@@ -108,13 +108,17 @@ pub(super) fn named_settings(text: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     let mut in_list = false;
     for (index, token) in tokens.iter().enumerate() {
-        let is_assigned = tokens.get(index + 1).is_some_and(|next| next.is(b"="));
+        let is_before = |symbol: &[u8]| tokens.get(index + 1).is_some_and(|next| next.is(symbol));
+        let is_assigned = is_before(b"=");
         let before = index.checked_sub(1).and_then(|before| tokens.get(before));
         let begins = before.is_some_and(|before| before.is(b"SETTINGS") || before.is(b"SET"));
         let goes_on = in_list && before.is_some_and(|before| before.is(b","));
         if is_assigned && (begins || goes_on) {
             in_list = true;
             names.push(token.unquoted());
+        } else if begins && is_before(b",") {
+            // A setting that is switched on may stand without a value.
+            in_list = true;
         } else if token.is(b"SETTINGS") || token.is(b"SELECT") {
             in_list = false;
         }

@@ -77,8 +77,25 @@ async fn queries_of_the_server_are_not_killed_by_others() {
     }
     other.await.unwrap().exception(394, 500);
     // Nobody takes another's id.
-    for statement in ["SELECT 1 SETTINGS query_cache_tag = 'own/x'", "SET query_cache_tag = 'own/x'"] {
+    for statement in [
+        "SELECT 1 SETTINGS query_cache_tag = 'own/x'",
+        "SET query_cache_tag = 'own/x'",
+        "SELECT 1 SETTINGS use_uncompressed_cache, query_cache_tag = 'own/x'",
+        "SET use_uncompressed_cache, query_cache_tag = 'own/x'",
+    ] {
         clickhouse.post(&[], statement).await.exception(452, 500);
+    }
+    // Nobody changes the views.
+    for view in ["processes_of_clients", "processes_with_engine_ids"] {
+        for statement in [
+            format!("DROP VIEW system.{view} SYNC"),
+            format!("CREATE OR REPLACE VIEW system.{view} AS SELECT 1"),
+            format!("RENAME TABLE system.{view} TO default.v"),
+            format!("ALTER TABLE system.{view} MODIFY QUERY SELECT 1"),
+        ] {
+            let refused = clickhouse.post(&[], statement.clone()).await;
+            assert!(refused.text().contains("ACCESS_DENIED"), "{statement}: {}", refused.text());
+        }
     }
     let reply = clickhouse.post(&[("query_cache_tag", "own/x")], "SELECT user FROM system.processes").await;
     assert!(reply.text().contains("default\n"), "{}", reply.text());
