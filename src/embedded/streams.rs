@@ -9,10 +9,12 @@
 //!   that privilege (`sandbox::privileges`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+
+use crate::lock::lock;
 
 /// The search for pipes ends after this many free numbers in a row: the kernel always gives the lowest free one.
 const FREE_AT_END: u32 = 256;
@@ -31,6 +33,10 @@ struct Link {
 }
 
 static LINK: OnceLock<Link> = OnceLock::new();
+
+/// Held while a pipe is created and while pipes are searched. A search must not find a pipe that does not have its permissions yet:
+/// it would take them away.
+static PIPES: Mutex<()> = Mutex::new(());
 
 /// Puts `/dev/null` in the place of standard input and output, and closes what the process has inherited. To be called before the
 /// process has opened anything.
@@ -73,8 +79,9 @@ pub fn write_line(line: &str) -> io::Result<()> {
 }
 
 /// Takes from the pipes that are open now the permission to open them once more. Those who have them open keep them. Pipes of
-/// [`open_for_writing_only`] stay as they are. A library may create pipes at any time, so this is called again and again.
+/// [`pipe_for_writing_only`] stay as they are. A library may create pipes at any time, so this is called again and again.
 pub fn close_pipes() {
+    let _no_new_pipe = lock(&PIPES);
     let mut free = 0;
     for descriptor in 0.. {
         match mode(descriptor) {
@@ -92,9 +99,15 @@ pub fn close_pipes() {
     }
 }
 
-/// Lets a pipe be opened for writing only.
-pub fn open_for_writing_only(pipe: &impl AsFd) {
-    set_mode(pipe.as_fd().as_raw_fd(), WRITE_ONLY);
+/// Creates a pipe that can be opened again for writing only.
+///
+/// # Errors
+/// The process has too many open files.
+pub fn pipe_for_writing_only() -> io::Result<(PipeReader, PipeWriter)> {
+    let _no_search = lock(&PIPES);
+    let (reader, writer) = io::pipe()?;
+    set_mode(writer.as_raw_fd(), WRITE_ONLY);
+    Ok((reader, writer))
 }
 
 fn set_mode(descriptor: RawFd, mode: libc::mode_t) {
@@ -118,3 +131,30 @@ fn close_inherited() {
 
 #[cfg(not(target_os = "linux"))]
 fn close_inherited() {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_keeps_its_permissions_while_others_are_searched() {
+        let searching = AtomicUsize::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    (0..3_000).for_each(|_| close_pipes());
+                    searching.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            let mut wrong = None;
+            while searching.load(Ordering::Relaxed) > 0 {
+                let pipes: Vec<_> = (0..20).map(|_| pipe_for_writing_only().unwrap()).collect();
+                let modes = pipes.iter().map(|(_, writer)| mode(writer.as_raw_fd()).unwrap() & 0o777);
+                wrong = wrong.or_else(|| modes.into_iter().find(|mode| *mode != WRITE_ONLY));
+            }
+            assert_eq!(wrong, None);
+        });
+    }
+}

@@ -243,9 +243,9 @@ fn run_select(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let format = name_format(request, text, output);
-    let (mut reader, writer) = io::pipe().map_err(|error| Exception::new(Code::StdException, error))?;
-    // Else a statement could read the result of another one, or wait for its own.
-    streams::open_for_writing_only(&writer);
+    // For writing only: else a statement could read the result of another one, or wait for its own.
+    let pipe = streams::pipe_for_writing_only();
+    let (mut reader, writer) = pipe.map_err(|error| Exception::new(Code::StdException, error))?;
     let text = statement::into_file(text, &format!("/dev/fd/{}", writer.as_raw_fd()));
     let statement = Statement { text: &text, format, parameters: &request.parameters };
     let (copied, outcome) = thread::scope(|scope| {
