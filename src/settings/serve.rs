@@ -156,8 +156,8 @@ pub struct Limits {
     /// Seconds that running uploads may continue after the server was told to stop; then they get 503 with their progress
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = whole::<u64>(0..=600), env = "ROUNDHOUSE_STOP_GRACE_SECONDS")]
     pub stop_grace_seconds: u64,
-    /// Largest number of connections to the API. At the limit, idle and slow connections are closed; if there are none, only health and
-    /// metrics are answered, and other requests get 503
+    /// Largest number of connections to the API. When one more is opened, the server closes an idle or slow one. If there is none, the
+    /// new connection gets answers to health and metrics requests only, and 503 to all others
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = whole::<u16>(1..=u16::MAX.into()), env = "ROUNDHOUSE_MAX_CONNECTIONS")]
     pub max_connections: u16,
     /// Seconds that a record may wait for its acknowledgement before the upload fails with 503. A Kafka cluster may need minutes to

@@ -235,12 +235,10 @@ async fn schemathesis_finds_no_undescribed_response() {
     let upload = server.upload(text, "wait=visible&name=rounds.csv").await.ok();
     let other = format!("{HEADER}\n{}", line(3, "0.5"));
     let directory = TempDir::new().expect("a directory");
-    let other_file = directory.path().join("other.csv");
-    fs::write(&other_file, &other).expect("write a file");
-    let conflicting = server.upload(other, "wait=visible&name=other.csv").await.ok();
+    let conflicting = server.upload(other.clone(), "wait=visible&name=other.csv").await.ok();
     let (of_file, of_other) = (upload["upload_id"].clone(), conflicting["upload_id"].clone());
     let upload = json!({ "id": [of_file] });
-    let path = server.reconcile(&other_file).await["links"]["self"].as_str().expect("a path").to_owned();
+    let path = server.reconcile_body(other, "").await["links"]["self"].as_str().expect("a path").to_owned();
     let job = json!({ "id": [path.rsplit('/').next()] });
     let filters = json!({ "player_id": ["player-0", "player-1"], "game_id": [7] });
     let values = json!({

@@ -2,7 +2,6 @@
 
 mod agreement;
 mod all_faults;
-mod dead_letters;
 mod outcomes;
 mod time_zones;
 mod values;

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use crate::harness::files::{HEADER, csv, line};
 use crate::harness::part::Part;
-use crate::harness::process::until;
 use crate::harness::repository;
 use crate::harness::server::Server;
+use crate::repair::repair;
 
 /// What follows each statement of the list.
 const GRANTEE: &str = " TO roundhouse;";
@@ -65,19 +65,8 @@ async fn the_documented_rights_of_the_clickhouse_user_are_enough_to_load_reconci
     let rows: String = [0, 3, 4, 6, 7, 9, 21].map(|id| line(id, "0.25")).concat();
     let body = format!("{HEADER}\n{}{rows}", line(1, "0.75"));
     let query = format!("upload_id={}", upload["upload_id"].as_str().unwrap());
-    let job = server.send(|http| http.post(server.url(&format!("/reconcile?{query}"))).body(body)).await;
-    let path = job.body["links"]["self"].as_str().unwrap();
-    until("the reconciliation has ended", async || {
-        (server.get(path).await.ok()["state"] == "done").then_some(())
-    })
-    .await;
-    let repair = format!("{path}/repair?prefer=file&remove=unexpected");
-    server.send(|http| http.post(server.url(&repair))).await;
-    let job = until("the repair has ended", async || {
-        let job = server.get(path).await.ok();
-        matches!(job["repair"]["state"].as_str(), Some("done" | "failed")).then_some(job)
-    })
-    .await;
+    let job = server.reconcile_body(body, &query).await;
+    let job = repair(&server, job["id"].as_str().unwrap(), "prefer=file&remove=unexpected").await;
     assert_eq!((&job["repair"]["state"], &job["verdict"]), (&"done".into(), &"match".into()), "{job:#}");
     let emptied = "SELECT count() FROM hourly_aggregates FINAL WHERE user_id = 'player-2'";
     assert_eq!(server.clickhouse(emptied).await, "0", "{}", server.log());

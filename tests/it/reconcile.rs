@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -37,7 +36,7 @@ use uuid::Uuid;
 
 use crate::harness::expected::{self, Expected};
 use crate::harness::part::Part;
-use crate::harness::{ROUNDHOUSE, repository};
+use crate::harness::{files, repository};
 
 /// How long the tests wait for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -308,14 +307,8 @@ fn rounds(ids: impl IntoIterator<Item = u64>) -> Vec<Round> {
 }
 
 fn generate(directory: &TempDir, rows: u64) -> PathBuf {
-    let path = directory.path().join("generated.csv");
-    let status = Command::new(ROUNDHOUSE)
-        .args(["--log", "error", "generate", "--players", "2000", "--rows", &rows.to_string(), "-o"])
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    path
+    let options = ["--players", "2000", "--rows", &rows.to_string()];
+    files::generate(&directory.path().join("generated.csv"), &options)
 }
 
 /// The lines of the differences of one kind in the sample.

@@ -127,7 +127,7 @@ fn numbers(text: &str) -> Vec<u64> {
 }
 
 /// Requests a repair, and returns the job when it is done.
-async fn repair(server: &Server, id: &str, query: &str) -> Value {
+pub async fn repair(server: &Server, id: &str, query: &str) -> Value {
     let asked = server.send(|http| http.post(server.url(&format!("/reconcile/{id}/repair?{query}")))).await;
     assert_eq!(asked.status, 202, "{:#}", asked.body);
     assert_eq!(asked.headers["location"], format!("/reconcile/{id}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, Timestamp, TopicPartitionList};
@@ -22,8 +22,17 @@ use crate::harness::part::Part;
 use crate::harness::process::{PATIENCE, signal, until};
 use crate::harness::server::Server;
 use crate::harness::services::Services;
+use crate::harness::topic::reader;
 
 const TOPIC: &str = "staging-bets";
+
+/// Generates a file that ends with the last of these ranges of lines. Returns a file for each range.
+fn files<const N: usize>(lines: [Range<usize>; N]) -> (TempDir, [PathBuf; N]) {
+    let directory = TempDir::new().unwrap();
+    let rows = lines.last().unwrap().end.to_string();
+    let whole = generate(&directory.path().join("whole.csv"), &["--rows", &rows, "--encoding", "utf-8"]);
+    (directory, lines.map(|lines| cut(&whole, lines)))
+}
 
 /// Cuts lines out of a file.
 fn cut(whole: &Path, lines: Range<usize>) -> PathBuf {
@@ -66,9 +75,7 @@ async fn assert_stored(server: &Server, files: &[&Path], epochs: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreated_topic_is_loaded_from_the_start_and_known_rounds_count_once() {
-    let directory = TempDir::new().unwrap();
-    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "9000", "--encoding", "utf-8"]);
-    let [first, second, third] = [0..4000, 2000..5000, 4500..9000].map(|lines| cut(&whole, lines));
+    let (_directory, [first, second, third]) = files([0..4000, 2000..5000, 4500..9000]);
     let mut server = Server::start(&[]).await;
     assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
     assert_stored(&server, &[&first], 1).await;
@@ -120,12 +127,7 @@ async fn delete_messages(brokers: &str, before: &[(i32, i64)]) {
 
 /// Reads all messages of some partitions, ordered by offset. Blocks.
 fn messages(brokers: &str, partitions: i32) -> Vec<OwnedMessage> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "nobody")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
+    let consumer = reader(brokers);
     let mut found = Vec::new();
     for partition in 0..partitions {
         let (low, high) = consumer.fetch_watermarks(TOPIC, partition, PATIENCE).unwrap();
@@ -169,6 +171,14 @@ async fn until_loaded(server: &Server, messages: usize) {
     .await;
 }
 
+/// Leaves a file acknowledged but not loaded: loads the first file, restarts the server with these options and without its loader, and
+/// uploads the second file. Returns its receipt.
+async fn leave_unloaded(server: &mut Server, options: &[&str], first: &Path, second: &Path) -> Value {
+    assert_eq!(upload(server, first, "wait=visible").await["state"], "visible");
+    server.restart_with(&[options, &["--loader", "none"]].concat()).await;
+    upload(server, second, "").await
+}
+
 /// Uploads a file until it returns 200. Returns the answer.
 async fn upload_at_last(server: &Server, file: &Path, query: &str) -> Value {
     until("the file is acknowledged", async || {
@@ -193,9 +203,7 @@ async fn until_lost(server: &Server, upload: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_added_to_a_topic_in_use_are_loaded_and_each_round_counts_once() {
-    let directory = TempDir::new().unwrap();
-    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "8000", "--encoding", "utf-8"]);
-    let [first, second] = [0..5000, 5000..8000].map(|lines| cut(&whole, lines));
+    let (_directory, [first, second]) = files([0..5000, 5000..8000]);
     let services = Services::start().await;
     let server = services.server(&[]).await;
     assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
@@ -238,13 +246,9 @@ async fn partitions_added_to_a_topic_in_use_are_loaded_and_each_round_counts_onc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_fails_if_its_rows_are_deleted_before_they_are_loaded_and_can_be_sent_again() {
-    let directory = TempDir::new().unwrap();
-    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
-    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let (_directory, [first, second, third]) = files([0..2000, 2000..4000, 4000..6000]);
     let mut server = Server::start(&[]).await;
-    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
-    server.restart_with(&["--loader", "none"]).await;
-    let lost = upload(&server, &second, "").await;
+    let lost = leave_unloaded(&mut server, &[], &first, &second).await;
     let kept = upload(&server, &third, "").await;
     let offsets = lost["offsets"].as_object().unwrap().iter();
     let before: Vec<(i32, i64)> = offsets
@@ -276,13 +280,9 @@ async fn an_upload_fails_if_its_rows_are_deleted_before_they_are_loaded_and_can_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_recreated_with_other_partitions_is_loaded_and_lost_rows_are_reported() {
-    let directory = TempDir::new().unwrap();
-    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
-    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let (_directory, [first, second, third]) = files([0..2000, 2000..4000, 4000..6000]);
     let mut server = Server::start(&[]).await;
-    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
-    server.restart_with(&["--loader", "none"]).await;
-    let lost = upload(&server, &second, "").await;
+    let lost = leave_unloaded(&mut server, &[], &first, &second).await;
     recreate(&server.addresses.kafka_brokers, 3).await;
     // An upload to a partition that no longer exists fails soon and is retried.
     server.restart_with(&["--delivery-timeout-seconds", "10"]).await;
@@ -302,21 +302,15 @@ async fn a_topic_recreated_with_other_partitions_is_loaded_and_lost_rows_are_rep
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_messages_are_skipped_and_reported_and_loading_continues() {
-    let directory = TempDir::new().unwrap();
-    let whole = generate(&directory.path().join("whole.csv"), &["--rows", "6000", "--encoding", "utf-8"]);
-    let [first, second, third] = [0..2000, 2000..4000, 4000..6000].map(|lines| cut(&whole, lines));
+    let (_directory, [first, second, third]) = files([0..2000, 2000..4000, 4000..6000]);
     let services = Services::start().await;
     let mut server = services.server(&[]).await;
-    assert_eq!(upload(&server, &first, "wait=visible").await["state"], "visible");
-    let restart = async |server: &mut Server, more: &[&str]| {
-        let options = services.options(more);
-        server.restart_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    };
-    restart(&mut server, &["--loader", "none"]).await;
-    let damaged = upload(&server, &second, "").await;
+    let options = services.options(&[]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let damaged = leave_unloaded(&mut server, &options, &first, &second).await;
     damage_last_batch(&services.data_dir("broker"));
     let kept = upload(&server, &third, "").await;
-    restart(&mut server, &[]).await;
+    server.restart_with(&options).await;
     let reason = until_lost(&server, &damaged).await;
     assert!(reason.contains("cannot be read"), "{reason}");
     let path = format!("/uploads/{}", kept["upload_id"].as_str().unwrap());

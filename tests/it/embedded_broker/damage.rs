@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -17,6 +17,7 @@ use super::kafka::{PATIENCE, TestBroker};
 use crate::harness::files::csv;
 use crate::harness::process::until;
 use crate::harness::server::Server;
+use crate::harness::topic::reader;
 
 /// Records in each of the three batches of a topic.
 const RECORDS: u64 = 10;
@@ -197,12 +198,7 @@ async fn readyz_names_the_damaged_records_until_they_are_deleted() {
 
 /// Reads a partition from its start and asserts that the first result is an error.
 fn read_until_error(brokers: &str, partition: i32) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "reader")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
+    let consumer = reader(brokers);
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset("staging-bets", partition, Offset::Offset(0)).unwrap();
     consumer.assign(&assignment).unwrap();

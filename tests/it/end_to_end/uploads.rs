@@ -1,18 +1,14 @@
 //! `POST /uploadcsv`: every way to send a file, and every reason to refuse one.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Headers;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::harness::dead_letters;
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::process::{PATIENCE, signal, until};
 use crate::harness::server::{Http, Server};
@@ -117,7 +113,7 @@ async fn invalid_rows_go_to_the_dead_letter_topic_and_the_others_are_counted() {
         (&json!("not_a_decimal"), &json!("12.5x"))
     );
 
-    let letters = dead_letters(&server, bad.len()).await;
+    let letters = dead_letters::read(&server, bad.len()).await;
     let upload_id = receipt["upload_id"].as_str().unwrap();
     for (line, letter) in &letters {
         assert_eq!(letter.raw, bad[*line as usize - 12]);
@@ -149,44 +145,6 @@ async fn invalid_rows_go_to_the_dead_letter_topic_and_the_others_are_counted() {
         })
         .collect();
     assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
-}
-
-/// A message of the dead-letter topic.
-struct DeadLetter {
-    raw: String,
-    headers: BTreeMap<String, String>,
-}
-
-/// Reads the dead-letter topic from the beginning, by line.
-async fn dead_letters(server: &Server, expected: usize) -> BTreeMap<u64, DeadLetter> {
-    let brokers = server.addresses.kafka_brokers.clone();
-    let read = move || {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "test").create().unwrap();
-        let mut partitions = TopicPartitionList::new();
-        for partition in 0..4 {
-            partitions.add_partition_offset("staging-bets-dlq", partition, Offset::Beginning).unwrap();
-        }
-        consumer.assign(&partitions).unwrap();
-        let mut letters = BTreeMap::new();
-        let started = Instant::now();
-        while letters.len() < expected {
-            assert!(started.elapsed() < PATIENCE, "{} of {expected} dead letters", letters.len());
-            let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
-            let message = message.unwrap();
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-            let headers: BTreeMap<String, String> = message
-                .headers()
-                .unwrap()
-                .iter()
-                .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
-                .collect();
-            let letter = DeadLetter { raw: text(message.payload().unwrap()), headers };
-            letters.insert(letter.headers["line"].parse().unwrap(), letter);
-        }
-        letters
-    };
-    tokio::task::spawn_blocking(read).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

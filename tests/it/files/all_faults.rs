@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::dead_letters;
 use crate::harness::command::{client, run};
+use crate::harness::dead_letters;
 use crate::harness::files::{HEADER, line, lines};
 use crate::harness::server::Server;
 
@@ -118,18 +118,8 @@ async fn commands_print_every_fault_of_a_row() {
     }
     let uploads = server.get("/uploads").await.ok();
     let id = uploads["items"][0]["upload_id"].as_str().unwrap().to_owned();
-    let mut replay = std::process::Command::new(crate::harness::ROUNDHOUSE);
-    replay.args([
-        "dlq",
-        "replay",
-        "--server",
-        &server.addresses.api,
-        "--upload",
-        &id,
-        "--code",
-        "digits_lost",
-    ]);
-    let said = run(replay).await;
+    let arguments = ["--upload", &id, "--code", "digits_lost"];
+    let said = run(client("dlq replay", &server.addresses.api, "", &arguments)).await;
     assert_eq!(said.code, Some(1), "{said:?}");
     for [column, code, _] in FAULTS[0] {
         assert!(said.stdout.contains(column) && said.stdout.contains(code), "{said:?}");

@@ -28,18 +28,6 @@ fn file() -> String {
     format!("{HEADER}\n{}", TIMES.iter().enumerate().map(row).collect::<String>())
 }
 
-async fn reconcile(server: &Server, query: &str) -> Value {
-    let url = server.url(&format!("/reconcile?{query}"));
-    let submitted = server.send(|http| http.post(url).body(file())).await;
-    assert_eq!(submitted.status, 202, "{:#}", submitted.body);
-    let path = submitted.headers["location"].to_str().unwrap().to_owned();
-    until("the job has ended", async || {
-        let job = server.get(&path).await.ok();
-        matches!(job["state"].as_str(), Some("done" | "failed")).then_some(job)
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn local_times_are_stored_in_utc_and_those_that_are_not_certain_are_rejected() {
     let server = Server::start(&[]).await;
@@ -84,14 +72,14 @@ async fn local_times_are_stored_in_utc_and_those_that_are_not_certain_are_reject
     }
 
     // The last two rounds came with the upload in UTC.
-    let job = reconcile(&server, "timezone=Europe/Malta").await;
+    let job = server.reconcile_body(file(), "timezone=Europe/Malta").await;
     let counts = ["matched", "different", "rejected", "unexpected"].map(|member| job[member].clone());
     assert_eq!(
         (counts, &job["timezone"]),
         ([json!(4), json!(0), json!(2), json!(2)], &json!("Europe/Malta")),
         "{job:#}"
     );
-    let job = reconcile(&server, "").await;
+    let job = server.reconcile_body(file(), "").await;
     assert_eq!(
         (&job["matched"], &job["different"], &job["timezone"]),
         (&json!(4), &json!(2), &Value::Null),
@@ -125,9 +113,7 @@ async fn a_replay_reads_times_in_the_zone_of_the_upload_or_another_and_commands_
     // The first of the two hours.
     let first = replay("timezone=%2B02:00&code=ambiguous_time&wait=visible").await;
     assert_eq!((&first["replayed"], &first["timezone"]), (&json!(1), &json!("+02:00")), "{first:#}");
-    let mut dlq = std::process::Command::new(crate::harness::ROUNDHOUSE);
-    dlq.args(["dlq", "replay", "--server", &server.addresses.api, "--upload", &id, "--timezone", "+01:00"]);
-    let said = run(dlq).await;
+    let said = run(command("dlq replay", &["--upload", &id, "--timezone", "+01:00"])).await;
     assert_eq!(said.code, Some(0), "{said:?}");
     let expected = format!("{STORED}\n4\t2019-10-27 00:30:00.000\n5\t2019-03-31 01:30:00.000");
     until("the last one is stored", async || (server.clickhouse(SELECT).await == expected).then_some(()))

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{dead_letters, documented, utf_16};
+use super::{documented, utf_16};
+use crate::harness::dead_letters;
 use crate::harness::files::HEADER;
 use crate::harness::process::until;
 use crate::harness::server::Server;

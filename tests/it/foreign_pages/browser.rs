@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::harness::browser::{Site, shown};
 use crate::harness::files::{HEADER, csv, line};
@@ -39,10 +38,7 @@ impl Bench {
         let server = Server::start(&["--clickhouse-cors-origins", &origin]).await;
         site.forward_to(&server.addresses.api);
         server.upload(csv(0..20), "name=before&wait=visible").await.ok();
-        let directory = TempDir::new().unwrap();
-        let other = directory.path().join("other.csv");
-        std::fs::write(&other, format!("{HEADER}\n{}", line(3, "77"))).unwrap();
-        let report = server.reconcile(&other).await;
+        let report = server.reconcile_body(format!("{HEADER}\n{}", line(3, "77")), "").await;
         assert_eq!(report["different"], 1, "{report:#}");
         let job = report["id"].as_str().unwrap().to_owned();
         Self { server, site, job }

@@ -3,6 +3,7 @@
 pub mod aggregates;
 pub mod browser;
 pub mod command;
+pub mod dead_letters;
 pub mod expected;
 pub mod files;
 pub mod part;

@@ -249,8 +249,13 @@ impl Server {
 
     /// Reconciles a file. Returns the report when the job has ended.
     pub async fn reconcile(&self, file: &Path) -> Value {
-        let body = fs::read(file).expect("read the file");
-        let submitted = self.send(|http| http.post(self.url("/reconcile")).body(body)).await;
+        self.reconcile_body(fs::read(file).expect("read the file"), "").await
+    }
+
+    /// [`Server::reconcile`] of a file that is sent as the request body, with these parameters.
+    pub async fn reconcile_body(&self, body: impl Into<reqwest::Body>, query: &str) -> Value {
+        let url = self.url(&format!("/reconcile?{query}"));
+        let submitted = self.send(|http| http.post(url).body(body)).await;
         assert_eq!(submitted.status, 202, "{:#}", submitted.body);
         let path = submitted.headers["location"].to_str().expect("a path").to_owned();
         until(&format!("{path} has ended"), async || {

@@ -23,6 +23,16 @@ const FIELDS: usize = 10;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Returns a consumer for [`Consumer::assign`], which commits nothing.
+pub fn reader(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "nobody")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap()
+}
+
 /// The result of the messages read so far.
 #[derive(Debug, Default)]
 pub struct TopicOutcome {
@@ -46,12 +56,7 @@ impl TopicOutcome {
 
     /// Reads the new messages of a topic with four partitions. Blocks.
     pub fn read(&mut self, brokers: &str, topic: &str) {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", "nobody")
-            .set("enable.auto.commit", "false")
-            .create()
-            .unwrap();
+        let consumer = reader(brokers);
         let schema = Schema::parse_str(SCHEMA).unwrap();
         let reader = GenericDatumReader::builder(&schema).build().unwrap();
         for partition in 0..4 {

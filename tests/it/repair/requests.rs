@@ -55,14 +55,8 @@ async fn a_job_that_is_not_done_cannot_be_repaired() {
         refused.problem(409, "not_done");
     }
     // A failed job has no differences.
-    let failed =
-        server.send(|http| http.post(server.url("/reconcile")).body(files::with_endless_line())).await;
-    let id = failed.body["id"].as_str().unwrap();
-    crate::harness::process::until("the job has failed", async || {
-        let job = server.get(&format!("/reconcile/{id}")).await.ok();
-        (job["state"] == "failed").then_some(())
-    })
-    .await;
+    let failed = server.reconcile_body(files::with_endless_line(), "").await;
+    let id = failed["id"].as_str().unwrap();
     let refused = server.send(|http| http.post(server.url(&format!("/reconcile/{id}/repair")))).await;
     assert_eq!(refused.problem(409, "not_done")["state"], "failed");
 }

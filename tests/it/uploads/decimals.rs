@@ -15,18 +15,6 @@ fn file(bets: &[&str]) -> String {
     format!("{HEADER}\n{rows}").replace(",0.1,", ",0,").replace(',', ";").replace("@", ",")
 }
 
-async fn reconcile(server: &Server, file: String, query: &str) -> Value {
-    let url = server.url(&format!("/reconcile?{query}"));
-    let submitted = server.send(|http| http.post(url).body(file)).await;
-    assert_eq!(submitted.status, 202, "{:#}", submitted.body);
-    let path = submitted.headers["location"].to_str().unwrap();
-    crate::harness::process::until("the job has ended", async || {
-        let job = server.get(path).await.ok();
-        matches!(job["state"].as_str(), Some("done" | "failed")).then_some(job)
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_amount_is_stored_wrong_even_if_the_comma_comes_late_in_the_file() {
     let server = Server::start(&[]).await;
@@ -43,7 +31,7 @@ async fn no_amount_is_stored_wrong_even_if_the_comma_comes_late_in_the_file() {
         );
         assert!(text(&problem, "detail").contains("decimal=comma"), "{problem:#}");
     }
-    let job = reconcile(&server, late.clone(), "").await;
+    let job = server.reconcile_body(late.clone(), "").await;
     assert!(
         text(&job, "reason")
             .starts_with("line 30001, column real_amount_bet: \"236,48\" has a decimal comma")
@@ -55,7 +43,7 @@ async fn no_amount_is_stored_wrong_even_if_the_comma_comes_late_in_the_file() {
     assert_eq!(server.clickhouse(format!("{STORED} LIMIT 2")).await, "0\t1000\n1\t5");
     let sum = "SELECT sum(real_amount_bet) FROM hourly_aggregates";
     assert_eq!(server.clickhouse(sum).await, "1241.48");
-    let job = reconcile(&server, late, "decimal=comma").await;
+    let job = server.reconcile_body(late, "decimal=comma").await;
     assert_eq!((&job["verdict"], &job["matched"]), (&json!("match"), &json!(30_000)), "{job:#}");
 }
 

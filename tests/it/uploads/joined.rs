@@ -13,13 +13,6 @@ fn swapped() -> String {
     header.replace(",x,", ",real_amount_win,")
 }
 
-async fn reconcile(server: &Server, file: &str) -> Value {
-    let directory = tempfile::TempDir::new().unwrap();
-    let path = directory.path().join("file.csv");
-    std::fs::write(&path, file).unwrap();
-    server.reconcile(&path).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_replays() {
     let server = Server::start(&[]).await;
@@ -45,7 +38,7 @@ async fn rows_after_a_header_are_read_by_it_by_uploads_reconciliations_and_repla
     let sums = "SELECT game_instance_id >= 20 AS after, count(), sum(real_amount_bet), sum(real_amount_win) FROM game_rounds \
                 GROUP BY after ORDER BY after";
     assert_eq!(server.clickhouse(sums).await, "0\t20\t5\t2\n1\t10\t1\t2.5");
-    let report = reconcile(&server, &file.replace("\"12,5\"", "x")).await;
+    let report = server.reconcile_body(file.replace("\"12,5\"", "x"), "").await;
     assert_eq!((&report["verdict"], &report["matched"]), (&json!("match"), &json!(30)), "{report:#}");
 
     // A rejected line is split by its own header, into the columns of the first.
@@ -99,7 +92,7 @@ async fn a_header_that_lacks_a_column_ends_the_upload_and_the_reconciliation() {
     assert_eq!((&problem["line"], &problem["accepted"]), (&json!(5), &json!(3)), "{problem:#}");
     let upload = server.get(text(&problem["links"], "self")).await.ok();
     assert_eq!(upload["failure"]["code"], "header_changed");
-    let job = reconcile(&server, &file).await;
+    let job = server.reconcile_body(file, "").await;
     let reason = job["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("line 5 is a second header, which cannot be used: the header lacks provider"),

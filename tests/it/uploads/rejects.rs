@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_sums, number, text};
+use crate::harness::command::{Said, client, run};
 use crate::harness::files::{HEADER, csv, line, lines};
 use crate::harness::server::{Answer, Server};
 
@@ -168,23 +169,18 @@ async fn the_replay_command_reports_by_its_exit_code_whether_rejects_are_left() 
     std::fs::write(&file, csv.replace(",12.5x,0", ",12.5,0").replace(",x,0", ",1,0")).unwrap();
 
     let upload = text(&receipt, "upload_id");
-    let run = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(crate::harness::ROUNDHOUSE);
-        command.args(["dlq", "replay", "--server", &server.addresses.api]).args(arguments);
-        let output = command.output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), out, String::from_utf8_lossy(&output.stderr).into_owned())
-    };
+    let replay = |arguments: &[&str]| run(client("dlq replay", &server.addresses.api, "", arguments));
     let key = ["--api-key", "a-key-of-some-length"];
-    let (code, _, stderr) = run(&["--upload", upload]);
+    let Said { code, stderr, .. } = replay(&["--upload", upload]).await;
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("API key"), "{stderr}");
     let path = file.to_str().unwrap();
-    let (code, out, stderr) = run(&[&["--upload", upload, "--file", path, "--json"], &key[..]].concat());
+    let Said { code, stdout: out, stderr } =
+        replay(&[&["--upload", upload, "--file", path, "--json"], &key[..]].concat()).await;
     assert_eq!(code, Some(0), "{stderr}");
     let answer: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((number(&answer, "replayed"), number(&answer, "still_rejected")), (2, 0), "{answer:#}");
-    let (code, out, _) = run(&[&["--upload", upload], &key[..]].concat());
+    let Said { code, stdout: out, .. } = replay(&[&["--upload", upload], &key[..]].concat()).await;
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("0 rows sent again") && out.contains("unclosed_quote"), "{out}");
 }

@@ -10,6 +10,7 @@ use crate::harness::files::csv;
 use crate::harness::process::{processes, until};
 use crate::harness::repository;
 use crate::harness::server::{Server, refusal};
+use crate::repair::repair;
 
 /// Kills a server, and waits until its parts have ended.
 async fn kill(server: &mut Server) {
@@ -58,19 +59,9 @@ async fn a_new_column_becomes_a_new_schema_version_once_the_tables_have_it() {
     server
         .clickhouse("ALTER TABLE game_rounds DELETE WHERE game_instance_id = 15 SETTINGS mutations_sync = 1")
         .await;
-    let file = directory.path().join("wider.csv");
-    fs::write(&file, &text).unwrap();
-    let job = server.reconcile(&file).await;
+    let job = server.reconcile_body(text, "").await;
     assert_eq!(job["missing"], 1, "{job:#}");
-    let path = job["links"]["self"].as_str().unwrap();
-    let asked = server.send(|http| http.post(server.url(&format!("{path}/repair")))).await;
-    assert_eq!(asked.status, 202, "{:#}", asked.body);
-    let job = until("the repair is done", async || {
-        let job = server.get(path).await.ok();
-        assert_ne!(job["repair"]["state"], "failed", "{job:#}");
-        (job["repair"]["state"] == "done").then_some(job)
-    })
-    .await;
+    let job = repair(&server, job["id"].as_str().unwrap(), "").await;
     assert_eq!(job["verdict"], "match", "{job:#}");
     assert_eq!(server.clickhouse(stored).await, "20\t9");
     // The old schema can read messages of the new one.

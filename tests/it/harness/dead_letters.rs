@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::message::Headers;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::harness::process::PATIENCE;
-use crate::harness::server::Server;
+use super::process::PATIENCE;
+use super::server::Server;
+use super::topic::reader;
 
 /// A message of the dead-letter topic.
 #[derive(Debug)]
@@ -24,8 +25,7 @@ pub async fn read(server: &Server, expected: usize) -> BTreeMap<u64, DeadLetter>
 }
 
 fn read_blocking(brokers: &str, expected: usize) -> BTreeMap<u64, DeadLetter> {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "test").create().unwrap();
+    let consumer = reader(brokers);
     let mut partitions = TopicPartitionList::new();
     for partition in 0..4 {
         partitions.add_partition_offset("staging-bets-dlq", partition, Offset::Beginning).unwrap();
