@@ -76,6 +76,9 @@ const STOP_INTERVAL: Duration = Duration::from_millis(100);
 /// How the `log_comment` of every repair's queries begins.
 pub(crate) const REPAIR_TAG: &str = "roundhouse repair ";
 
+/// The condition that lets only the holder of the lease run a statement.
+pub(crate) const FENCE: &str = include_str!("../../queries/loader/fence.sql");
+
 const INSERT: &str = "INSERT INTO loader_leases (generation, topic, owner, process) FORMAT RowBinary";
 
 /// Who holds the lease of a topic, as far as this process knows.
@@ -358,9 +361,11 @@ impl Lease {
         format!("{}{}", self.tags(kind), self.generation)
     }
 
-    /// Builds a statement that changes data. Its SQL must contain `{generation:UInt32}`.
+    /// Builds a statement that changes data. Its SQL must contain `/* fence */`, where [`FENCE`] is put, or compare `{generation:UInt32}`
+    /// itself.
     pub(super) fn change(&self, sql: &str) -> Query {
-        let query = self.warehouse().query(sql).with_setting("log_comment", self.tag(Kind::Change));
+        let sql = sql.replace("/* fence */", FENCE);
+        let query = self.warehouse().query(&sql).with_setting("log_comment", self.tag(Kind::Change));
         query.param("generation", self.generation)
     }
 

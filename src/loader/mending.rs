@@ -28,9 +28,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often hours are checked before the session fails and is retried.
 const MAX_LOOKS: u8 = 6;
 
-/// The condition that lets only the holder of the lease run a statement.
-pub(crate) const FENCE: &str = include_str!("../../queries/loader/fence.sql");
-
 const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
 
 /// The tables that a chunk's blocks go into.
@@ -150,7 +147,8 @@ impl Repeated<'_> {
     }
 
     async fn add_differences(&self) -> Result<(), LoaderError> {
-        let sql = format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE {FENCE}");
+        let sql =
+            format!("INSERT INTO hourly_aggregates SELECT * FROM ({HOUR_DIFFERENCES}) WHERE /* fence */");
         Ok(in_time(QUERY_TIMEOUT, one_part(self.query(&sql)).execute()).await?)
     }
 

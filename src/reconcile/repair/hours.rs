@@ -16,7 +16,8 @@ use super::record::Wishes;
 use super::tables::{Tables, in_time};
 use super::{Loads, RepairError};
 use crate::loader::gate::Held;
-use crate::loader::mending::{FENCE, one_part};
+use crate::loader::lease::FENCE;
+use crate::loader::mending::one_part;
 use crate::warehouse::client::WarehouseError;
 
 const HOUR_DIFFERENCES: &str = include_str!("../../../queries/repair/hour_differences.sql");
