@@ -48,6 +48,7 @@ use super::LoaderError;
 use super::run::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::row_binary::write_text;
+use crate::warehouse::statements;
 
 /// How long a holder's beat must stay the same before another server takes the topic over.
 const TAKE_OVER_AFTER: Duration = Duration::from_secs(9);
@@ -387,13 +388,14 @@ impl Lease {
     async fn stop_earlier(&self, is_ours: bool) -> Result<(), LoaderError> {
         let (blocks, changes) = (self.tags(Kind::Block), self.tags(Kind::Change));
         let started = Instant::now();
+        let stop = async |kind: &str, own: &str| statements::stop(self.warehouse(), kind, own, TIMEOUT).await;
         loop {
-            let mut running = self.stop(&changes, &self.tag(Kind::Change)).await?;
+            let mut running = stop(&changes, &self.tag(Kind::Change)).await?;
             if !is_ours {
-                running += self.stop(REPAIR_TAG, "").await?;
+                running += stop(REPAIR_TAG, "").await?;
             }
             running += self.running_mutations().await?;
-            let blocks = self.stop(&blocks, &self.tag(Kind::Block)).await?;
+            let blocks = stop(&blocks, &self.tag(Kind::Block)).await?;
             if running == 0 && (blocks == 0 || started.elapsed() > BLOCKS_PATIENCE) {
                 return Ok(());
             }
@@ -402,18 +404,6 @@ impl Lease {
             }
             tokio::time::sleep(STOP_INTERVAL).await;
         }
-    }
-
-    /// Tells ClickHouse to stop statements. Returns how many still run.
-    async fn stop(&self, kind: &str, own: &str) -> Result<u64, LoaderError> {
-        let query = |sql| self.warehouse().query(sql).param("kind", kind).param("own", own);
-        let running = query(include_str!("../../queries/loader/running_statements.sql"));
-        let running = in_time(TIMEOUT, running.fetch_one()).await?;
-        if running > 0 {
-            let kill = query(include_str!("../../queries/loader/kill_statements.sql"));
-            in_time(TIMEOUT, kill.execute()).await?;
-        }
-        Ok(running)
     }
 
     async fn running_mutations(&self) -> Result<u64, LoaderError> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::columns::Columns;
 use crate::warehouse::client::{self, Warehouse, WarehouseError};
+use crate::warehouse::statements;
 
 /// Drops a table of a job or of a repair, if it exists.
 pub(super) const DROP_TABLE: &str = include_str!("../../queries/reconcile/drop_table.sql");
@@ -150,13 +151,7 @@ impl Tables {
 /// ClickHouse does not answer.
 pub(super) async fn stop_queries(warehouse: &Warehouse, tag: &str) -> Result<(), WarehouseError> {
     let started = Instant::now();
-    let running = || {
-        let query = warehouse.query(include_str!("../../queries/reconcile/running_queries.sql"));
-        query.param("tag", tag).fetch_one::<u64>()
-    };
-    while in_time(running()).await? > 0 {
-        let kill = warehouse.query(include_str!("../../queries/reconcile/kill_queries.sql"));
-        in_time(kill.param("tag", tag).execute()).await?;
+    while statements::stop(warehouse, tag, "", QUERY_TIMEOUT).await? > 0 {
         if started.elapsed() > STOP_PATIENCE {
             tracing::warn!(tag, "queries still run after KILL QUERY");
             break;

@@ -9,6 +9,7 @@ pub mod rejects;
 pub mod row_binary;
 mod schema;
 mod start;
+pub mod statements;
 pub mod text;
 mod transport;
 pub mod upload_counts;

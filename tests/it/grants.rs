@@ -76,8 +76,18 @@ async fn the_documented_rights_of_the_clickhouse_user_are_enough_to_load_reconci
 #[test]
 fn the_documented_rights_name_every_system_table_and_table_engine_of_the_queries() {
     let mut used = BTreeSet::new();
-    for folder in ["loader", "lost_parts", "reconcile", "repair", "schema", "start", "uploads", "aggregates"]
-    {
+    let folders = [
+        "loader",
+        "lost_parts",
+        "reconcile",
+        "repair",
+        "schema",
+        "start",
+        "statements",
+        "uploads",
+        "aggregates",
+    ];
+    for folder in folders {
         for entry in fs::read_dir(repository().join("queries").join(folder)).unwrap() {
             let text = fs::read_to_string(entry.unwrap().path()).unwrap();
             used.extend(names_after(&text, "system.").map(|name| format!("GRANT SELECT ON system.{name}")));

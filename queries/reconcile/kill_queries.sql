@@ -1,2 +1,0 @@
--- Stops the queries of a job.
-KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC
