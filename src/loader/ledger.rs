@@ -32,6 +32,16 @@ pub enum TopicLoader {
     ClickHouse,
 }
 
+impl TopicLoader {
+    /// Returns its name in `loader_topics`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Roundhouse => "roundhouse",
+            Self::ClickHouse => "clickhouse",
+        }
+    }
+}
+
 impl TopicEpoch {
     pub fn loader(self) -> TopicLoader {
         if self.by_clickhouse { TopicLoader::ClickHouse } else { TopicLoader::Roundhouse }
@@ -117,7 +127,7 @@ impl Ledger {
             .param("topic", self.lease.topic())
             .param("epoch", known.epoch)
             .param("partitions", partitions)
-            .param("loader", if known.by_clickhouse { "clickhouse" } else { "roundhouse" })
+            .param("loader", known.loader().name())
             .execute()
             .await
             .map_err(WarehouseError::from)?;
@@ -137,10 +147,6 @@ impl Ledger {
             .fetch_one()
             .await
             .map_err(WarehouseError::from)?;
-        let loader = match to {
-            TopicLoader::Roundhouse => "roundhouse",
-            TopicLoader::ClickHouse => "clickhouse",
-        };
         for statement in [
             include_str!("../../queries/loader/hand_over.sql"),
             include_str!("../../queries/loader/add_handed_over_topic.sql"),
@@ -151,7 +157,7 @@ impl Ledger {
                 .param("epoch", earlier.epoch)
                 .param("next_epoch", next_epoch)
                 .param("partitions", earlier.partitions)
-                .param("loader", loader)
+                .param("loader", to.name())
                 .execute()
                 .await
                 .map_err(WarehouseError::from)?;

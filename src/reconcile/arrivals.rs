@@ -9,15 +9,12 @@ use clickhouse::Row;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use crate::kafka::{BrokerError, Kafka};
+use crate::kafka::{BrokerError, Kafka, Watermarks};
 use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 /// How long a job waits for rows that are being loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The first offset and the next one to be written, by partition.
-type Watermarks = BTreeMap<u16, (i64, i64)>;
 
 type AskWatermarks = dyn Fn() -> BoxFuture<'static, Result<Watermarks, BrokerError>> + Send + Sync;
 

@@ -45,7 +45,6 @@ use super::Reconciler;
 use super::attempts::Failure;
 use super::differences::DIFFERENCES_DAYS;
 use super::report::{JobState, JobView, Report, Verdict};
-use super::store;
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -333,21 +332,25 @@ impl Repairer {
 
     /// Returns a job of this server that is done.
     async fn finished(&self, id: Uuid) -> Result<Finished, RequestError> {
-        let view = self.reconciler.get(id).await?.ok_or(RequestError::NoSuchJob)?;
-        if view.state != JobState::Done {
-            return Err(RequestError::NotDone { state: view.state });
+        let shown = self.reconciler.queue.find(id).map(|job| job.view().state);
+        if let Some(state) = shown.filter(|state| *state != JobState::Done) {
+            return Err(RequestError::NotDone { state });
+        }
+        // Not the record in the queue: a repair may have changed the stored one since.
+        let record = self.reconciler.store.get(id).await?.ok_or(RequestError::NoSuchJob)?;
+        if record.state != JobState::Done {
+            return Err(RequestError::NotDone { state: record.state });
         }
         // With `remove=unexpected`, a repair would delete every round of the uploads.
-        if view.report.as_ref().is_some_and(|report| report.verdict == Verdict::NoValidRows) {
+        if record.report.as_ref().is_some_and(|report| report.verdict == Verdict::NoValidRows) {
             return Err(RequestError::NoValidRows);
         }
         if !self.store.has_job(id).await? {
             return Err(RequestError::Elsewhere);
         }
-        match self.reconciler.store.get(id).await? {
-            Some(store::Record { attempt: Some(attempt), report: Some(report), .. }) => {
-                Ok(Finished { view, attempt, report })
-            }
+        let view = record.view(1.0, None);
+        match (record.attempt, record.report) {
+            (Some(attempt), Some(report)) => Ok(Finished { view, attempt, report }),
             _ => Err(RequestError::DifferencesGone),
         }
     }
