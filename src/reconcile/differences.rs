@@ -48,6 +48,9 @@ pub struct Kinds {
 impl Kinds {
     pub const ALL: Self = Self { first: 1, last: 6 };
 
+    /// Rows that differ or are missing.
+    pub(super) const DIFFERENT_OR_MISSING: Self = Self { first: 1, last: 2 };
+
     pub fn only(kind: Kind) -> Self {
         Self { first: kind.number(), last: kind.number() }
     }

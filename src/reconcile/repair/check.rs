@@ -5,14 +5,10 @@ use uuid::Uuid;
 use super::RepairError;
 use super::hours::{self, Loading};
 use super::plan::{Lines, Plan};
-use super::tables::in_time;
 use crate::domain::columns::Columns;
-use crate::reconcile::differences::Differences;
+use crate::reconcile::differences::{Differences, Kinds};
 use crate::reconcile::report::{Report, SAMPLE};
 use crate::warehouse::client::WarehouseError;
-
-/// Rows that are compared at a time.
-const BATCH: u64 = 100_000;
 
 /// Keeps what still differs as another attempt of the job, and returns the report on it.
 pub(super) async fn check(
@@ -61,15 +57,11 @@ pub(super) async fn check(
 
 async fn check_rows(plan: &Plan, next_attempt: Uuid) -> Result<(), WarehouseError> {
     let mut after = 0;
-    loop {
-        let query = plan.tables.query(include_str!("../../../queries/repair/next_checked_lines.sql"));
-        let last: u64 = in_time(query.param("after", after).param("size", BATCH).fetch_one()).await?;
-        if last == 0 {
-            return Ok(());
-        }
+    while let Some(lines) = Lines::next(&plan.tables, Kinds::DIFFERENT_OR_MISSING, after).await? {
         let query = plan.query(include_str!("../../../queries/repair/keep_rows.sql"));
         let query = query.param("next_attempt", next_attempt.to_string());
-        plan.tables.execute(Lines { after, last }.of(query)).await?;
-        after = last;
+        plan.tables.execute(lines.of(query)).await?;
+        after = lines.last;
     }
+    Ok(())
 }

@@ -4,11 +4,14 @@
 //! what they return; where a plan depends on an earlier step, the preview puts a query in place of the table that the step would have
 //! changed. So the two cannot disagree on what a repair does.
 
+use clickhouse::Row;
 use clickhouse::query::Query;
+use serde::Deserialize;
 
 use super::hours::Hours;
 use super::record::Wishes;
 use super::tables::{Tables, in_time};
+use crate::reconcile::differences::Kinds;
 use crate::warehouse::client::WarehouseError;
 
 /// The plans, by the name that statements read them by.
@@ -22,6 +25,9 @@ const PLANS: [(&str, &str); 7] = [
     ("plan_left_hours", include_str!("../../../queries/repair/plan_left_hours.sql")),
 ];
 
+/// Rows that are compared or overwritten at a time. Values that are written are kept in memory.
+const BATCH: u64 = 100_000;
+
 /// Lines of a file, from after the first number to the second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
@@ -32,8 +38,36 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) const ALL: Self = Self { after: 0, last: u64::MAX };
 
+    /// Returns the lines up to the one with the last of the next [`BATCH`] differences of these kinds. None if there are none after `after`.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer in time, or refuses.
+    pub(super) async fn next(
+        tables: &Tables,
+        kinds: Kinds,
+        after: u64,
+    ) -> Result<Option<Self>, WarehouseError> {
+        let query = kinds.of(tables.query(include_str!("../../../queries/repair/next_lines.sql")));
+        let last: u64 = in_time(query.param("after", after).param("size", BATCH).fetch_one()).await?;
+        Ok((last > 0).then_some(Self { after, last }))
+    }
+
     pub(super) fn of(self, query: Query) -> Query {
         query.param("after", self.after).param("last", self.last)
+    }
+}
+
+/// The first and the last of the noted hours, in seconds since 1970 (0 if none is noted), and how many there are by player and game.
+#[derive(Clone, Copy, Debug, Row, Deserialize)]
+pub(super) struct Span {
+    first_hour: u32,
+    last_hour: u32,
+    pub(super) keys: u64,
+}
+
+impl Span {
+    pub(super) fn hours(self) -> Hours {
+        Hours { first: self.first_hour, last: self.last_hour }
     }
 }
 
@@ -123,14 +157,20 @@ impl Plan {
         in_time(Lines::ALL.of(query).fetch_one()).await
     }
 
-    /// Lists the rounds that are to be removed, and returns how many there are. `hours`: from the first to the last that is noted.
+    /// A query that returns the [`Span`] of the noted hours. It reads `sources` in place of the tables of those names.
+    pub(super) fn span(&self, sources: &[Source]) -> Query {
+        self.query_of(&self.text(include_str!("../../../queries/repair/noted_span.sql"), sources))
+    }
+
+    /// Lists the rounds that are to be removed, and returns how many there are.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
-    pub(super) async fn list_removals(&self, hours: Hours) -> Result<u64, WarehouseError> {
+    pub(super) async fn list_removals(&self) -> Result<u64, WarehouseError> {
+        let span: Span = in_time(self.span(&[]).fetch_one()).await?;
         self.tables.drop().await?;
         self.execute(include_str!("../../../queries/repair/create_removals.sql")).await?;
-        let query = hours.of(self.query(include_str!("../../../queries/repair/add_removals.sql")));
+        let query = span.hours().of(self.query(include_str!("../../../queries/repair/add_removals.sql")));
         self.tables.execute(query).await?;
         self.tables.number(include_str!("../../../queries/repair/count_removals.sql")).await
     }

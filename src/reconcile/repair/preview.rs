@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::hours::Hours;
-use super::plan::{Lines, Plan, Source, place};
+use super::plan::{Lines, Plan, Source, Span, place};
 use super::record::{Prefer, Wishes};
 use super::tables::{Tables, in_time};
 use crate::domain::columns::Columns;
@@ -86,13 +86,6 @@ pub struct PreviewLinks {
     pub different: String,
     pub unexpected: String,
     pub hours: String,
-}
-
-#[derive(Clone, Copy, Debug, Row, Deserialize)]
-struct Span {
-    first_hour: u32,
-    last_hour: u32,
-    keys: u64,
 }
 
 #[derive(Clone, Debug, Row, Deserialize)]
@@ -204,7 +197,7 @@ impl Preview<'_> {
         let mut noted = plan.text(include_str!("../../../queries/repair/preview_noted_hours.sql"), &[]);
         let mut span = self.span(&plan, &noted, Hours { first: 0, last: 0 }).await?;
         for _ in 0..MAX_LOOKS {
-            let hours = Hours { first: span.first_hour, last: span.last_hour };
+            let hours = span.hours();
             let source = ("reconcile_repair_hours", noted);
             let planned = plan.clone().reading("plan_removals", std::slice::from_ref(&source));
             let more = include_str!("../../../queries/repair/preview_removal_hours.sql");
@@ -221,8 +214,7 @@ impl Preview<'_> {
 
     async fn span(&self, plan: &Plan, noted: &str, hours: Hours) -> Result<Span, WarehouseError> {
         let sources = [("reconcile_repair_hours", noted.to_owned())];
-        let sql = plan.text(include_str!("../../../queries/repair/preview_span.sql"), &sources);
-        in_time(hours.of(self.bounded(plan.query_of(&sql))).fetch_one()).await
+        in_time(hours.of(self.bounded(plan.span(&sources))).fetch_one()).await
     }
 
     /// Counts the hours that differed and would then not.
