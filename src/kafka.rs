@@ -3,7 +3,7 @@
 pub mod health;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -216,6 +216,15 @@ impl Kafka {
         let (kafka, topic) = (self.clone(), topic.to_owned());
         blocking(move || watermarks(&kafka.observer()?, &topic)).await
     }
+}
+
+/// See [`Kafka::partitions`]. Asks with a client that exists.
+///
+/// # Errors
+/// The broker does not answer, or the topic does not exist.
+pub async fn partitions_of(observer: &Arc<Observer>, topic: &str) -> Result<u16, BrokerError> {
+    let (observer, topic) = (Arc::clone(observer), topic.to_owned());
+    blocking(move || partitions(&observer, &topic)).await
 }
 
 /// See [`Kafka::partitions`]. Blocks.

@@ -14,7 +14,7 @@ use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::upload_counts::{self, Lost, UploadCounts, lost_rows};
-use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, Offsets};
+use crate::warehouse::uploads::{LedgerRow, LedgerState, LoadedWithGaps, Offsets};
 
 /// The state of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -292,13 +292,13 @@ fn failure(lost: Lost) -> Failure {
 pub async fn look(
     warehouse: &Warehouse,
     row: &LedgerRow,
-    loaded: &Loaded,
+    found: &LoadedWithGaps,
 ) -> Result<Option<Seen>, WarehouseError> {
-    if row.state != LedgerState::Acknowledged || !loaded.has(&row.offsets, row.updated_at) {
+    if row.state != LedgerState::Acknowledged || !found.loaded.has(&row.offsets, row.updated_at) {
         return Ok(None);
     }
     let counts = upload_counts::of_upload(warehouse, row.upload_id).await?;
-    let lost = lost_rows(row, loaded, &counts);
+    let lost = lost_rows(row, found, &counts);
     match counts.sum() {
         _ if lost.is_some() => Ok(Some(Seen { counts: Some(counts), lost })),
         sum if sum == row.accepted => Ok(Some(Seen { counts: Some(counts), lost: None })),

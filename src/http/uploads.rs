@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::upload_view::{Seen, UploadView, look};
 use crate::warehouse::client::WarehouseError;
-use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
+use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, LoadedWithGaps};
 
 /// The pause between two checks whether an upload is visible.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
     let newest = Newest::of(parameters)?;
     let mut rows = state.uploader.ledger.page(newest.before, newest.wanted() as usize).await?;
     let (page, links) = newest.cut("/uploads", &mut rows, |row| row.upload_id);
-    let mut loaded: BTreeMap<String, Loaded> = BTreeMap::new();
+    let mut by_topic: BTreeMap<String, LoadedWithGaps> = BTreeMap::new();
     let mut items = Vec::new();
     for row in &rows {
         let view = UploadView::of(row, state.uploader.columns());
@@ -49,14 +49,16 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
             items.push(view);
             continue;
         }
-        if !loaded.contains_key(&row.topic) {
-            loaded.insert(row.topic.clone(), Loaded::of_topic(&state.warehouse, &row.topic).await?);
+        if !by_topic.contains_key(&row.topic) {
+            let loaded = Loaded::of_topic(&state.warehouse, &row.topic).await?;
+            let found = loaded.with_gaps(&state.warehouse, &row.topic).await?;
+            by_topic.insert(row.topic.clone(), found);
         }
-        let seen = match loaded.get(&row.topic) {
-            Some(loaded) if loaded.gap(&row.offsets, row.updated_at).is_some() => {
-                look(&state.warehouse, row, loaded).await?.map(Seen::without_counts)
+        let seen = match by_topic.get(&row.topic) {
+            Some(found) if found.gap(&row.offsets, row.updated_at).is_some() => {
+                look(&state.warehouse, row, found).await?.map(Seen::without_counts)
             }
-            Some(loaded) if loaded.has(&row.offsets, row.updated_at) => Some(Seen::default()),
+            Some(found) if found.loaded.has(&row.offsets, row.updated_at) => Some(Seen::default()),
             _ => None,
         };
         items.push(view.seen(seen));
@@ -100,7 +102,11 @@ async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, Wa
         return Ok(None);
     }
     let loaded = Loaded::of_topic(&state.warehouse, &row.topic).await?;
-    look(&state.warehouse, row, &loaded).await
+    // Before the gaps are read: most turns of a wait end here.
+    if !loaded.has(&row.offsets, row.updated_at) {
+        return Ok(None);
+    }
+    look(&state.warehouse, row, &loaded.with_gaps(&state.warehouse, &row.topic).await?).await
 }
 
 /// Waits until an acknowledged upload is visible, up to a limit and until the server stops. Returns the counts of its rows if it is.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
-use super::uploads::{LedgerRow, Loaded};
+use super::uploads::{LedgerRow, Loaded, LoadedWithGaps};
 
 /// Rows of an upload that are loaded so far. When the upload is visible, they add up to the accepted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
@@ -35,11 +35,11 @@ pub struct Lost {
     pub reason: String,
 }
 
-/// Returns the lost rows of an upload, if `loaded` shows that all its other rows are in the tables.
-pub fn lost_rows(row: &LedgerRow, loaded: &Loaded, counts: &UploadCounts) -> Option<Lost> {
-    let gap = loaded.gap(&row.offsets, row.updated_at)?;
+/// Returns the lost rows of an upload, if `found` shows that all its other rows are in the tables.
+pub fn lost_rows(row: &LedgerRow, found: &LoadedWithGaps, counts: &UploadCounts) -> Option<Lost> {
+    let gap = found.gap(&row.offsets, row.updated_at)?;
     let rows = row.accepted.checked_sub(counts.sum()).filter(|rows| *rows > 0)?;
-    loaded.has(&row.offsets, row.updated_at).then(|| Lost { rows, reason: gap.reason.clone() })
+    found.loaded.has(&row.offsets, row.updated_at).then(|| Lost { rows, reason: gap.reason.clone() })
 }
 
 /// Whether an acknowledged upload has lost rows, and its file must be sent again.
@@ -47,12 +47,12 @@ pub fn lost_rows(row: &LedgerRow, loaded: &Loaded, counts: &UploadCounts) -> Opt
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn has_lost_rows(warehouse: &Warehouse, row: &LedgerRow) -> Result<bool, WarehouseError> {
-    let loaded = Loaded::of_topic(warehouse, &row.topic).await?;
-    if loaded.gap(&row.offsets, row.updated_at).is_none() {
+    let found = Loaded::of_topic(warehouse, &row.topic).await?.with_gaps(warehouse, &row.topic).await?;
+    if found.gap(&row.offsets, row.updated_at).is_none() {
         return Ok(false);
     }
     let counts = of_upload(warehouse, row.upload_id).await?;
-    Ok(lost_rows(row, &loaded, &counts).is_some())
+    Ok(lost_rows(row, &found, &counts).is_some())
 }
 
 /// Returns the counts of an upload so far. All are zero for an unknown upload.

@@ -333,6 +333,12 @@ pub struct Gap {
 #[derive(Debug)]
 pub struct Loaded {
     partitions: Vec<LoadedPartition>,
+}
+
+/// The same, and the offsets that were skipped.
+#[derive(Debug)]
+pub struct LoadedWithGaps {
+    pub loaded: Loaded,
     gaps: Vec<Gap>,
 }
 
@@ -340,11 +346,21 @@ impl Loaded {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn of_topic(warehouse: &Warehouse, topic: &str) -> Result<Self, WarehouseError> {
-        let query = |sql| warehouse.query(sql).param("topic", topic);
-        // The order matters: a gap is recorded before its offsets count as loaded.
-        let partitions = query(include_str!("../../queries/uploads/loaded_offsets.sql")).fetch_all().await?;
-        let gaps = query(include_str!("../../queries/uploads/gaps.sql")).fetch_all().await?;
-        Ok(Self { partitions, gaps })
+        let query = warehouse.query(include_str!("../../queries/uploads/loaded_offsets.sql"));
+        Ok(Self { partitions: query.param("topic", topic).fetch_all().await? })
+    }
+
+    /// Adds the gaps of the same topic. They are read last, because a gap is recorded before its offsets count as loaded.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn with_gaps(
+        self,
+        warehouse: &Warehouse,
+        topic: &str,
+    ) -> Result<LoadedWithGaps, WarehouseError> {
+        let query = warehouse.query(include_str!("../../queries/uploads/gaps.sql"));
+        Ok(LoadedWithGaps { loaded: self, gaps: query.param("topic", topic).fetch_all().await? })
     }
 
     /// Whether everything up to these offsets, which were written at `written_at` (milliseconds since 1970), is in the tables or skipped as
@@ -370,18 +386,6 @@ impl Loaded {
             .collect()
     }
 
-    /// Returns the first gap within these offsets, which were written at `written_at`. Only the counts show whether this upload lost rows:
-    /// between its first and last offset there are also messages of other uploads.
-    pub fn gap(&self, offsets: &Offsets, written_at: i64) -> Option<&Gap> {
-        let epochs = self.epochs(written_at);
-        self.gaps.iter().find(|gap| {
-            let overlaps = |(first, last): &(i64, i64)| {
-                gap.first_offset <= last.cast_unsigned() && first.cast_unsigned() <= gap.last_offset
-            };
-            epochs.contains(&gap.epoch) && offsets.get(&gap.partition).is_some_and(overlaps)
-        })
-    }
-
     /// Returns the epoch in which something was written, and the epochs that continue it.
     fn epochs(&self, written_at: i64) -> Vec<u32> {
         let mut starts: Vec<(u32, i64, bool)> =
@@ -392,6 +396,20 @@ impl Loaded {
         let written_in = starts.iter().rposition(|(_, started, _)| *started <= written_at).unwrap_or(0);
         let after = starts.iter().skip(written_in + 1).take_while(|(_, _, continues)| *continues);
         starts.iter().skip(written_in).take(1).chain(after).map(|(epoch, ..)| *epoch).collect()
+    }
+}
+
+impl LoadedWithGaps {
+    /// Returns the first gap within these offsets, which were written at `written_at`. Only the counts show whether this upload lost rows:
+    /// between its first and last offset there are also messages of other uploads.
+    pub fn gap(&self, offsets: &Offsets, written_at: i64) -> Option<&Gap> {
+        let epochs = self.loaded.epochs(written_at);
+        self.gaps.iter().find(|gap| {
+            let overlaps = |(first, last): &(i64, i64)| {
+                gap.first_offset <= last.cast_unsigned() && first.cast_unsigned() <= gap.last_offset
+            };
+            epochs.contains(&gap.epoch) && offsets.get(&gap.partition).is_some_and(overlaps)
+        })
     }
 }
 
@@ -407,7 +425,7 @@ mod tests {
             partition,
             next_offset,
         };
-        Loaded { partitions: partitions.iter().map(of).collect(), gaps: Vec::new() }
+        Loaded { partitions: partitions.iter().map(of).collect() }
     }
 
     #[test]
@@ -422,9 +440,10 @@ mod tests {
 
     #[test]
     fn a_gap_is_found_in_the_epoch_in_which_it_was_written() {
-        let mut loaded = loaded(&[(1, 100, 0, 50), (2, 200, 0, 5)]);
+        let loaded = loaded(&[(1, 100, 0, 50), (2, 200, 0, 5)]);
         let (reason, code) = (String::new(), "deleted_before_load".to_owned());
-        loaded.gaps.push(Gap { epoch: 1, partition: 0, first_offset: 10, last_offset: 19, code, reason });
+        let gap = Gap { epoch: 1, partition: 0, first_offset: 10, last_offset: 19, code, reason };
+        let loaded = LoadedWithGaps { loaded, gaps: vec![gap] };
         let gap = |first, last, at| loaded.gap(&Offsets::from([(0, (first, last))]), at).is_some();
         assert!(gap(0, 10, 150) && gap(19, 30, 150) && gap(0, 30, 150));
         assert!(!gap(0, 9, 150) && !gap(20, 30, 150) && !gap(0, 30, 250));

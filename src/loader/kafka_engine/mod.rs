@@ -14,6 +14,7 @@ mod passed_over;
 mod reading;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::query::Query;
@@ -30,6 +31,7 @@ use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
 use super::restore::restore;
 use super::run::{Loader, LoaderState, TopicKind, wait_before_retry};
+use crate::kafka::{BrokerError, Observer, partitions_of};
 use crate::settings::ServiceUrl;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 
@@ -103,6 +105,8 @@ struct Following {
     ledger: Ledger,
     epoch: TopicEpoch,
     group: Group,
+    /// Checks the number of partitions.
+    observer: Arc<Observer>,
     /// The next offsets.
     next: BTreeMap<u16, i64>,
 }
@@ -144,12 +148,13 @@ impl Consumption {
             None => return Err(LoaderError::TakenOver),
         };
         let group = Group::new(kafka, &group_name(warehouse, topic, epoch), topic)?;
+        let observer = Arc::new(kafka.observer().map_err(BrokerError::from)?);
         group.begin_at(&next).await?;
         for definition in Tables::of(&self.loader.kind).definitions {
             self.definition(definition, &group, epoch).execute().await.map_err(WarehouseError::from)?;
         }
         tracing::info!(topic, epoch = epoch.epoch, group = group.name(), "ClickHouse consumes the topic");
-        Ok(Following { ledger, epoch, group, next })
+        Ok(Following { ledger, epoch, group, observer, next })
     }
 
     fn definition(&self, sql: &str, group: &Group, epoch: TopicEpoch) -> Query {
@@ -210,7 +215,7 @@ impl Consumption {
     }
 
     async fn has_other_partitions(&self, following: &Following) -> bool {
-        match self.loader.kafka.partitions(&self.loader.topic).await {
+        match partitions_of(&following.observer, &self.loader.topic).await {
             Ok(partitions) => usize::from(partitions) != following.next.len(),
             Err(error) => {
                 tracing::debug!(topic = self.loader.topic, %error, "cannot check the topic");
@@ -220,7 +225,7 @@ impl Consumption {
     }
 
     async fn step(&self, following: &mut Following) -> Result<(), LoaderError> {
-        let Following { ledger, epoch, group, next } = following;
+        let Following { ledger, epoch, group, next, .. } = following;
         let committed = group.committed(next.keys().copied()).await?;
         if committed.iter().all(|(partition, offset)| next.get(partition).is_some_and(|next| offset <= next))
         {
