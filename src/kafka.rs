@@ -3,9 +3,10 @@
 pub mod health;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::lock::lock;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
@@ -85,7 +86,7 @@ pub struct Diagnosis(Mutex<Option<String>>);
 impl Diagnosis {
     /// Returns the error of a failed request, with the reason if it is known.
     fn of(&self, error: KafkaError) -> BrokerError {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match lock(&self.0).take() {
             Some(reason) => BrokerError::Unreachable(reason),
             None => BrokerError::Unavailable(error),
         }
@@ -97,7 +98,7 @@ impl ClientContext for Diagnosis {
         if facility == "FAIL" {
             // `[thrd:…]: kafka:9092/bootstrap: Failed to resolve 'kafka:9092': Name or service not known`
             let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            *lock(&self.0) = Some(reason.to_owned());
         }
     }
 }

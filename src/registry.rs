@@ -4,7 +4,7 @@
 //! is missing. So a read-only registry is enough once the schema is registered.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::connection::{cause, is_tls_failure, one_line};
 use crate::domain::columns::{Columns, ColumnsError};
+use crate::lock::lock;
 use crate::settings::{Secret, ServiceUrl};
 
 /// How long one request may take.
@@ -269,7 +270,7 @@ impl Registry {
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Columns>>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_id)
     }
 }
 

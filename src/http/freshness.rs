@@ -1,10 +1,11 @@
 //! How fresh the hourly aggregates are: which rows they include, and whether they have changed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::ingest::upload::ledger::Ledger;
+use crate::lock::lock;
 use crate::metrics::Lag;
 use crate::warehouse::aggregates::{QueryLimits, Version, version};
 use crate::warehouse::client::{Warehouse, WarehouseError};
@@ -84,12 +85,12 @@ impl Freshness {
         let lag = lag(&self.warehouse, &self.uploads).await?;
         // Rounded down: a fresher time than the true one would be wrong.
         let fresh = Fresh { as_of: now - (lag.seconds * 1000.0).ceil() as i64, version };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), fresh));
+        *lock(&self.seen) = Some((Instant::now(), fresh));
         Ok(fresh)
     }
 
     fn seen(&self) -> Option<(Instant, Fresh)> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.seen)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{BrokerError, Kafka, Observer, blocking, is_denied, topic_setting};
+use crate::lock::lock;
 
 /// Time limits for the description of the topics, and for the answers of all leaders together.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(1200);
@@ -106,7 +107,7 @@ impl TopicsHealth {
     }
 
     fn observer(&self) -> Result<Arc<Observer>, BrokerError> {
-        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observer = lock(&self.observer);
         if let Some(observer) = &*observer {
             return Ok(observer.clone());
         }
@@ -115,7 +116,7 @@ impl TopicsHealth {
 
     /// Returns the number of in-sync replicas that a record needs, by topic. Topics that the broker does not report are left out.
     async fn minimums(&self) -> BTreeMap<String, usize> {
-        let known = self.minimums.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = lock(&self.minimums).clone();
         if let Some((at, minimums)) = known
             && at.elapsed() < CONFIG_MEMORY
         {
@@ -125,8 +126,7 @@ impl TopicsHealth {
             tracing::debug!(%error, "the broker does not return the settings of the topics");
             BTreeMap::new()
         });
-        *self.minimums.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), minimums.clone()));
+        *lock(&self.minimums) = Some((Instant::now(), minimums.clone()));
         minimums
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use memchr::memchr_iter;
 use serde_json::Value;
 
 use super::file::{self, Source};
+use crate::lock::lock;
 
 /// Time between two drawings of the bar.
 const TICK: Duration = Duration::from_millis(100);
@@ -81,11 +82,11 @@ impl Progress {
 
     /// The file cannot be read further.
     pub fn fail(&self, reason: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        *lock(&self.failure) = Some(reason);
     }
 
     pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.failure).clone()
     }
 
     /// Returns the bytes that were sent.

@@ -1,12 +1,13 @@
 //! Connections that outlive a request: `session_id` keeps settings and temporary tables from one to the next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::exception::{Code, Exception};
 use super::ffi::Connection;
+use crate::lock::lock;
 
 /// Sessions that are kept. Beyond that, the one that expires first is closed.
 const MAX_SESSIONS: usize = 256;
@@ -86,7 +87,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slots)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A change is first checked, then written to the log, then visible; one change at a time. All functions block.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::RegistryError;
 use super::compatibility::{self, Level};
@@ -12,6 +12,7 @@ use super::schema::AvroSchema;
 use super::state::{State, Version, Visibility};
 use super::subject::{Subject, VersionSelector};
 use crate::embedded::EmbeddedError;
+use crate::lock::{self, lock};
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -41,7 +42,7 @@ impl Store {
 
     /// Returns the state for reading. Do not hold it across other calls of the store.
     pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.state)
     }
 
     /// Registers a schema under a subject and returns its id. If it is already registered, returns the existing id.
@@ -217,13 +218,13 @@ impl Store {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log)
     }
 
     /// Makes a change durable, then visible.
     fn commit(&self, log: &mut Log, entry: Entry) -> Result<(), RegistryError> {
         log.append(&entry)?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock::write(&self.state);
         state.apply(entry).map_err(|reason| {
             tracing::error!(reason, "a logged change contradicts the state");
             RegistryError::Internal

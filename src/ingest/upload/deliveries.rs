@@ -10,6 +10,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::UploadError;
+use crate::lock::lock;
 
 /// Longest sleep of a waiting thread before it checks again.
 const WAIT: Duration = Duration::from_millis(50);
@@ -119,7 +120,7 @@ impl Deliveries {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

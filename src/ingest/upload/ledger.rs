@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::journal::Journal;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::upload_counts;
@@ -323,11 +324,11 @@ impl Ledger {
     }
 
     fn acknowledged(&self) -> MutexGuard<'_, VecDeque<Acknowledged>> {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.acknowledged)
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<Uuid, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

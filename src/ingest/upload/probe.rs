@@ -1,12 +1,13 @@
 //! Checks broker and registry before an upload begins, so that an upload that cannot succeed fails at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer as _;
 
 use super::UploadError;
 use super::producers::Producers;
+use crate::lock::lock;
 use crate::registry::Registry;
 
 /// Time for each to answer. A broker that is just restarting is waited for.
@@ -67,6 +68,6 @@ impl Probe {
     }
 
     fn answered(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.registry_answered.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.registry_answered)
     }
 }

@@ -4,7 +4,7 @@
 //! remembers every idempotent producer.
 
 use std::ops::Deref;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use super::Destination;
 use super::deliveries::DeliveryContext;
 use crate::kafka::{Kafka, MAX_MESSAGE_BYTES, max_message_bytes};
+use crate::lock::lock;
 use crate::settings::Limits;
 
 /// Time for the broker to answer the first producer.
@@ -197,6 +198,6 @@ impl Producers {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,6 +33,7 @@ pub(super) use self::files::OpenFiles;
 pub(super) use self::partition::{Appended, Partition};
 pub(super) use self::settings::TopicSettings;
 use crate::durable::sync_directory;
+use crate::lock;
 
 /// An empty file in the directory of a topic that is being deleted. A directory that the catalogue does not list is removed only with it:
 /// the catalogue may be damaged or restored from an older backup.
@@ -104,7 +105,7 @@ impl Log {
 
     /// Returns the topic with this name.
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        lock::read(&self.topics).get(name).cloned()
     }
 
     /// Returns the partition with this topic and number.
@@ -152,7 +153,7 @@ impl Log {
         sync_directory(&directory)?;
         sync_directory(&self.directory)?;
         let opened = Arc::new(Topic { id: topic.id, settings, partitions });
-        self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(topic.name.clone(), opened);
+        lock::write(&self.topics).insert(topic.name.clone(), opened);
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl Log {
 
     /// Removes a topic and its records.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        let removed = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let removed = lock::write(&self.topics).remove(name);
         let Some(topic) = removed else { return Ok(()) };
         topic.partitions.iter().for_each(|partition| partition.close());
         fs::remove_dir_all(self.directory_of(topic.id))
@@ -180,8 +181,7 @@ impl Log {
 
     /// Waits until everything is on disk.
     pub fn sync_all(&self) -> io::Result<()> {
-        let topics: Vec<_> =
-            self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let topics: Vec<_> = lock::read(&self.topics).values().cloned().collect();
         topics.iter().flat_map(|topic| &topic.partitions).try_for_each(|partition| partition.sync_now())
     }
 

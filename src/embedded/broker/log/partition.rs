@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::recovery::{Recovered, recover};
 use super::segment::{self, Batches, Segment, producers_path};
 use crate::durable::{replace_file, sync_directory};
 use crate::embedded::mark::{Known, Mark};
+use crate::lock::{self, lock};
 
 /// Bytes after which a new segment begins. A start reads at most this much per partition.
 const SEGMENT_BYTES: u64 = 128 << 20;
@@ -121,7 +122,7 @@ impl Partition {
 
     /// Reports the damages found at the start.
     fn report_damages(&self) {
-        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let segments = lock::read(&self.segments).clone();
         if let Some(first) = segments.first().filter(|first| first.base_offset > self.start_offset()) {
             self.report_missing(first);
         }
@@ -202,7 +203,7 @@ impl Partition {
     /// # Errors
     /// The record at `offset` is damaged. Reading can continue at the next whole batch.
     pub fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, ReadError> {
-        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let segments = lock::read(&self.segments);
         let after = segments.partition_point(|segment| segment.base_offset <= offset);
         // If the offset is before the first segment, its file is missing.
         let segment = segments.get(after.saturating_sub(1)).cloned();
@@ -223,7 +224,7 @@ impl Partition {
 
     /// Returns the whole first batch that has a record at least as new as `timestamp` (milliseconds).
     pub fn first_since(&self, timestamp: i64) -> io::Result<Option<Bytes>> {
-        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let segments = lock::read(&self.segments).clone();
         for segment in segments {
             let found = segment.first_since(timestamp, self.start_offset(), self.end_offset());
             segment.damages().into_iter().for_each(|damage| self.report(&segment, damage));
@@ -256,7 +257,7 @@ impl Partition {
         replace_file(&self.directory.join(START_FILE), offset.to_string().as_bytes())?;
         self.start.store(offset, Ordering::Release);
         self.shared.damages.forget(&self.name, offset);
-        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let mut segments = lock::write(&self.segments);
         while segments.get(1).is_some_and(|second| second.base_offset <= offset) {
             let first = segments.remove(0);
             first.delete(&self.directory)?;
@@ -274,7 +275,7 @@ impl Partition {
     /// Waits until all appended records, and the mark, are on disk.
     pub fn sync_now(&self) -> io::Result<()> {
         let writer = self.writer();
-        let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.mark);
         let end = writer.next_offset.cast_unsigned();
         if state.is_synced && state.mark.end() == end {
             return Ok(());
@@ -286,7 +287,7 @@ impl Partition {
 
     /// Moves the mark: everything before this offset is on disk.
     fn mark_durable(&self, next_offset: i64) {
-        let mut state = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.mark);
         let end = next_offset.cast_unsigned();
         if end > state.mark.end() {
             let sync = state.synced_at.elapsed() >= MARK_SYNC_INTERVAL;
@@ -295,11 +296,11 @@ impl Partition {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writer)
     }
 
     fn active(&self) -> Option<Arc<Segment>> {
-        self.segments.read().unwrap_or_else(PoisonError::into_inner).last().cloned()
+        lock::read(&self.segments).last().cloned()
     }
 
     fn write(&self, writer: &Writer, batch: &Batch) -> io::Result<()> {
@@ -318,7 +319,7 @@ impl Partition {
         let segment = Segment::create(&self.shared.files, &self.directory, writer.next_offset)?;
         let segment = Arc::new(segment);
         sync_directory(&self.directory)?;
-        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
+        lock::write(&self.segments).push(Arc::clone(&segment));
         Ok(segment)
     }
 

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,6 +15,7 @@ use super::batch::{Batch, Header};
 use super::damage::Damage;
 use super::files::{FileId, OpenFiles};
 use super::walk::{End, Found, Walk, damage_at, read_at};
+use crate::lock::lock;
 
 /// Bytes of log between two index entries.
 const INDEX_STEP: u64 = 64 << 10;
@@ -254,7 +255,7 @@ impl Segment {
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.contents)
     }
 }
 
