@@ -1,4 +1,4 @@
-//! Small files that are replaced completely or not at all, whenever the machine stops.
+//! Small files: replaced completely or not at all, whenever the machine stops; read and removed if they exist.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -15,6 +15,28 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&draft, path)?;
     path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Reads a file; none if it does not exist.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Removes a file, if it exists.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Waits until the names in a directory are on disk.

@@ -6,7 +6,7 @@
 //! The file has two slots, written alternately. If a crash interrupts the write of one, the other one is still valid, only a little
 //! older. Each slot fits into one disk sector.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crc_fast::CrcAlgorithm;
 use uuid::Uuid;
 
-use crate::durable::replace_file;
+use crate::durable::{read_if_exists, replace_file};
 
 const MAGIC: &[u8; 8] = b"RHMARK\x00\x01";
 
@@ -65,11 +65,7 @@ impl Mark {
     /// # Errors
     /// The file cannot be read.
     pub fn load(path: &Path, owner: Option<Uuid>) -> io::Result<Known> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::Nothing),
-            Err(error) => return Err(error),
-        };
+        let Some(bytes) = read_if_exists(path)? else { return Ok(Known::Nothing) };
         let second = bytes.get(SLOT_STEP as usize..).unwrap_or_default();
         let slots = [bytes.as_slice(), second].into_iter().filter_map(|slot| read_slot(slot, owner));
         Ok(match slots.max() {
@@ -138,6 +134,8 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const OWNER: Uuid = Uuid::from_u128(7);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::durable::replace_file;
 use crate::embedded::private;
 use crate::settings::Peer;
 
@@ -61,9 +62,7 @@ impl Layout {
         if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
             return Ok(());
         }
-        let partial = path.with_extension("partial");
-        fs::write(&partial, text)?;
-        fs::rename(partial, path)
+        replace_file(&path, text.as_bytes())
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::durable::{read_if_exists, replace_file};
 use crate::lock::lock;
 use crate::warehouse::uploads::LedgerRow;
 
@@ -54,10 +55,7 @@ impl Journal {
     /// # Errors
     /// It cannot be read or written.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<LedgerRow>)> {
-        let content = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            content => content?,
-        };
+        let content = read_if_exists(path)?.unwrap_or_default();
         let Found { rows, damaged, is_torn } = Found::of(&content);
         if is_torn {
             tracing::warn!(file = %path.display(), "the last line is incomplete; it is ignored");
@@ -158,25 +156,9 @@ impl Waiting {
 
 /// Replaces the file by a new one, which is on disk under its name when this returns.
 fn rewrite(path: &Path, waiting: &BTreeMap<Uuid, Waiting>) -> io::Result<(File, u64)> {
-    let partial = path.with_extension("partial");
     let content: Vec<u8> = waiting.values().flat_map(|waiting| &waiting.line).copied().collect();
-    let mut file = private().write(true).create(true).truncate(true).open(&partial)?;
-    file.write_all(&content)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&partial, path)?;
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok((private().append(true).open(path)?, content.len() as u64))
-}
-
-/// Options of a file that only its owner can read.
-fn private() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
+    replace_file(path, &content)?;
+    Ok((OpenOptions::new().append(true).open(path)?, content.len() as u64))
 }
 
 fn checksum(json: &[u8]) -> String {

@@ -32,7 +32,7 @@ pub(super) use self::damage::{Damages, ReadError};
 pub(super) use self::files::OpenFiles;
 pub(super) use self::partition::{Appended, Partition};
 pub(super) use self::settings::TopicSettings;
-use crate::durable::sync_directory;
+use crate::durable::{remove_if_exists, sync_directory};
 use crate::lock;
 
 /// An empty file in the directory of a topic that is being deleted. A directory that the catalogue does not list is removed only with it:
@@ -211,13 +211,6 @@ fn complete_deletion(directory: &Path, is_listed: bool) -> io::Result<()> {
             directory.file_name().unwrap_or_default().to_string_lossy()
         );
         Err(io::Error::new(io::ErrorKind::InvalidData, reason))
-    }
-}
-
-fn remove_if_exists(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

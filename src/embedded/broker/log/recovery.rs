@@ -135,24 +135,21 @@ impl Recovery<'_> {
 
     /// Returns the damage at this position, where there is no whole batch. None if it is only an unfinished write.
     fn damage(&self) -> io::Result<Option<Damage>> {
-        let damage = |next, end| Some(Damage { first: self.offset, next, position: self.position, end });
-        let everything = End { bytes: self.bytes, offset: i64::MAX };
-        match self.durable {
-            Some(durable) if self.offset >= durable => Ok(None),
-            Some(durable) => {
-                let after = next_batch(self.file, self.position, self.offset, everything)?;
-                Ok(after.map_or_else(|| damage(durable, self.bytes), |(end, next)| damage(next, end)))
-            }
-            None if self.position >= self.bytes => Ok(None),
-            None => {
-                let after = next_batch(self.file, self.position, self.offset, everything)?;
-                let complete = self.header()?.map(|header| header.next_offset());
-                Ok(match (after, complete) {
-                    (Some((end, next)), _) => damage(next, end),
-                    (None, Some(next)) => damage(next, self.bytes),
-                    (None, None) => None,
-                })
-            }
+        let is_unfinished = match self.durable {
+            Some(durable) => self.offset >= durable,
+            None => self.position >= self.bytes,
+        };
+        if is_unfinished {
+            return Ok(None);
         }
+        let everything = End { bytes: self.bytes, offset: i64::MAX };
+        let after = next_batch(self.file, self.position, self.offset, everything)?;
+        // If no batch follows, the damage reaches to the end of the file: up to what was durable, or the end of a complete batch.
+        let lost = match self.durable {
+            Some(durable) => Some(durable),
+            None => self.header()?.map(|header| header.next_offset()),
+        };
+        let found = after.or(lost.map(|next| (self.bytes, next)));
+        Ok(found.map(|(end, next)| Damage { first: self.offset, next, position: self.position, end }))
     }
 }

@@ -15,6 +15,7 @@ use super::batch::{Batch, Header};
 use super::damage::Damage;
 use super::files::{FileId, OpenFiles};
 use super::walk::{End, Found, Walk, damage_at, read_at};
+use crate::durable::remove_if_exists;
 use crate::lock::lock;
 
 /// Bytes of log between two index entries.
@@ -126,10 +127,7 @@ impl Segment {
     /// Deletes its files.
     pub fn delete(&self, directory: &Path) -> io::Result<()> {
         fs::remove_file(&self.path)?;
-        match fs::remove_file(producers_path(directory, self.base_offset)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_if_exists(&producers_path(directory, self.base_offset))
     }
 
     /// Waits until everything appended is on disk.

@@ -1,13 +1,12 @@
 //! The settings of a topic, in a file in its directory.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::MAX_BATCH_BYTES;
-use crate::durable::replace_file;
+use crate::durable::{read_if_exists, replace_file};
 
 const FILE_NAME: &str = "settings.json";
 
@@ -28,11 +27,7 @@ impl TopicSettings {
     /// Reads the settings of the topic in `directory`, if there are any.
     pub fn load(directory: &Path) -> io::Result<Option<Self>> {
         let path = directory.join(FILE_NAME);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(text) = read_if_exists(&path)? else { return Ok(None) };
         let settings = serde_json::from_slice(&text).unwrap_or_else(|error| {
             // Accepting larger batches than intended is harmless. A broker that does not start affects every topic.
             tracing::error!(
