@@ -163,24 +163,15 @@ fn check_session_settings(used: &Used, request: &Request, text: &[u8]) -> Result
     if !used.is_session() {
         return Ok(());
     }
+    let forbids = |level: u8, name: &str| level == 1 || level == 2 && name == READ_ONLY;
+    let (in_session, in_request) = (used.read_only_level(), request.read_only_level());
+    let given = request.settings.iter().map(|(name, _)| name.as_str());
     let named = statement::named_settings(text);
-    let in_session = used.read_only_level();
-    let mut forbidden: Vec<&str> = Vec::new();
-    if in_session == 1 {
-        forbidden.extend(request.settings.iter().map(|(name, _)| name.as_str()));
-    }
-    if in_session == 2 {
-        forbidden
-            .extend(request.settings.iter().map(|(name, _)| name.as_str()).filter(|name| *name == READ_ONLY));
-    }
-    match in_session.max(request.read_only_level()) {
-        0 => {}
-        _ if in_session == 1 || request.read_only_level() == 1 => {
-            forbidden.extend(named.iter().map(String::as_str))
-        }
-        _ => forbidden.extend(named.iter().map(String::as_str).filter(|name| *name == READ_ONLY)),
-    }
-    forbidden.first().map_or(Ok(()), |setting| Err(cannot_modify(setting)))
+    let named = named.iter().map(String::as_str);
+    let mut forbidden = given
+        .filter(|name| forbids(in_session, name))
+        .chain(named.filter(|name| forbids(in_session, name) || forbids(in_request, name)));
+    forbidden.next().map_or(Ok(()), |setting| Err(cannot_modify(setting)))
 }
 
 /// Returns what the engine runs in place of a statement that it would not answer as a server does.

@@ -6,7 +6,7 @@
 
 use super::admission::Asker;
 use super::statement::{edit, format_clause};
-use super::tokens::{Token, Tokens};
+use super::tokens::{Token, Tokens, pairs};
 use super::{OWN_USER, engine};
 
 /// The setting that carries the query id. The library has no query result cache, so nothing else reads it.
@@ -40,17 +40,17 @@ pub(super) fn views() -> impl Iterator<Item = String> {
 /// Returns what the engine runs in place of a statement about running statements, `None` if it is about anything else.
 /// The text must be one statement that the engine can parse.
 pub(super) fn translate(text: &[u8], asker: Asker) -> Option<Vec<u8>> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    match tokens.as_slice() {
+    let begin: Vec<Token<'_>> = Tokens::new(text).take(2).collect();
+    match begin.as_slice() {
         [kill, query, ..] if kill.is(b"KILL") && query.is(b"QUERY") => {
-            kill_by_client_id(text, &tokens, asker)
+            kill_by_client_id(text, &Tokens::new(text).collect::<Vec<_>>(), asker)
         }
         [show, list, ..] if show.is(b"SHOW") && list.is(b"PROCESSLIST") => {
             Some(edit(text, [(show.start..list.end, PROCESS_LIST)]))
         }
         // A definition is kept as it was written: the views are gone when the engine stops.
         [first, ..] if first.is(b"CREATE") || first.is(b"ALTER") || first.is(b"ATTACH") => None,
-        _ => read_the_view(text, &tokens),
+        _ => read_the_view(text),
     }
 }
 
@@ -83,16 +83,13 @@ fn end_of_condition(tokens: &[Token<'_>]) -> usize {
 }
 
 /// Puts the view in the place of `system.processes`.
-fn read_the_view(text: &[u8], tokens: &[Token<'_>]) -> Option<Vec<u8>> {
-    let tables = tokens.windows(3).filter_map(|name| match name {
-        [database, dot, table]
-            if database.is_name(b"system") && dot.is(b".") && table.is_name(b"processes") =>
-        {
-            Some((database.start..table.end, b"system.processes_of_clients".as_slice()))
-        }
-        _ => None,
+fn read_the_view(text: &[u8]) -> Option<Vec<u8>> {
+    let names = pairs(text).zip(Tokens::new(text).skip(2));
+    let tables = names.filter(|((database, dot), table)| {
+        database.is_name(b"system") && dot.is(b".") && table.is_name(b"processes")
     });
-    let tables: Vec<_> = tables.collect();
+    let view = b"system.processes_of_clients".as_slice();
+    let tables: Vec<_> = tables.map(|((database, _), table)| (database.start..table.end, view)).collect();
     (!tables.is_empty()).then(|| edit(text, tables))
 }
 

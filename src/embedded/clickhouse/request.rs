@@ -133,8 +133,7 @@ impl Request {
 
     /// Whether method, sender or setting forbid changes.
     pub(super) fn is_read_only(&self) -> bool {
-        let set = self.settings.iter().rfind(|(name, _)| name == READ_ONLY);
-        self.read_only || set.is_some_and(|(_, value)| value != "0")
+        self.read_only_level() > 0
     }
 }
 

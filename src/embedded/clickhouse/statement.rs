@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::tokens::{Token, Tokens};
+use super::tokens::{Token, Tokens, pairs};
 
 /// The kinds of statements that are served differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,34 +94,35 @@ pub(super) fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Toke
 
 /// The file that a text wants the client to read or write, if any.
 pub(super) fn client_file(text: &[u8]) -> Option<ClientFile> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    tokens.windows(2).find_map(|pair| match pair {
-        [into, file] if into.is(b"INTO") && file.is(b"OUTFILE") => Some(ClientFile::Outfile),
-        [from, file] if from.is(b"FROM") && file.is(b"INFILE") => Some(ClientFile::Infile),
-        _ => None,
+    pairs(text).find_map(|(word, file)| {
+        if word.is(b"INTO") && file.is(b"OUTFILE") {
+            Some(ClientFile::Outfile)
+        } else if word.is(b"FROM") && file.is(b"INFILE") {
+            Some(ClientFile::Infile)
+        } else {
+            None
+        }
     })
 }
 
 /// The settings that a text names, in a SETTINGS clause or in SET.
 pub(super) fn named_settings(text: &[u8]) -> Vec<String> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
     let mut names = Vec::new();
     let mut in_list = false;
-    for (index, token) in tokens.iter().enumerate() {
-        let is_before = |symbol: &[u8]| tokens.get(index + 1).is_some_and(|next| next.is(symbol));
-        let is_assigned = is_before(b"=");
-        let before = index.checked_sub(1).and_then(|before| tokens.get(before));
+    let mut before: Option<Token<'_>> = None;
+    for (token, next) in pairs(text) {
         let begins = before.is_some_and(|before| before.is(b"SETTINGS") || before.is(b"SET"));
         let goes_on = in_list && before.is_some_and(|before| before.is(b","));
-        if is_assigned && (begins || goes_on) {
+        if next.is(b"=") && (begins || goes_on) {
             in_list = true;
             names.push(token.unquoted());
-        } else if begins && is_before(b",") {
+        } else if begins && next.is(b",") {
             // A setting that is switched on may stand without a value.
             in_list = true;
         } else if token.is(b"SETTINGS") || token.is(b"SELECT") {
             in_list = false;
         }
+        before = Some(token);
     }
     names
 }
@@ -150,7 +151,8 @@ pub(super) fn take_read_only(text: &[u8]) -> Option<(u8, Option<Vec<u8>>)> {
 
 /// The table of the database `system` that a text shows the definition of, and where its name ends.
 pub(super) fn shown_system_table(text: &[u8]) -> Option<(String, usize)> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
+    // SHOW CREATE TABLE system . name
+    let tokens: Vec<Token<'_>> = Tokens::new(text).take(6).collect();
     let name = match tokens.as_slice() {
         [show, create, table, name @ ..]
             if show.is(b"SHOW") && create.is(b"CREATE") && table.is(b"TABLE") =>
@@ -175,11 +177,8 @@ pub(super) fn reports(text: &[u8]) -> bool {
 
 /// Whether a text inserts what it selects from `input()`. The engine's client would drop the data that follows.
 pub(super) fn inserts_from_input(text: &[u8]) -> bool {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    let inserts = tokens.iter().any(|token| token.depth == 0 && token.is(b"INSERT"));
-    let calls =
-        tokens.windows(2).any(|pair| matches!(pair, [name, open] if name.is(b"input") && open.is(b"(")));
-    inserts && calls
+    Tokens::new(text).any(|token| token.depth == 0 && token.is(b"INSERT"))
+        && pairs(text).any(|(name, open)| name.is(b"input") && open.is(b"("))
 }
 
 /// Disarms comments that the engine's client would read as instructions to its test runner

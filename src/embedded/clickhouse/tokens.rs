@@ -284,6 +284,11 @@ fn unicode_space(text: &[u8]) -> usize {
     }
 }
 
+/// Each token of a text with the one after it. Nothing is kept: a statement may have millions of tokens.
+pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Token<'_>, Token<'_>)> {
+    Tokens::new(text).zip(Tokens::new(text).skip(1))
+}
+
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
