@@ -74,7 +74,7 @@ impl ColumnNames {
         }
     }
 
-    /// Reads what [`Display`](fmt::Display) wrote. Columns that the schema no longer has are left out.
+    /// Reads what [`Display`](fmt::Display) wrote.
     pub fn stored(text: &str) -> Self {
         let mut named = Vec::new();
         let mut rest = Some(text).filter(|text| !text.is_empty());
@@ -83,10 +83,6 @@ impl ColumnNames {
             rest = after;
         }
         Self(named.into())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The column that a field of this name is; `plain`: see [`plain_name`].

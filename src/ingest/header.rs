@@ -31,6 +31,11 @@ impl<'a> Naming<'a> {
     pub fn name_of(self, column: &'a Column) -> &'a str {
         self.names.name_of(&column.name).unwrap_or(&column.name)
     }
+
+    /// The names that a header must have, for an error.
+    pub fn expected(self) -> String {
+        self.columns.fields().map(|column| self.name_of(column)).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What the header says.

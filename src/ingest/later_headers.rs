@@ -5,7 +5,7 @@
 
 use super::FileError;
 use super::header::{Header, Naming, plain_name, trimmed};
-use super::records::{Fields, Record};
+use super::records::{Fields, Record, shown};
 use super::row_ends::RowEnds;
 use super::separator_line;
 use crate::domain::columns::Kind;
@@ -23,9 +23,6 @@ const LEAST_NAMES: usize = 2;
 /// Columns that are not text, all of which must hold words for a row to be a header with unknown names. In fewer of them words
 /// may be a damaged row.
 const LEAST_WORDS: usize = 3;
-
-/// Characters of a line that an error shows.
-const SHOWN_CHARACTERS: usize = 200;
 
 /// All headers of a file.
 #[derive(Debug)]
@@ -152,9 +149,7 @@ fn is_unknown_header(record: &Record<'_>, current: &Header, naming: Naming<'_>) 
 
 /// Says that a header has unknown names.
 fn unknown_names(record: &Record<'_>, naming: Naming<'_>) -> String {
-    let expected =
-        naming.columns.fields().map(|column| naming.name_of(column)).collect::<Vec<_>>().join(", ");
-    let found: String = String::from_utf8_lossy(record.raw).chars().take(SHOWN_CHARACTERS).collect();
+    let (expected, found) = (naming.expected(), shown(record.raw));
     format!(
         "it has words where rows have numbers and times, and not the expected names ({expected}): {found:?}; give it the names of \
          the first header, or send the rows after it as a file of their own"

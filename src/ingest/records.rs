@@ -23,6 +23,14 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Bytes of a line of which more is waited for before anything else is read.
 const SHORT_LINE_BYTES: usize = 64;
 
+/// Characters of a value or a line that a reject or an error shows.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// A value, or a line, as far as a reject or an error shows it.
+pub(super) fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().take(SHOWN_CHARACTERS).collect()
+}
+
 /// Where a field is in [`Record::buffer`]: its start and its end.
 pub type Bounds = (usize, usize);
 

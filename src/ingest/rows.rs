@@ -21,7 +21,7 @@ use super::later_headers::Headers;
 use super::notation::{HeldRows, Notation, Shown, cut_amounts};
 use super::offsets::LineOffsets;
 use super::parts::{Step, may_end_in_noise, next_step, other_encoding};
-use super::records::{Record, RecordReader};
+use super::records::{Record, RecordReader, shown};
 use super::row_ends::RowEnds;
 use super::validate;
 
@@ -30,9 +30,6 @@ use super::validate;
 const GATHERED_BYTES: usize = 4096;
 
 const _: () = assert!(GATHERED_BYTES >= SNIFF_BYTES);
-
-/// Characters of a rejected value or line that an answer shows.
-const SHOWN_CHARACTERS: usize = 200;
 
 /// A valid row.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +91,18 @@ pub struct ReadOptions {
     pub columns: ColumnNames,
     /// The zone of times without one. None: UTC.
     pub time_zone: Option<TimeZone>,
+}
+
+impl ReadOptions {
+    /// The decimal mark, as the ledger has it.
+    pub fn decimal_name(&self) -> &'static str {
+        self.decimal.map_or("", DecimalMark::name)
+    }
+
+    /// The time zone, as the ledger has it.
+    pub fn time_zone_name(&self) -> &str {
+        self.time_zone.as_ref().map_or("", TimeZone::name)
+    }
 }
 
 /// Takes the rows of a file, one after the other. Rows with amounts that could be read in two ways come last: see
@@ -522,11 +531,6 @@ fn cause_of_width(record: &Record<'_>, header: &Header, columns: &Columns, mark:
         )
     };
     cut_amounts(record, header, columns).map(in_words).unwrap_or_default()
-}
-
-/// A value, or a line, as far as a reject shows it.
-pub(super) fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().take(SHOWN_CHARACTERS).collect()
 }
 
 #[cfg(test)]

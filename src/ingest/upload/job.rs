@@ -27,6 +27,27 @@ pub struct Job {
     bytes: u64,
 }
 
+/// Waits for all acknowledgements, also if reading stopped early, and records the result in the ledger. Returns the producer unless it may
+/// still hold records. `read`: the digest of the file, or why reading stopped. Blocks.
+pub(super) fn end(
+    read: Result<String, UploadError>,
+    tally: Tally,
+    output: Option<Producing>,
+    mut record: Record,
+) -> (Result<Finished, UploadFailure>, Option<Producer>) {
+    let delivered = output.as_ref().map_or(Ok(true), |output| output.finish(read.as_ref().err()));
+    let is_empty = matches!(delivered, Ok(true));
+    let ended = read.and_then(|sha256| delivered.map(|_| sha256));
+    record.end(ended.as_ref().map(Clone::clone), &tally, output.as_ref());
+    let row = record.row;
+    let producer = output.filter(|_| is_empty).map(Producing::into_producer);
+    let result = match ended {
+        Ok(_) => Ok(Finished { row, rejects: tally.shown }),
+        Err(error) => Err(UploadFailure::ended(error, row, tally.shown)),
+    };
+    (result, producer)
+}
+
 impl Job {
     /// `output`: produces the rows; none if the file is only validated.
     pub fn new(reader: RowReader, tally: Tally, output: Option<Producing>, record: Record) -> Self {
@@ -42,17 +63,7 @@ impl Job {
         let read = self.read(&mut pieces);
         drop(pieces);
         let Sink { tally, output } = self.sink;
-        let delivered = output.as_ref().map_or(Ok(true), |output| output.finish(read.as_ref().err()));
-        let is_empty = matches!(delivered, Ok(true));
-        let ended = read.and_then(|sha256| delivered.map(|_| sha256));
-        self.record.end(ended.as_ref().map(Clone::clone), &tally, output.as_ref());
-        let row = self.record.row;
-        let producer = output.filter(|_| is_empty).map(Producing::into_producer);
-        let result = match ended {
-            Ok(_) => Ok(Finished { row, rejects: tally.shown }),
-            Err(error) => Err(UploadFailure::ended(error, row, tally.shown)),
-        };
-        (result, producer)
+        end(read, tally, output, self.record)
     }
 
     /// Returns the digest of the file.

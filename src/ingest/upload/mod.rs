@@ -52,7 +52,6 @@ use super::pace::Pace;
 use super::rows::{ReadOptions, RowReader};
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
-use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::TimeZone;
 use crate::kafka::Kafka;
 use crate::registry::Registry;
@@ -294,9 +293,9 @@ impl Uploader {
             upload_id,
             file_name: options.file_name.clone(),
             head_sha256,
-            decimal: mark_name(options.read.decimal),
+            decimal: options.read.decimal_name().to_owned(),
             columns: options.read.columns.to_string(),
-            timezone: zone_name(options.read.time_zone.as_ref()),
+            timezone: options.read.time_zone_name().to_owned(),
             schema_id: *schema_id,
             topic: topic.clone(),
             ..LedgerRow::default()
@@ -362,13 +361,12 @@ impl Uploader {
         }
         source.spool(&self.storage).await?;
         let digest = source.sha256();
-        let (decimal, columns) = (mark_name(read.decimal), read.columns.to_string());
-        let timezone = zone_name(read.time_zone.as_ref());
+        let columns = read.columns.to_string();
         let is_same = |upload: &LedgerRow| {
             upload.sha256 == digest
-                && upload.decimal == decimal
+                && upload.decimal == read.decimal_name()
                 && upload.columns == columns
-                && TimeZone::is_same(&upload.timezone, &timezone)
+                && TimeZone::is_same(&upload.timezone, read.time_zone_name())
         };
         for upload in candidates.into_iter().filter(is_same) {
             // Lost rows are sent again; stored ones count once.
@@ -378,14 +376,4 @@ impl Uploader {
         }
         Ok(None)
     }
-}
-
-/// Returns a time zone as the ledger has it.
-fn zone_name(time_zone: Option<&TimeZone>) -> String {
-    time_zone.map_or("", TimeZone::name).to_owned()
-}
-
-/// Returns a decimal mark as the ledger has it.
-fn mark_name(decimal: Option<DecimalMark>) -> String {
-    decimal.map_or("", DecimalMark::name).to_owned()
 }

@@ -99,7 +99,6 @@ pub fn config(kafka: &Kafka, limits: &Limits) -> ClientConfig {
         .set("queue.buffering.max.kbytes", (u64::from(limits.producer_queue_mib) << 10).to_string())
         .set("queue.buffering.max.messages", "1000000")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-        .set("batch.size", BATCH_BYTES.to_string())
         .set("batch.num.messages", "100000")
         .set("linger.ms", "5");
     config

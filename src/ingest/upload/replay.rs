@@ -15,21 +15,22 @@ use uuid::Uuid;
 use super::corrected::{CorrectedReader, REJECT_LINE};
 use super::error::{UploadError, UploadFailure};
 use super::feed;
-use super::job::Finished;
+use super::job::{self, Finished};
 use super::one_line::{Checked, LineReader};
 use super::producers::Producer;
 use super::producing::Producing;
 use super::record::Record;
 use super::tally::Tally;
-use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader, zone_name};
+use super::{LEDGER_PATIENCE, PIECES_IN_FLIGHT, UploadOptions, Uploader};
 use crate::domain::columns::Source as ColumnSource;
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::TimeZone;
 use crate::domain::value::Value;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::header::{Header, Naming};
+use crate::ingest::records::shown;
 use crate::ingest::row_ends::RowEnds;
-use crate::ingest::rows::{Fault, ReadOptions, Reject, Row, shown};
+use crate::ingest::rows::{Fault, ReadOptions, Reject, Row};
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::later_headers::LaterHeaders;
 use crate::warehouse::rejects::{self, Rejected};
@@ -130,6 +131,9 @@ impl Uploader {
         let columns = self.destination.columns.clone();
         let decimal = read.decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
         let time_zone = read.time_zone.or_else(|| TimeZone::of_name(&upload.timezone));
+        let names = ColumnNames::stored(&upload.columns);
+        let options =
+            ReadOptions { encoding: None, decimal: Some(decimal), columns: names.clone(), time_zone };
         let row = LedgerRow {
             upload_id: replay_id,
             replay_of: Some(upload.upload_id),
@@ -138,15 +142,14 @@ impl Uploader {
             delimiter: upload.delimiter.clone(),
             header: upload.header.clone(),
             later_headers: upload.later_headers.clone(),
-            decimal: decimal.name().to_owned(),
+            decimal: options.decimal_name().to_owned(),
             columns: upload.columns.clone(),
             has_delimited_rows: upload.has_delimited_rows,
-            timezone: zone_name(time_zone.as_ref()),
+            timezone: options.time_zone_name().to_owned(),
             schema_id: self.destination.schema_id,
             topic: self.destination.topic.clone(),
             ..LedgerRow::default()
         };
-        let names = ColumnNames::stored(&upload.columns);
         let delimiter = upload.delimiter.bytes().next().unwrap_or(b',');
         let naming = Naming { columns: &columns, names: &names };
         let header = match upload.header.as_str() {
@@ -154,8 +157,6 @@ impl Uploader {
             line => Some(Header::stored(line, delimiter, naming)?),
         };
         let ends = if upload.has_delimited_rows { RowEnds::Delimited } else { RowEnds::Bare };
-        let options =
-            ReadOptions { encoding: None, decimal: Some(decimal), columns: names.clone(), time_zone };
         let mut limits = self.row_limits(&UploadOptions::default());
         // These lines are rejects already.
         limits.rejects = u64::MAX;
@@ -201,16 +202,8 @@ impl ReplayJob {
     fn run(mut self, mut pieces: mpsc::Receiver<Piece>) -> (Ended, Option<Producer>) {
         let read = self.read(&mut pieces);
         drop(pieces);
-        let delivered = self.output.finish(read.as_ref().err());
-        let is_empty = matches!(delivered, Ok(true));
-        let ended = read.and_then(|sha256| delivered.map(|_| sha256));
-        self.record.end(ended.as_ref().map(Clone::clone), &self.tally, Some(&self.output));
-        let row = self.record.row;
-        let outcome = match ended {
-            Ok(_) => Ok((Finished { row, rejects: self.tally.shown }, self.done)),
-            Err(error) => Err(UploadFailure::ended(error, row, self.tally.shown)),
-        };
-        (outcome, is_empty.then(|| self.output.into_producer()))
+        let (ended, producer) = job::end(read, self.tally, Some(self.output), self.record);
+        (ended.map(|finished| (finished, self.done)), producer)
     }
 
     /// Returns the digest of a file of corrected lines.
