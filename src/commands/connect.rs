@@ -32,31 +32,25 @@ pub(super) struct Clients {
 }
 
 /// Why a service cannot be used yet.
-trait StartError {
+trait StartError: fmt::Display {
     /// Whether waiting cannot help.
     fn is_permanent(&self) -> bool;
 
     /// Returns the cause and what to do, in one line.
-    fn line(&self) -> String;
+    fn line(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl StartError for BrokerError {
     fn is_permanent(&self) -> bool {
         self.is_permanent()
     }
-
-    fn line(&self) -> String {
-        self.to_string()
-    }
 }
 
 impl StartError for RegistryError {
     fn is_permanent(&self) -> bool {
         self.is_permanent()
-    }
-
-    fn line(&self) -> String {
-        self.to_string()
     }
 }
 
@@ -80,7 +74,7 @@ impl StartError for SchemaError {
 
     fn line(&self) -> String {
         match self {
-            Self::Warehouse(error) => error.at_start(),
+            Self::Warehouse(error) => error.line(),
             Self::Missing { .. } => self.to_string(),
         }
     }

@@ -13,6 +13,7 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::metrics::{Metrics, Now};
+use crate::warehouse::client::in_time;
 
 /// How long ClickHouse may take. Metrics that it does not return in time are left out.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,16 +28,8 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 )]
 pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.finish("none")?;
-    let lag = match tokio::time::timeout(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger))
-        .await
-    {
-        Ok(Ok(lag)) => Some(lag),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "cannot read the lag");
-            None
-        }
-        Err(_) => None,
-    };
+    let lag = in_time(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger)).await;
+    let lag = lag.inspect_err(|error| tracing::debug!(%error, "cannot read the lag")).ok();
     let now = Now {
         uploads_under_way: state.uploader.under_way(),
         loading: state.readiness.loading(),

@@ -25,7 +25,7 @@ use super::state::AppState;
 use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
-use crate::ingest::header::trimmed;
+use crate::ingest::header::plain_name;
 use crate::ingest::records::RecordReader;
 use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::WarehouseError;
@@ -116,27 +116,29 @@ async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Prob
 
 /// The columns of the upload's file.
 struct FileColumns {
+    /// Without those that an earlier download has added: they are not added again.
     names: Vec<String>,
     delimiter: u8,
-    /// The places of the names in rows after a later header with other columns, by that header's line.
-    later: BTreeMap<u64, Vec<Option<usize>>>,
+    /// The places of the names in a row, by the line of the header before it. 0: the first header.
+    places: BTreeMap<u64, Vec<Option<usize>>>,
 }
 
 impl FileColumns {
     fn of(row: &LedgerRow) -> Self {
         let delimiter = row.delimiter.bytes().next().unwrap_or(b',');
-        let own = names(&row.header, delimiter);
-        let plain = |name: &String| trimmed(name).to_lowercase();
-        let places = |header: &String| {
-            let later: Vec<String> = names(header, delimiter).iter().map(plain).collect();
-            own.iter().map(|name| later.iter().position(|other| *other == plain(name))).collect()
+        let all = names(&row.header, delimiter).into_iter().enumerate();
+        let (first, own): (Vec<_>, Vec<_>) = all.filter(|(_, name)| !Self::is_added(name)).unzip();
+        let places_in = |header: &String| {
+            let later: Vec<String> = names(header, delimiter).iter().map(|name| plain_name(name)).collect();
+            own.iter().map(|name| later.iter().position(|other| *other == plain_name(name))).collect()
         };
-        let changes = &row.later_headers.changes;
-        let later = changes.iter().map(|(line, header)| (*line, places(header))).collect();
-        Self { names: own, delimiter, later }
+        let changes = row.later_headers.changes.iter();
+        let mut places: BTreeMap<_, _> = changes.map(|(line, header)| (*line, places_in(header))).collect();
+        places.insert(0, first.into_iter().map(Some).collect());
+        Self { names: own, delimiter, places }
     }
 
-    /// Whether an earlier download added a column to the file: it is not added again.
+    /// Whether an earlier download added a column to the file.
     fn is_added(name: &str) -> bool {
         let name = name.trim().to_lowercase();
         REJECT_COLUMNS.contains(&name.as_str())
@@ -144,14 +146,12 @@ impl FileColumns {
 
     /// Splits a line into the file's columns as far as possible. Extra fields are only in `reject_raw`.
     fn fields(&self, line: u64, raw: &str) -> Vec<String> {
-        let places = self.later.range(..line).next_back().map(|(_, places)| places);
+        let places = self.places.range(..line.max(1)).next_back().map_or(&[][..], |(_, places)| places);
         let mut reader = RecordReader::new(self.delimiter, usize::MAX);
         reader.buffer().extend_from_slice(raw.as_bytes());
         let record = reader.next(true).ok().flatten();
         let field = |at: usize| Some(String::from_utf8_lossy(record.as_ref()?.text(at)?).into_owned());
-        let own = self.names.iter().enumerate().filter(|(_, name)| !Self::is_added(name));
-        let place = |at: usize| places.map_or(Some(at), |places| places.get(at).copied().flatten());
-        own.map(|(at, _)| place(at).and_then(field).unwrap_or_default()).collect()
+        places.iter().map(|place| place.and_then(field).unwrap_or_default()).collect()
     }
 }
 
@@ -201,8 +201,7 @@ impl Writer {
     fn start(&self) -> Vec<u8> {
         let mut start = Vec::new();
         if self.format == Format::Csv {
-            let own = self.file.names.iter().filter(|name| !FileColumns::is_added(name));
-            let own: Vec<String> = own.map(|name| self.escaped(name.clone())).collect();
+            let own: Vec<String> = self.file.names.iter().map(|name| self.escaped(name.clone())).collect();
             csv_record(own.iter().map(String::as_str).chain(REJECT_COLUMNS), &mut start);
         }
         start

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use comfy_table::CellAlignment;
 use serde_json::Value;
 
 use super::count;
@@ -105,9 +104,7 @@ fn totals(totals: &Value) -> comfy_table::Table {
         ];
         table.add_row(std::iter::once(name.to_owned()).chain(cells.map(|sums| shown(&sums[member]))));
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    table::align_numbers(&mut table, 1);
     table
 }
 
