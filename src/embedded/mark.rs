@@ -51,11 +51,15 @@ impl Known {
     /// # Errors
     /// The file cannot be written.
     pub fn reaching(self, path: &Path, owner: Uuid, end: u64) -> io::Result<Mark> {
-        let Self::Marked(mut mark) = self else { return Mark::create(path, owner, end) };
-        if mark.end != end {
-            mark.set(end, true)?;
+        match self {
+            Self::Marked(mut mark) if mark.owner == owner => {
+                if mark.end != end {
+                    mark.set(end, true)?;
+                }
+                Ok(mark)
+            }
+            _ => Mark::create(path, owner, end),
         }
-        Ok(mark)
     }
 }
 

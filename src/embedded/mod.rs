@@ -8,6 +8,7 @@ pub mod clickhouse;
 mod mark;
 pub mod part;
 pub mod private;
+pub mod record_log;
 pub mod registry;
 pub mod sandbox;
 pub mod streams;

@@ -10,6 +10,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::{MAX_LOG_BYTES, MAX_SUBJECT_BYTES};
+use crate::embedded::record_log::WriteError;
 use crate::guard::Refusal;
 
 #[derive(Debug, Error)]
@@ -117,6 +118,15 @@ impl IntoResponse for RegistryError {
             tracing::error!(error = %self, code, "registry request failed");
         }
         (status, Json(json!({ "error_code": code, "message": self.to_string() }))).into_response()
+    }
+}
+
+impl From<WriteError> for RegistryError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full { .. } => Self::StoreFull,
+            WriteError::Io(error) => Self::Store(error),
+        }
     }
 }
 

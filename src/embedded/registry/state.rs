@@ -52,7 +52,6 @@ impl State {
     /// The entry contradicts earlier ones. Nothing was changed.
     pub(super) fn apply(&mut self, entry: Entry) -> Result<(), &'static str> {
         match entry {
-            Entry::Format { .. } => {}
             Entry::Register { subject, version, id, schema } => {
                 match schema {
                     Some(_) if self.schemas.contains_key(&id) => return Err("an id is assigned twice"),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::RegistryError;
 use super::compatibility::{self, Level};
-use super::log::{Entry, Log};
+use super::log::{self, Entry, Log};
 use super::schema::AvroSchema;
 use super::state::{State, Version, Visibility};
 use super::subject::{Subject, VersionSelector};
@@ -36,7 +36,7 @@ impl Store {
     /// Its file cannot be read or written, or is damaged.
     pub(super) fn open(directory: &Path) -> Result<Self, EmbeddedError> {
         let mut state = State::default();
-        let log = Log::open(directory, |entry| state.apply(entry))?;
+        let log = Log::open(directory, log::FILE, |entry| state.apply(entry))?;
         Ok(Self { log: Mutex::new(log), state: RwLock::new(state) })
     }
 
