@@ -15,10 +15,11 @@
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
 //! - [`disk`]: free space, and the reserve that is kept free.
 //! - [`owner`], [`memory`], `lock`, `durable`: the server's identity across restarts, allocator settings, locks, files that are replaced as
-//!   a whole.
+//!   a whole. `counted`: counts in words.
 
 pub mod commands;
 pub mod connection;
+mod counted;
 pub mod disk;
 pub mod domain;
 mod durable;

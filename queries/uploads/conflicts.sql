@@ -1,4 +1,5 @@
--- The conflicts of an upload by line: each field as it was sent, and as it is stored. If there are many, both sides are sorted by id on
+-- The conflicts of an upload by line: each field as it was sent, and as it is stored. A round that is stored with the values that were
+-- sent, as after a repair, is no longer a conflict; /* same */ compares all its columns. If there are many, both sides are sorted by id on
 -- disk, so that memory does not grow with them. Invalid UTF-8, which only other programs can have written, is repaired.
 -- Text that begins with one of the characters in formula_starts gets an apostrophe.
 WITH (text -> if(text != '' AND position({formula_starts:String}, substringUTF8(text, 1, 1)) > 0, concat('\'', text), text)) AS escaped
@@ -33,6 +34,7 @@ INNER JOIN
     ORDER BY kafka_epoch, kafka_partition, kafka_offset
     LIMIT 1 BY game_instance_id
 ) AS stored ON sent.game_instance_id = stored.game_instance_id
+WHERE NOT (/* same */)
 ORDER BY line, game_instance_id
 SETTINGS
     join_algorithm = 'full_sorting_merge',

@@ -6,16 +6,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
-use super::client::{Api, Failure, problem};
+use super::client::{Api, Failure};
 use super::table;
 use crate::settings::{AggregatesOptions, AnswerFormat};
 
 /// The most rows that the server returns in one page.
 const MAX_PAGE: u64 = 10_000;
-
-/// The parameters of the API, with the options that set them.
-const OPTIONS: [(&str, &str); 4] =
-    [("player_id", "--player"), ("game_id", "--game"), ("date_from", "--from"), ("date_to", "--to")];
 
 /// Columns of a summary's hours, with the members of the answer.
 const HOURS: [(&str, &str); 9] = [
@@ -68,9 +64,6 @@ impl From<CommandError> for Ended {
 impl From<Ended> for CommandError {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Failed(Failure::Refused(problem)) => {
-                Failure::Refused(problem::in_options(problem, &OPTIONS)).into()
-            }
             Ended::Failed(failure) => failure.into(),
             Ended::Output(error) => error,
         }
@@ -88,7 +81,7 @@ async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> R
     while left > 0 {
         set(&mut url, "limit", &left.min(MAX_PAGE).to_string());
         let (count, next) = match format {
-            AnswerFormat::Table | AnswerFormat::Json => objects(api, &url, format).await?,
+            AnswerFormat::Table | AnswerFormat::Json => objects(api, &url, format, is_first).await?,
             AnswerFormat::Csv | AnswerFormat::Ndjson => lines(api, &mut url, format, is_first).await?,
         };
         is_first = false;
@@ -105,11 +98,19 @@ async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> R
 }
 
 /// Prints one page, as a table or unchanged in JSON. Returns the number of its rows, and the link to the next page.
-async fn objects(api: &Api, url: &Url, format: AnswerFormat) -> Result<(u64, Option<String>), Ended> {
-    let (text, page) = api.get(url.clone()).await?;
+async fn objects(
+    api: &Api,
+    url: &Url,
+    format: AnswerFormat,
+    is_first: bool,
+) -> Result<(u64, Option<String>), Ended> {
+    let (text, page) = api.get(url.clone(), "items").await?;
     let count = page["items"].as_array().map_or(0, Vec::len) as u64;
     match format {
         AnswerFormat::Json => table::print(format_args!("{text}\n"))?,
+        _ if count == 0 && is_first => table::print("no aggregates\n")?,
+        // A later page may be empty if a repair has just removed its hours.
+        _ if count == 0 => {}
         _ => table::print(format_args!("{}\n", table::of_aggregates(&page["items"])))?,
     }
     Ok((count, page["links"]["next"].as_str().map(str::to_owned)))
@@ -155,7 +156,7 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
 
 /// Prints the totals, overall and per hour.
 async fn summary(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
-    let (text, answer) = api.get(address(api, options, "/aggregates/summary")).await?;
+    let (text, answer) = api.get(address(api, options, "/aggregates/summary"), "hours").await?;
     match format {
         AnswerFormat::Json => table::print(format_args!("{text}\n"))?,
         _ => {

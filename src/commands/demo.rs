@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use indicatif::HumanCount;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use super::reconcile::report::{self, per_second};
 use super::serve::Server;
 use super::table;
 use super::usage;
+use crate::counted::counted;
 use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
 
 /// Rows of aggregates that are shown.
@@ -29,11 +31,14 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
     }
     let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
     let started = Instant::now();
-    println!("Starting broker, registry, ClickHouse and API in {} …", directory.path().display());
+    table::print(format_args!(
+        "Starting broker, registry, ClickHouse and API in {} …\n",
+        directory.path().display()
+    ))?;
     let server = Server::start(serve_options(&options, directory.path())?, log).await?;
-    println!("Ready after {:.1} s\n", started.elapsed().as_secs_f64());
+    let ready = started.elapsed();
     let shown = tokio::select! {
-        shown = show(&server.addresses.api, &options.file) => shown,
+        shown = show(&server.addresses.api, &options.file, ready) => shown,
         _ = tokio::signal::ctrl_c() => Err(CommandError::failed("interrupted")),
     };
     server.stop().await;
@@ -64,7 +69,8 @@ fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions
     }
 }
 
-async fn show(api: &str, file: &Path) -> Result<(), CommandError> {
+async fn show(api: &str, file: &Path, ready: Duration) -> Result<(), CommandError> {
+    table::print(format_args!("Ready after {:.1} s\n\n", ready.as_secs_f64()))?;
     let client = client::http_client().map_err(failed)?;
     show_upload(&client, api, file).await?;
     show_aggregates(&client, api).await?;
@@ -72,21 +78,23 @@ async fn show(api: &str, file: &Path) -> Result<(), CommandError> {
 }
 
 async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result<(), CommandError> {
-    println!("POST /uploadcsv?wait=visible with {}", file.display());
+    table::print(format_args!("POST /uploadcsv?wait=visible with {}\n", file.display()))?;
     let started = Instant::now();
     let request = client.post(format!("{api}/uploadcsv?wait=visible")).multipart(form(file).await?);
     let receipt = answer(request).await?;
     let visible = started.elapsed().as_secs_f64();
     let (rows, seconds) = (number(&receipt, "rows"), receipt["seconds"].as_f64().unwrap_or_default());
-    println!(
-        "  {} in {}: {rows} rows, {} accepted, {} rejected",
+    table::print(format_args!(
+        "  {} in {}: {}, {} accepted, {} rejected\n  acknowledged by Kafka after {seconds:.2} s ({:.0} rows/s)\n  \
+         in the hourly aggregates after {visible:.2} s ({:.0} rows/s)\n\n",
         text(&receipt, "state"),
         text(&receipt, "encoding"),
-        number(&receipt, "accepted"),
-        number(&receipt, "rejected"),
-    );
-    println!("  acknowledged by Kafka after {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
-    println!("  in the hourly aggregates after {visible:.2} s ({:.0} rows/s)\n", per_second(rows, visible));
+        counted(rows, "row"),
+        HumanCount(number(&receipt, "accepted")),
+        HumanCount(number(&receipt, "rejected")),
+        per_second(rows, seconds),
+        per_second(rows, visible),
+    ))?;
     if text(&receipt, "state") == "visible" {
         return Ok(());
     }
@@ -94,14 +102,13 @@ async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result
 }
 
 async fn show_aggregates(client: &reqwest::Client, api: &str) -> Result<(), CommandError> {
-    println!("GET /aggregates?limit={SHOWN_ROWS}");
+    table::print(format_args!("GET /aggregates?limit={SHOWN_ROWS}\n"))?;
     let page = answer(client.get(format!("{api}/aggregates?limit={SHOWN_ROWS}"))).await?;
-    println!("{}\n", table::of_aggregates(&page["items"]));
-    Ok(())
+    table::print(format_args!("{}\n\n", table::of_aggregates(&page["items"])))
 }
 
 async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -> Result<(), CommandError> {
-    println!("POST /reconcile with the same file");
+    table::print("POST /reconcile with the same file\n")?;
     let job = answer(client.post(format!("{api}/reconcile")).multipart(form(file).await?)).await?;
     let url = format!("{api}/reconcile/{}", text(&job, "id"));
     let started = Instant::now();
@@ -121,7 +128,7 @@ async fn show_reconciliation(client: &reqwest::Client, api: &str, file: &Path) -
             _ => tokio::time::sleep(RECONCILE_INTERVAL).await,
         }
     };
-    print!("{}", report::findings(&report));
+    table::print(report::findings(&report))?;
     if text(&report, "verdict") == "match" {
         return Ok(());
     }

@@ -1,13 +1,16 @@
 //! `roundhouse dlq replay`: has a running server send rejected rows again.
 
+use indicatif::HumanCount;
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, answered, failed, file, parsed};
+use super::client::{Api, answered, failed, file};
+use super::table;
 use super::upload::summary::push_reject;
+use crate::counted::counted;
 use crate::settings::{DlqCommand, ReplayOptions};
 
 /// Rejected rows that are shown.
@@ -25,21 +28,22 @@ async fn replay(options: &ReplayOptions) -> Result<(), CommandError> {
     let mut progress = None;
     if let Some(path) = &options.file {
         let source = file::open(path).await;
+        let path = file::label(path);
         let source =
             source.map_err(|error| failed(format!("{}: cannot be read: {error}", path.display())))?;
-        let sent = Progress::new(path, &source);
+        let sent = Progress::new(&path, &source);
         request = source.send(request, &sent);
         progress = Some(sent);
     }
-    let answer = api.text(request).await.and_then(parsed);
+    let answer = api.json(request, "still_rejected").await;
     if let Some(progress) = progress {
         progress.clear();
     }
     let (text, answer) = answered(answer, options.json)?;
     if options.json {
-        println!("{text}");
+        table::print(format_args!("{text}\n"))?;
     } else {
-        print_outcome(&answer);
+        table::print(outcome(options, &answer))?;
     }
     match answer["still_rejected"].as_u64() {
         Some(0) => Ok(()),
@@ -61,17 +65,22 @@ fn address(api: &Api, options: &ReplayOptions) -> Url {
     url
 }
 
-fn print_outcome(answer: &Value) {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    println!(
-        "{} rows sent again as upload {}, {} still rejected",
-        text(&answer["replayed"]),
-        text(&answer["upload_id"]),
-        text(&answer["still_rejected"])
-    );
-    let mut rejects = String::new();
+/// Returns the result in words: how many rows were sent, and the first that are still rejected.
+fn outcome(options: &ReplayOptions, answer: &Value) -> String {
+    let number = |member: &str| answer[member].as_u64().unwrap_or_default();
+    let (sent, rejected) = (counted(number("replayed"), "row"), HumanCount(number("still_rejected")));
+    let mut lines = match (answer["upload_id"].as_str(), &options.code) {
+        (None, None) => format!("upload {} has no open rejected rows; nothing was sent\n", options.upload),
+        (None, Some(code)) => {
+            format!(
+                "upload {} has no open rejected rows with the fault {code}; nothing was sent\n",
+                options.upload
+            )
+        }
+        (Some(upload), _) => format!("{sent} sent again as upload {upload}, {rejected} still rejected\n"),
+    };
     for reject in answer["rejects"].as_array().into_iter().flatten().take(SHOWN_REJECTS) {
-        push_reject(&mut rejects, reject);
+        push_reject(&mut lines, reject);
     }
-    print!("{rejects}");
+    lines
 }

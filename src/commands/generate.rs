@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
-use super::CommandError;
+use super::{CommandError, table};
 use crate::generate::{self, GenerateError};
 use crate::settings::GenerateOptions;
 
@@ -17,7 +17,10 @@ pub(super) fn run(options: &GenerateOptions) -> Result<(), CommandError> {
         let file = File::create(path).map_err(GenerateError::from);
         file.and_then(|file| generate::write_file(options, BufWriter::with_capacity(1 << 20, file)))
     };
-    outcome.map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
+    outcome.map_err(|error| match error {
+        GenerateError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => table::broken_pipe(),
+        error => CommandError::failed(format!("cannot write {}: {error}", path.display())),
+    })?;
     tracing::info!(rows = options.rows, file = %path.display(), "written");
     Ok(())
 }

@@ -124,7 +124,7 @@ impl CommandError {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("roundhouse: {}", without_password(message));
+    table::print_error(without_password(message));
     ExitCode::from(code)
 }
 

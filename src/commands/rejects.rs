@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::CommandError;
 use super::client::Api;
 use super::client::list::{self, Columns};
+use super::client::problem::advice;
 use super::table::{self, shortened, shown};
 use crate::settings::{ConflictsOptions, RejectsOptions};
 
@@ -26,7 +27,8 @@ pub(super) async fn rejects(options: RejectsOptions) -> Result<(), CommandError>
     if options.replayed {
         url.query_pairs_mut().append_pair("replayed", "true");
     }
-    list::show(&api, url, &options.list, REJECTS, "rejected rows").await
+    let what = if options.replayed { "rows that a replay has sent" } else { "rejected rows" };
+    list::show(&api, url, &options.list, REJECTS, what).await
 }
 
 /// Lists the rows of an upload that are stored with different values.
@@ -44,7 +46,7 @@ fn reject(row: &Value) -> Vec<String> {
         |member: &str| faults.iter().map(|fault| shown(&fault[member])).collect::<Vec<_>>().join("\n");
     let columns = Some(lines("column")).filter(|columns| !columns.is_empty());
     let columns = columns.unwrap_or_else(|| "the whole row".to_owned());
-    vec![shown(&row["line"]), columns, lines("code"), lines("reason"), raw]
+    vec![shown(&row["line"]), columns, lines("code"), advice(&lines("reason")), raw]
 }
 
 fn conflict(row: &Value) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! `roundhouse serve`: starts the embedded parts, the loaders and the API in this order, and stops them in the reverse order.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::parts;
 use super::ready_file::ReadyFile;
 use super::schema::RowSchema;
 use super::services::Services;
+use super::table;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
@@ -452,13 +452,12 @@ fn failed(error: impl std::fmt::Display) -> CommandError {
 
 fn print_addresses(addresses: &Addresses) {
     let Addresses { api, kafka_brokers, schema_registry_url, clickhouse_url } = addresses;
-    println!(
+    // A server that nobody listens to serves all the same.
+    let _ = table::print(format_args!(
         "Roundhouse is ready\n  API              {api}\n  Documentation    {api}/docs\n  Kafka            {kafka_brokers}\n  \
          Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n  \
          curl -F file=@data/gamerounds.csv '{api}/uploadcsv?wait=visible'\n  \
          curl '{api}/aggregates?limit=3'\n  \
-         curl -F file=@data/gamerounds.csv {api}/reconcile"
-    );
-    // A pipe would hold it back.
-    let _ = std::io::stdout().flush();
+         curl -F file=@data/gamerounds.csv {api}/reconcile\n"
+    ));
 }

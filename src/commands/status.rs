@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use indicatif::DecimalBytes;
-use reqwest::Method;
 use serde_json::Value;
 
 use super::CommandError;
-use super::client::{Api, Failure, answered, parsed};
+use super::client::{Api, Failure, answered};
 use super::table::{self, shown};
+use crate::counted::counted;
 use crate::settings::StatusOptions;
 
 /// Exit code: a part is not ready.
@@ -16,8 +16,7 @@ const EXIT_NOT_READY: u8 = 1;
 
 pub(super) async fn run(options: StatusOptions) -> Result<ExitCode, CommandError> {
     let api = Api::new(&options.server)?;
-    let answer = api.text(api.request(Method::GET, api.url("/readyz"))).await.and_then(parsed);
-    let (text, status) = match answer {
+    let (text, status) = match api.get(api.url("/readyz"), "ready").await {
         // A server that is not ready says so with a problem that has the parts too.
         Err(Failure::Refused(problem)) if problem["code"] == "not_ready" => (problem.to_string(), problem),
         answer => answered(answer, options.json)?,
@@ -34,8 +33,8 @@ fn in_words(status: &Value) -> String {
     let parts = status["parts"].as_object();
     let count = |ready: bool| parts.into_iter().flatten().filter(|(_, part)| part["ready"] == ready).count();
     let first = match (status["ready"] == true, count(false), count(false) + count(true)) {
-        (true, _, all) => format!("ready: all {all} parts are ready"),
-        (false, away, all) => format!("not ready: {away} of {all} parts"),
+        (true, _, all) => format!("ready: all of {}", counted(all as u64, "part")),
+        (false, away, all) => format!("not ready: {away} of {}", counted(all as u64, "part")),
     };
     let mut table = table::new(["part", "state", "details"].into_iter());
     for (name, part) in parts.into_iter().flatten() {
@@ -76,6 +75,6 @@ mod tests {
         assert!(line("disk").contains("2.00 GB free, 1.00 GB kept in reserve"), "{shown}");
         let shown =
             in_words(&json!({ "ready": true, "loader": "none", "parts": { "disk": { "ready": true } } }));
-        assert!(shown.starts_with("ready: all 1 parts are ready; --loader is none\n"), "{shown}");
+        assert!(shown.starts_with("ready: all of 1 part; --loader is none\n"), "{shown}");
     }
 }

@@ -83,11 +83,21 @@ pub fn write(bytes: &[u8]) -> Result<(), CommandError> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(not_printed)
 }
 
+/// Prints a line to standard error. If that is closed, nobody reads it, and it is lost.
+pub fn print_error(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "roundhouse: {line}");
+}
+
 fn not_printed(error: std::io::Error) -> CommandError {
     match error.kind() {
-        std::io::ErrorKind::BrokenPipe => CommandError { message: None, exit_code: EXIT_BROKEN_PIPE },
+        std::io::ErrorKind::BrokenPipe => broken_pipe(),
         _ => failed(error),
     }
+}
+
+/// The command ends because nobody reads its output any more.
+pub fn broken_pipe() -> CommandError {
+    CommandError { message: None, exit_code: EXIT_BROKEN_PIPE }
 }
 
 /// Returns a value that is cut after some characters, `NULL` for none.

@@ -13,7 +13,9 @@ use url::Url;
 use super::CommandError;
 use super::client::file::{self, Source};
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, INTERRUPT, parsed, problem};
+use super::client::{Api, EXIT_FAILURE, EXIT_INTERRUPTED, Failure, INTERRUPT, problem};
+use super::table;
+use crate::counted::counted;
 use crate::settings::UploadOptions;
 
 /// Exit code: some rows were rejected, or are stored with other values than the file has.
@@ -33,6 +35,9 @@ enum Outcome {
 
 /// Uploads the files one after the other.
 pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError> {
+    if options.name.is_some() && options.files.len() > 1 {
+        return Err(CommandError::usage("--name is the name of one file; upload the files one by one"));
+    }
     let api = Api::new(&options.server)?;
     let mut worst = 0;
     for path in &options.files {
@@ -49,16 +54,20 @@ pub(super) async fn run(options: UploadOptions) -> Result<ExitCode, CommandError
 /// Uploads one file, and prints the result.
 ///
 /// # Errors
-/// Ctrl-C was pressed.
+/// Ctrl-C was pressed, or nobody reads standard output any more.
 async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outcome, CommandError> {
-    let source = match file::open(path).await {
+    let opened = file::open(path).await;
+    let given = path;
+    let path = &file::label(given);
+    let source = match opened {
         Ok(source) => source,
         Err(error) => return Ok(failed(path, &format!("cannot be read: {error}"), Outcome::Failed)),
     };
     let started = Instant::now();
     let progress = Progress::new(path, &source);
+    let name = options.name.clone().unwrap_or_else(|| source.name(given));
     let sent = tokio::select! {
-        sent = send(api, options, path, source, &progress) => sent,
+        sent = send(api, options, &name, source, &progress) => sent,
         // This drops the request and its connection, so the server sees that the file broke off.
         () = INTERRUPT.cancelled() => {
             progress.clear();
@@ -66,19 +75,19 @@ async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outco
         }
     };
     progress.clear();
-    Ok(match sent {
-        Ok((text, receipt)) => accepted(api, options, path, &text, &receipt, started.elapsed()),
+    match sent {
+        Ok((text, receipt)) => accepted(options, path, &text, &receipt, started.elapsed()),
         Err(Failure::Refused(problem)) => refused(options, path, &problem),
-        Err(failure) => no_answer(path, &failure, &progress),
-    })
+        Err(failure) => Ok(no_answer(path, &failure, &progress)),
+    }
 }
 
 fn interrupted(file: &Path, progress: &Progress) -> CommandError {
     let message = format!(
-        "{}: interrupted after {} bytes. Rows already sent stay; upload the file again to add the others, no round is \
+        "{}: interrupted after {}. Rows already sent stay; upload the file again to add the others, no round is \
          counted twice",
         file.display(),
-        progress.sent(),
+        counted(progress.sent(), "byte"),
     );
     CommandError { message: Some(message), exit_code: EXIT_INTERRUPTED }
 }
@@ -87,12 +96,12 @@ fn interrupted(file: &Path, progress: &Progress) -> CommandError {
 async fn send(
     api: &Api,
     options: &UploadOptions,
-    path: &Path,
+    name: &str,
     source: Source,
     progress: &Progress,
 ) -> Result<(String, Value), Failure> {
-    let request = api.request(Method::POST, address(api, options, &source.name(path)));
-    parsed(api.text(source.send(request, progress)).await?)
+    let request = api.request(Method::POST, address(api, options, name));
+    api.json(source.send(request, progress), "state").await
 }
 
 /// Returns the URL of the upload. A parameter whose option is not given is left to the server.
@@ -123,33 +132,33 @@ fn address(api: &Api, options: &UploadOptions, name: &str) -> Url {
 }
 
 fn accepted(
-    api: &Api,
     options: &UploadOptions,
     path: &Path,
     text: &str,
     receipt: &Value,
     elapsed: Duration,
-) -> Outcome {
+) -> Result<Outcome, CommandError> {
     if options.json {
-        println!("{text}");
+        table::print(format_args!("{text}\n"))?;
     } else {
-        let rejects = receipt["links"]["rejects"].as_str().map(|link| api.shown(link));
-        print!("{}", summary::of_receipt(path, receipt, elapsed, rejects.as_deref()));
+        table::print(summary::of_receipt(path, receipt, elapsed))?;
     }
     if receipt["state"] == "failed" {
         let reason = receipt["failure"]["reason"].as_str().unwrap_or("the server gave no reason");
-        return failed(path, reason, Outcome::Failed);
+        return Ok(failed(path, &problem::advice(reason), Outcome::Failed));
     }
     let is_zero = |member: &str| receipt[member].as_u64().unwrap_or_default() == 0;
-    if is_zero("rejected") && is_zero("conflict") { Outcome::Stored } else { Outcome::NotStored }
+    let is_accepted = is_zero("rejected") || summary::are_replayed(receipt);
+    Ok(if is_accepted && is_zero("conflict") { Outcome::Stored } else { Outcome::NotStored })
 }
 
-fn refused(options: &UploadOptions, path: &Path, answer: &Value) -> Outcome {
+fn refused(options: &UploadOptions, path: &Path, answer: &Value) -> Result<Outcome, CommandError> {
     if options.json {
-        println!("{answer}");
+        table::print(format_args!("{answer}\n"))?;
+    } else if answer["code"] == "too_many_rejects" {
+        table::print(summary::rejects(answer))?;
     }
-    let answer = problem::in_options(answer.clone(), &problem::FILE_OPTIONS);
-    failed(path, &problem::in_words(&answer), Outcome::Failed)
+    Ok(failed(path, &problem::in_words(answer), Outcome::Failed))
 }
 
 fn no_answer(path: &Path, failure: &Failure, progress: &Progress) -> Outcome {
@@ -159,8 +168,8 @@ fn no_answer(path: &Path, failure: &Failure, progress: &Progress) -> Outcome {
     match failure {
         Failure::Broken(cause) => {
             let reason = format!(
-                "the connection broke after {} bytes ({cause}); upload the file again, no round is counted twice",
-                progress.sent(),
+                "the connection broke after {} ({cause}); upload the file again, no round is counted twice",
+                counted(progress.sent(), "byte"),
             );
             failed(path, &reason, Outcome::Failed)
         }
@@ -169,6 +178,6 @@ fn no_answer(path: &Path, failure: &Failure, progress: &Progress) -> Outcome {
 }
 
 fn failed(path: &Path, reason: &str, outcome: Outcome) -> Outcome {
-    eprintln!("roundhouse: {}: {reason}", path.display());
+    table::print_error(format_args!("{}: {reason}", path.display()));
     outcome
 }

@@ -1,10 +1,9 @@
 //! `roundhouse uploads`: lists the uploads of a running server.
 
-use reqwest::Method;
 use serde_json::Value;
 
 use super::CommandError;
-use super::client::{Api, answered, parsed};
+use super::client::{Api, answered};
 use super::table::{self, shortened, shown};
 use crate::settings::UploadsOptions;
 
@@ -25,11 +24,13 @@ pub(super) async fn run(options: UploadsOptions) -> Result<(), CommandError> {
     let mut left = if options.all { u64::MAX } else { options.limit };
     let mut link = format!("/uploads?limit={}", left.min(MAX_PAGE));
     loop {
-        let answer = api.text(api.request(Method::GET, api.url(&link))).await.and_then(parsed);
+        let answer = api.get(api.url(&link), "items").await;
         let (text, page) = answered(answer, options.json)?;
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         if options.json {
             table::print(format_args!("{text}\n"))?;
+        } else if items.is_empty() {
+            table::print("no uploads\n")?;
         } else {
             print_table(items)?;
         }

@@ -11,6 +11,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use axum::response::{IntoResponse, Response};
 
@@ -28,6 +30,7 @@ use super::uploads::{find, wait_until_visible};
 use crate::ingest::header::plain_name;
 use crate::ingest::records::RecordReader;
 use crate::ingest::rows::ReadOptions;
+use crate::ingest::upload::SHOWN_REJECTS;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::rejects::{self, RejectRow, Rejected, StoredFault};
 use crate::warehouse::upload_counts;
@@ -226,7 +229,8 @@ impl Writer {
 
 /// List the rounds of an upload that are stored with other values
 ///
-/// Each field as sent, and as stored (`stored_…`).
+/// Each field as sent, and as stored (`stored_…`). A round that is stored with the values that were sent, as after a repair, is not
+/// listed.
 #[utoipa::path(
     get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ConflictsQuery),
     responses(
@@ -250,7 +254,8 @@ pub async fn conflicts(
         Format::Ndjson => "JSONEachRow",
     };
     let formula_starts = formula_starts(escape_formulas && format == Format::Csv);
-    let cursor = upload_counts::conflicts(&state.warehouse, row.upload_id, name, &formula_starts)?;
+    let columns = state.uploader.columns();
+    let cursor = upload_counts::conflicts(&state.warehouse, columns, row.upload_id, name, &formula_starts)?;
     let pieces: Pieces = Box::pin(stream::try_unfold(cursor, async |mut cursor| {
         let piece = cursor.next().await.map_err(WarehouseError::from)?;
         Ok(piece.map(|piece| (piece, cursor)))
@@ -260,12 +265,12 @@ pub async fn conflicts(
 
 /// Retry rejected rows
 ///
-/// Without a file, retries the open rejects of the upload that are valid by now. With a file, retries its corrected rows; the column
-/// `reject_line` says which reject each row corrects. The retried rows become an upload of their own. `replayed` rows are done,
-/// `still_rejected` rows stay open.
+/// Without a file, retries the open rejects of the upload. With a file, retries its corrected rows; the column `reject_line` says which
+/// reject each row corrects. The retried rows become an upload of their own. `replayed` rows are done, `still_rejected` rows stay open.
+/// Without a file and without open rejects there is no upload; `state` is `nothing_to_replay`.
 #[utoipa::path(
     post, path = "/uploads/{id}/replay", tag = "uploads", params(Id, ReplayQuery),
-    responses((status = 200, description = "The receipt", body = UploadView), problems::Replay)
+    responses((status = 200, description = "The receipt, or that there is nothing to retry", body = ReplayView), problems::Replay)
 )]
 pub async fn replay(
     State(state): State<AppState>,
@@ -307,6 +312,67 @@ pub async fn replay(
     replayed.map_err(|problem| explained(problem, &parts.headers))
 }
 
+/// The receipt of a replay.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ReplayView {
+    Upload(Box<UploadView>),
+    Nothing(NothingReplayed),
+}
+
+/// The upload has no open rejects. Nothing was produced.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NothingReplayed {
+    state: NothingState,
+    /// The upload that was to be replayed.
+    replay_of: Uuid,
+    replayed: u64,
+    still_rejected: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum NothingState {
+    NothingToReplay,
+}
+
+impl NothingReplayed {
+    fn of(replay_of: Uuid) -> Self {
+        Self { state: NothingState::NothingToReplay, replay_of, replayed: 0, still_rejected: 0 }
+    }
+}
+
+/// Returns the first open rejects of an upload. None if they are not loaded yet, or ClickHouse does not answer: the list of them has
+/// the same rows later.
+pub async fn first_open(state: &AppState, row: &LedgerRow, wait: bool) -> Option<Vec<RejectRow>> {
+    let found = async {
+        let topic = &state.dead_letter_topic;
+        if wait {
+            wait_until_loaded(state, row).await?;
+        } else if !Loaded::of_topic(&state.warehouse, topic)
+            .await?
+            .has(&row.dead_letter_offsets, row.updated_at)
+        {
+            return Ok(None);
+        }
+        let rejected = Rejected { upload_id: row.upload_id, code: None, replayed: false };
+        let mut cursor = rejects::fetch(&state.warehouse, &rejected, SHOWN_REJECTS as u64)?;
+        let mut rows = Vec::new();
+        while let Some(row) = cursor.next().await.map_err(WarehouseError::from)? {
+            rows.push(row);
+        }
+        Ok::<_, Problem>(Some(rows))
+    };
+    found.await.unwrap_or_else(|problem| {
+        tracing::warn!(
+            code = problem.code(),
+            "the rejects of a known file are not shown: {}",
+            problem.detail()
+        );
+        None
+    })
+}
+
 /// The parameters of a replay.
 struct Replay {
     code: Option<String>,
@@ -325,6 +391,9 @@ async fn replay_body(
         .replay(&state.warehouse, row, query.code.as_deref(), query.read.clone(), body.as_mut())
         .await?;
     drop(body);
+    let Some(replayed) = replayed else {
+        return Ok(Json(NothingReplayed::of(row.upload_id)).into_response());
+    };
     let finished = replayed.finished;
     let seen = if query.wait_visible { wait_until_visible(state, &finished.row).await? } else { None };
     let mut view = UploadView::of(&finished.row, state.uploader.columns()).with_rejects(finished.rejects);

@@ -15,6 +15,7 @@ use super::openapi::parameters::UploadQuery;
 use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::rejects::first_open;
 use super::state::AppState;
 use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
@@ -166,6 +167,10 @@ where
         }
         Outcome::Duplicate(row) => {
             let view = UploadView::of(&row, columns).duplicate(started.elapsed().as_secs_f64());
+            let view = match row.rejected {
+                0 => view,
+                _ => view.with_stored_rejects(first_open(state, &row, query.wait_visible).await),
+            };
             (row, view)
         }
         Outcome::Validated(finished) => {

@@ -13,6 +13,7 @@ use crate::ingest::header::plain_name;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;
+use crate::warehouse::rejects::{RejectRow, StoredFault};
 use crate::warehouse::upload_counts::{self, Lost, UploadCounts, lost_rows};
 use crate::warehouse::uploads::{LedgerRow, LedgerState, LoadedWithGaps, Offsets};
 
@@ -122,9 +123,9 @@ pub struct UploadView {
     /// First and last offset of the rows, by partition.
     #[schema(value_type = BTreeMap<String, [i64; 2]>)]
     offsets: Offsets,
-    /// The first twenty rejected rows.
+    /// The first twenty rejected rows. If the same bytes were uploaded before: those that are still rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rejects: Option<Vec<Reject>>,
+    rejects: Option<Vec<RejectView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
     /// Rows that a replay has produced.
@@ -140,6 +141,34 @@ pub struct UploadView {
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     links: Option<Links>,
+}
+
+/// A rejected row: found now, or stored by an earlier upload of the same bytes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum RejectView {
+    Found(Reject),
+    Stored(StoredReject),
+}
+
+impl RejectView {
+    fn stored(row: RejectRow) -> Self {
+        let faults = row.faults();
+        let RejectRow { line, byte_offset, .. } = row;
+        // A row has at least one fault.
+        let first = faults.first().cloned();
+        Self::Stored(StoredReject { line, byte_offset, first, faults })
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct StoredReject {
+    line: u64,
+    byte_offset: u64,
+    #[serde(flatten)]
+    #[schema(value_type = StoredFault)]
+    first: Option<StoredFault>,
+    faults: Vec<StoredFault>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -196,7 +225,13 @@ impl UploadView {
 
     /// Shows the first rejects.
     pub fn with_rejects(mut self, rejects: Vec<Reject>) -> Self {
-        self.rejects = Some(rejects);
+        self.rejects = Some(rejects.into_iter().map(RejectView::Found).collect());
+        self
+    }
+
+    /// Shows the first rejects of a known file, if they are known.
+    pub fn with_stored_rejects(mut self, rejects: Option<Vec<RejectRow>>) -> Self {
+        self.rejects = rejects.map(|rejects| rejects.into_iter().map(RejectView::stored).collect());
         self
     }
 

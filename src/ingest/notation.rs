@@ -73,7 +73,7 @@ impl fmt::Display for DecimalComma {
                  with decimal=comma; or, if this row only has a field too many, with decimal=point"
             }
             None => {
-                "; send the file with decimal=comma (on the command line: --decimal comma), or with decimal=point to have such rows \
+                "; send the file with decimal=comma, or with decimal=point to have such rows \
                  rejected"
             }
         })?;

@@ -34,7 +34,7 @@ pub struct ReplayOptions {
     /// Only rows that have a fault with this code, such as not_a_decimal
     #[arg(long)]
     pub code: Option<String>,
-    /// Corrected rows: the file that `roundhouse rejects ID -o FILE` wrote, with its column reject_line
+    /// Corrected rows: the file that `roundhouse rejects ID -o FILE` wrote, with its column reject_line; `-` is standard input
     #[arg(long)]
     pub file: Option<PathBuf>,
     /// Decimal mark of the amounts [default: that of the upload]
@@ -52,7 +52,7 @@ pub struct ReplayOptions {
 
 #[derive(Debug, Args)]
 pub struct UploadOptions {
-    /// CSV files; they are uploaded one after the other
+    /// CSV files, uploaded one after the other; `-` is standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
@@ -60,6 +60,9 @@ pub struct UploadOptions {
     /// Print the server's answers unchanged, one JSON object per file and line
     #[arg(long)]
     pub json: bool,
+    /// Name of the file in the list of uploads [default: its own name; of standard input: stdin]
+    #[arg(long)]
+    pub name: Option<String>,
     /// When to return: rows acknowledged by Kafka, or visible in the aggregates
     #[arg(long, value_enum, default_value_t = WaitFor::Visible)]
     pub wait: WaitFor,
@@ -92,13 +95,16 @@ pub struct UploadOptions {
 
 #[derive(Debug, Args)]
 pub struct ReconcileOptions {
-    /// The CSV file
+    /// The CSV file; `-` is standard input
     pub file: PathBuf,
     #[command(flatten)]
     pub server: ServerOptions,
     /// Print the server's answer unchanged, in JSON
     #[arg(long)]
     pub json: bool,
+    /// Name of the file in the list of reconciliations [default: its own name; of standard input: stdin]
+    #[arg(long)]
+    pub name: Option<String>,
     /// Encoding of the file, a label of the WHATWG Encoding Standard [default: from the byte order mark, else detected]
     #[arg(long, value_name = "LABEL", value_parser = encoding)]
     pub encoding: Option<String>,
@@ -119,13 +125,13 @@ pub struct ReconcileOptions {
     #[arg(long)]
     pub repair: bool,
     /// With --repair: only show what the repair would change; nothing is changed
-    #[arg(long, requires = "repair")]
+    #[arg(long)]
     pub dry_run: bool,
     /// With --repair: which values win when a stored round differs from the file [default: stored]
-    #[arg(long, value_enum, requires = "repair")]
+    #[arg(long, value_enum)]
     pub prefer: Option<Prefer>,
     /// With --repair: remove rounds that uploads of this file stored, but that are not in it
-    #[arg(long, requires = "repair")]
+    #[arg(long)]
     pub remove_unexpected: bool,
     /// Number of differences to show, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
@@ -133,6 +139,22 @@ pub struct ReconcileOptions {
 }
 
 impl ReconcileOptions {
+    /// # Errors
+    /// An option says how to repair, and --repair is not given.
+    pub fn check(&self) -> Result<(), String> {
+        let of_repair = [
+            ("--dry-run", self.dry_run),
+            ("--prefer", self.prefer.is_some()),
+            ("--remove-unexpected", self.remove_unexpected),
+        ];
+        match of_repair.iter().find(|(_, is_given)| *is_given && !self.repair) {
+            Some((option, _)) => Err(format!(
+                "{option} only says how to repair; add --repair, or leave {option} out (see --help)"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the parameters of the request.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let encoding = self.encoding.iter().map(|encoding| ("encoding", encoding.clone()));

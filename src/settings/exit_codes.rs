@@ -13,9 +13,10 @@ pub const SERVE: &str = "Exit codes:
   2  wrong option";
 
 pub const DEMO: &str = "Exit codes:
-  0  every row of the file is stored
-  1  a step failed, or the file and the stored rows do not match
-  2  wrong option, or the file does not exist";
+  0    every row of the file is stored
+  1    a step failed, or the file and the stored rows do not match
+  2    wrong option, or the file does not exist
+  141  the reader of standard output has closed it";
 
 pub const EMBEDDED: &str = "Exit codes:
   0  stopped by SIGINT or SIGTERM
@@ -23,15 +24,17 @@ pub const EMBEDDED: &str = "Exit codes:
   2  wrong option";
 
 pub const GENERATE: &str = "Exit codes:
-  0  the file was written
-  1  the file could not be written
-  2  wrong option";
+  0    the file was written
+  1    the file could not be written
+  2    wrong option
+  141  the reader of standard output has closed it";
 
 pub const UPLOAD: &str = "Exit codes:
   0    every row was accepted, and none is stored with different values
   1    rows were rejected, or are stored with different values (known only with --wait visible)
   2    a file could not be uploaded: wrong option, unreadable file, no server, the server refused it
   130  interrupted with Ctrl-C
+  141  the reader of standard output has closed it; files after that one are not uploaded
 
 With several files, the highest code counts.";
 
@@ -39,12 +42,14 @@ pub const RECONCILE: &str = "Exit codes:
   0    verdict match: every valid row is stored with the same values
   1    verdict mismatch, or no_valid_rows: the file has rows, but none is valid
   2    the file could not be reconciled: wrong option, unreadable file, no server, the job failed
-  130  interrupted with Ctrl-C";
+  130  interrupted with Ctrl-C
+  141  the reader of standard output has closed it";
 
 pub const REPLAY: &str = "Exit codes:
-  0  no row is still rejected
-  1  some rows are still rejected
-  2  nothing was replayed: wrong option, unreadable file, no server, the server refused it";
+  0    no row is still rejected
+  1    some rows are still rejected
+  2    nothing was replayed: wrong option, unreadable file, no server, the server refused it
+  141  the reader of standard output has closed it";
 
 pub const QUERY: &str = "Exit codes:
   0    the answer is complete
@@ -62,6 +67,7 @@ To correct rejected rows: `roundhouse rejects ID -o FILE`, correct the rows in F
 `roundhouse dlq replay --upload ID --file FILE`.";
 
 pub const STATUS: &str = "Exit codes:
-  0  every part is ready
-  1  a part is not ready
-  2  no answer: wrong option, no server, the server refused it";
+  0    every part is ready
+  1    a part is not ready
+  2    no answer: wrong option, no server, the server refused it
+  141  the reader of standard output has closed it";

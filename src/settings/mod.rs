@@ -37,12 +37,12 @@ pub use self::service_url::ServiceUrl;
 #[derive(Debug, Parser)]
 #[command(name = "roundhouse", version, max_term_width = 110, after_help = exit_codes::GENERAL)]
 pub struct Cli {
-    /// Format of the log on standard error
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, env = "ROUNDHOUSE_LOG_FORMAT")]
-    pub log_format: LogFormat,
     /// What is logged: a level (error, warn, info, debug, trace) or tracing directives (info,roundhouse::loader=debug)
-    #[arg(long, global = true, default_value = "info", env = "ROUNDHOUSE_LOG")]
+    #[arg(long, global = true, default_value = "info", env = "ROUNDHOUSE_LOG", help_heading = "Log")]
     pub log: String,
+    /// Format of the log on standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, env = "ROUNDHOUSE_LOG_FORMAT", help_heading = "Log")]
+    pub log_format: LogFormat,
     #[command(subcommand)]
     pub command: Command,
 }

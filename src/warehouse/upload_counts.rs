@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
 use super::uploads::{LedgerRow, Loaded, LoadedWithGaps};
+use crate::domain::columns::{Column, Columns};
 
 /// Rows of an upload that are loaded so far. When the upload is visible, they add up to the accepted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
@@ -64,19 +65,24 @@ pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadC
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
 }
 
-/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats. Text that begins with
-/// one of the characters in `formula_starts` gets an apostrophe.
+/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats. `columns`: those of a row,
+/// which are compared. Text that begins with one of the characters in `formula_starts` gets an apostrophe.
 ///
 /// # Errors
 /// ClickHouse does not answer.
 pub fn conflicts(
     warehouse: &Warehouse,
+    columns: &Columns,
     upload_id: Uuid,
     format: &str,
     formula_starts: &str,
 ) -> Result<BytesCursor, WarehouseError> {
+    let same: Vec<String> =
+        columns.fields().map(|Column { name, .. }| format!("sent.{name} <=> stored.{name}")).collect();
+    let sql = include_str!("../../queries/uploads/conflicts.sql")
+        .replace("(/* same */)", &format!("({})", same.join(" AND ")));
     let query = warehouse
-        .query(include_str!("../../queries/uploads/conflicts.sql"))
+        .query(&sql)
         .param("upload_id", upload_id.to_string())
         .param("formula_starts", formula_starts)
         .with_setting("date_time_output_format", "iso")

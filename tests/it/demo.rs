@@ -15,7 +15,7 @@ async fn the_demo_finds_every_row_and_prints_nothing_of_the_engine_library() {
     command.args(["-c", ON_A_TERMINAL, ROUNDHOUSE, "demo"]).current_dir(repository()).stdin(Stdio::null());
     let demo = run(command).await;
     assert_eq!(demo.code, Some(0), "{}{}", demo.stdout, demo.stderr);
-    assert!(demo.stdout.contains("10000 rows: 10000 matched, 0 missing, 0 different"), "{}", demo.stdout);
+    assert!(demo.stdout.contains("10,000 rows: 10,000 matched, 0 missing, 0 different"), "{}", demo.stdout);
     assert!(demo.stdout.contains("stopping"), "{}", demo.stdout);
     // The library logs to a terminal unless its configuration says otherwise.
     assert!(!demo.stdout.contains("<Fatal>"), "{}", demo.stdout);

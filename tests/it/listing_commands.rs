@@ -102,7 +102,11 @@ async fn correct_and_replay(server: &Server, upload: &str) {
 async fn a_failure_is_one_line(server: &Server, upload: &str) {
     let nowhere = "/no/such/directory/rejects.csv";
     for (command, arguments, text) in [
-        ("rejects", &[UNKNOWN][..], "404 no_such_upload"),
+        (
+            "rejects",
+            &[UNKNOWN][..],
+            "404 no_such_upload: there is no upload with this id; `roundhouse uploads` lists them",
+        ),
         ("conflicts", &[UNKNOWN], "404 no_such_upload"),
         ("rejects", &["x"], "`roundhouse uploads` lists them"),
         ("rejects", &[], "UPLOAD"),
@@ -134,7 +138,7 @@ async fn the_status_names_each_part_and_its_exit_code_says_whether_all_are_ready
     let server = Server::start(&["--disk-reserve-bytes", "16MiB"]).await;
     server.until_ready().await;
     let text = shown(said(&server, "status", &[]).await);
-    assert!(text.starts_with("ready: all ") && text.contains("--loader is roundhouse"), "{text}");
+    assert!(text.starts_with("ready: all of 7 parts;") && text.contains("--loader is roundhouse"), "{text}");
     for part in ["broker", "registry", "clickhouse", "disk", "16.78 MB kept in reserve"] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -8,6 +8,7 @@ mod aggregates;
 mod aggregates_command;
 mod api_description;
 mod broken_parts;
+mod command_output;
 mod conflicts;
 mod crash;
 mod demo;

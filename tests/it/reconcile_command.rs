@@ -85,7 +85,10 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     assert_eq!((said.code, &preview["preview"]["unchanged"]["different"]), (Some(1), &1.into()), "{said:?}");
     let said = reconcile(&api, KEY, &["--repair", "--dry-run", &same]).await;
     assert!(said.code == Some(0) && said.stdout.contains("verdict: match"), "{said:?}");
+    assert!(said.stdout.ends_with("  dry run: the repair would change nothing\n"), "{said:?}");
     assert_eq!(server.clickhouse("SELECT count(), sum(cityHash64(*)) FROM game_rounds").await, before);
+    let said = reconcile(&api, KEY, &["--repair", &same]).await;
+    assert!(said.code == Some(0) && said.stdout.ends_with("  nothing to repair\n"), "{said:?}");
 
     // Missing rounds are produced. Rounds that differ stay unchanged, unless the file is preferred.
     let said = reconcile(&api, KEY, &["--repair", &other]).await;
@@ -148,8 +151,14 @@ async fn a_failure_is_one_line_and_exit_code_2() {
         (&api, KEY, &["--upload-id", "01890a5d-ac96-774b-bcce-b302099a8057", &good], "--upload-id: "),
         (&api, KEY, &["--upload-id", "x", &good], "--upload-id"),
         (&api, KEY, &["--differences", "some", &good], "--differences"),
-        (&api, KEY, &["--prefer", "file", &good], "--repair"),
-        (&api, KEY, &["--dry-run", &good], "--repair"),
+        (&api, KEY, &["--prefer", "file", &good], "--prefer only says how to repair; add --repair"),
+        (&api, KEY, &["--dry-run", &good], "--dry-run only says how to repair; add --repair"),
+        (
+            &api,
+            KEY,
+            &["--remove-unexpected", &good],
+            "--remove-unexpected only says how to repair; add --repair",
+        ),
         (&api, KEY, &[], "FILE"),
         (&away, KEY, &[&good], "roundhouse serve"),
     ] {

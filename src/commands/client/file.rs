@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Cursor};
-use std::path::Path;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::CONTENT_ENCODING;
@@ -59,17 +60,33 @@ pub struct Source {
     /// The first bytes, which are read already. A pipe cannot be read twice.
     head: Vec<u8>,
     rest: File,
-    /// Its length on disk.
-    pub bytes: u64,
+    /// Its length on disk. A pipe has none.
+    pub bytes: Option<u64>,
     pub compression: Option<Compression>,
 }
 
-/// Opens a file, and recognises its compression.
+/// Stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
+}
+
+/// Returns what messages call a file.
+pub fn label(path: &Path) -> PathBuf {
+    if is_standard_input(path) { PathBuf::from("standard input") } else { path.to_owned() }
+}
+
+/// Opens a file, or standard input for `-`, and recognises its compression.
 ///
 /// # Errors
 /// It is a directory, or cannot be read.
 pub async fn open(path: &Path) -> io::Result<Source> {
-    let mut rest = File::open(path).await?;
+    let mut rest = if is_standard_input(path) {
+        File::from_std(std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?))
+    } else {
+        File::open(path).await?
+    };
     let metadata = rest.metadata().await?;
     if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
@@ -77,12 +94,16 @@ pub async fn open(path: &Path) -> io::Result<Source> {
     let mut head = Vec::new();
     (&mut rest).take(MAGIC_BYTES as u64).read_to_end(&mut head).await?;
     let compression = Compression::of(&head);
-    Ok(Source { head, rest, bytes: metadata.len(), compression })
+    let bytes = metadata.is_file().then_some(metadata.len());
+    Ok(Source { head, rest, bytes, compression })
 }
 
 impl Source {
-    /// The file's name for the server: without its folders, and without `.gz` or `.zst` if it is compressed so.
+    /// The file's name for the server: without its folders, and without `.gz` or `.zst` if it is compressed so. Standard input is `stdin`.
     pub fn name(&self, path: &Path) -> String {
+        if is_standard_input(path) {
+            return "stdin".to_owned();
+        }
         let is_suffixed = |compression: &Compression| {
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(compression.extension()))
         };
@@ -135,7 +156,7 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             let source = open(&path).await.unwrap();
             assert_eq!((source.compression, source.name(&path).as_str()), (compression, sent), "{file}");
-            assert_eq!(source.bytes, content.len() as u64);
+            assert_eq!(source.bytes, Some(content.len() as u64));
         }
     }
 }

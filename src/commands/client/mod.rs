@@ -5,11 +5,13 @@ pub mod list;
 pub mod problem;
 pub mod progress;
 
+use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response};
-use serde_json::{Value, json};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -24,6 +26,12 @@ pub const EXIT_FAILURE: u8 = 2;
 
 /// Exit code after Ctrl-C, as in a shell (128 + SIGINT).
 pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// The types of all answers of Roundhouse that commands ask for.
+const KINDS: [&str; 3] = ["application/json", "text/csv", "application/x-ndjson"];
+
+/// How the type of each of its problems begins.
+const PROBLEM: &str = "urn:roundhouse:problem:";
 
 /// Cancelled by Ctrl-C. It listens from its first use on, so no Ctrl-C is lost between two steps. Before that, Ctrl-C ends the process.
 pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
@@ -40,10 +48,12 @@ pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
 /// Why a request failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// No server answers at the address.
-    Away(String),
+    /// No server answers at the address. The cause is empty if nothing listens there.
+    Away { server: String, cause: String },
     /// The connection broke, with the innermost cause.
     Broken(String),
+    /// Something else than Roundhouse answers. None: not in HTTP, or not as Roundhouse answers this request.
+    Foreign { server: String, status: Option<StatusCode>, what: String },
     /// The server answered with a problem.
     Refused(Value),
 }
@@ -52,20 +62,31 @@ impl Failure {
     /// Whether the same request may succeed soon.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Away(_) | Self::Broken(_) => true,
+            Self::Away { .. } | Self::Broken(_) => true,
+            Self::Foreign { status, .. } => status.is_some_and(is_of_proxy),
             Self::Refused(problem) => matches!(problem["status"].as_u64(), Some(429 | 502..=504)),
         }
     }
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(server) => write!(
-                f,
-                "no server answers at {server}; start one with `roundhouse serve`, or give its URL with --server"
-            ),
-            Self::Broken(cause) => write!(f, "the connection to the server broke: {cause}"),
+            Self::Away { server, cause } => {
+                let cause = if cause.is_empty() { String::new() } else { format!(" ({cause})") };
+                write!(
+                    f,
+                    "no server answers at {server}{cause}; start one with `roundhouse serve`, or give its URL with --server"
+                )
+            }
+            Self::Broken(cause) => {
+                write!(f, "the connection to the server broke: {cause}; check --server, then try again")
+            }
+            Self::Foreign { server, status, what } => {
+                let proxy = status.is_some_and(is_of_proxy);
+                let proxy = if proxy { ", and the proxy in front of the server if there is one" } else { "" };
+                write!(f, "{server} answers, but it is not Roundhouse ({what}); check --server{proxy}")
+            }
             Self::Refused(problem) => f.write_str(&problem::in_words(problem)),
         }
     }
@@ -75,6 +96,11 @@ impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
         failed(failure)
     }
+}
+
+/// Whether proxies answer with this status themselves.
+fn is_of_proxy(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 413 | 429 | 502..=504)
 }
 
 /// Returns a client for requests to a running server. Once connected, a request may take as long as it needs.
@@ -136,45 +162,61 @@ impl Api {
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| self.failure(&error))?;
         let status = response.status();
-        if status.is_success() {
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("no content type").to_owned();
+        if status.is_success() && KINDS.contains(&kind.as_str()) {
             return Ok(response);
         }
+        let what = format!("{status}, {kind}");
+        let foreign = Failure::Foreign { server: self.server(), status: Some(status), what };
+        if status.is_success() {
+            return Err(foreign);
+        }
         let text = response.text().await.map_err(|error| self.failure(&error))?;
-        // A proxy may answer in another form.
-        let other = || json!({ "status": status.as_u16(), "detail": text });
-        Err(Failure::Refused(serde_json::from_str(&text).unwrap_or_else(|_| other())))
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        let is_ours = problem["type"].as_str().is_some_and(|kind| kind.starts_with(PROBLEM));
+        Err(if is_ours { Failure::Refused(problem) } else { foreign })
     }
 
-    /// Sends a request. Returns its answer as text.
-    pub async fn text(&self, request: RequestBuilder) -> Result<String, Failure> {
-        self.send(request).await?.text().await.map_err(|error| self.failure(&error))
+    /// Sends a request. Returns its answer in JSON as text, and the parsed value. `member`: what every such answer of Roundhouse has.
+    pub async fn json(&self, request: RequestBuilder, member: &str) -> Result<(String, Value), Failure> {
+        let text = self.send(request).await?.text().await.map_err(|error| self.failure(&error))?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(value) if value.get(member).is_some() => Ok((text, value)),
+            Ok(_) => Err(self.foreign(format!("its answer has no member {member}"))),
+            Err(_) => Err(self.foreign("its answer is not JSON".to_owned())),
+        }
     }
 
-    /// Gets an answer in JSON. Returns its text, and the parsed value.
-    pub async fn get(&self, url: Url) -> Result<(String, Value), Failure> {
-        parsed(self.text(self.request(Method::GET, url)).await?)
+    /// Gets an answer in JSON, as [`Api::json()`].
+    pub async fn get(&self, url: Url, member: &str) -> Result<(String, Value), Failure> {
+        self.json(self.request(Method::GET, url), member).await
+    }
+
+    fn foreign(&self, what: String) -> Failure {
+        Failure::Foreign { server: self.server(), status: None, what }
     }
 
     /// Says why there is no answer.
     pub fn failure(&self, error: &reqwest::Error) -> Failure {
-        // A connection that broke later, also by a timeout, shows that there is a server.
-        if error.is_connect() {
-            return Failure::Away(self.server());
-        }
         // The innermost cause says most.
         let mut cause: &dyn std::error::Error = error;
+        let mut is_http = true;
         while let Some(source) = cause.source() {
             cause = source;
+            is_http &= !cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
         }
-        Failure::Broken(cause.to_string())
-    }
-}
-
-/// Returns the text of an answer, and the parsed value.
-pub fn parsed(text: String) -> Result<(String, Value), Failure> {
-    match serde_json::from_str(&text) {
-        Ok(value) => Ok((text, value)),
-        Err(error) => Err(Failure::Broken(format!("its answer is not JSON: {error}"))),
+        // A connection that broke later, also by a timeout, shows that there is a server.
+        if error.is_connect() {
+            let refused = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            let is_refused = refused == Some(std::io::ErrorKind::ConnectionRefused);
+            let cause = if is_refused { String::new() } else { cause.to_string() };
+            return Failure::Away { server: self.server(), cause };
+        }
+        match is_http {
+            true => Failure::Broken(cause.to_string()),
+            false => self.foreign("its answer is not HTTP".to_owned()),
+        }
     }
 }
 

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// While the file is sent. The message begins with a comma, or is empty.
 const SENDING: &str = "{prefix} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}{msg}, {eta} left";
 
+/// While a file of unknown length is sent.
+const SENDING_PIPE: &str = "{prefix} {spinner} {bytes} sent, {bytes_per_sec}{msg}";
+
 /// While the server works on the whole file.
 const WAITING: &str = "{prefix} {spinner} {bytes} sent{msg}; waiting for the server to finish";
 
@@ -46,8 +49,9 @@ pub struct Progress {
 impl Progress {
     /// Begins to show how much of an open file is sent, on standard error if that is a terminal.
     pub fn new(path: &Path, source: &Source) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(source.bytes), ProgressDrawTarget::stderr())
-            .with_style(style(SENDING))
+        let sending = if source.bytes.is_some() { SENDING } else { SENDING_PIPE };
+        let bar = ProgressBar::with_draw_target(source.bytes, ProgressDrawTarget::stderr())
+            .with_style(style(sending))
             .with_prefix(file::name(path));
         bar.enable_steady_tick(TICK);
         Self {
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_valid() {
-        for template in [SENDING, WAITING, WORKING] {
+        for template in [SENDING, SENDING_PIPE, WAITING, WORKING] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

@@ -23,7 +23,7 @@ pub async fn print(api: &Api, job: &Value, wanted: Count) -> Result<(), CommandE
     let answer = api.send(api.request(Method::GET, url)).await?;
     if list::print_table(answer, wanted.most(), COLUMNS).await?.is_more {
         let url = api.shown(link);
-        table::print(format_args!("More differences exist: use --differences all, or GET {url}\n"))?;
+        table::print(format_args!("More differences exist: use --differences all, or curl '{url}'\n"))?;
     }
     Ok(())
 }

@@ -86,5 +86,5 @@ pub async fn until(
 
 async fn look(api: &Api, url: &url::Url) -> Result<Job, Failure> {
     tokio::time::sleep(INTERVAL).await;
-    api.get(url.clone()).await.map(Job::of)
+    api.get(url.clone(), "id").await.map(Job::of)
 }

@@ -14,16 +14,18 @@ use serde_json::Value;
 use self::job::{Job, Waited};
 use super::CommandError;
 use super::client::progress::Progress;
-use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, parsed, problem};
+use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, problem};
 use super::table;
+use crate::counted::counted;
 use crate::settings::ReconcileOptions;
 
 /// Exit code: the file and the stored rounds do not match, or no row of the file is valid.
 const EXIT_MISMATCH: u8 = 1;
 
 pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandError> {
+    options.check().map_err(CommandError::usage)?;
     let api = Api::new(&options.server)?;
-    let path = &options.file;
+    let path = &file::label(&options.file);
     let found = reconcile(&api, &options).await;
     let found = match found {
         Ok(found) => found,
@@ -31,7 +33,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
             if let (true, Failure::Refused(problem)) = (options.json, &failure) {
                 table::print(format_args!("{problem}\n"))?;
             }
-            return Err(failed(format!("{}: {}", path.display(), in_options(failure))));
+            return Err(failed(format!("{}: {}", path.display(), failure)));
         }
         Err(Stopped::Reported(error)) => return Err(error),
     };
@@ -40,6 +42,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         table::print(format_args!("{}\n", found.text))?;
     } else {
         table::print(report::in_words(path, job))?;
+        table::print(report::nothing_to_repair(&options, job))?;
         tokio::select! {
             printed = differences::print(&api, job, options.differences) => printed?,
             () = INTERRUPT.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
@@ -51,6 +54,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         Some(_) => Ok(ExitCode::from(EXIT_MISMATCH)),
         None => {
             let reason = job["reason"].as_str().unwrap_or("the server gave no reason");
+            let reason = problem::advice(reason);
             let state = job["state"].as_str().unwrap_or("not done");
             Err(failed(format!("{}: reconciliation {state}: {reason}", path.display())))
         }
@@ -70,21 +74,14 @@ impl From<Failure> for Stopped {
     }
 }
 
-/// Makes a failure name options instead of parameters.
-fn in_options(failure: Failure) -> Failure {
-    match failure {
-        Failure::Refused(problem) => Failure::Refused(problem::in_options(problem, &problem::FILE_OPTIONS)),
-        failure => failure,
-    }
-}
-
 /// Sends the file, waits for the job, and repairs what it found if --repair is given. With --dry-run, previews the repair.
 async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let accepted = send(api, options).await?;
-    let waited = job::until(api, &options.file, accepted, job::has_ended).await?;
+    let path = &file::label(&options.file);
+    let waited = job::until(api, path, accepted, job::has_ended).await?;
     let done = match waited {
         Waited::Ended(done) => done,
-        Waited::Interrupted(job) => return Err(Stopped::Reported(cancel(api, &options.file, &job).await)),
+        Waited::Interrupted(job) => return Err(Stopped::Reported(cancel(api, path, &job).await)),
     };
     if !options.repair || done.value["verdict"] != "mismatch" {
         return Ok(done);
@@ -99,24 +96,24 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
     if options.dry_run {
         url.query_pairs_mut().append_pair("preview", "true");
         let previewed = tokio::select! {
-            previewed = api.text(api.request(Method::POST, url)) => previewed?,
+            previewed = api.json(api.request(Method::POST, url), "id") => previewed?,
             () = INTERRUPT.cancelled() => {
-                return Err(Stopped::Reported(interrupted(&options.file, ": nothing is repaired")));
+                return Err(Stopped::Reported(interrupted(path, ": nothing is repaired")));
             }
         };
-        return Ok(Job::of(parsed(previewed)?));
+        return Ok(Job::of(previewed));
     }
     let shown_at = api.shown(&done.path());
     let interrupted = |what: &str| {
         let how = format!("; the repair {what}; its state is at {shown_at}");
-        Stopped::Reported(interrupted(&options.file, &how))
+        Stopped::Reported(interrupted(path, &how))
     };
     let asked = tokio::select! {
         biased;
         () = INTERRUPT.cancelled() => return Err(interrupted("may have started")),
-        asked = api.text(api.request(Method::POST, url)) => asked?,
+        asked = api.json(api.request(Method::POST, url), "id") => asked?,
     };
-    match job::until(api, &options.file, Job::of(parsed(asked)?), job::is_repaired).await? {
+    match job::until(api, path, Job::of(asked), job::is_repaired).await? {
         Waited::Ended(done) => Ok(done),
         Waited::Interrupted(_) => Err(interrupted("continues")),
     }
@@ -124,28 +121,30 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
 
 /// Sends the file. Returns the job.
 async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
-    let path = &options.file;
+    let path = &file::label(&options.file);
     let unreadable = |what: &str, reason: &dyn std::fmt::Display| {
         Stopped::Reported(failed(format!("{}: cannot be {what}: {reason}", path.display())))
     };
-    let source = file::open(path).await.map_err(|error| unreadable("read", &error))?;
+    let source = file::open(&options.file).await.map_err(|error| unreadable("read", &error))?;
     let mut url = api.url("/reconcile");
-    url.query_pairs_mut().append_pair("name", &source.name(path));
+    let name = options.name.clone().unwrap_or_else(|| source.name(&options.file));
+    url.query_pairs_mut().append_pair("name", &name);
     for (name, value) in options.parameters() {
         url.query_pairs_mut().append_pair(name, &value);
     }
     let progress = Progress::new(path, &source);
     let request = source.send(api.request(Method::POST, url), &progress);
     let sent = tokio::select! {
-        sent = api.text(request) => sent,
+        sent = api.json(request, "id") => sent,
         () = INTERRUPT.cancelled() => {
             progress.clear();
-            return Err(Stopped::Reported(interrupted(path, &format!("after {} bytes; nothing was reconciled", progress.sent()))));
+            let sent = counted(progress.sent(), "byte");
+            return Err(Stopped::Reported(interrupted(path, &format!("after {sent}; nothing was reconciled"))));
         }
     };
     progress.clear();
     match sent {
-        Ok(text) => Ok(Job::of(parsed(text)?)),
+        Ok(job) => Ok(Job::of(job)),
         Err(failure) => Err(match progress.failure() {
             Some(reason) => unreadable("read further", &reason),
             None => failure.into(),
@@ -156,7 +155,7 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
 /// Cancels the job. Returns the message.
 async fn cancel(api: &Api, path: &Path, job: &Job) -> CommandError {
     let url = api.url(&job.path());
-    match api.text(api.request(Method::DELETE, url)).await {
+    match api.json(api.request(Method::DELETE, url), "id").await {
         Ok(_) => interrupted(path, &format!("; reconciliation {} is cancelled", job.id())),
         Err(failure) => {
             let url = api.shown(&job.path());

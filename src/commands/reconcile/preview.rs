@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use indicatif::HumanCount;
 use serde_json::Value;
 
 use super::count;
 use super::differences::or_null;
 use crate::commands::CommandError;
 use crate::commands::table::{self, shown};
+use crate::counted::counted;
 
 /// Rows of the table of totals, with the members of the answer.
 const SUMS: [(&str, &str); 5] = [
@@ -27,8 +29,7 @@ pub fn print(preview: &Value) -> Result<(), CommandError> {
     if count(preview, "overwritten") > 0 {
         table::print(format_args!("{}\n", overwritten(preview)))?;
         if count(preview, "overwritten") > sample(preview).len() as u64 {
-            let all = shown(&preview["links"]["different"]);
-            table::print(format_args!("More rounds would be overwritten: {all} lists all that differ\n"))?;
+            table::print("More rounds would be overwritten: use --differences all\n")?;
         }
     }
     table::print(format_args!("{}\n", totals(&preview["totals"])))
@@ -37,26 +38,23 @@ pub fn print(preview: &Value) -> Result<(), CommandError> {
 /// Returns the counts, and what would stay.
 fn in_words(preview: &Value) -> String {
     let mut lines = format!(
-        "  dry run, nothing was changed; the repair would change this:\n  {} rounds produced, {} overwritten, {} removed, {} hours \
-         rebuilt, {} hours with changed sums\n",
-        count(preview, "produced"),
-        count(preview, "overwritten"),
-        count(preview, "removed"),
-        count(preview, "hours_rebuilt"),
-        count(preview, "hours_changed"),
+        "  dry run, nothing was changed; the repair would change this:\n  {} produced, {} overwritten, {} removed, {} rebuilt, {} \
+         with changed sums\n",
+        counted(count(preview, "produced"), "round"),
+        HumanCount(count(preview, "overwritten")),
+        HumanCount(count(preview, "removed")),
+        counted(count(preview, "hours_rebuilt"), "hour"),
+        counted(count(preview, "hours_changed"), "hour"),
     );
     let unchanged = &preview["unchanged"];
     for (member, words) in [
-        (
-            "contradictory",
-            "rounds with contradictory rows in the file would stay as they are stored; correct the file",
-        ),
-        ("different", "rounds that differ would stay as they are stored; --prefer file overwrites them"),
-        ("unexpected", "rounds that are not in the file would stay; --remove-unexpected removes them"),
+        ("contradictory", "with contradictory rows in the file would stay unchanged; correct the file"),
+        ("different", "with different values would stay unchanged; to overwrite: --prefer file"),
+        ("unexpected", "absent from the file would stay; to remove: --remove-unexpected"),
     ] {
         if count(unchanged, member) > 0 {
             // Writing to a String cannot fail.
-            let _ = writeln!(lines, "  {} {words}", count(unchanged, member));
+            let _ = writeln!(lines, "  {} {words}", counted(count(unchanged, member), "round"));
         }
     }
     if preview["note"].is_string() {
@@ -116,13 +114,13 @@ mod tests {
 
     #[test]
     fn it_says_how_much_would_change_and_what_would_stay() {
-        let preview = json!({ "produced": 3, "overwritten": 1, "removed": 2, "hours_rebuilt": 4, "hours_changed": 5,
+        let preview = json!({ "produced": 3, "overwritten": 1, "removed": 2, "hours_rebuilt": 4, "hours_changed": 1,
             "unchanged": { "contradictory": 0, "different": 7, "unexpected": 0 }, "note": "data may have changed" });
         assert_eq!(
             in_words(&preview),
             "  dry run, nothing was changed; the repair would change this:\n  \
-             3 rounds produced, 1 overwritten, 2 removed, 4 hours rebuilt, 5 hours with changed sums\n  \
-             7 rounds that differ would stay as they are stored; --prefer file overwrites them\n  data may have changed\n"
+             3 rounds produced, 1 overwritten, 2 removed, 4 hours rebuilt, 1 hour with changed sums\n  \
+             7 rounds with different values would stay unchanged; to overwrite: --prefer file\n  data may have changed\n"
         );
     }
 }

@@ -3,9 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use indicatif::HumanCount;
 use serde_json::Value;
 
 use super::count;
+use crate::commands::client::problem::advice;
+use crate::counted::counted;
+use crate::settings::ReconcileOptions;
 
 /// Returns the result of a file in a few lines.
 pub fn in_words(path: &Path, job: &Value) -> String {
@@ -21,32 +25,43 @@ pub fn in_words(path: &Path, job: &Value) -> String {
     lines
 }
 
+/// Says that --repair had nothing to do, if so.
+pub fn nothing_to_repair(options: &ReconcileOptions, job: &Value) -> &'static str {
+    match (options.repair && job["verdict"] == "match" && job["repair"].is_null(), options.dry_run) {
+        (false, _) => "",
+        (true, false) => "  nothing to repair\n",
+        (true, true) => "  dry run: the repair would change nothing\n",
+    }
+}
+
 /// Returns the verdict and the counts. The counts of rows add up to the number of rows.
 pub fn findings(job: &Value) -> String {
     let mut lines = String::new();
     let seconds = job["seconds"].as_f64().unwrap_or_default();
     let rows = count(job, "rows");
+    let shown = |member: &str| HumanCount(count(job, member));
     // Writing to a String cannot fail; so below.
     let _ = write!(
         lines,
-        "  verdict: {}\n  {rows} rows: {} matched, {} missing, {} different, {} twice in the file",
+        "  verdict: {}\n  {}: {} matched, {} missing, {} different, {} twice in the file",
         job["verdict"].as_str().unwrap_or_default(),
-        count(job, "matched"),
-        count(job, "missing"),
-        count(job, "different"),
-        count(job, "duplicate_in_file"),
+        counted(rows, "row"),
+        shown("matched"),
+        shown("missing"),
+        shown("different"),
+        shown("duplicate_in_file"),
     );
     for (member, words) in
         [("contradictory_in_file", "contradicting other rows of the file"), ("rejected", "not valid")]
     {
         if count(job, member) > 0 {
-            let _ = write!(lines, ", {} {words}", count(job, member));
+            let _ = write!(lines, ", {} {words}", shown(member));
         }
     }
     lines.push('\n');
     if count(job, "unexpected") > 0 {
-        let unexpected = count(job, "unexpected");
-        let _ = writeln!(lines, "  {unexpected} rounds stored by uploads of this file, but absent from it");
+        let rounds = counted(count(job, "unexpected"), "round");
+        let _ = writeln!(lines, "  {rounds} stored by uploads of this file, but absent from it");
     }
     lines += &hours(&job["hours"]);
     let _ = writeln!(lines, "  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
@@ -63,10 +78,14 @@ pub fn findings(job: &Value) -> String {
 fn hours(hours: &Value) -> String {
     let (checked, different) = (count(hours, "checked"), count(hours, "different"));
     let matched = checked.saturating_sub(different);
-    let mut line =
-        format!("  {checked} hours (by player and game) checked: {matched} matched, {different} different");
+    let mut line = format!(
+        "  {} (by player and game) checked: {} matched, {} different",
+        counted(checked, "hour"),
+        HumanCount(matched),
+        HumanCount(different)
+    );
     if count(hours, "shared") > 0 {
-        let _ = write!(line, "; {} of them also hold rounds of other files", count(hours, "shared"));
+        let _ = write!(line, "; with rounds of other files: {}", HumanCount(count(hours, "shared")));
     }
     line.push('\n');
     line
@@ -75,16 +94,16 @@ fn hours(hours: &Value) -> String {
 fn push_repair(lines: &mut String, repair: &Value) {
     let _ = write!(
         lines,
-        "  repair {}: {} rounds produced, {} overwritten, {} removed, {} hours rebuilt",
+        "  repair {}: {} produced, {} overwritten, {} removed, {} rebuilt",
         repair["state"].as_str().unwrap_or_default(),
-        count(repair, "produced"),
-        count(repair, "overwritten"),
-        count(repair, "removed"),
-        count(repair, "hours_rebuilt"),
+        counted(count(repair, "produced"), "round"),
+        HumanCount(count(repair, "overwritten")),
+        HumanCount(count(repair, "removed")),
+        counted(count(repair, "hours_rebuilt"), "hour"),
     );
     match repair["reason"].as_str() {
         Some(reason) => {
-            let _ = writeln!(lines, ": {reason}");
+            let _ = writeln!(lines, ": {}", advice(reason));
         }
         None => lines.push('\n'),
     }
@@ -102,7 +121,7 @@ fn left_alone(job: &Value) -> String {
             "  rounds that differ were left unchanged; --prefer file gives them the values of the file\n";
     }
     if let Some(left_alone) = repair["left_alone"].as_str() {
-        let _ = writeln!(lines, "  {left_alone}");
+        let _ = writeln!(lines, "  {}", advice(left_alone));
     }
     if count(job, "unexpected") > 0 && repair["removes_unexpected"] == false {
         lines += "  rounds that are not in the file were left; --remove-unexpected removes them\n";

@@ -7,15 +7,20 @@ use std::time::Duration;
 use indicatif::{DecimalBytes, HumanCount};
 use serde_json::Value;
 
+use crate::commands::client::problem::advice;
+use crate::counted::counted;
+
 /// Rejected rows that are shown; the server has all of them.
 const SHOWN_REJECTS: usize = 10;
+
+/// The most rejected rows that a receipt has.
+const FIRST_REJECTS: u64 = 20;
 
 /// Characters of a rejected value that are shown.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// Returns the result of an upload in a few lines. The counts of a line add up to its first number. `rejects`: where all rejected
-/// rows are.
-pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration, rejects: Option<&str>) -> String {
+/// Returns the result of an upload in a few lines. The counts of a line add up to its first number.
+pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration) -> String {
     let mut lines = String::new();
     let number = |member: &str| receipt[member].as_u64();
     let count = |member: &str| HumanCount(number(member).unwrap_or_default());
@@ -24,8 +29,8 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration, rejects: Opti
     let _ = writeln!(lines, "{}: {}", path.display(), state(receipt, elapsed));
     let _ = writeln!(
         lines,
-        "  {} rows: {} accepted, {} rejected",
-        count("rows"),
+        "  {}: {} accepted, {} rejected",
+        counted(number("rows").unwrap_or_default(), "row"),
         count("accepted"),
         count("rejected")
     );
@@ -56,8 +61,28 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration, rejects: Opti
     if !text("upload_id").is_empty() {
         let _ = writeln!(lines, "  upload {}", text("upload_id"));
     }
-    push_rejects(&mut lines, receipt, rejects);
+    lines += &rejects(receipt);
+    if are_replayed(receipt) {
+        lines += "  the rejected rows were sent again by `roundhouse dlq replay`; none is open\n";
+    }
+    if number("rejected").is_some_and(|rejected| rejected > 0)
+        && let Some(upload) = upload_of_rejects(receipt)
+    {
+        let _ = writeln!(lines, "  all rejected rows: roundhouse rejects {upload}");
+    }
     lines
+}
+
+/// Whether the rows of a known file that were rejected are no longer, because a replay has sent them.
+pub fn are_replayed(receipt: &Value) -> bool {
+    receipt["state"] == "duplicate"
+        && receipt["rejected"].as_u64().is_some_and(|rejected| rejected > 0)
+        && receipt["rejects"].as_array().is_some_and(Vec::is_empty)
+}
+
+/// Returns the upload that has the rejected rows. Those of a replay belong to the upload that it replays.
+fn upload_of_rejects(receipt: &Value) -> Option<&str> {
+    receipt["links"]["rejects"].as_str()?.strip_prefix("/uploads/")?.strip_suffix("/rejects")
 }
 
 /// Names the lines of further headers, which a file has if several files were joined.
@@ -66,8 +91,8 @@ fn push_later_headers(lines: &mut String, later: &Value) {
         let first = &later["repeated_lines"][0];
         let _ = writeln!(
             lines,
-            "  the header is repeated {} times, first in line {first}; skipped",
-            HumanCount(repeated)
+            "  the header is repeated {}, first in line {first}; skipped",
+            counted(repeated, "time")
         );
     }
     for line in later["changes"].as_object().into_iter().flat_map(|changes| changes.keys()) {
@@ -86,19 +111,23 @@ fn state(receipt: &Value, elapsed: Duration) -> String {
     }
 }
 
-fn push_rejects(lines: &mut String, receipt: &Value, all: Option<&str>) {
+/// Returns the first rejected rows of a receipt, or of a problem, and how many more there are.
+pub fn rejects(receipt: &Value) -> String {
+    let mut lines = String::new();
     let rejects = receipt["rejects"].as_array().map(Vec::as_slice).unwrap_or_default();
     for reject in rejects.iter().take(SHOWN_REJECTS) {
-        push_reject(lines, reject);
+        push_reject(&mut lines, reject);
     }
     let shown = rejects.len().min(SHOWN_REJECTS) as u64;
-    let rejected = receipt["rejected"].as_u64().unwrap_or_default();
+    // The rejects of a known file are those that no replay has sent, and may be fewer than were rejected.
+    let rejected = match rejects.len() as u64 {
+        FIRST_REJECTS => receipt["rejected"].as_u64().unwrap_or_default(),
+        all => all,
+    };
     if shown > 0 && rejected > shown {
-        let _ = writeln!(lines, "  … and {} more rejected rows", HumanCount(rejected - shown));
+        let _ = writeln!(lines, "  … and {}", counted(rejected - shown, "more rejected row"));
     }
-    if let Some(url) = all.filter(|_| rejected > 0) {
-        let _ = writeln!(lines, "  all rejected rows: {url}");
-    }
+    lines
 }
 
 /// Adds a line for each fault of a row; an older server names only the first one.
@@ -110,7 +139,7 @@ pub fn push_reject(lines: &mut String, reject: &Value) {
         let value: String = text("value").chars().take(SHOWN_CHARACTERS).collect();
         let line = if at == 0 { format!("line {}, ", reject["line"]) } else { "  ".to_owned() };
         // `{:?}` keeps control characters off the terminal.
-        let _ = writeln!(lines, "  {line}{column}: {} ({}): {value:?}", text("reason"), text("code"));
+        let _ = writeln!(lines, "  {line}{column}: {} ({}): {value:?}", advice(text("reason")), text("code"));
     }
 }
 
@@ -120,8 +149,7 @@ mod tests {
     use serde_json::json;
 
     fn of(receipt: &Value) -> String {
-        let rejects = Some("http://127.0.0.1:8000/uploads/u/rejects");
-        of_receipt(Path::new("a.csv"), receipt, Duration::from_millis(1250), rejects)
+        of_receipt(Path::new("a.csv"), receipt, Duration::from_millis(1250))
     }
 
     #[test]
@@ -132,7 +160,7 @@ mod tests {
         reject["faults"] = json!([reject, fault("id", "missing_value", "a value is required", "")]);
         let receipt = json!({
             "upload_id": "u", "state": "visible", "bytes": 2048, "encoding": "UTF-8", "rows": 12_000, "accepted": 11_988, "rejected": 12,
-            "rejects": vec![reject; 12], "ignored_columns": ["x"],
+            "rejects": vec![reject; 12], "ignored_columns": ["x"], "links": { "rejects": "/uploads/u/rejects" },
             "later_headers": { "repeated": 2, "repeated_lines": [9, 17], "changes": { "30": "b,a" } },
         });
         let shown = of(&receipt);
@@ -149,8 +177,7 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line}: {shown}");
         }
-        let end =
-            "  … and 2 more rejected rows\n  all rejected rows: http://127.0.0.1:8000/uploads/u/rejects\n";
+        let end = "  … and 2 more rejected rows\n  all rejected rows: roundhouse rejects u\n";
         assert!(shown.ends_with(end), "{shown}");
     }
 

@@ -35,7 +35,7 @@ use uuid::Uuid;
 pub use self::error::{Progress, UploadError, UploadFailure};
 pub use self::job::Finished;
 pub use self::producing::REPAIR_HEADER;
-pub use self::tally::MaxRejects;
+pub use self::tally::{MaxRejects, SHOWN_REJECTS};
 
 use self::feed::Source;
 use self::job::Job;

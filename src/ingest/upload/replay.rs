@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use clickhouse::query::RowCursor;
 use futures_util::Stream;
 use roaring::RoaringTreemap;
 use tokio::sync::mpsc;
@@ -31,9 +32,9 @@ use crate::ingest::header::{Header, Naming};
 use crate::ingest::records::shown;
 use crate::ingest::row_ends::RowEnds;
 use crate::ingest::rows::{Fault, ReadOptions, Reject, Row};
-use crate::warehouse::client::Warehouse;
+use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;
-use crate::warehouse::rejects::{self, Rejected};
+use crate::warehouse::rejects::{self, RejectRow, Rejected};
 use crate::warehouse::uploads::LedgerRow;
 
 /// Number of lines, or pieces of a file, between two records of the progress.
@@ -67,7 +68,8 @@ impl From<feed::Piece> for Piece {
 }
 
 impl Uploader {
-    /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it. These name their reject in a column
+    /// Produces an upload's open rejects that are valid now, or with a `body` the corrected lines in it. Returns None if there is no body
+    /// and no open reject: then there is no replay. Corrected lines name their reject in a column
     /// `reject_line`. `code`: only rejects that have a fault with this code; `read`: how to read the lines, where that is not as the
     /// upload was read. Its encoding does not count: rejected lines are stored in UTF-8, and that of a body is found.
     ///
@@ -80,7 +82,7 @@ impl Uploader {
         code: Option<&str>,
         read: ReadOptions,
         body: Option<S>,
-    ) -> Result<Replayed, UploadFailure>
+    ) -> Result<Option<Replayed>, UploadFailure>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
@@ -89,6 +91,13 @@ impl Uploader {
         let mut source = body.map(|body| self.source(body));
         if let Some(source) = &mut source {
             source.head().await.map_err(early)?;
+        }
+        let mut lines = None;
+        if source.is_none() {
+            let rejected = Rejected { upload_id: upload.upload_id, code, replayed: false };
+            let open = OpenLines::begin(warehouse, &rejected).await.map_err(|error| early(error.into()))?;
+            let Some(open) = open else { return Ok(None) };
+            lines = Some(open);
         }
         let slot = self.slot(source.as_ref().map(|source| source.pace().clone())).await.map_err(early)?;
         self.storage.disk.check().map_err(|full| early(full.into()))?;
@@ -103,12 +112,10 @@ impl Uploader {
         let job = self.replay_job(replay_id, upload, open, read).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = self.spawn(slot, move || job.run(receiver));
-        match &mut source {
-            Some(source) => source.feed(&pieces).await,
-            None => {
-                let rejected = Rejected { upload_id: upload.upload_id, code, replayed: false };
-                feed_lines(warehouse, &rejected, &pieces).await;
-            }
+        if let Some(source) = &mut source {
+            source.feed(&pieces).await;
+        } else if let Some(lines) = lines {
+            lines.feed(&pieces).await;
         }
         drop(pieces);
         let (finished, lines) =
@@ -118,7 +125,7 @@ impl Uploader {
         if !self.ledger.is_safe(replay_id, LEDGER_PATIENCE).await {
             return Err(early(UploadError::NotSaved));
         }
-        Ok(Replayed { finished, lines: lines.len() as u64 })
+        Ok(Some(Replayed { finished, lines: lines.len() as u64 }))
     }
 
     fn replay_job(
@@ -292,20 +299,32 @@ fn no_open_reject(line: u64, raw: &str) -> Reject {
     Reject::of(line, fault)
 }
 
-async fn feed_lines(warehouse: &Warehouse, rejected: &Rejected<'_>, pieces: &mpsc::Sender<Piece>) {
-    let mut cursor = match rejects::fetch(warehouse, rejected, u64::MAX) {
-        Ok(cursor) => cursor,
-        // If this cannot be sent, the thread has ended.
-        Err(error) => return drop(pieces.send(feed::Piece::Broken(error.into()).into()).await),
-    };
-    loop {
-        let (piece, is_last) = match cursor.next().await {
-            Ok(Some(row)) => (Piece::Line { line: row.line, raw: row.raw }, false),
-            Ok(None) => (Piece::LinesEnd, true),
-            Err(error) => (feed::Piece::Broken(UploadError::Warehouse(error.into())).into(), true),
-        };
-        if pieces.send(piece).await.is_err() || is_last {
-            return;
+/// The open rejects of an upload; at least one.
+struct OpenLines {
+    first: RejectRow,
+    others: RowCursor<RejectRow>,
+}
+
+impl OpenLines {
+    /// Fetches the first one. None if there is none.
+    async fn begin(warehouse: &Warehouse, rejected: &Rejected<'_>) -> Result<Option<Self>, WarehouseError> {
+        let mut others = rejects::fetch(warehouse, rejected, u64::MAX)?;
+        Ok(others.next().await?.map(|first| Self { first, others }))
+    }
+
+    async fn feed(mut self, pieces: &mpsc::Sender<Piece>) {
+        let mut next = Ok(Some(self.first));
+        loop {
+            let (piece, is_last) = match next {
+                Ok(Some(row)) => (Piece::Line { line: row.line, raw: row.raw }, false),
+                Ok(None) => (Piece::LinesEnd, true),
+                Err(error) => (feed::Piece::Broken(UploadError::Warehouse(error)).into(), true),
+            };
+            // If it cannot be sent, the thread has ended.
+            if pieces.send(piece).await.is_err() || is_last {
+                return;
+            }
+            next = self.others.next().await.map_err(WarehouseError::from);
         }
     }
 }
