@@ -96,6 +96,11 @@ pub fn shows_comma(text: &[u8]) -> bool {
     }
 }
 
+/// Says whether a text is written like an amount with a decimal comma: `236,48`, `,5`, `5,`, `1.000,5`, `1,5E-05`.
+pub fn has_comma_form(text: &[u8]) -> bool {
+    Parts::of(text).is_some_and(|parts| parts.fraction.is_some())
+}
+
 /// Says whether an amount has different values with the two marks: `1.000` is 1 or 1000.
 #[inline]
 pub fn is_ambiguous(text: &[u8]) -> bool {
@@ -251,6 +256,9 @@ mod tests {
             }
             if shows_comma(text.as_bytes()) {
                 prop_assert!(point.is_err(), "{}", text);
+            }
+            if comma.is_ok() {
+                prop_assert_eq!(has_comma_form(text.as_bytes()), text.contains(','), "{}", text);
             }
         }
 

@@ -146,7 +146,7 @@ pub fn evidence(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// The bytes before the next part of a joined file, if one begins among these: see [`super::parts`].
 fn first_part(head: &[u8]) -> &[u8] {
-    let ends = [b"\n".as_slice(), b"\r", b"\n\0", b"\r\0"];
+    let ends = [b"\n".as_slice(), b"\r", b"\n\0", b"\r\0", b"\x1a", b"\x1a\0"];
     let begins =
         |at: &usize| head.get(..*at).is_some_and(|before| ends.iter().any(|end| before.ends_with(end)));
     let next = MARKS.iter().filter_map(|(_, mark)| memchr::memmem::find_iter(head, mark).find(begins)).min();

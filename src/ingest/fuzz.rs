@@ -3,13 +3,15 @@
 //! cargo-fuzz needs a nightly compiler. proptest finds as much here, since the files are made of pieces that mean something to
 //! the reader.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use proptest::prelude::*;
 
 use super::FileError;
-use super::decode::{TextDecoder, Unit};
+use super::decode::{MARKS, TextDecoder, Unit};
+use super::parts::is_in;
 use super::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 use crate::domain::columns::Columns;
 use crate::domain::value::Value;
@@ -111,7 +113,7 @@ fn token() -> impl Strategy<Value = String> {
         2 => Just("\"2020-02-03T04:05:06.5Z\",\"1\",\"pl\"\"ayer\",7,1e-8,-1,+2,NaN,\"a,b\nc\",x\r\n".to_owned()),
         3 => prop_oneof![Just(","), Just(";"), Just("\t"), Just("\""), Just("\"\""), Just(",\"")].prop_map(str::to_owned),
         3 => prop_oneof![Just("\r"), Just("\n"), Just("\r\n"), Just("\n\r"), Just("\r\r\n")].prop_map(str::to_owned),
-        1 => prop_oneof![Just("\0"), Just("\u{feff}"), Just("\u{fffd}"), Just("\u{1a}"), Just("\u{1a}\n"), Just("sep=,\n"), Just(",,,\n"), Just("\u{85}"), Just("\u{2028}")]
+        1 => prop_oneof![Just("\0"), Just("\u{feff}"), Just("\u{fffd}"), Just("\u{1a}"), Just("\u{1a}\n"), Just("\u{1a}\u{feff}"), Just("sep=,\n"), Just(",,,\n"), Just("\u{85}"), Just("\u{2028}")]
             .prop_map(str::to_owned),
         1 => prop_oneof![Just("-"), Just("1e99999"), Just("0.000000001"), Just("99999999999999999999"), Just("2023-02-29 00:00:00")]
             .prop_map(str::to_owned),
@@ -181,20 +183,36 @@ fn joined() -> impl Strategy<Value = Vec<(Unit, Vec<u8>)>> {
     prop::collection::vec(part, 1..5)
 }
 
-/// Where each line of a file begins: line 1 first. Counted unit by unit.
-fn line_starts(bytes: &[u8], unit: Unit) -> Vec<u64> {
-    let mut starts = vec![0];
-    let mut after_cr = false;
-    let mut at = 0;
-    while at < bytes.len() {
-        let character = unit.ascii_at(bytes, at);
+/// Where each line of a file, or of one part of it, begins: line 1 first. Counted unit by unit.
+fn line_starts(file: &[u8], part: Range<usize>, unit: Unit) -> Vec<u64> {
+    let mut starts = vec![part.start as u64];
+    let mut before = None;
+    // Without regard to characters U+001A.
+    let mut is_line_start = true;
+    let mut at = part.start;
+    while at < part.end {
+        let character = unit.ascii_at(&file[..part.end], at);
+        let begins_file = MARKS.iter().any(|(encoding, mark)| {
+            file[at..part.end].starts_with(mark) && is_in(encoding, &file[at + mark.len()..])
+        });
+        if begins_file && before == Some(b'\x1a') {
+            if !is_line_start {
+                starts.push(at as u64);
+            }
+            is_line_start = true;
+        }
         at += unit.width();
         match character {
-            Some(b'\n') if after_cr => *starts.last_mut().unwrap() = at as u64,
+            Some(b'\n') if before == Some(b'\r') => *starts.last_mut().unwrap() = at as u64,
             Some(b'\r' | b'\n') => starts.push(at as u64),
             _ => {}
         }
-        after_cr = character == Some(b'\r');
+        match character {
+            Some(b'\x1a') => {}
+            Some(b'\r' | b'\n') => is_line_start = true,
+            _ => is_line_start = false,
+        }
+        before = character;
     }
     starts
 }
@@ -207,7 +225,7 @@ proptest! {
         let whole = read(None, [&bytes]);
         prop_assert_eq!(&read(None, in_sizes(&bytes, &sizes)), &whole);
         if let Ok(decoder) = TextDecoder::for_file(&bytes, None) {
-            let starts = line_starts(&bytes, decoder.unit());
+            let starts = line_starts(&bytes, 0..bytes.len(), decoder.unit());
             for (reject, _) in &whole.0.rejects {
                 prop_assert_eq!(starts.get(reject.line as usize - 1), Some(&reject.byte_offset), "{:?}", reject);
             }
@@ -229,9 +247,9 @@ proptest! {
         prop_assert_eq!(&read(None, in_sizes(&bytes, &sizes)), &whole);
         let mut starts = vec![0];
         let mut start = 0;
-        for (unit, bytes) in &parts {
-            starts.extend(line_starts(bytes, *unit).into_iter().skip(1).map(|at| start + at));
-            start += bytes.len() as u64;
+        for (unit, part) in &parts {
+            starts.extend(line_starts(&bytes, start..start + part.len(), *unit).into_iter().skip(1));
+            start += part.len();
         }
         for (reject, _) in &whole.0.rejects {
             prop_assert_eq!(starts.get(reject.line as usize - 1), Some(&reject.byte_offset), "{:?}", reject);

@@ -1,13 +1,14 @@
 //! From the bytes of a CSV file to acknowledged Avro records.
 //!
 //! The pure part, without I/O, in the order in which it sees a byte: [`parts`] (files that were joined), [`decode`] (any encoding to UTF-8),
-//! [`records`] (text to CSV records), [`header`], [`later_headers`] and [`column_names`] (which field is which column), [`validate`]
-//! (fields to values), [`notation`] (which decimal mark the file has), [`avro`] (values to bytes). [`rows`] connects them, for
+//! [`records`] (text to CSV records), [`header`], [`later_headers`] and [`column_names`] (which field is which column), [`row_ends`] and `cuts`
+//! (how many fields a row has), [`validate`] (fields to values), [`notation`] (which decimal mark the file has), [`avro`] (values to bytes). [`rows`] connects them, for
 //! uploads and reconciliations alike. [`upload`] sends the rows of a file to Kafka, from a [`body`].
 
 pub mod avro;
 pub mod body;
 pub mod column_names;
+mod cuts;
 pub mod decode;
 #[cfg(test)]
 mod fuzz;
@@ -47,13 +48,13 @@ pub enum FileError {
     )]
     NotCsv { line: String, expected: String },
     #[error(
-        "the first line is not text in {encoding}; if this is a CSV file, name its encoding with encoding="
+        "the first line is not text in {encoding}; if this is a CSV file, say how it is encoded, such as with encoding=windows-1252"
     )]
     NotDecodable { encoding: &'static str },
     #[error(
         "{} {named}, but the bytes are {found}; {}",
         if *.is_mark { "the byte order mark is that of" } else { "the parameter encoding says" },
-        if *.is_mark { "remove the byte order mark, or save the file again" } else { "leave the parameter out, or name the encoding of the file" }
+        if *.is_mark { "remove the byte order mark, or save the file again" } else { "leave the parameter out: the encoding is then found from the bytes" }
     )]
     WrongEncoding { named: &'static str, is_mark: bool, found: &'static str },
     #[error(

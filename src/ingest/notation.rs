@@ -12,12 +12,11 @@
 use std::fmt;
 
 use super::FileError;
+use super::cuts::{CutFields, Shown, is_amount, likely_cut, possible_cut, text_of};
 use super::header::Header;
 use super::records::Record;
-use super::validate;
-use crate::domain::columns::{Column, Columns, Kind};
-use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, parse_comma, shows_comma};
-use crate::domain::time_zone::Clock;
+use crate::domain::columns::Columns;
+use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, shows_comma};
 
 /// Most bytes of rows that are held back.
 const MAX_HELD_BYTES: usize = 16 << 20;
@@ -27,9 +26,6 @@ const MAX_LINES: usize = 20;
 
 /// Number of characters of an amount that an error shows.
 const SHOWN_CHARACTERS: usize = 40;
-
-/// Most digits after the decimal comma of an amount that was cut there.
-const MAX_CUT_DIGITS: usize = 8;
 
 /// An amount with a decimal comma in a file whose sender did not name the mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +40,19 @@ pub struct DecimalComma {
     pub ambiguous_lines: Vec<u64>,
 }
 
-/// Which fields a decimal comma that is also the delimiter has made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CutFields {
-    /// The two parts of the amount.
-    Known,
-    /// One or more amounts among these fields, from 1: they can be put together in several ways.
-    Among { first: usize, last: usize },
-}
-
 impl fmt::Display for DecimalComma {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, value, cut, ambiguous_rows, ambiguous_lines } = self;
         match cut {
             Some(CutFields::Among { first, last }) => write!(
                 f,
-                "line {line}: fields {first} to {last}, from column {column} on, are {value:?}; there are too many, since a decimal comma \
-                 cuts an amount in two"
+                "line {line}: fields {first} to {last}, from column {column} on, are {value:?}; the row has too many fields, because a \
+                 decimal comma cuts an amount in two"
+            )?,
+            Some(CutFields::OrUncut) => write!(
+                f,
+                "line {line} can be read in two ways, and no row shows which is right: {value:?} is one value (column {column}) or two, \
+                 with a delimiter at the end of the row"
             )?,
             _ => write!(
                 f,
@@ -68,6 +60,10 @@ impl fmt::Display for DecimalComma {
             )?,
         }
         f.write_str(match cut {
+            Some(CutFields::OrUncut) => {
+                "; if the amounts have decimal points, send the file with decimal=point (on the command line: --decimal point); if \
+                 not, export it with another delimiter or with quoted amounts, and send it with decimal=comma"
+            }
             Some(_) => {
                 "; the comma also separates fields: export the file with another delimiter or with quoted amounts, and send it \
                  with decimal=comma; or, if this row only has a field too many, with decimal=point"
@@ -115,8 +111,19 @@ impl HeldRows {
         starts.zip(&self.rows).map(|(start, row)| (*row, self.text.get(start..row.end).unwrap_or_default()))
     }
 
-    fn bytes(&self) -> usize {
-        self.text.len() + self.rows.len() * size_of::<Held>()
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds a row. Returns false if there is no room for it.
+    pub(super) fn push(&mut self, line: u64, header: usize, raw: &[u8]) -> bool {
+        let bytes = self.text.len() + raw.len() + (self.rows.len() + 1) * size_of::<Held>();
+        if bytes > MAX_HELD_BYTES {
+            return false;
+        }
+        self.text.extend_from_slice(raw);
+        self.rows.push(Held { line, header, end: self.text.len() });
+        true
     }
 }
 
@@ -140,6 +147,12 @@ impl Notation {
         Self { mark, ..Self::default() }
     }
 
+    /// Returns the mark that the sender named.
+    #[inline]
+    pub fn named(&self) -> Option<DecimalMark> {
+        self.mark
+    }
+
     /// Returns the mark with which amounts are read.
     pub fn mark(&self) -> DecimalMark {
         self.mark.unwrap_or(DecimalMark::Point)
@@ -161,20 +174,16 @@ impl Notation {
 
     /// Holds a row. Returns false if it must be produced now.
     pub fn hold(&mut self, line: u64, header: usize, raw: &[u8]) -> bool {
-        let bytes = self.held.bytes() + raw.len() + size_of::<Held>();
-        self.is_full |= bytes > MAX_HELD_BYTES;
+        self.is_full = self.is_full || !self.held.push(line, header, raw);
         if self.is_full {
             self.let_through(line);
-            return false;
         }
-        self.held.text.extend_from_slice(raw);
-        self.held.rows.push(Held { line, header, end: self.held.text.len() });
-        true
+        !self.is_full
     }
 
     /// Returns all held rows at the end of the file, or when there are too many.
     pub fn release(&mut self, last: bool) -> Option<HeldRows> {
-        if self.held.rows.is_empty() || !(last || self.is_full) {
+        if self.held.is_empty() || !(last || self.is_full) {
             return None;
         }
         let held = std::mem::take(&mut self.held);
@@ -212,26 +221,28 @@ impl Notation {
             true => amount_with_comma(record, header, columns),
             // In a file with decimal points, a field too many does not come from a comma in an amount.
             false if self.has_point || header.delimiter != b',' => None,
-            false => cut_amounts(record, header, columns),
+            false => likely_cut(record, header, columns),
         };
-        let Some(Shown { column, value, cut }) = shown else { return Ok(()) };
-        Err(FileError::DecimalComma(Box::new(DecimalComma {
-            line: record.line,
+        shown.map_or(Ok(()), |shown| Err(self.refused(record.line, shown)))
+    }
+
+    /// Returns why a file is refused in which no row shows what the comma at the end of this one is: see [`super::row_ends`]. None: the
+    /// sender named the mark.
+    pub fn undecided(&self, record: &Record<'_>, header: &Header, columns: &Columns) -> Option<FileError> {
+        let shown = self.mark.is_none().then(|| possible_cut(record, header, columns, None)).flatten();
+        shown.map(|shown| self.refused(record.line, shown))
+    }
+
+    fn refused(&self, line: u64, Shown { column, value, cut }: Shown<'_>) -> FileError {
+        FileError::DecimalComma(Box::new(DecimalComma {
+            line,
             column: column.name.clone(),
             value: value.chars().take(SHOWN_CHARACTERS).collect(),
             cut,
             ambiguous_rows: self.let_through,
             ambiguous_lines: self.lines.clone(),
-        })))
+        }))
     }
-}
-
-/// An amount that shows a decimal comma.
-#[derive(Debug)]
-pub(super) struct Shown<'a> {
-    pub(super) column: &'a Column,
-    pub(super) value: String,
-    cut: Option<CutFields>,
 }
 
 fn amount_with_comma<'a>(record: &Record<'_>, header: &Header, columns: &'a Columns) -> Option<Shown<'a>> {
@@ -242,149 +253,6 @@ fn amount_with_comma<'a>(record: &Record<'_>, header: &Header, columns: &'a Colu
             shows_comma(text).then(|| Shown { column, value: value.into_owned(), cut: None })
         },
     )
-}
-
-/// Returns the amounts that a record with too many fields has if it is a row whose amounts were cut at their decimal commas. All
-/// its fields must be valid then. An empty last field may be what follows a delimiter at the end of the row.
-pub(super) fn cut_amounts<'a>(
-    record: &Record<'_>,
-    header: &Header,
-    columns: &'a Columns,
-) -> Option<Shown<'a>> {
-    let cut = Cuts::of(record, record.width, header, columns);
-    let ends_empty = record.width.checked_sub(1).is_some_and(|last| text_of(record, last).is_empty());
-    cut.or_else(|| ends_empty.then(|| Cuts::of(record, record.width - 1, header, columns)).flatten())
-}
-
-/// Ways to read a record with more fields than the header.
-struct Cuts<'a, 'r> {
-    record: Record<'r>,
-    /// The columns by position; none for those that are ignored.
-    columns: Vec<Option<&'a Column>>,
-    /// How many amounts were cut.
-    cuts: usize,
-}
-
-impl<'a, 'r> Cuts<'a, 'r> {
-    /// `width`: how many fields of the record count.
-    fn of(record: &Record<'r>, width: usize, header: &Header, columns: &'a Columns) -> Option<Shown<'a>> {
-        let amounts = columns.fields().filter(|column| is_amount(column)).count();
-        let cuts = width.checked_sub(header.width).filter(|cuts| (1..=amounts).contains(cuts))?;
-        let mut by_position: Vec<Option<&Column>> = vec![None; header.width];
-        for (column, field) in columns.iter().zip(&header.fields) {
-            if let Some(place) = field.and_then(|field| by_position.get_mut(field)) {
-                *place = Some(column);
-            }
-        }
-        Self { record: *record, columns: by_position, cuts }.shown()
-    }
-
-    /// What the ways that make all fields valid have in common.
-    fn shown(&self) -> Option<Shown<'a>> {
-        let before = self.reached();
-        let after = self.reaching();
-        let is_possible = |&(position, cuts): &(usize, usize)| {
-            is_set(&before, position, cuts)
-                && is_set(&after, position + 1, cuts + 1)
-                && self.joined(position, cuts).is_some()
-        };
-        let places =
-            (0..self.columns.len()).flat_map(|position| (0..self.cuts).map(move |cuts| (position, cuts)));
-        let possible: Vec<(usize, usize)> = places.filter(is_possible).collect();
-        let &(position, cuts) = possible.first()?;
-        let column = (*self.columns.get(position)?)?;
-        if possible.len() == self.cuts {
-            return Some(Shown { column, value: self.joined(position, cuts)?, cut: Some(CutFields::Known) });
-        }
-        let fields = possible.iter().map(|(position, cuts)| position + cuts);
-        let (first, last) = (fields.clone().min()?, fields.max()? + 1);
-        let texts = (first..=last).map(|at| String::from_utf8_lossy(text_of(&self.record, at)));
-        let value = texts.collect::<Vec<_>>().join(",");
-        Some(Shown { column, value, cut: Some(CutFields::Among { first: first + 1, last: last + 1 }) })
-    }
-
-    /// For each position, with how many cuts the fields before it can be valid.
-    fn reached(&self) -> Vec<Vec<bool>> {
-        let mut reached = vec![vec![false; self.cuts + 1]; self.columns.len() + 1];
-        set(&mut reached, 0, 0);
-        for position in 0..self.columns.len() {
-            for cuts in 0..=self.cuts {
-                if !is_set(&reached, position, cuts) {
-                    continue;
-                }
-                if self.is_valid(position, cuts) {
-                    set(&mut reached, position + 1, cuts);
-                }
-                if self.joined(position, cuts).is_some() {
-                    set(&mut reached, position + 1, cuts + 1);
-                }
-            }
-        }
-        reached
-    }
-
-    /// For each position and number of cuts before it, whether the fields from there on can be valid.
-    fn reaching(&self) -> Vec<Vec<bool>> {
-        let mut reaching = vec![vec![false; self.cuts + 1]; self.columns.len() + 1];
-        set(&mut reaching, self.columns.len(), self.cuts);
-        for position in (0..self.columns.len()).rev() {
-            for cuts in 0..=self.cuts {
-                let is_uncut = is_set(&reaching, position + 1, cuts) && self.is_valid(position, cuts);
-                let is_cut =
-                    is_set(&reaching, position + 1, cuts + 1) && self.joined(position, cuts).is_some();
-                if is_uncut || is_cut {
-                    set(&mut reaching, position, cuts);
-                }
-            }
-        }
-        reaching
-    }
-
-    /// Whether the field of a position is valid, after so many cuts.
-    fn is_valid(&self, position: usize, cuts: usize) -> bool {
-        let column = self.columns.get(position).copied().flatten();
-        let text = text_of(&self.record, position + cuts);
-        column.is_none_or(|column| {
-            validate::parse_field(column, text, 0, DecimalMark::Point, &mut Clock::default()).is_ok()
-        })
-    }
-
-    /// The amount of a position, if it was cut after so many others.
-    fn joined(&self, position: usize, cuts: usize) -> Option<String> {
-        let column = self.columns.get(position).copied().flatten()?;
-        let text = |field: usize| text_of(&self.record, field);
-        is_amount(column).then(|| joined(text(position + cuts), text(position + cuts + 1))).flatten()
-    }
-}
-
-fn is_set(table: &[Vec<bool>], row: usize, column: usize) -> bool {
-    table.get(row).and_then(|row| row.get(column)).copied().unwrap_or_default()
-}
-
-fn set(table: &mut [Vec<bool>], row: usize, column: usize) {
-    if let Some(place) = table.get_mut(row).and_then(|row| row.get_mut(column)) {
-        *place = true;
-    }
-}
-
-/// Returns the amount that two fields make together, if they do.
-fn joined(whole: &[u8], fraction: &[u8]) -> Option<String> {
-    let is_fraction = whole.iter().any(u8::is_ascii_digit)
-        && (1..=MAX_CUT_DIGITS).contains(&fraction.len())
-        && fraction.iter().all(u8::is_ascii_digit);
-    let amount = [whole, b",", fraction].concat();
-    // A field too many is likely to be a zero.
-    let is_amount =
-        is_fraction && fraction != b"0" && parse_comma(&amount, 38, MAX_CUT_DIGITS as u32).is_ok();
-    is_amount.then(|| String::from_utf8_lossy(&amount).into_owned())
-}
-
-fn is_amount(column: &Column) -> bool {
-    matches!(column.kind, Kind::Decimal { .. })
-}
-
-fn text_of<'a>(record: &Record<'a>, field: usize) -> &'a [u8] {
-    record.text(field).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -25,9 +25,16 @@ impl LineOffsets {
         Self { unit, piece_start: 0, unread: (1, 0), cursor: (0, 1), after_cr: false }
     }
 
-    /// The next piece is in another encoding, and begins a line.
+    /// The next piece is in another encoding.
     pub fn set_unit(&mut self, unit: Unit) {
         self.unit = unit;
+    }
+
+    /// The next piece begins this line, although no line ends before it.
+    pub fn begin_line(&mut self, line: u64) {
+        self.unread = (line, self.piece_start);
+        self.cursor = (0, line);
+        self.after_cr = false;
     }
 
     /// Returns where a line begins in the file, in bytes from 0. Lines must be asked for in rising order.

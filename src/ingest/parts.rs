@@ -1,13 +1,15 @@
 //! Files that were joined, each in its own encoding.
 //!
-//! A byte order mark at the start of a line shows that another file begins there, and in which encoding it is. It counts if the bytes
-//! after it are evidently in this encoding: in another one the same bytes may be characters of a value. A change
-//! of the encoding without a byte order mark is found in the rows: see [`other_encoding`].
+//! A byte order mark at the start of a line shows that another file begins there, and in which encoding it is. So does one after the
+//! character U+001A, which DOS writes at the end of a file, even if no line ends there. It counts if the bytes after it are evidently in this
+//! encoding: in another one the same bytes may be characters of a value. A change of the encoding without a byte order mark is found in
+//! the rows: see [`other_encoding`].
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use memchr::memmem;
 
 use super::decode::{MARKS, TextDecoder, Unit, evidence};
+use super::records::END_OF_FILE;
 
 /// Bytes after a byte order mark that are looked at.
 const WINDOW_BYTES: usize = 64;
@@ -30,20 +32,57 @@ pub struct Step {
     pub next: Option<TextDecoder>,
 }
 
-/// Finds where the part ends that `bytes` go on with, in an encoding. `at_line_start`: a line begins with these bytes; `last`: no
-/// more bytes will come. What is left over must be given again, with the bytes that follow.
-pub fn next_step(bytes: &[u8], decoder: &TextDecoder, at_line_start: bool, last: bool) -> Step {
+/// What stands before the next byte of a file, as far as it says whether another file may begin there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    is_line_start: bool,
+    /// The character U+001A stands directly before the next byte.
+    is_file_end: bool,
+}
+
+impl Tail {
+    /// At the start of a file.
+    pub const START: Self = Self { is_line_start: true, is_file_end: false };
+
+    /// Whether a line begins here, without regard to characters U+001A.
+    pub fn is_line_start(self) -> bool {
+        self.is_line_start
+    }
+
+    /// What stands before the next byte after these bytes, which are whole units.
+    #[must_use]
+    pub fn after(self, bytes: &[u8], unit: Unit) -> Self {
+        let mut before = bytes.rchunks_exact(unit.width()).map(|bytes| unit.ascii_at(bytes, 0)).peekable();
+        let Some(last) = before.peek() else { return self };
+        let is_file_end = *last == Some(END_OF_FILE);
+        let is_line_start = match before.find(|character| *character != Some(END_OF_FILE)) {
+            Some(character) => matches!(character, Some(b'\r' | b'\n')),
+            None => self.is_line_start,
+        };
+        Self { is_line_start, is_file_end }
+    }
+
+    /// Whether a byte order mark that comes next begins another file; `is_same`: it is that of the encoding before it, and may also be
+    /// a character of no width.
+    fn may_begin_file(self, is_same: bool) -> bool {
+        self.is_file_end || (self.is_line_start && !is_same)
+    }
+}
+
+/// Finds where the part ends that `bytes` go on with, in an encoding. `tail`: what stands before these bytes; `last`: no more bytes will
+/// come. What is left over must be given again, with the bytes that follow.
+pub fn next_step(bytes: &[u8], decoder: &TextDecoder, tail: Tail, last: bool) -> Step {
     let unit = decoder.unit();
     let whole = if last { bytes.len() } else { bytes.len() - bytes.len() % unit.width() };
     let bytes = bytes.get(..whole).unwrap_or_default();
-    let begins_line = |at: usize| {
-        let before = at.checked_sub(unit.width()).and_then(|at| unit.ascii_at(bytes, at));
-        at.is_multiple_of(unit.width())
-            && if at == 0 { at_line_start } else { matches!(before, Some(b'\r' | b'\n')) }
+    let begins_part = |at: usize, is_same: bool| {
+        let before = bytes.get(..at).filter(|_| at.is_multiple_of(unit.width()));
+        before.is_some_and(|before| tail.after(before, unit).may_begin_file(is_same))
     };
     let mut step = Step { length: whole, next: None };
-    for (encoding, mark) in MARKS.into_iter().filter(|(encoding, _)| *encoding != decoder.encoding()) {
-        for at in memmem::find_iter(bytes, mark).filter(|at| begins_line(*at)) {
+    for (encoding, mark) in MARKS {
+        let is_same = encoding == decoder.encoding();
+        for at in memmem::find_iter(bytes, mark).filter(|at| begins_part(*at, is_same)) {
             if at >= step.length {
                 break;
             }
@@ -55,7 +94,7 @@ pub fn next_step(bytes: &[u8], decoder: &TextDecoder, at_line_start: bool, last:
             }
         }
         let is_half = |length: &usize| {
-            let at = whole.checked_sub(*length).filter(|at| begins_line(*at));
+            let at = whole.checked_sub(*length).filter(|at| begins_part(*at, is_same));
             at.and_then(|at| bytes.get(at..)).is_some_and(|end| mark.starts_with(end))
         };
         if !last
@@ -69,7 +108,7 @@ pub fn next_step(bytes: &[u8], decoder: &TextDecoder, at_line_start: bool, last:
 }
 
 /// Whether the bytes after a byte order mark are in its encoding.
-fn is_in(encoding: &'static Encoding, after: &[u8]) -> bool {
+pub(super) fn is_in(encoding: &'static Encoding, after: &[u8]) -> bool {
     let window = after.get(..WINDOW_BYTES.min(after.len())).unwrap_or_default();
     window.is_empty() || evidence(window) == Some(encoding)
 }
@@ -249,6 +288,71 @@ mod tests {
                         "{first} {second} {more:?}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_file_of_dos_before_a_byte_order_mark_ends_the_part() {
+        for (first, second) in (0..3).flat_map(|first| (0..3).map(move |second| (first, second))) {
+            for end in ["\r\n\u{1a}", "\n\u{1a}\u{1a}", "\n\u{1a}\n", "\u{1a}", "\u{1a}\u{1a}"] {
+                for (header, lines) in [("", 0), ("id,name\n", 1)] {
+                    let part = format!("id,name\n1,x\n2,a{end}");
+                    let line = 4 + lines + u64::from(end.ends_with('\n'));
+                    let start = written(first, &part);
+                    let bytes =
+                        [start.clone(), written(second, &format!("\u{feff}{header}3,b\nx,bad\n\u{1a}"))]
+                            .concat();
+                    let whole = read(None, &bytes, bytes.len());
+                    let context = format!("{first} {second} {end:?} {header:?}");
+                    // A part that has no line end at its end is a line all the same.
+                    let expected = [(2, "x"), (3, "a"), (line, "b")]
+                        .map(|(line, name)| (line, name.to_owned()))
+                        .to_vec();
+                    assert_eq!((&whole.0.rows, &whole.1), (&expected, &None), "{context}");
+                    let before = written(second, &format!("\u{feff}{header}3,b\n")).len();
+                    let bad = (line + 1, (start.len() + before) as u64, "x,bad".to_owned());
+                    assert_eq!(whole.0.rejects, [bad], "{context}");
+                    for size in 1..30 {
+                        assert_eq!(read(None, &bytes, size), whole, "{context} in pieces of {size}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_file_of_dos_may_stand_after_a_header_or_nothing() {
+        for (first, second) in (0..3).flat_map(|first| (0..3).map(move |second| (first, second))) {
+            for (part, next) in
+                [("id,name\u{1a}", "1,a\n"), ("\u{1a}", "id,name\n1,a\n"), ("\n\u{1a}", "id,name\n1,a\n")]
+            {
+                let bytes = [written(first, part), written(second, &format!("\u{feff}{next}"))].concat();
+                for size in [1, 2, 3, 1000] {
+                    // Without a byte order mark the encoding of a part is found from its text.
+                    let encoding = (!part.contains("id")).then_some(MARKS[first].0);
+                    let (kept, error) = read(encoding, &bytes, size);
+                    assert_eq!(
+                        (kept.rows.len(), kept.rejects.len(), error),
+                        (1, 0, None),
+                        "{first} {second} {part:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_ends_with_its_part() {
+        for (first, second) in [(0, 1), (1, 2), (2, 0)] {
+            let parts = [
+                written(first, "id,name\n1,a\n2,\"b\n"),
+                written(second, &format!("\u{feff}id,name\n{}", "3,c\n".repeat(40))),
+            ];
+            for size in [1, 1000] {
+                let (kept, error) = read(None, &parts.concat(), size);
+                assert_eq!((kept.rows.len(), kept.rejects.len(), error), (41, 1, None), "{first} {second}");
+                assert_eq!((kept.rejects[0].0, kept.rows[1].0), (3, 5), "{first} {second}");
             }
         }
     }

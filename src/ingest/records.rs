@@ -149,6 +149,12 @@ impl RecordReader {
         self.lines.next
     }
 
+    /// Counts a line end that the text does not have: all of it was read, and what follows begins another line.
+    pub fn end_line(&mut self) {
+        self.lines.next += 1;
+        self.lines.after_cr = false;
+    }
+
     /// Where reading stands, until text is added.
     pub fn place(&self) -> ReadPlace {
         ReadPlace { start: self.start, lines: self.lines }

@@ -15,14 +15,15 @@ use crate::warehouse::later_headers::LaterHeaders;
 
 use super::FileError;
 use super::column_names::ColumnNames;
+use super::cuts::{Shown, likely_cut};
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
 use super::header::{Header, Naming};
 use super::later_headers::Headers;
-use super::notation::{HeldRows, Notation, Shown, cut_amounts};
+use super::notation::{Held, HeldRows, Notation};
 use super::offsets::LineOffsets;
-use super::parts::{Step, may_end_in_noise, next_step, other_encoding};
+use super::parts::{Step, Tail, may_end_in_noise, next_step, other_encoding};
 use super::records::{Record, RecordReader, shown};
-use super::row_ends::RowEnds;
+use super::row_ends::{RowEnds, Undecided};
 use super::validate;
 
 /// Least bytes that are read at once, except at the end. Smaller pieces are gathered, so that an unfinished line is not
@@ -105,8 +106,8 @@ impl ReadOptions {
     }
 }
 
-/// Takes the rows of a file, one after the other. Rows with amounts that could be read in two ways come last: see
-/// [`super::notation`].
+/// Takes the rows of a file, one after the other. Rows that could be read in two ways come later than their place in the file: see
+/// [`super::notation`] and [`super::row_ends`].
 pub trait RowSink {
     type Error;
 
@@ -141,6 +142,7 @@ pub struct RowReader {
     records: RecordReader,
     headers: Option<Headers>,
     notation: Notation,
+    undecided: Undecided,
     clock: Clock,
     /// The value of the column for the upload's id, if there is one.
     upload_id: Value,
@@ -155,8 +157,8 @@ struct Text {
     /// Of the part that is being read.
     decoder: TextDecoder,
     offsets: LineOffsets,
-    /// The bytes so far end in a line end.
-    at_line_start: bool,
+    /// What the bytes so far end in.
+    tail: Tail,
 }
 
 impl Text {
@@ -165,7 +167,7 @@ impl Text {
             encoding: decoder.name(),
             offsets: LineOffsets::new(decoder.unit()),
             decoder,
-            at_line_start: true,
+            tail: Tail::START,
         }
     }
 
@@ -173,15 +175,13 @@ impl Text {
     fn begin_part(&mut self, decoder: TextDecoder) {
         self.offsets.set_unit(decoder.unit());
         self.decoder = decoder;
+        self.tail = Tail::START;
     }
 
     /// Notes that a piece was read. `unread`: text that was not read to its end, which begins in `line`.
     fn end_piece(&mut self, bytes: &[u8], unread: &[u8], line: u64) {
         self.offsets.end_piece(bytes, unread, line);
-        let unit = self.decoder.unit();
-        if let Some(last) = bytes.len().checked_sub(unit.width()) {
-            self.at_line_start = matches!(unit.ascii_at(bytes, last), Some(b'\r' | b'\n'));
-        }
+        self.tail = self.tail.after(bytes, self.decoder.unit());
     }
 }
 
@@ -197,6 +197,7 @@ impl RowReader {
             text: None,
             records: RecordReader::new(b',', max_line_bytes),
             headers: None,
+            undecided: Undecided::default(),
             upload_id: Value::Null,
             values: Vec::new(),
         }
@@ -295,12 +296,18 @@ impl RowReader {
                 Some(text) => text,
                 none => none.insert(Text::new(TextDecoder::for_file(rest, self.options.encoding)?)),
             };
-            let Step { length, next } = next_step(rest, &text.decoder, text.at_line_start, last);
+            let Step { length, next } = next_step(rest, &text.decoder, text.tail, last);
             let (piece, after) = rest.split_at(length);
             rest = after;
             self.read_piece(piece, next.is_some(), last && next.is_none(), sink)?;
             match (next, &mut self.text) {
-                (Some(decoder), Some(text)) => text.begin_part(decoder),
+                (Some(decoder), Some(text)) => {
+                    if !text.tail.is_line_start() {
+                        self.records.end_line();
+                        text.offsets.begin_line(self.records.line());
+                    }
+                    text.begin_part(decoder);
+                }
                 _ => return Ok(bytes.len() - rest.len()),
             }
         }
@@ -318,20 +325,24 @@ impl RowReader {
         text.decoder.decode(bytes, last || part_ends, self.records.buffer());
         if self.headers.is_none() {
             let naming = Naming { columns: &self.columns, names: &self.options.columns };
-            let header = Header::read(&mut self.records, last, naming, text.decoder.name())?;
+            let ends =
+                last || (part_ends && self.records.first_line(true).is_some_and(|line| !line.is_empty()));
+            let header = Header::read(&mut self.records, ends, naming, text.decoder.name())?;
             self.headers = header.map(|header| Headers::new(header, RowEnds::Unknown));
         }
-        self.read_records(bytes, last, sink)?;
+        self.read_records(bytes, part_ends, last, sink)?;
         if let Some(text) = &mut self.text {
             text.end_piece(bytes, self.records.unread(), self.records.line());
         }
         Ok(())
     }
 
-    /// Reads the records that were decoded, if the header is known; `bytes`: the piece that they end in.
+    /// Reads the records that were decoded, if the header is known; `bytes`: the piece that they end in; `part_ends`, `last`: see
+    /// [`read_piece`](Self::read_piece).
     fn read_records<S: RowSink>(
         &mut self,
         bytes: &[u8],
+        part_ends: bool,
         last: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
@@ -340,11 +351,12 @@ impl RowReader {
             naming: Naming { columns: &self.columns, names: &self.options.columns },
             upload_id: self.upload_id,
             notation: &mut self.notation,
+            undecided: &mut self.undecided,
             clock: &mut self.clock,
             values: &mut self.values,
         };
         while let Some((index, header)) = headers.current() {
-            let record = match self.records.next(last) {
+            let record = match self.records.next(last || part_ends) {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
                 Err(error) => {
@@ -355,23 +367,43 @@ impl RowReader {
                 }
             };
             match parser.parse(&record, header, headers.ends) {
-                Ok(is_ambiguous) => {
+                Ok(Parsed::Row { is_ambiguous }) => {
                     if may_end_in_noise(record.raw, text.decoder.unit()) {
                         refuse_other_encoding(record.raw, record.line, text, bytes)?;
                     }
                     let ends = headers.ends.after(&record, header);
+                    if !parser.undecided.is_empty() {
+                        parser.decide(ends, headers, sink)?;
+                        // The values are those of the rows that waited.
+                        let _ = parser.parse(&record, header, ends);
+                    }
                     headers.ends = ends;
                     match is_ambiguous && parser.notation.hold(record.line, index, record.raw) {
                         true => Ok(()),
                         false => sink.accept(parser.row(record.line, record.buffer)),
                     }
                 }
+                Ok(Parsed::Undecided) => {
+                    let byte_offset = text.offsets.find(record.line, bytes);
+                    if !parser.undecided.push(&record, index, byte_offset) {
+                        parser.refuse_undecided(headers, sink)?;
+                        parser.refuse_row(&record, header, byte_offset, sink)?;
+                    }
+                    Ok(())
+                }
                 Err(reject) => match parser.judge(&record, reject, headers, text, bytes)? {
                     Some(reject) => sink.reject(*reject, &String::from_utf8_lossy(record.raw)),
-                    None => Ok(()),
+                    // Another header does not say how the rows before it end.
+                    None => {
+                        parser.refuse_undecided(headers, sink)?;
+                        Ok(())
+                    }
                 },
             }
             .map_err(RowsError::Sink)?;
+        }
+        if last {
+            parser.refuse_undecided(headers, sink)?;
         }
         match parser.notation.release(last) {
             Some(held) => parser.accept_held(&held, headers, sink),
@@ -387,11 +419,22 @@ fn refuse_other_encoding(raw: &[u8], line: u64, text: &mut Text, bytes: &[u8]) -
     Err(FileError::EncodingChanged { line, byte_offset, before: text.decoder.name(), found })
 }
 
+/// What a record is whose fields are all valid.
+enum Parsed {
+    Row {
+        /// One of its amounts could be another one.
+        is_ambiguous: bool,
+    },
+    /// A row with these fields, or one with a value that was cut in two.
+    Undecided,
+}
+
 /// Makes values of records.
 struct RecordParser<'a> {
     naming: Naming<'a>,
     upload_id: Value,
     notation: &'a mut Notation,
+    undecided: &'a mut Undecided,
     clock: &'a mut Clock,
     /// Of the last record.
     values: &'a mut Vec<Value>,
@@ -403,11 +446,10 @@ impl RecordParser<'_> {
         Row { line, values: self.values, buffer }
     }
 
-    /// Fills in a record's values, and returns whether one of its amounts could be another one; or says all that is wrong with it, except
-    /// its byte offset.
-    fn parse(&mut self, record: &Record<'_>, header: &Header, ends: RowEnds) -> Result<bool, Box<Reject>> {
-        let Self { naming: Naming { columns, .. }, upload_id, notation, clock, values } = self;
-        if !ends.fits(record, header, columns) || record.is_unclosed {
+    /// Fills in a record's values; or says all that is wrong with it, except its byte offset.
+    fn parse(&mut self, record: &Record<'_>, header: &Header, ends: RowEnds) -> Result<Parsed, Box<Reject>> {
+        let Self { naming: Naming { columns, .. }, upload_id, notation, clock, values, .. } = self;
+        if !ends.fits(record, header) || record.is_unclosed {
             return Err(Box::new(whole_line(record, header, columns, notation.mark())));
         }
         values.clear();
@@ -436,7 +478,13 @@ impl RecordParser<'_> {
             };
             values.push(value);
         }
-        reject.map_or(Ok(is_ambiguous), Err)
+        let is_doubtful = ends.is_doubtful(record, header, columns, notation.named());
+        match reject {
+            None if !is_doubtful => Ok(Parsed::Row { is_ambiguous }),
+            None if ends == RowEnds::Unknown => Ok(Parsed::Undecided),
+            Some(reject) if !is_doubtful => Err(reject),
+            _ => Err(Box::new(whole_line(record, header, columns, notation.mark()))),
+        }
     }
 
     /// Decides what a record is that is not a valid row. Returns the reject with its place, or none if the record is a header.
@@ -452,8 +500,10 @@ impl RecordParser<'_> {
         bytes: &[u8],
     ) -> Result<Option<Box<Reject>>, FileError> {
         if let Some((_, header)) = headers.current() {
-            let fits = headers.ends.fits(record, header, self.naming.columns);
-            self.notation.check(record, header, self.naming.columns, fits)?;
+            let (ends, columns) = (headers.ends, self.naming.columns);
+            let fits = ends.fits(record, header)
+                && !ends.is_doubtful(record, header, columns, self.notation.named());
+            self.notation.check(record, header, columns, fits)?;
         }
         if headers.see(record, self.naming)? {
             return Ok(None);
@@ -463,28 +513,97 @@ impl RecordParser<'_> {
         Ok(Some(reject))
     }
 
-    /// Accepts the rows that were held back.
+    /// Takes the rows that waited, now that a row has shown how rows end.
+    #[cold]
+    fn decide<S: RowSink>(
+        &mut self,
+        ends: RowEnds,
+        headers: &Headers,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        if ends != RowEnds::Delimited {
+            return self.refuse_undecided(headers, sink);
+        }
+        let rows = std::mem::take(self.undecided).rows;
+        for_each_held(&rows, headers, |row, record, header| {
+            match self.parse(record, header, RowEnds::Delimited) {
+                Ok(Parsed::Row { is_ambiguous: true })
+                    if self.notation.hold(row.line, row.header, record.raw) =>
+                {
+                    Ok(())
+                }
+                Ok(_) => sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink),
+                // It was valid before, and still is.
+                Err(_) => Ok(()),
+            }
+        })
+    }
+
+    /// Refuses the rows that wait because they can be read in two ways.
+    #[cold]
+    fn refuse_undecided<S: RowSink>(
+        &mut self,
+        headers: &Headers,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        let Undecided { rows, byte_offsets } = std::mem::take(self.undecided);
+        let mut byte_offsets = byte_offsets.into_iter();
+        for_each_held(&rows, headers, |_, record, header| {
+            self.refuse_row(record, header, byte_offsets.next().unwrap_or_default(), sink)
+        })
+    }
+
+    /// Refuses the file because of a row that can be read in two ways. If the sender named the decimal mark, the row is rejected.
+    fn refuse_row<S: RowSink>(
+        &self,
+        record: &Record<'_>,
+        header: &Header,
+        byte_offset: u64,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        let columns = self.naming.columns;
+        if let Some(error) = self.notation.undecided(record, header, columns) {
+            return Err(error.into());
+        }
+        let reject = Reject { byte_offset, ..whole_line(record, header, columns, self.notation.mark()) };
+        sink.reject(reject, &String::from_utf8_lossy(record.raw)).map_err(RowsError::Sink)
+    }
+
+    /// Accepts the rows whose amounts could be others.
     fn accept_held<S: RowSink>(
         &mut self,
         held: &HeldRows,
         headers: &Headers,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
-        let mut records = RecordReader::new(b',', usize::MAX);
-        for (row, raw) in held.iter() {
-            let Some(header) = headers.get(row.header) else { continue };
-            records.set_delimiter(header.delimiter);
-            records.buffer().extend_from_slice(raw);
-            let Some(mut record) = records.next(true)? else { continue };
-            record.line = row.line;
+        for_each_held(held, headers, |row, record, header| {
             // It was valid before, and still is.
             let ends = if record.width > header.width { RowEnds::Delimited } else { RowEnds::Bare };
-            if self.parse(&record, header, ends).is_ok() {
-                sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink)?;
+            match self.parse(record, header, ends) {
+                Ok(_) => sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink),
+                Err(_) => Ok(()),
             }
-        }
-        Ok(())
+        })
     }
+}
+
+/// Reads held rows again, each with the header that names its fields.
+fn for_each_held<E>(
+    held: &HeldRows,
+    headers: &Headers,
+    mut take: impl FnMut(Held, &Record<'_>, &Header) -> Result<(), RowsError<E>>,
+) -> Result<(), RowsError<E>> {
+    let mut records = RecordReader::new(b',', usize::MAX);
+    for (row, raw) in held.iter() {
+        let Some(header) = headers.get(row.header) else { continue };
+        records.set_delimiter(header.delimiter);
+        records.buffer().extend_from_slice(raw);
+        if let Some(mut record) = records.next(true)? {
+            record.line = row.line;
+            take(row, &record, header)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds a fault of a field to its row.
@@ -530,7 +649,7 @@ fn cause_of_width(record: &Record<'_>, header: &Header, columns: &Columns, mark:
             column.name
         )
     };
-    cut_amounts(record, header, columns).map(in_words).unwrap_or_default()
+    likely_cut(record, header, columns).map(in_words).unwrap_or_default()
 }
 
 #[cfg(test)]

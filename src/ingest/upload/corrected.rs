@@ -6,7 +6,7 @@ use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::decode::{SNIFF_BYTES, TextDecoder};
-use crate::ingest::header::{Header, Naming, plain_name};
+use crate::ingest::header::{Header, Naming, plain_name, trimmed};
 use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::records::RecordReader;
 use crate::ingest::row_ends::RowEnds;
@@ -72,7 +72,7 @@ impl CorrectedReader {
         let Some(encoding) = self.decode(last)? else { return Ok(None) };
         let Some((header, reject_line)) = &self.header else { return self.read_header(encoding, last) };
         let Some(record) = self.records.next(last)? else { return Ok(None) };
-        if self.ends.fits(&record, header, &self.columns) {
+        if self.ends.fits(&record, header) && !self.ends.is_doubtful(&record, header, &self.columns, None) {
             self.ends = self.ends.after(&record, header);
         }
         let field = record.text(*reject_line).and_then(|text| std::str::from_utf8(text).ok());
@@ -109,7 +109,7 @@ impl CorrectedReader {
             return Ok(None);
         };
         let names = split(&header.line, header.delimiter);
-        let Some(reject_line) = names.iter().position(|name| name == REJECT_LINE) else {
+        let Some(reject_line) = names.iter().position(|name| plain_name(name) == REJECT_LINE) else {
             return Err(FileError::MissingColumns(Box::new(MissingColumns::one(REJECT_LINE, names))));
         };
         self.header = Some((header.clone(), reject_line));
@@ -121,7 +121,7 @@ fn split(line: &str, delimiter: u8) -> Vec<String> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
-    record.iter().map(plain_name).collect()
+    record.iter().map(|name| trimmed(name).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -98,6 +98,17 @@ impl Rounds {
     }
 }
 
+/// The same file with its amounts last, which are whole numbers in its first row. Every row ends in a delimiter.
+fn ends_in_amounts(csv: &str) -> String {
+    let in_order = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        [&fields[..4], &fields[8..], &fields[4..8]].concat().join(",")
+    };
+    let mut lines: Vec<String> = csv.lines().map(in_order).collect();
+    lines[1] = lines[1].replace("0.25", "2").replace("0.1", "1");
+    lines.join(",\n").replacen(",\n", "\n", 1) + ",\n"
+}
+
 fn header() -> String {
     format!("{HEADER}\n")
 }
@@ -209,6 +220,12 @@ fn shapes(rounds: &mut Rounds) -> Vec<Taken> {
         taken(
             "one empty field more in every row",
             rounds.csv(3).replace('\n', ",\n").replacen(",\n", "\n", 1),
+            "UTF-8",
+            3,
+        ),
+        taken(
+            "one empty field more in every row, after the amounts",
+            ends_in_amounts(&rounds.csv(3)),
             "UTF-8",
             3,
         ),
@@ -433,7 +450,7 @@ async fn refused(server: &Server, met: &mut BTreeSet<String>) {
             422,
             "missing_columns",
             "expected: created_timestamp, game_instance_id, user_id, game_id, real_amount_bet, bonus_amount_bet, real_amount_win, \
-             bonus_amount_win, game_name, provider; found: time, round, player, game; ",
+             bonus_amount_win, game_name, provider; found: Time, Round, Player, Game; ",
         ),
         (
             "a name that the file does not have",
@@ -638,7 +655,8 @@ async fn forms(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<String>)
             http.post(&url).header("Content-Type", "multipart/form-data; boundary=x").body("no form")
         })
         .await;
-    broken.problem(400, "bad_form");
+    let problem = broken.problem(400, "bad_form");
+    assert!(problem["detail"].as_str().unwrap().contains("set Content-Type: text/csv"), "{problem:#}");
     let large = server
         .send(|http| {
             let head = http.post(&url).header("Content-Type", "multipart/form-data; boundary=x");
