@@ -34,7 +34,12 @@ impl<'a> Naming<'a> {
 
     /// The names that a header must have, for an error.
     pub fn expected(self) -> String {
-        self.columns.fields().map(|column| self.name_of(column)).collect::<Vec<_>>().join(", ")
+        let in_words = |column| match self.name_of(column) {
+            // Otherwise it would look like two names.
+            name if name.contains(',') => format!("{name:?}"),
+            name => name.to_owned(),
+        };
+        self.columns.fields().map(in_words).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -119,7 +124,7 @@ impl Header {
             }
             _ if is_incomplete && !last => Ok(None),
             Some(Err(error)) => Err(error),
-            None => Err(too_long.unwrap_or_else(|| no_header(records.unread(), naming.columns, encoding))),
+            None => Err(too_long.unwrap_or_else(|| no_header(records.unread(), naming, encoding))),
         }
     }
 
@@ -131,7 +136,7 @@ impl Header {
         let mut records = RecordReader::new(delimiter, usize::MAX);
         records.buffer().extend_from_slice(line.as_bytes());
         let header = Self::read_with(&[delimiter], &mut records, true, naming, encoding_rs::UTF_8.name())?;
-        header.ok_or_else(|| no_header(line.as_bytes(), naming.columns, encoding_rs::UTF_8.name()))
+        header.ok_or_else(|| no_header(line.as_bytes(), naming, encoding_rs::UTF_8.name()))
     }
 
     /// Names count in any order and case, with blanks or a byte order mark around them.
@@ -202,8 +207,8 @@ fn are_names(fields: &Fields) -> bool {
 }
 
 /// Says why a text does not begin with a header.
-fn no_header(text: &[u8], columns: &Columns, encoding: &'static str) -> FileError {
-    let expected = columns.fields().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+fn no_header(text: &[u8], naming: Naming<'_>, encoding: &'static str) -> FileError {
+    let expected = naming.expected();
     if text.is_empty() {
         return FileError::Empty { expected };
     }
@@ -269,10 +274,10 @@ mod tests {
 
     #[test]
     fn a_missing_or_repeated_column_is_named() {
-        let missing = parse("id,nome\n", false).unwrap_err();
+        let missing = parse("ID, Nome ,\u{feff}Extra\n", false).unwrap_err();
         assert_eq!(
             missing.to_string(),
-            "the header lacks name; found: id, nome; rename the fields in the header, add what is missing, or say which field is \
+            "the header lacks name; found: ID, Nome, Extra; rename the fields in the header, add what is missing, or say which field is \
              which column with columns=COLUMN:NAME,…"
         );
         let twice = parse("id,name,\"ID\"\n", false).unwrap_err();
@@ -345,6 +350,10 @@ mod tests {
         let error = Header::stored("id,name,game", b',', naming).unwrap_err();
         let expected = "the header lacks \"Player, ID\" (for id, as columns= says); found: id, name, game; ";
         assert!(error.to_string().starts_with(expected), "{error}");
+        for line in ["", "1,a,2"] {
+            let error = Header::stored(line, b',', naming).unwrap_err().to_string();
+            assert!(error.contains("a header with the columns \"Player, ID\", Game"), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::header::{Naming, plain_name};
+use super::header::{Naming, plain_name, trimmed};
 use crate::domain::columns::Column;
 
 /// Names of a header that an error shows.
@@ -16,7 +16,7 @@ const SHOWN_CHARACTERS: usize = 80;
 pub struct MissingColumns {
     /// As the schema calls them.
     pub missing: Vec<String>,
-    /// What the header names, as it stands there.
+    /// The names in the header, as they stand there.
     pub found: Vec<String>,
     /// The missing columns, each with the name that the file must use for it.
     expected: Vec<String>,
@@ -47,7 +47,7 @@ impl MissingColumns {
         });
         Self {
             missing: missing.iter().map(|column| column.name.clone()).collect(),
-            found: found.clone().map(|name| plain_name(name)).collect(),
+            found: found.clone().map(|name| trimmed(name).to_owned()).collect(),
             expected: expected.collect(),
             is_all: missing.len() == naming.columns.fields().count(),
             hidden: found.enumerate().find_map(|(at, name)| Hidden::of(at + 1, name, missing, naming)),
