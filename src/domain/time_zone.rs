@@ -14,6 +14,9 @@ use super::value::ValueError;
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
+/// A placeholder of the database for machines whose zone is not set yet. It is no place's time.
+const UNSET: &str = "Factory";
+
 /// The zone of times whose sender names none.
 const UTC: &str = "UTC";
 
@@ -39,7 +42,7 @@ impl TimeZone {
             return Some(Self { name: timestamp::format_offset(seconds).into(), rules });
         }
         let rules = DATABASE.get(name).ok()?;
-        let name = rules.iana_name()?.into();
+        let name = rules.iana_name().filter(|name| *name != UNSET)?.into();
         Some(Self { name, rules })
     }
 
@@ -159,9 +162,18 @@ mod tests {
         ] {
             assert_eq!(TimeZone::of_name(given).unwrap().name(), name);
         }
-        for unknown in
-            ["", "Malta", "Europe/Atlantis", "Etc/Unknown", "../etc/passwd", " 02:00", "+99:00", "+2"]
-        {
+        for unknown in [
+            "",
+            "Malta",
+            "Europe/Atlantis",
+            "Etc/Unknown",
+            "Factory",
+            "factory",
+            "../etc/passwd",
+            " 02:00",
+            "+99:00",
+            "+2",
+        ] {
             assert_eq!(TimeZone::of_name(unknown), None, "{unknown}");
         }
         assert!(TimeZone::is_same("", "UTC") && !TimeZone::is_same("", "Europe/Malta"));

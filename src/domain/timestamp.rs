@@ -37,12 +37,28 @@ pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
 pub fn parse_local(text: &[u8], clock: &mut Clock) -> Result<i64, ValueError> {
     let millis = match parse_plain(text) {
         Some(local) => clock.to_utc(local)?,
-        None => match parse_any(text).ok_or(ValueError::NotATimestamp)? {
+        None => match parse_any(text).ok_or_else(|| cause(text))? {
             (local, None) => clock.to_utc(local)?,
             (local, Some(minutes)) => local - minutes * 60_000,
         },
     };
     if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
+}
+
+/// Says why a text is not a time.
+#[cold]
+fn cause(text: &[u8]) -> ValueError {
+    if parse_date(text).is_some() {
+        return ValueError::NoTimeOfDay;
+    }
+    let mut parts = text.split(|byte| matches!(byte, b'.' | b'/' | b'-')).map(|part| {
+        let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (digits, digits == part.len())
+    });
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some((1..=2, true)), Some((1..=2, true)), Some((2 | 4, _))) => ValueError::YearNotFirst,
+        _ => ValueError::NotATimestamp,
+    }
 }
 
 /// Says whether a time is in the years 1970 to 2105.
@@ -252,13 +268,11 @@ mod tests {
     fn impossible_times_are_refused() {
         for text in [
             "",
-            "2019-10-22",
             "2019-02-29 00:00:00",
             "2019-13-01 00:00:00",
             "2019-10-22 24:00:00",
             "2019-10-22 08:60:00",
             "2019-10-22 08:20:60",
-            "22.10.2019 08:20:41",
             "2019-10-22 08:20:41 CET",
             "2019-10-22 08:20:41.",
             "2019-10-22 08:20:41.1234567890",
@@ -267,11 +281,21 @@ mod tests {
             "2019-10-22 08:20:41 UTC+2",
             "2019-10-22 8:20:41 PM",
             "2019-10/22 08:20:41",
-            "10/11/2019 08:20:41",
+            "1.2",
+            "1.2.345",
+            "1.x.2025",
             "2019-10-22 :20:41",
             "1571732441",
         ] {
             assert_eq!(parse(text.as_bytes()), Err(ValueError::NotATimestamp), "{text}");
+        }
+        for text in
+            ["02.05.2025", "22.10.2019 08:20:41", "10/11/2019 08:20", "1-2-25 8:20:41", "1/2/2025T08:20:41Z"]
+        {
+            assert_eq!(parse(text.as_bytes()), Err(ValueError::YearNotFirst), "{text}");
+        }
+        for text in ["2019-10-22", "2019/10/22"] {
+            assert_eq!(parse(text.as_bytes()), Err(ValueError::NoTimeOfDay), "{text}");
         }
         for text in ["1969-12-31 23:59:59", "2106-01-01 00:00:00", "1970-01-01T00:00:00+01:00"] {
             assert_eq!(parse(text.as_bytes()), Err(ValueError::TimestampOutOfRange), "{text}");

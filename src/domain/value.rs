@@ -60,10 +60,15 @@ pub enum ValueError {
     TooManyDigits,
     #[error("more digits before the decimal mark than the schema's precision allows")]
     DecimalOutOfRange,
-    #[error(
-        "not a date with a time, the year first; write 2019-10-22 08:20:41, 2019-10-22T08:20:41Z or 2019-10-22 10:20:41 +02:00"
-    )]
+    #[error("not a time; write 2019-10-22 08:20:41, 2019-10-22T08:20:41Z or 2019-10-22 10:20:41 +02:00")]
     NotATimestamp,
+    #[error(
+        "the date does not begin with the year, so day and month could be confused; write the year first, then the month and the day: \
+         2025-05-02 08:20:41 for 2 May 2025"
+    )]
+    YearNotFirst,
+    #[error("a date without a time of day; write both, such as 2019-10-22 08:20:41")]
+    NoTimeOfDay,
     #[error("the time is before 1970 or after 2105")]
     TimestampOutOfRange,
     /// With its offsets from UTC, in seconds.
@@ -98,7 +103,7 @@ impl ValueError {
             Self::NotADecimal | Self::DecimalComma | Self::NotACommaDecimal => "not_a_decimal",
             Self::TooManyDigits => "too_many_digits",
             Self::DecimalOutOfRange => "decimal_out_of_range",
-            Self::NotATimestamp => "not_a_timestamp",
+            Self::NotATimestamp | Self::YearNotFirst | Self::NoTimeOfDay => "not_a_timestamp",
             Self::TimestampOutOfRange => "timestamp_out_of_range",
             Self::AmbiguousTime { .. } => "ambiguous_time",
             Self::NonexistentTime { .. } => "nonexistent_time",

@@ -151,7 +151,9 @@ impl From<FormError> for Problem {
         match error {
             FormError::TooLarge => Self::new(StatusCode::BAD_REQUEST, "form_too_large", error.to_string()),
             FormError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", error.to_string()),
-            FormError::NoBoundary => Self::new(StatusCode::BAD_REQUEST, "bad_form", error.to_string()),
+            FormError::NoBoundary | FormError::NotAForm => {
+                Self::new(StatusCode::BAD_REQUEST, "bad_form", error.to_string())
+            }
             FormError::Incomplete | FormError::Malformed | FormError::Broken(_) => {
                 let detail = format!("{error}; send it again, no row is counted twice");
                 Self::new(StatusCode::BAD_REQUEST, "bad_form", detail)

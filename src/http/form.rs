@@ -45,6 +45,12 @@ pub enum FormError {
         "Content-Type multipart/form-data has no boundary; do not set this header yourself, the HTTP client adds it with the boundary"
     )]
     NoBoundary,
+    #[error(
+        "Content-Type is multipart/form-data, but its boundary is not in the first 8 KiB of the body; to send a CSV file as the body, set \
+         Content-Type: text/csv (curl --data-binary @rounds.csv -H 'Content-Type: text/csv'); to send a form, do not set Content-Type \
+         yourself (curl -F file=@rounds.csv)"
+    )]
+    NotAForm,
     #[error("the multipart body ends before its last boundary")]
     Incomplete,
     #[error("a boundary or a part's header in the multipart body is malformed")]
@@ -54,8 +60,8 @@ pub enum FormError {
     #[error("the form is too slow: no file began within {} seconds", NEXT_FILE_TIME.as_secs())]
     TooSlow,
     #[error(
-        "the form is too large besides its files; limits: 8 KiB before the first part, 16 KiB and 32 lines in a part's header, 1 MiB in a \
-         part without a file, 100 such parts"
+        "the form is too large besides its files; limits: 16 KiB and 32 lines in a part's header, 1 MiB in a part without a file, 100 such \
+         parts"
     )]
     TooLarge,
 }
@@ -133,8 +139,8 @@ impl Form {
     async fn find_file(&mut self) -> Result<Option<String>, FormError> {
         loop {
             match self.place {
-                Place::Preamble => self.skip(MAX_PREAMBLE_BYTES).await?,
-                Place::Part => self.skip(MAX_FIELD_BYTES).await?,
+                Place::Preamble => self.skip_preamble().await?,
+                Place::Part => self.skip(MAX_FIELD_BYTES, &mut 0).await?,
                 Place::Boundary => {
                     if let Some(name) = self.part().await? {
                         return Ok(Some(name));
@@ -145,12 +151,22 @@ impl Form {
         }
     }
 
-    /// Skips everything before the next boundary.
-    async fn skip(&mut self, limit: usize) -> Result<(), FormError> {
+    /// Skips everything before the first boundary. A body without one is not a form, unless it broke off in that boundary.
+    async fn skip_preamble(&mut self) -> Result<(), FormError> {
         let mut skipped = 0;
+        let end = self.skip(MAX_PREAMBLE_BYTES, &mut skipped).await;
+        let is_start = skipped == 0 && self.delimiter.needle().starts_with(&self.buffer);
+        match end {
+            Err(FormError::Incomplete | FormError::TooLarge) if !is_start => Err(FormError::NotAForm),
+            end => end,
+        }
+    }
+
+    /// Skips everything before the next boundary, and counts it.
+    async fn skip(&mut self, limit: usize, skipped: &mut usize) -> Result<(), FormError> {
         while let Some(piece) = std::future::poll_fn(|context| self.poll_part(context)).await? {
-            skipped += piece.len();
-            if skipped > limit {
+            *skipped += piece.len();
+            if *skipped > limit {
                 return Err(FormError::TooLarge);
             }
         }
@@ -391,6 +407,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_is_sent_as_a_form_is_told_from_a_form_that_broke_off() {
+        let long = "1,2\n".repeat(MAX_PREAMBLE_BYTES);
+        let other = file("a", "1,2").replace("limit", "border");
+        for text in ["x", "id,name\n1,2\n", "--", "--limi\n", &long, &other] {
+            for piece in [1, 7, 100_000] {
+                let error = read(text.as_bytes(), piece).await.unwrap_err();
+                let is_start = "--limit".starts_with(text);
+                let is_named = matches!(error, FormError::Incomplete) == is_start
+                    && matches!(error, FormError::NotAForm) != is_start;
+                assert!(is_named, "{text:?} {piece}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn everything_besides_files_is_limited_and_not_kept() {
         let endless = |start: String, piece: String| {
             let pieces = stream::iter(std::iter::once(start).chain(std::iter::repeat(piece)));
@@ -407,9 +438,15 @@ mod tests {
             (field.trim_end().to_owned(), "y".repeat(1000)),
             (String::new(), field.clone()),
         ] {
-            let mut form = endless(start, piece.clone());
+            let mut form = endless(start.clone(), piece.clone());
             let error = form.next_file().await.unwrap_err();
-            assert!(matches!(error, FormError::TooLarge), "{piece:?}: {error}");
+            let is_form = start.starts_with("--limit") || piece.starts_with("--limit");
+            let is_named = if is_form {
+                matches!(error, FormError::TooLarge)
+            } else {
+                matches!(error, FormError::NotAForm)
+            };
+            assert!(is_named, "{piece:?}: {error}");
             assert!(form.buffer.len() < 2 * MAX_HEADER_BYTES, "{piece:?}: {} bytes", form.buffer.len());
         }
         // Exactly at the limits.
