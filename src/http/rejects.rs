@@ -27,6 +27,7 @@ use super::state::AppState;
 use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
+use crate::ingest::column_names::ColumnNames;
 use crate::ingest::header::plain_name;
 use crate::ingest::records::RecordReader;
 use crate::ingest::rows::ReadOptions;
@@ -124,6 +125,8 @@ struct FileColumns {
     delimiter: u8,
     /// The places of the names in a row, by the line of the header before it. 0: the first header.
     places: BTreeMap<u64, Vec<Option<usize>>>,
+    /// The columns that the file calls by other names.
+    mapped: ColumnNames,
 }
 
 impl FileColumns {
@@ -138,7 +141,14 @@ impl FileColumns {
         let changes = row.later_headers.changes.iter();
         let mut places: BTreeMap<_, _> = changes.map(|(line, header)| (*line, places_in(header))).collect();
         places.insert(0, first.into_iter().map(Some).collect());
-        Self { names: own, delimiter, places }
+        Self { names: own, delimiter, places, mapped: ColumnNames::stored(&row.columns) }
+    }
+
+    /// The name that the header has for a column, if `columns=` said that it is another one.
+    fn field_of(&self, column: &str) -> Option<&str> {
+        let name = self.mapped.name_of(column)?;
+        let plain = plain_name(name);
+        Some(self.names.iter().find(|other| plain_name(other) == plain).map_or(name, String::as_str))
     }
 
     /// Whether an earlier download added a column to the file.
@@ -164,25 +174,41 @@ struct Listed {
     line: u64,
     byte_offset: u64,
     column: String,
+    /// The name that the file has for the column, if `columns=` said that it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
     code: String,
     reason: String,
-    faults: Vec<StoredFault>,
+    faults: Vec<ListedFault>,
     raw: String,
 }
 
+/// A fault of a rejected row, as NDJSON shows it.
+#[derive(Serialize)]
+struct ListedFault {
+    #[serde(flatten)]
+    fault: StoredFault,
+    /// As in [`Listed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
 impl Listed {
-    fn of(reject: RejectRow) -> Self {
-        let faults = reject.faults();
+    fn of(reject: RejectRow, file: &FileColumns) -> Self {
+        let field = |column: &str| file.field_of(column).map(str::to_owned);
+        let faults =
+            reject.faults().into_iter().map(|fault| ListedFault { field: field(&fault.column), fault });
+        let faults = faults.collect();
         let RejectRow { line, byte_offset, column, code, reason, raw, .. } = reject;
-        Self { line, byte_offset, column, code, reason, faults, raw }
+        Self { line, byte_offset, field: field(&column), column, code, reason, faults, raw }
     }
 }
 
-/// All faults of a row in one field: `game_id not_an_integer: not a whole number | user_id missing_value: a value is required`.
-fn in_words(faults: &[StoredFault]) -> String {
+/// All faults of a row in one field, with the columns as the file calls them: `game_id not_an_integer: not a whole number | user_id missing_value: a value is required`.
+fn in_words(faults: &[StoredFault], file: &FileColumns) -> String {
     let in_words = |StoredFault { column, code, reason, .. }: &StoredFault| match column.as_str() {
         "" => format!("{code}: {reason}"),
-        column => format!("{column} {code}: {reason}"),
+        column => format!("{} {code}: {reason}", file.field_of(column).unwrap_or(column)),
     };
     faults.iter().map(in_words).collect::<Vec<_>>().join(" | ")
 }
@@ -213,13 +239,15 @@ impl Writer {
     fn write(&self, reject: RejectRow, out: &mut Vec<u8>) {
         if self.format == Format::Ndjson {
             // Writing to memory cannot fail.
-            let _ = serde_json::to_writer(&mut *out, &Listed::of(reject));
+            let _ = serde_json::to_writer(&mut *out, &Listed::of(reject, &self.file));
             return out.push(b'\n');
         }
         let fields = self.file.fields(reject.line, &reject.raw);
         let mut fields: Vec<String> = fields.into_iter().map(|field| self.escaped(field)).collect();
-        let faults = in_words(&reject.faults());
+        let faults = in_words(&reject.faults(), &self.file);
         let RejectRow { line, byte_offset, column, code, reason, raw, .. } = reject;
+        // The columns before it have the names of the file, and one of these may be the name of another column.
+        let column = self.file.field_of(&column).map(str::to_owned).unwrap_or(column);
         // An upload ignores these, so they are always safe for a spreadsheet.
         let [column, reason, raw, faults] = [column, reason, raw, faults].map(escape_formula);
         fields.extend([line.to_string(), byte_offset.to_string(), column, code, reason, raw, faults]);
@@ -489,10 +517,40 @@ mod tests {
             raw: "x".to_owned(),
         };
         let all = r#"[{"column":"id","code":"not_an_integer","reason":"why","value":"x"},{"column":"","code":"b","reason":"c","value":"d"}]"#;
-        assert_eq!(in_words(&reject(all).faults()), "id not_an_integer: why | b: c");
+        let file = writer(false).file;
+        assert_eq!(in_words(&reject(all).faults(), &file), "id not_an_integer: why | b: c");
         for unknown in ["", "[]", "no JSON", r#"[{"column":1}]"#] {
-            assert_eq!(in_words(&reject(unknown).faults()), "id not_an_integer: why", "{unknown}");
+            assert_eq!(in_words(&reject(unknown).faults(), &file), "id not_an_integer: why", "{unknown}");
         }
-        assert_eq!(json!(Listed::of(reject(all)))["faults"][0]["value"], "x");
+        assert_eq!(json!(Listed::of(reject(all), &file))["faults"][0]["value"], "x");
+    }
+
+    #[test]
+    fn a_fault_in_a_column_with_another_name_names_the_field_of_the_file() {
+        let row = LedgerRow {
+            header: "Name;Id".to_owned(),
+            delimiter: ";".to_owned(),
+            columns: "id:name,name:id".to_owned(),
+            ..LedgerRow::default()
+        };
+        let writer = Writer { format: Format::Csv, file: FileColumns::of(&row), escape_formulas: false };
+        let header = HEADER.replace("Id,Name", "Name,Id");
+        assert_eq!(
+            written(&writer, "x;a"),
+            format!("{header}x,a,3,40,Name,not_an_integer,why,x;a,Name not_an_integer: why\n")
+        );
+        let reject = RejectRow {
+            line: 3,
+            byte_offset: 40,
+            column: "id".to_owned(),
+            code: "not_an_integer".to_owned(),
+            reason: "why".to_owned(),
+            faults: String::new(),
+            raw: "x;a".to_owned(),
+        };
+        let listed = json!(Listed::of(reject, &writer.file));
+        for fault in [&listed, &listed["faults"][0]] {
+            assert_eq!((&fault["column"], &fault["field"]), (&json!("id"), &json!("Name")));
+        }
     }
 }
