@@ -49,6 +49,8 @@ struct Entry {
 struct OpenFile {
     file: File,
     unsynced: AtomicBool,
+    /// Held during a sync, until its failure is known to all: the kernel reports a failed write to one sync of an open file only.
+    syncing: Mutex<()>,
 }
 
 /// A lent file. It stays open until this is dropped.
@@ -129,7 +131,11 @@ impl OpenFiles {
         };
         // Another user may have opened it in the meantime. Then this one is closed again.
         let entry = state.open.entry(id).or_insert_with(|| Entry {
-            file: Arc::new(OpenFile { file: opened, unsynced: AtomicBool::new(false) }),
+            file: Arc::new(OpenFile {
+                file: opened,
+                unsynced: AtomicBool::new(false),
+                syncing: Mutex::default(),
+            }),
             lent: 0,
             last_use: Instant::now(),
         });
@@ -147,16 +153,26 @@ impl OpenFiles {
         state.pending += 1;
         drop(state);
         // The kernel reports a failed write only to those who had the file open at that time. So sync before closing.
-        let synced = if file.unsynced.load(Ordering::Acquire) { file.file.sync_data() } else { Ok(()) };
+        let synced = if file.unsynced.load(Ordering::Acquire) { self.sync(&file) } else { Ok(()) };
         drop(file);
         let mut state = self.state();
         state.pending -= 1;
         self.returned.notify_all();
-        if let Err(error) = &synced {
+        synced.map(|()| state)
+    }
+
+    /// Waits until all earlier writes to a file are on disk. After one failure every sync fails: the kernel may have dropped the bytes
+    /// that it could not write, and reports it only once.
+    fn sync(&self, file: &OpenFile) -> io::Result<()> {
+        let _syncing = lock(&file.syncing);
+        if self.failure.is_cancelled() {
+            return Err(io::Error::other("an earlier sync of the disk failed"));
+        }
+        file.unsynced.store(false, Ordering::Release);
+        file.file.sync_data().inspect_err(|error| {
             tracing::error!(%error, "cannot sync the log");
             self.failure.cancel();
-        }
-        synced.map(|()| state)
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,11 +190,7 @@ impl Lent<'_> {
 
     /// Waits until all earlier writes are on disk.
     pub fn sync(&self) -> io::Result<()> {
-        if self.files.failure.is_cancelled() {
-            return Err(io::Error::other("an earlier sync of the disk failed"));
-        }
-        self.file.unsynced.store(false, Ordering::Release);
-        self.file.file.sync_data()
+        self.files.sync(&self.file)
     }
 }
 
@@ -260,6 +272,20 @@ mod tests {
         for (number, (_, path)) in all.iter().enumerate() {
             assert_eq!(std::fs::read(path).expect("read"), vec![number as u8; 200]);
         }
+    }
+
+    #[test]
+    fn after_a_failed_sync_no_sync_of_any_file_succeeds() {
+        let (files, directory) = files(2);
+        let all = created(&files, directory.path(), 1);
+        let pipe = directory.path().join("pipe");
+        // A pipe can be opened like a file, and cannot be synced.
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+        let (id, path) = &all[0];
+        files.lend(*id, path).expect("opened").sync().expect("synced");
+        files.lend(files.new_id(), &pipe).expect("opened").sync().expect_err("cannot be synced");
+        assert!(files.failure.is_cancelled());
+        files.lend(*id, path).expect("opened").sync().expect_err("an earlier sync failed");
     }
 
     #[test]
