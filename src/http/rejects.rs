@@ -443,18 +443,21 @@ mod tests {
         Writer { format: Format::Csv, file: FileColumns::of(&row), escape_formulas }
     }
 
-    fn written(writer: &Writer, raw: &str) -> String {
-        let mut out = writer.start();
-        let reject = RejectRow {
+    fn reject(raw: &str, faults: &str) -> RejectRow {
+        RejectRow {
             line: 3,
             byte_offset: 40,
             column: "id".to_owned(),
             code: "not_an_integer".to_owned(),
             reason: "why".to_owned(),
-            faults: String::new(),
+            faults: faults.to_owned(),
             raw: raw.to_owned(),
-        };
-        writer.write(reject, &mut out);
+        }
+    }
+
+    fn written(writer: &Writer, raw: &str) -> String {
+        let mut out = writer.start();
+        writer.write(reject(raw, ""), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -507,15 +510,7 @@ mod tests {
 
     #[test]
     fn all_faults_of_a_line_are_in_one_field_and_a_line_without_them_has_its_first() {
-        let reject = |faults: &str| RejectRow {
-            line: 3,
-            byte_offset: 40,
-            column: "id".to_owned(),
-            code: "not_an_integer".to_owned(),
-            reason: "why".to_owned(),
-            faults: faults.to_owned(),
-            raw: "x".to_owned(),
-        };
+        let reject = |faults: &str| reject("x", faults);
         let all = r#"[{"column":"id","code":"not_an_integer","reason":"why","value":"x"},{"column":"","code":"b","reason":"c","value":"d"}]"#;
         let file = writer(false).file;
         assert_eq!(in_words(&reject(all).faults(), &file), "id not_an_integer: why | b: c");
@@ -539,16 +534,7 @@ mod tests {
             written(&writer, "x;a"),
             format!("{header}x,a,3,40,Name,not_an_integer,why,x;a,Name not_an_integer: why\n")
         );
-        let reject = RejectRow {
-            line: 3,
-            byte_offset: 40,
-            column: "id".to_owned(),
-            code: "not_an_integer".to_owned(),
-            reason: "why".to_owned(),
-            faults: String::new(),
-            raw: "x;a".to_owned(),
-        };
-        let listed = json!(Listed::of(reject, &writer.file));
+        let listed = json!(Listed::of(reject("x;a", ""), &writer.file));
         for fault in [&listed, &listed["faults"][0]] {
             assert_eq!((&fault["column"], &fault["field"]), (&json!("id"), &json!("Name")));
         }
