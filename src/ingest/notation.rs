@@ -61,8 +61,8 @@ impl fmt::Display for DecimalComma {
         }
         f.write_str(match cut {
             Some(CutFields::OrUncut) => {
-                "; if the amounts have decimal points, send the file with decimal=point (on the command line: --decimal point); if \
-                 not, export it with another delimiter or with quoted amounts, and send it with decimal=comma"
+                "; if the amounts have decimal points, send the file with decimal=point; if not, export \
+                 it with another delimiter or with quoted amounts, and send it with decimal=comma"
             }
             Some(_) => {
                 "; the comma also separates fields: export the file with another delimiter or with quoted amounts, and send it \
