@@ -233,7 +233,9 @@ mod tests {
         let found = matches!(&error, Some(FileError::DecimalComma(found)) if found.line == 2);
         assert!(found && kept.rows.is_empty(), "{} rows, {error:?}", kept.rows.len());
         let (kept, error) = read(&file, Some(DecimalMark::Comma));
-        let lines: Vec<u64> = kept.rejects.iter().map(|(line, ..)| *line).collect();
+        let mut lines: Vec<u64> = kept.rejects.iter().map(|(line, ..)| *line).collect();
+        // The last rows still wait when the one after them is rejected.
+        lines.sort_unstable();
         assert_eq!((kept.rows.len(), lines, error), (0, (2..203).collect(), None));
     }
 
