@@ -27,7 +27,10 @@ const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), CommandError> {
     if !options.file.is_file() {
-        return Err(CommandError::usage(format!("the file {} does not exist", options.file.display())));
+        let file = options.file.display();
+        return Err(CommandError::usage(format!(
+            "the file {file} does not exist; name a CSV file, or run the demo in a clone of Roundhouse, which has a sample file"
+        )));
     }
     let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
     let started = Instant::now();

@@ -64,7 +64,7 @@ pub fn router(
         .route(page::__path_page, page::page)
         .route(page::__path_file, page::file);
     let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
-    let document = openapi::text([described_keyed, described_open])?;
+    let document = openapi::text([described_keyed, described_open], !keys.is_empty())?;
     let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let deadline = Deadline::with_query(state.query_limits.timeout);

@@ -146,7 +146,7 @@ async fn the_page_loads_nothing_from_other_hosts() {
             .iter()
             .flat_map(|attribute| text.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()))
             .collect();
-        assert_eq!(named.len(), 5, "{named:?}");
+        assert_eq!(named.len(), 6, "{named:?}");
         for path in named {
             assert!(path.starts_with('/') && !path.starts_with("//"), "{path}");
             let file = server.get(path).await;
@@ -191,6 +191,21 @@ async fn the_page_says_what_is_missing_when_a_request_has_no_file() {
         assert!(text.contains("the file is missing. Choose a file"), "{operation}: {text}");
     }
     assert_eq!(server.get("/uploads").await.ok()["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_fits_a_telephone_is_dark_where_the_browser_is_and_asks_for_no_key_that_the_server_does_not_have()
+ {
+    let site = Site::start(include_str!("api_description/look.html")).await;
+    for (arguments, locks) in [(&[][..], 0), (&["--api-key", KEY], 15)] {
+        let server = Server::start(arguments).await;
+        site.forward_to(&server.addresses.api);
+        let shown = site.visit("localhost", &[]).await;
+        assert_eq!(shown["window"], 390, "{shown:#}");
+        assert!(shown["width"].as_u64().expect("a width") <= 390, "{shown:#}");
+        assert!(shown["filter"].as_str().expect("a filter").contains("invert"), "{shown:#}");
+        assert_eq!(shown["locks"], locks, "{shown:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

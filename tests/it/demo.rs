@@ -20,3 +20,17 @@ async fn the_demo_finds_every_row_and_prints_nothing_of_the_engine_library() {
     // The library logs to a terminal unless its configuration says otherwise.
     assert!(!demo.stdout.contains("<Fatal>"), "{}", demo.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_of_a_clone_the_demo_asks_for_a_file() {
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let mut command = Command::new(ROUNDHOUSE);
+    command.arg("demo").current_dir(elsewhere.path()).stdin(Stdio::null());
+    let demo = run(command).await;
+    assert_eq!((demo.code, demo.stdout.as_str()), (Some(2), ""), "{demo:?}");
+    assert!(
+        demo.stderr
+            .contains("data/gamerounds.csv does not exist; name a CSV file, or run the demo in a clone"),
+        "{demo:?}"
+    );
+}

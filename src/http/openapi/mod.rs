@@ -186,10 +186,14 @@ fn schemas<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
     schemas
 }
 
-/// Writes the text of `/openapi.json` from its parts.
-pub fn text(parts: impl IntoIterator<Item = OpenApi>) -> serde_json::Result<String> {
+/// Writes the text of `/openapi.json` from its parts. A server without API keys names no way to send one.
+pub fn text(parts: impl IntoIterator<Item = OpenApi>, has_keys: bool) -> serde_json::Result<String> {
     let mut whole = document();
     parts.into_iter().for_each(|part| whole.merge(part));
+    if !has_keys {
+        whole.security = None;
+        whole.components.get_or_insert_default().security_schemes.clear();
+    }
     let mut whole = serde_json::to_value(whole)?;
     examples::add(&mut whole)?;
     tidy::tidy(&mut whole);

@@ -15,6 +15,9 @@ use crate::http::problem::Problem;
 const PAGE: &str = include_str!("page.html");
 const START: &str = include_str!("start.js");
 
+/// Dark colours, and what a narrow window needs.
+const STYLE: &str = include_str!("page.css");
+
 /// The style sheet of the page at `/`.
 const HOME_STYLE: &str = include_str!("../home.css");
 
@@ -91,6 +94,7 @@ pub async fn page() -> Response {
 pub async fn file(Path(name): Path<String>) -> Result<Response, StatusCode> {
     match name.as_str() {
         "start.js" => return Ok(answer("text/javascript; charset=utf-8", KEEP, START)),
+        "page.css" => return Ok(answer("text/css; charset=utf-8", KEEP, STYLE)),
         "home.css" => return Ok(answer("text/css; charset=utf-8", KEEP, HOME_STYLE)),
         _ => {}
     }

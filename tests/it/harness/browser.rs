@@ -116,12 +116,12 @@ impl Site {
         url.clone_into(&mut self.target.lock().expect("the target"));
     }
 
-    /// Visits the page under a host name. Returns what the page reports.
+    /// Visits the page under a host name, in dark mode. Returns what the page reports.
     pub async fn visit(&self, name: &str, query: &[(&str, &str)]) -> Value {
         *self.report.lock().expect("the report") = None;
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let url = format!("http://{name}:{}/page?{query}", self.port);
-        let mut browser = Browser::open(&[&url], Stdio::null);
+        let mut browser = Browser::open(&["--blink-settings=preferredColorScheme=0", &url], Stdio::null);
         until(&format!("the page of {name} has reported"), async || {
             assert!(browser.child.try_wait().expect("wait for Chromium").is_none(), "Chromium has ended");
             self.report.lock().expect("the report").take()
