@@ -49,6 +49,12 @@ pub(super) enum RegistryError {
     InvalidCompatibility,
     #[error("Unsupported setting '{0}'; only 'compatibility' can be set in this registry")]
     UnsupportedSetting(String),
+    #[error(
+        "Subject '{0}' is not in import mode, and this registry has no other mode than READWRITE; leave out the id"
+    )]
+    NotInImportMode(String),
+    #[error("Contexts are not supported; use a subject that does not begin with ':.' or ':*:'")]
+    ContextSubject,
     #[error("Invalid subject; use 1 to {MAX_SUBJECT_BYTES} bytes of UTF-8 without control characters")]
     InvalidSubject,
     #[error("Error in the backend data store: {0}")]
@@ -96,7 +102,8 @@ impl RegistryError {
             Self::InvalidVersion(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42202),
             Self::InvalidCompatibility => (StatusCode::UNPROCESSABLE_ENTITY, 42203),
             Self::UnsupportedSetting(_) => (StatusCode::UNPROCESSABLE_ENTITY, 422),
-            Self::InvalidSubject => (StatusCode::UNPROCESSABLE_ENTITY, 42208),
+            Self::NotInImportMode(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42205),
+            Self::InvalidSubject | Self::ContextSubject => (StatusCode::UNPROCESSABLE_ENTITY, 42208),
             Self::Store(_) | Self::StoreFull => (StatusCode::INTERNAL_SERVER_ERROR, 50001),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, 400),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, 404),

@@ -30,7 +30,7 @@ pub(super) struct Parameters {
     pub(super) verbose: bool,
     #[serde(deserialize_with = "flag")]
     pub(super) default_to_global: bool,
-    pub(super) subject_prefix: String,
+    subject_prefix: String,
     #[serde(deserialize_with = "count")]
     offset: usize,
     /// None means no limit.
@@ -46,6 +46,12 @@ impl Parameters {
             (false, true) => Visibility::LiveAndDeleted,
             (false, false) => Visibility::Live,
         }
+    }
+
+    /// Returns how the names of the requested subjects begin. All are in the default context, which is a part of "all contexts" (`:*:`).
+    pub(super) fn subject_prefix(&self) -> &str {
+        let prefix = self.subject_prefix.as_str();
+        prefix.strip_prefix(":*:").or_else(|| prefix.strip_prefix(":.:")).unwrap_or(prefix)
     }
 
     /// Returns the part of a list that the request asks for.

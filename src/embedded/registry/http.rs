@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tower_http::normalize_path::NormalizePath;
 
 use super::compatibility::Level;
 use super::extract::{Body, Parameters, SchemaId};
@@ -46,13 +47,16 @@ pub(super) fn router(store: Arc<Store>, guard: Guard) -> Router {
         .fallback(|| async { RegistryError::NoSuchPath })
         .method_not_allowed_fallback(|| async { RegistryError::NoSuchMethod })
         .with_state(store);
-    layers::protect(routes, guard)
+    // The slash at the end of a path is removed before a route is chosen.
+    layers::protect(Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes)), guard)
 }
 
 /// A schema, as clients send it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SchemaRequest {
+    /// The id that a registration wants. Clients that want none leave it out, or send -1.
+    id: Option<i64>,
     schema: Option<String>,
     schema_type: Option<String>,
     references: Option<Vec<Value>>,
@@ -96,13 +100,14 @@ async fn contexts() -> Json<Value> {
 }
 
 async fn subjects(State(store): Registry, parameters: Parameters) -> Answer {
-    let subjects = store.state().subjects(&parameters.subject_prefix, parameters.visibility());
+    let subjects = store.state().subjects(parameters.subject_prefix(), parameters.visibility());
     Ok(Json(json!(parameters.page(subjects))))
 }
 
 async fn register(State(store): Registry, subject: Subject, Body(request): SchemaBody) -> Answer {
+    let wanted = request.id.filter(|id| *id >= 0);
     let schema = request.parse().await?;
-    let id = blocking(move || store.register(&subject, &schema)).await?;
+    let id = blocking(move || store.register(&subject, &schema, wanted)).await?;
     Ok(Json(json!({ "id": id })))
 }
 

@@ -1,11 +1,11 @@
 //! The embedded schema registry: Confluent's REST API for Avro, with one durable file.
 //!
 //! - [`http`], [`layers`], [`extract`], [`error`]: the API for clients.
-//! - [`store`]: its operations on [`state`] (memory) and [`log`] (the file).
+//! - [`store`]: its operations on [`state`] (memory) and [`log`] (what the file contains).
 //! - [`schema`], [`canonical`], [`compatibility`]: valid schemas, equal schemas, compatible schemas.
 //!
-//! Not supported: Protobuf and JSON Schema, references, data contracts, contexts, and modes other than READWRITE. Requests for them are
-//! refused. `normalize` has no effect: schemas are always compared normalized.
+//! Not supported: Protobuf and JSON Schema, references, data contracts, contexts (`:.context:subject`), and modes other than READWRITE, and so
+//! ids that the client chooses. Requests for them are refused. `normalize` has no effect: schemas are always compared normalized.
 
 mod canonical;
 mod compatibility;

@@ -45,8 +45,14 @@ impl Store {
         lock::read(&self.state)
     }
 
-    /// Registers a schema under a subject and returns its id. If it is already registered, returns the existing id.
-    pub(super) fn register(&self, subject: &Subject, schema: &AvroSchema) -> Result<u32, RegistryError> {
+    /// Registers a schema under a subject and returns its id. If it is already registered, returns the existing id. The registry assigns ids
+    /// itself: another `wanted` id is refused.
+    pub(super) fn register(
+        &self,
+        subject: &Subject,
+        schema: &AvroSchema,
+        wanted: Option<i64>,
+    ) -> Result<u32, RegistryError> {
         let mut log = self.log();
         let entry = {
             let state = self.state();
@@ -54,8 +60,12 @@ impl Store {
             let live = state.visible(subject, Visibility::Live);
             if let Some(id) = known
                 && live.iter().any(|(_, version)| version.id == id)
+                && wanted.is_none_or(|wanted| wanted == i64::from(id))
             {
                 return Ok(id);
+            }
+            if wanted.is_some() {
+                return Err(RegistryError::NotInImportMode(subject.to_string()));
             }
             let level = state.level(subject);
             let depth = if level.is_transitive() { usize::MAX } else { 1 };

@@ -5,7 +5,10 @@ use std::ops::Deref;
 
 use super::{MAX_SUBJECT_BYTES, RegistryError};
 
-/// The name of a subject: any text without control characters.
+/// How names of subjects in contexts begin: `:.context:subject`, and `:*:` for all contexts.
+const CONTEXTS: [&str; 2] = [":.", ":*:"];
+
+/// The name of a subject: any text without control characters and without a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subject(String);
 
@@ -14,6 +17,9 @@ impl Subject {
     pub(super) fn parse(name: &str) -> Result<Self, RegistryError> {
         if name.is_empty() || name.len() > MAX_SUBJECT_BYTES || name.chars().any(char::is_control) {
             return Err(RegistryError::InvalidSubject);
+        }
+        if CONTEXTS.iter().any(|context| name.starts_with(context)) {
+            return Err(RegistryError::ContextSubject);
         }
         Ok(Self(name.to_owned()))
     }

@@ -78,6 +78,9 @@ async fn subjects_can_be_listed_by_prefix_state_and_page() {
         ("?deleted=true&offset=1&limit=1", json!(["a-2"])),
         ("?limit=-1&offset=0", json!(["a-2", "b-1"])),
         ("?subjectPrefix=c", json!([])),
+        ("?subjectPrefix=:*:", json!(["a-2", "b-1"])),
+        ("?subjectPrefix=:.:b", json!(["b-1"])),
+        ("?subjectPrefix=:.other:", json!([])),
     ] {
         assert_eq!(accepted(registry.get(&format!("/subjects{query}")).await), expected, "{query}");
     }
@@ -109,6 +112,76 @@ async fn invalid_avro_schemas_are_refused() {
     }
     let body = json!({ "schema": long, "schemaType": "AVRO", "references": [], "version": -1, "id": -1 });
     accepted(registry.send(Method::POST, "/subjects/s/versions?normalize=true", Some(&body)).await);
+}
+
+#[tokio::test]
+async fn the_registry_assigns_ids_itself() {
+    let registry = Registry::start();
+    let register = async |schema: &str, id: i64| {
+        let body = json!({ "schema": schema, "version": 1, "id": id });
+        registry.send(Method::POST, "/subjects/s/versions", Some(&body)).await
+    };
+    let message = refused(register(LONG, 7).await, 42205);
+    assert!(message.contains("not in import mode") && message.contains("leave out the id"), "{message}");
+    refused(registry.get("/subjects/s/versions").await, 40401);
+    assert_eq!(accepted(register(LONG, -1).await), json!({ "id": 1 }));
+    // A client may repeat what is registered, but not with another id.
+    assert_eq!(accepted(register(LONG, 1).await), json!({ "id": 1 }));
+    refused(register(LONG, 2).await, 42205);
+    refused(register(r#""int""#, 2).await, 42205);
+}
+
+#[tokio::test]
+async fn subjects_of_contexts_are_refused() {
+    let registry = Registry::start();
+    accepted(registry.register("s", LONG).await);
+    for subject in [":.ctx:s", ":.:s", ":.ctx:", ":*:s"] {
+        let message = refused(registry.register(subject, LONG).await, 42208);
+        assert!(message.contains("Contexts are not supported"), "{message}");
+        refused(registry.get(&format!("/subjects/{subject}/versions")).await, 42208);
+        refused(registry.set_level(&format!("/config/{subject}"), "FULL").await, 42208);
+    }
+    accepted(registry.register("a:.b", LONG).await);
+}
+
+#[tokio::test]
+async fn every_path_may_end_in_a_slash() {
+    let registry = Registry::start();
+    accepted(registry.register("s", LONG).await);
+    for path in [
+        "/",
+        "/subjects",
+        "/subjects/s/versions",
+        "/subjects/s/versions/1",
+        "/subjects/s/versions/1/schema",
+        "/subjects/s/versions/1/referencedby",
+        "/contexts",
+        "/schemas/types",
+        "/schemas/ids/1",
+        "/schemas/ids/1/schema",
+        "/schemas/ids/1/subjects",
+        "/schemas/ids/1/versions",
+        "/config",
+        "/mode",
+    ] {
+        let expected = accepted(registry.get(path).await);
+        assert_eq!(
+            accepted(registry.get(&format!("{}/", path.trim_end_matches('/'))).await),
+            expected,
+            "{path}"
+        );
+        let query = format!("{}/?deleted=false", path.trim_end_matches('/'));
+        assert_eq!(accepted(registry.get(&query).await), expected, "{query}");
+    }
+    assert_eq!(accepted(registry.post_schema("/subjects/s/versions/", LONG).await), json!({ "id": 1 }));
+    accepted(registry.post_schema("/subjects/s/", LONG).await);
+    accepted(registry.post_schema("/compatibility/subjects/s/versions/latest/", LONG).await);
+    accepted(registry.set_level("/config/s/", "FULL").await);
+    accepted(registry.get("/config/s/").await);
+    accepted(registry.delete("/config/s/").await);
+    accepted(registry.delete("/subjects/s/").await);
+    refused(registry.get("/subjects/s/versions/").await, 40401);
+    refused(registry.get("/nothing/").await, 404);
 }
 
 #[tokio::test]
