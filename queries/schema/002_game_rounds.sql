@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS game_rounds
     kafka_epoch       UInt32 COMMENT 'Epoch of the topic, see loader_topics',
     kafka_partition   UInt16,
     kafka_offset      UInt64 CODEC(Delta, ZSTD(1)),
+    recounted         Bool DEFAULT false COMMENT 'The round came back after a deletion or with a repair; its hour was recomputed from its rounds',
     INDEX time created_timestamp TYPE minmax
 )
 ENGINE = MergeTree

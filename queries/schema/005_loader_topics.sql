@@ -5,6 +5,8 @@ CREATE TABLE IF NOT EXISTS loader_topics
     topic       String,
     epoch       UInt32,
     partitions  UInt16,
+    loader      Enum8('roundhouse' = 1, 'clickhouse' = 2) COMMENT 'What loads the topic; another loader begins a new epoch',
+    continues   Bool DEFAULT false COMMENT 'Whether this is the same topic as in the previous epoch, with another loader',
     started_at  DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = MergeTree

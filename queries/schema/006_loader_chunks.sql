@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS loader_chunks
     messages      UInt64,
     new           UInt64 COMMENT 'Inserted rounds or rejects',
     duplicate     UInt64 COMMENT 'Messages of rounds that were already stored',
+    conflict      UInt64 COMMENT 'Messages of rounds that were already stored with other values; see conflicts',
     undecodable   UInt64 COMMENT 'Messages that are not Avro with a known schema; stored in rejects',
     fingerprint   UInt64 COMMENT 'Hash of the last message, which identifies a recreated topic',
     written_at    DateTime64(3, 'UTC') DEFAULT now64(3)

@@ -1,7 +1,6 @@
 -- Uploads. Each change of state is a row, and so is roughly each second of progress; the one with the highest version is valid.
 --
--- Whether an upload is visible is not stored but determined from its offsets (queries/uploads/loaded_offsets.sql). A table `uploads` of an
--- earlier version may exist; nothing reads it any more.
+-- Whether an upload is visible is not stored but determined from its offsets (queries/uploads/loaded_offsets.sql).
 CREATE TABLE IF NOT EXISTS upload_ledger
 (
     upload_id            String COMMENT 'A UUID of version 7, so ordered by arrival',
@@ -18,6 +17,11 @@ CREATE TABLE IF NOT EXISTS upload_ledger
     encoding             LowCardinality(String),
     delimiter            LowCardinality(String),
     header               String COMMENT 'The first line, used to split rejected lines into columns',
+    later_headers        String COMMENT 'Later headers as JSON: which lines repeat the first one and which change it; empty if none',
+    decimal              LowCardinality(String) COMMENT 'Decimal mark of the amounts: point or comma; empty if the sender did not give it',
+    timezone             LowCardinality(String) COMMENT 'Zone of times without one, as in the IANA database or an offset; empty: the sender did not name one, UTC',
+    columns              String COMMENT 'Columns that the file calls by other names, as the parameter columns; empty: none',
+    has_delimited_rows   Bool COMMENT 'Rows end in a delimiter that the header does not have',
     rows                 UInt64,
     accepted             UInt64,
     rejected             UInt64,

@@ -1,4 +1,5 @@
--- The differences that reconciliations found: a row for each line, round or hour.
+-- The differences that reconciliations found: a row for each line, round or hour. Rows of a file with the same id and other values
+-- contradict each other.
 --
 -- A repair needs nothing else, because the file is deleted when its job has ended. Columns named `file_` are null if the file has no such
 -- line ('unexpected'), columns named `stored_` if no such round is stored ('missing'); an amount can also be null by itself. If a round is
@@ -9,7 +10,7 @@ CREATE TABLE IF NOT EXISTS reconcile_differences
 (
     job_id                    UUID COMMENT 'As in reconcile_jobs',
     attempt                   UUID COMMENT 'The run of the job that found it; valid only if it is the one in reconcile_jobs',
-    kind                      Enum8('different' = 1, 'missing' = 2, 'duplicate_in_file' = 3, 'unexpected' = 4, 'hour' = 5),
+    kind                      Enum8('different' = 1, 'missing' = 2, 'duplicate_in_file' = 3, 'unexpected' = 4, 'hour' = 5, 'contradictory_in_file' = 6),
     line                      UInt64 COMMENT 'Line in the file; 0 if the round is not in it',
     game_instance_id          UInt64 COMMENT '0 for an hour',
     file_created_timestamp    Nullable(DateTime64(3, 'UTC')),

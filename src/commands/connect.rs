@@ -68,14 +68,14 @@ impl StartError for SchemaError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Warehouse(error) => error.is_permanent(),
-            Self::Missing { .. } => true,
+            Self::Missing { .. } | Self::OtherVersion { .. } => true,
         }
     }
 
     fn line(&self) -> String {
         match self {
             Self::Warehouse(error) => error.line(),
-            Self::Missing { .. } => self.to_string(),
+            Self::Missing { .. } | Self::OtherVersion { .. } => self.to_string(),
         }
     }
 }

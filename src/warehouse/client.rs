@@ -16,7 +16,7 @@ use super::transport;
 use crate::settings::Secret;
 
 /// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
-pub(super) const SCHEMA: [&str; 38] = [
+pub(super) const SCHEMA: [&str; 19] = [
     include_str!("../../queries/schema/002_game_rounds.sql"),
     include_str!("../../queries/schema/003_hourly_aggregates.sql"),
     include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
@@ -24,48 +24,22 @@ pub(super) const SCHEMA: [&str; 38] = [
     include_str!("../../queries/schema/006_loader_chunks.sql"),
     include_str!("../../queries/schema/007_rejects.sql"),
     include_str!("../../queries/schema/009_reconcile_jobs.sql"),
-    include_str!("../../queries/schema/010_game_rounds_origin.sql"),
-    include_str!("../../queries/schema/011_rejects_byte_offset.sql"),
-    include_str!("../../queries/schema/012_loader_chunks_conflict.sql"),
     include_str!("../../queries/schema/013_conflicts.sql"),
     include_str!("../../queries/schema/014_upload_counts.sql"),
-    include_str!("../../queries/schema/015_loader_topics_loader.sql"),
     include_str!("../../queries/schema/020_upload_ledger.sql"),
     include_str!("../../queries/schema/021_reject_replays.sql"),
     include_str!("../../queries/schema/022_reconcile_differences.sql"),
-    include_str!("../../queries/schema/023_reconcile_jobs_attempt.sql"),
-    include_str!("../../queries/schema/024_hourly_aggregates_orders.sql"),
-    include_str!("../../queries/schema/025_hourly_aggregates_by_player.sql"),
-    include_str!("../../queries/schema/026_hourly_aggregates_by_game.sql"),
-    include_str!("../../queries/schema/030_game_rounds_recounted.sql"),
-    include_str!("../../queries/schema/031_hourly_aggregates_view_query.sql"),
     include_str!("../../queries/schema/032_reconcile_repairs.sql"),
     include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
     include_str!("../../queries/schema/034_consumed_blocks.sql"),
     include_str!("../../queries/schema/035_settled_parts.sql"),
-    include_str!("../../queries/schema/036_reconcile_differences_contradictory.sql"),
-    include_str!("../../queries/schema/037_upload_ledger_reading.sql"),
-    include_str!("../../queries/schema/038_reconcile_jobs_decimal.sql"),
     include_str!("../../queries/schema/040_loader_leases.sql"),
     include_str!("../../queries/schema/041_loader_beats.sql"),
     include_str!("../../queries/schema/042_loader_gaps.sql"),
-    include_str!("../../queries/schema/043_loader_topics_continues.sql"),
-    include_str!("../../queries/schema/044_upload_ledger_columns.sql"),
-    include_str!("../../queries/schema/045_reconcile_jobs_columns.sql"),
-    include_str!("../../queries/schema/046_rejects_faults.sql"),
-    include_str!("../../queries/schema/047_upload_ledger_timezone.sql"),
-    include_str!("../../queries/schema/048_reconcile_jobs_timezone.sql"),
 ];
 
 /// Run in the database `default`, before all others.
 const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
-
-/// For parts of the hourly aggregates that were written before the projections existed.
-const PARTS_WITHOUT_ORDERS: &str = include_str!("../../queries/start/parts_without_orders.sql");
-const MATERIALIZE_ORDERS: [&str; 2] = [
-    include_str!("../../queries/start/materialize_by_player.sql"),
-    include_str!("../../queries/start/materialize_by_game.sql"),
-];
 
 /// Time limit for an insert. Far more than a chunk needs, so only a server that hangs exceeds it.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -211,9 +185,24 @@ impl Warehouse {
     /// # Errors
     /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self) -> Result<(), SchemaError> {
-        match self.run_schema().await {
-            Err(error) if error.is_not_allowed() => self.check_schema(&error).await,
-            created => Ok(created?),
+        let outcome = match self.run_schema().await {
+            // A view over a table of another version names a column that the table lacks.
+            Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
+            outcome => outcome,
+        };
+        let missing = schema::missing(&self.client, &SCHEMA).await?;
+        let database = self.database.clone();
+        match outcome {
+            Ok(()) if missing.is_empty() => Ok(()),
+            Err(error) if missing.is_empty() && error.is_not_allowed() => {
+                tracing::info!("this ClickHouse user may not create tables; all required tables exist");
+                Ok(())
+            }
+            Err(error) if missing.is_empty() => Err(error.into()),
+            Err(error) if error.is_not_allowed() => {
+                Err(SchemaError::Missing { reason: error.at_start(), database, missing: missing.join(", ") })
+            }
+            _ => Err(SchemaError::OtherVersion { database, missing: missing.join(", ") }),
         }
     }
 
@@ -228,24 +217,7 @@ impl Warehouse {
         for statement in SCHEMA {
             self.client.query_raw(statement).execute().await?;
         }
-        if self.client.query_raw(PARTS_WITHOUT_ORDERS).fetch_one::<u64>().await? > 0 {
-            tracing::info!("sorting the hourly aggregates of an earlier release by player and by game");
-            for statement in MATERIALIZE_ORDERS {
-                self.client.query_raw(statement).execute().await?;
-            }
-        }
         Ok(())
-    }
-
-    /// Checks that everything exists that this user may not create.
-    async fn check_schema(&self, refused: &WarehouseError) -> Result<(), SchemaError> {
-        let missing = schema::missing(&self.client, &SCHEMA).await?;
-        if missing.is_empty() {
-            tracing::info!("this ClickHouse user may not create tables; all required tables exist");
-            return Ok(());
-        }
-        let (reason, database) = (refused.at_start(), self.database.clone());
-        Err(SchemaError::Missing { reason, database, missing: missing.join(", ") })
     }
 
     pub fn database(&self) -> &str {

@@ -11,6 +11,9 @@ const WRONG_CREDENTIALS: [u32; 4] = [192, 193, 194, 516];
 /// ClickHouse's codes for a statement that this user may not run: ACCESS_DENIED and READONLY.
 const NOT_ALLOWED: [u32; 2] = [497, 164];
 
+/// ClickHouse's codes for a column that does not exist: NO_SUCH_COLUMN_IN_TABLE and UNKNOWN_IDENTIFIER.
+const UNKNOWN_COLUMN: [u32; 2] = [16, 47];
+
 /// ClickHouse's codes for errors that a retry cannot fix: an unknown statement, function, type or setting, and a database that does not
 /// exist.
 const UNKNOWN: [u32; 8] = [36, 46, 48, 50, 62, 81, 115, 344];
@@ -25,6 +28,11 @@ pub enum SchemaError {
                  queries/schema/*.sql in numerical order as a user who may create them"
     )]
     Missing { reason: String, database: String, missing: String },
+    #[error(
+        "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
+         this one (embedded: delete the data directory) and load its files again"
+    )]
+    OtherVersion { database: String, missing: String },
 }
 
 impl WarehouseError {
@@ -43,6 +51,11 @@ impl WarehouseError {
     /// Whether ClickHouse failed because its disk is full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Exception(exception) if exception.is_disk_full())
+    }
+
+    /// Whether the statement names a column that does not exist.
+    pub(super) fn is_unknown_column(&self) -> bool {
+        self.has_code(&UNKNOWN_COLUMN)
     }
 
     /// Whether this user lacks the privilege for the statement.

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::harness::aggregates::by_hour;
 use crate::harness::files::{HEADER, line, lines};
-use crate::harness::process::until;
 use crate::harness::server::Server;
 
 const COUNTS: &str = "SELECT toString(upload_id), sum(new), sum(duplicate), sum(conflict) \
@@ -130,36 +129,6 @@ async fn a_round_that_was_deleted_is_stored_again_when_it_comes_again() {
     let stored = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     assert_eq!(stored, "1100\t1100");
     assert_eq!(by_hour(&server).await.values().map(|hour| hour.rounds).sum::<u64>(), 1100);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn missing_columns_and_tables_are_added_to_those_of_the_last_release() {
-    let mut server = Server::start(&[]).await;
-    upload(&server, &lines(0..10)).await;
-    for old in [
-        "ALTER TABLE game_rounds DROP COLUMN upload_id, DROP COLUMN line",
-        "ALTER TABLE rejects DROP COLUMN byte_offset, DROP COLUMN codes, DROP COLUMN faults",
-        "ALTER TABLE upload_ledger DROP COLUMN timezone",
-        "ALTER TABLE reconcile_jobs DROP COLUMN timezone",
-        "ALTER TABLE loader_chunks DROP COLUMN conflict",
-        "DROP TABLE conflicts SYNC",
-        "DROP TABLE upload_counts SYNC",
-    ] {
-        server.clickhouse(old).await;
-    }
-    assert!(server.stop().await.success());
-    server.restart().await;
-    let bad = line(99, "x").replace(",7,", ",y,");
-    let second = upload(&server, &[lines(5..20), bad, line(0, "0.75")].concat()).await;
-    assert_eq!(counts(&server, &second).await, [10, 5, 1]);
-    let origins = "SELECT isNull(upload_id), isNull(line), count() FROM game_rounds GROUP BY 1, 2 ORDER BY 1";
-    assert_eq!(server.clickhouse(origins).await, "0\t0\t10\n1\t1\t10");
-    let byte_offset = HEADER.len() + 1 + lines(5..20).len();
-    let expected = format!("{byte_offset}\t['not_an_integer','not_a_decimal']");
-    until("the reject is stored with its byte offset and all its codes", async || {
-        (server.clickhouse("SELECT byte_offset, codes FROM rejects").await == expected).then_some(())
-    })
-    .await;
 }
 
 /// Returns the schema of the last release, without the upload and the line.

@@ -154,9 +154,23 @@ async fn a_clickhouse_user_without_create_is_enough_once_the_tables_exist() {
         owner.clickhouse(view).await;
         owner.clickhouse(change).await;
         let refusal = refused(&options, "this ClickHouse user may not create tables").await;
-        for missing in [named, "a change of hourly_aggregates_view", "run queries/schema/*.sql"] {
+        for missing in [named, "the query of hourly_aggregates_view", "run queries/schema/*.sql"] {
             assert!(refusal.stderr.contains(missing), "{}", refusal.stderr);
         }
+    }
+    // Nor does the server change tables that it may change, but that lack something.
+    for change in [
+        "ALTER TABLE reconcile_jobs MODIFY COLUMN state Enum8('queued' = 1, 'running' = 2, 'done' = 3)",
+        "ALTER TABLE hourly_aggregates DROP PROJECTION by_game SETTINGS mutations_sync = 1",
+    ] {
+        owner.clickhouse(change).await;
+    }
+    let options = ["--loader", "none", "--clickhouse-url", &owner.addresses.clickhouse_url];
+    let refusal = refused(&options, "of another version of roundhouse and lack").await;
+    for missing in
+        ["game_rounds.recounted", "the type of reconcile_jobs.state", "by_game of hourly_aggregates"]
+    {
+        assert!(refusal.stderr.contains(missing), "{}", refusal.stderr);
     }
 }
 
