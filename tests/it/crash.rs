@@ -2,8 +2,11 @@
 //!
 //! The test runs in several passes of kills, during uploads that never pause and are retried until they return 200. After each pass,
 //! everything stored is compared with the topic and the files. The files overlap, and some rounds have other values in one file than in
-//! another; the order of messages decides which one is stored. `ROUNDHOUSE_TEST_SEED` repeats the files, victims and pauses of a run (but
+//! another; the order of messages decides which one is stored. `PROPTEST_RNG_SEED` repeats the files, victims and pauses of a run (but
 //! not the exact moments, so every run tests something new).
+//!
+//! The last kill of each pass is aimed at a chunk that is noted and not done: the crash that the loader has to recover from. The test fails if no
+//! kill has hit such a chunk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -23,13 +26,16 @@ use tokio::task::JoinSet;
 use crate::harness::aggregates::{assert_same, by_hour};
 use crate::harness::expected::{Expected, text};
 use crate::harness::files::generate;
-use crate::harness::process::until_within;
+use crate::harness::process::{until, until_within};
+use crate::harness::seed;
 use crate::harness::server::{Http, Server};
 use crate::harness::topic::TopicOutcome;
 
 /// Number of passes.
-const ROUNDS: usize = 6;
-const KILLS_PER_ROUND: usize = 6;
+const PASSES: usize = 6;
+
+/// Kills of a pass at random moments, before the aimed one.
+const RANDOM_KILLS: usize = 5;
 
 /// Number of concurrent uploads.
 const UPLOADERS: usize = 2;
@@ -54,6 +60,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The processes that may be killed.
 const VICTIMS: [&str; 3] = ["server", "broker", "clickhouse"];
+const SERVER: usize = 0;
+const BROKER: usize = 1;
+const CLICKHOUSE: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rounds_and_hours_are_exact_after_every_kill() {
@@ -64,37 +73,75 @@ async fn rounds_and_hours_are_exact_after_every_kill() {
     let files = Arc::new(Files::new(directory.path(), seed));
     let (address, addresses) = watch::channel(server.addresses.api.clone());
     let mut outcome = TopicOutcome::default();
-    let mut kills = [0; VICTIMS.len()];
-    for round in 1..=ROUNDS {
+    let mut kills = Kills::default();
+    for pass in 1..=PASSES {
         let uploads = Uploads::start(&files, &addresses);
-        for _ in 0..KILLS_PER_ROUND {
+        for _ in 0..RANDOM_KILLS {
             tokio::time::sleep(Duration::from_millis(dice.random_range(PAUSE_MILLIS))).await;
-            let victim = dice.random_range(0..VICTIMS.len());
-            kills[victim] += 1;
-            match VICTIMS[victim] {
-                "server" => {
-                    server.restart().await;
-                    address.send_replace(server.addresses.api.clone());
-                }
-                part => drop(server.kill_part(part).await),
-            }
+            kills.kill(&mut server, dice.random_range(0..VICTIMS.len())).await;
+            address.send_replace(server.addresses.api.clone());
         }
+        until_a_chunk_is_open(&server).await;
+        kills.kill(&mut server, pass % 2 * CLICKHOUSE).await;
+        address.send_replace(server.addresses.api.clone());
         uploads.finish().await;
-        outcome = compare(&server, &files, outcome, round).await;
-        say(&format!("pass {round} of {ROUNDS}: exact after {kills:?} kills of {VICTIMS:?}"));
+        outcome = compare(&server, &files, outcome, pass).await;
+        say(&format!("pass {pass} of {PASSES}: exact after {:?} kills of {VICTIMS:?}", kills.by_victim));
     }
-    say(&evidence(&server).await);
-    assert!(kills.iter().sum::<usize>() >= 30 && kills.iter().all(|&kills| kills > 0), "{kills:?}");
+    let interrupted = kills.interrupted_chunks(&server).await;
+    say(&format!("{}; {interrupted} were noted and not done at a kill", evidence(&server).await));
+    let by_victim = kills.by_victim;
+    assert!(
+        by_victim.iter().sum::<usize>() >= 30 && by_victim.iter().all(|&kills| kills > 0),
+        "{by_victim:?}"
+    );
+    assert!(interrupted > 0, "no kill has hit a chunk that was noted and not done");
 }
 
-/// Returns the seed of this run and prints it, so that the run can be repeated.
-fn seed() -> u64 {
-    let seed = match std::env::var("ROUNDHOUSE_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("ROUNDHOUSE_TEST_SEED is a number"),
-        Err(_) => rand::rng().random_range(0..1_000_000),
-    };
-    say(&format!("repeat with ROUNDHOUSE_TEST_SEED={seed}"));
-    seed
+/// The kills so far.
+#[derive(Default)]
+struct Kills {
+    by_victim: [usize; VICTIMS.len()],
+    /// When processes were killed without which a chunk is not completed, in milliseconds since 1970.
+    at: Vec<i64>,
+}
+
+impl Kills {
+    /// Kills a process, and restarts it if nothing else does.
+    async fn kill(&mut self, server: &mut Server, victim: usize) {
+        self.by_victim[victim] += 1;
+        match VICTIMS[victim] {
+            "server" => server.kill(),
+            part => drop(server.kill_part(part).await),
+        }
+        if victim != BROKER {
+            self.at.push(chrono::Utc::now().timestamp_millis());
+        }
+        if victim == SERVER {
+            server.restart().await;
+        }
+    }
+
+    /// Returns how many chunks were noted before a kill and done after it.
+    async fn interrupted_chunks(&self, server: &Server) -> u64 {
+        let sql = format!(
+            "SELECT count() FROM (SELECT minIf(toUnixTimestamp64Milli(written_at), state = 'noted') AS noted, \
+             minIf(toUnixTimestamp64Milli(written_at), state = 'done') AS done FROM loader_chunks \
+             GROUP BY topic, epoch, partition, first_offset) \
+             WHERE arrayExists(kill -> noted > 0 AND noted < kill AND kill < done, {:?})",
+            self.at
+        );
+        server.clickhouse(sql).await.parse().expect("a number")
+    }
+}
+
+/// Waits until the loader has noted a chunk that it has not done yet.
+async fn until_a_chunk_is_open(server: &Server) {
+    server.until_ready().await;
+    let open = "SELECT count() FROM (SELECT 1 FROM loader_chunks WHERE topic = 'staging-bets' \
+                GROUP BY epoch, partition, first_offset HAVING countIf(state = 'done') = 0)";
+    until("a chunk is noted and not done", async || (server.clickhouse(open).await != "0").then_some(()))
+        .await;
 }
 
 /// Prints a line at once, bypassing the capture of test output.
@@ -112,11 +159,11 @@ async fn evidence(server: &Server) -> String {
 }
 
 /// Waits until everything uploaded is visible, and compares it with the topic and the files.
-async fn compare(server: &Server, files: &Files, mut outcome: TopicOutcome, round: usize) -> TopicOutcome {
+async fn compare(server: &Server, files: &Files, mut outcome: TopicOutcome, pass: usize) -> TopicOutcome {
     server.until_ready().await;
     // The loader takes each partition in order: once this file is visible, so is everything before it.
     let last = files.next().await;
-    let what = format!("everything of pass {round} is visible");
+    let what = format!("everything of pass {pass} is visible");
     let started = Instant::now();
     let receipt = until_within(UPLOAD_PATIENCE, &what, async || {
         let answer = server.upload(std::fs::read(&last).unwrap(), "wait=visible&force=true").await;
@@ -137,7 +184,7 @@ async fn compare(server: &Server, files: &Files, mut outcome: TopicOutcome, roun
     assert_eq!(outcome.rounds(), expected.rounds, "the topic differs from the files");
     let counts = server.clickhouse("SELECT count(), uniqExact(game_instance_id) FROM game_rounds").await;
     let detail =
-        || format!("pass {round}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
+        || format!("pass {pass}, {} files, {:?} since the last upload", uploaded.len(), started.elapsed());
     assert_eq!(counts, format!("{0}\t{0}", expected.rounds), "{}", detail());
     assert_same(&by_hour(server).await, &outcome.by_hour);
     compare_repeats(server, files, &outcome).await;

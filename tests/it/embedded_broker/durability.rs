@@ -13,15 +13,14 @@ use rdkafka::message::Message as _;
 
 use super::kafka::{PARTITIONS, TestBroker, next, noise};
 use crate::harness::part::Part;
+use crate::harness::seed;
 
 const KILLS: usize = 6;
 const RECORDS: u64 = 300_000;
 
 #[test]
 fn acknowledged_records_survive_kills_exactly_once_and_in_order() {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed());
     let mut broker = TestBroker::start();
     broker.create_topic("killed", PARTITIONS).unwrap();
     let producer = broker.producer(&[("batch.size", "100000")]);
@@ -46,7 +45,7 @@ fn acknowledged_records_survive_kills_exactly_once_and_in_order() {
     assert_eq!(acknowledged.len() as u64, RECORDS);
     for (partition, values) in broker.read_all("killed", PARTITIONS) {
         let expected = (0..RECORDS).filter(|id| id % PARTITIONS as u64 == partition as u64).map(value);
-        assert!(values.into_iter().eq(expected), "partition {partition} differs, seed {seed}");
+        assert!(values.into_iter().eq(expected), "partition {partition} differs");
     }
 }
 

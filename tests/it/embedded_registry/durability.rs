@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::{accepted, answer, record, refused};
-use crate::harness::ROUNDHOUSE;
 use crate::harness::part::Part;
+use crate::harness::{ROUNDHOUSE, seed};
 
 const LOG: &str = "schemas.jsonl";
 
@@ -64,9 +64,7 @@ async fn register_until_killed(part: &mut Part, round: u32, deadly: usize, answe
 
 #[tokio::test]
 async fn every_returned_id_survives_sigkill_and_belongs_to_one_schema() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(seed());
     let directory = TempDir::new().unwrap();
     let mut part = Part::start("registry", directory.path(), &[]);
     let answered = Answered::default();

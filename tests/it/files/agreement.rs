@@ -14,7 +14,7 @@ use roundhouse::ingest::records::RecordReader;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::repository;
+use crate::harness::{repository, seed};
 
 /// How many files, amounts and times are compared.
 const FILES: usize = 600;
@@ -52,8 +52,7 @@ const ENCODINGS: [(Option<&str>, &str, bool, &str); 20] = [
 
 #[test]
 fn files_amounts_and_times_are_read_as_python_reads_them() {
-    let seed = 20_191_022;
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = ChaCha8Rng::seed_from_u64(seed());
     let directory = TempDir::new().unwrap();
     let files: Vec<File> =
         (0..FILES).map(|number| File::invent(&mut random, directory.path(), number)).collect();

@@ -15,10 +15,25 @@ pub mod topic;
 
 use std::path::PathBuf;
 
+use rand::RngExt as _;
+
 /// The binary under test.
 pub const ROUNDHOUSE: &str = env!("CARGO_BIN_EXE_roundhouse");
 
-/// Returns the repository's directory, which has the engine library and the sample file.
+/// The variable with the seed of all random tests, here and in the library. It is the one that proptest reads by itself.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// Returns the seed of a random test: the given one, or any. Prints it, so that a failed test can be repeated.
+pub fn seed() -> u64 {
+    let seed = match std::env::var(SEED) {
+        Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("{SEED} is not a number: {seed}")),
+        Err(_) => rand::rng().random_range(0..1_000_000),
+    };
+    eprintln!("repeat with {SEED}={seed}");
+    seed
+}
+
+/// Returns the repository's directory. What the tests start runs elsewhere, as at a user's.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
