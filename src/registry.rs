@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::connection::{cause, is_tls_failure, one_line};
+use crate::connection::{cause, http_client, is_tls_failure, one_line};
 use crate::domain::columns::{Columns, ColumnsError};
 use crate::lock::lock;
 use crate::settings::{Secret, ServiceUrl};
@@ -136,7 +136,7 @@ impl Registry {
     /// # Errors
     /// The HTTP client cannot be created.
     pub fn new(url: &ServiceUrl) -> Result<Self, RegistryError> {
-        let client = Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();
+        let client = http_client(|| Client::builder().no_proxy().timeout(REQUEST_TIMEOUT));
         let client = client.map_err(|error| RegistryError::Client(cause(&error)))?;
         Ok(Self { client, url: url.clone(), by_id: Arc::default() })
     }

@@ -1,7 +1,7 @@
 //! `roundhouse demo`: upload, aggregates and reconcile on one file, with embedded parts in a temporary directory.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::CommandError;
 use super::client;
+use super::generate;
 use super::reconcile::report::{self, per_second};
 use super::serve::Server;
 use super::table;
@@ -26,13 +27,14 @@ const RECONCILE_PATIENCE: Duration = Duration::from_secs(600);
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), CommandError> {
-    if !options.file.is_file() {
-        let file = options.file.display();
-        return Err(CommandError::usage(format!(
-            "the file {file} does not exist; name a CSV file, or run the demo in a clone of Roundhouse, which has a sample file"
-        )));
+    if let Some(file) = options.file.as_ref().filter(|file| !file.is_file()) {
+        return Err(CommandError::usage(format!("the file {} does not exist", file.display())));
     }
     let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
+    let file = match &options.file {
+        Some(file) => file.clone(),
+        None => generate_sample(directory.path())?,
+    };
     let started = Instant::now();
     table::print(format_args!(
         "Starting broker, registry, ClickHouse and API in {} …\n",
@@ -41,11 +43,27 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
     let server = Server::start(serve_options(&options, directory.path())?, log).await?;
     let ready = started.elapsed();
     let shown = tokio::select! {
-        shown = show(&server.addresses.api, &options.file, ready) => shown,
+        shown = show(&server.addresses.api, &file, ready) => shown,
         _ = tokio::signal::ctrl_c() => Err(CommandError::failed("interrupted")),
     };
     server.stop().await;
     shown
+}
+
+/// Writes the file that `roundhouse generate` writes by default. Returns its path.
+fn generate_sample(directory: &Path) -> Result<PathBuf, CommandError> {
+    let path = directory.join("gamerounds.csv");
+    let arguments = ["roundhouse", "generate", "--output"].map(OsString::from).into_iter();
+    match parse(arguments.chain([path.clone().into()]))? {
+        Command::Generate(options) => generate::run(&options)?,
+        _ => return Err(CommandError::failed("the demo cannot build its options")),
+    }
+    Ok(path)
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, CommandError> {
+    let cli = Cli::try_parse_from(arguments);
+    Ok(cli.map_err(|error| CommandError::usage(usage::line(error, &[])))?.command)
 }
 
 /// Returns the options of `serve` with free ports and its own directory.
@@ -58,9 +76,7 @@ fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions
         ("--embedded-clickhouse-listen", any),
     ];
     let arguments = arguments.into_iter().flat_map(|(option, value)| [option, value]);
-    let cli = Cli::try_parse_from(["roundhouse", "serve"].into_iter().chain(arguments))
-        .map_err(|error| CommandError::usage(usage::line(error, &[])))?;
-    match cli.command {
+    match parse(["roundhouse", "serve"].into_iter().chain(arguments).map(OsString::from))? {
         Command::Serve(mut serve) => {
             // The environment may have these for another server.
             (serve.api_keys, serve.ready_file) = (Vec::new(), None);

@@ -3,6 +3,7 @@
 mod aggregates;
 mod client;
 mod connect;
+mod data_directory;
 mod demo;
 mod dlq;
 mod embedded;

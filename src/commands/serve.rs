@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::CommandError;
 use super::connect::Clients;
+use super::data_directory::{self, DataDirectory};
 use super::parts;
 use super::ready_file::ReadyFile;
 use super::schema::RowSchema;
@@ -21,8 +22,7 @@ use super::table;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::embedded::EmbeddedError;
-use crate::embedded::part::{DirectoryLock, stop_on_signals};
-use crate::embedded::private;
+use crate::embedded::part::stop_on_signals;
 use crate::embedded::supervisor::Supervisor;
 use crate::guard::Guard;
 use crate::http::freshness::Freshness;
@@ -63,9 +63,6 @@ const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long `?wait=visible` waits.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long to wait for another server that is stopping and still holds the data directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
-
 /// The addresses of all services.
 #[derive(Clone, Debug)]
 pub struct Addresses {
@@ -101,7 +98,7 @@ pub struct Server {
     pub addresses: Addresses,
     running: Running,
     supervisor: Supervisor,
-    _lock: DirectoryLock,
+    _directory: DataDirectory,
 }
 
 /// The tasks of this process.
@@ -116,7 +113,8 @@ struct Running {
 }
 
 impl Server {
-    /// Starts everything, and returns once every part answers. `log`: log options for the embedded parts.
+    /// Starts everything, and returns once every part answers. If that fails, what it created in the data directory is removed. `log`: log
+    /// options for the embedded parts.
     pub async fn start(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<Self, CommandError> {
         if !options.listen.ip().is_loopback() && options.api_keys.is_empty() {
             return Err(CommandError::usage(format!(
@@ -127,10 +125,24 @@ impl Server {
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
         let schema = RowSchema::read(options.schema.as_deref())?;
-        private::close_directory(&options.data_dir)
-            .map_err(|error| failed(EmbeddedError::directory(&options.data_dir, error)))?;
-        private::warn_if_open(&options.data_dir);
-        let lock = DirectoryLock::take_within(&options.data_dir, LOCK_PATIENCE).await.map_err(failed)?;
+        let directory = DataDirectory::lock(&options.data_dir).await.map_err(failed)?;
+        match Self::start_parts(&options, services, schema, log).await {
+            Ok((addresses, running, supervisor)) => {
+                Ok(Self { addresses, running, supervisor, _directory: directory })
+            }
+            Err(error) => {
+                directory.remove_new();
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_parts(
+        options: &ServeOptions,
+        services: Services,
+        schema: RowSchema,
+        log: &[std::ffi::OsString],
+    ) -> Result<(Addresses, Running, Supervisor), CommandError> {
         // Not earlier: the file may belong to a server that runs on this directory.
         if let Some(path) = &options.ready_file {
             ReadyFile::remove_old(path)?;
@@ -138,10 +150,10 @@ impl Server {
         let listening = |error| failed(EmbeddedError::listen(options.listen, "--listen", error));
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let supervisor = parts::start(&options, &services, log).await.map_err(failed)?;
-        let running = Self::start_on(&options, services, schema, &supervisor, listener, address).await;
+        let supervisor = parts::start(options, &services, log).await.map_err(failed)?;
+        let running = Self::start_on(options, services, schema, &supervisor, listener, address).await;
         match running {
-            Ok((addresses, running)) => Ok(Self { addresses, running, supervisor, _lock: lock }),
+            Ok((addresses, running)) => Ok((addresses, running, supervisor)),
             Err(error) => {
                 supervisor.stop().await;
                 Err(error)
@@ -168,7 +180,7 @@ impl Server {
             topic: services.topic.clone(),
             dead_letter_topic: services.dead_letter_topic.clone(),
         };
-        let owner_file = options.data_dir.join("owner");
+        let owner_file = options.data_dir.join(data_directory::OWNER);
         let owner =
             owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
         let tenure = match options.services.loader {
@@ -340,7 +352,7 @@ fn app_state(
     (shared, stop): (Shared, Stop),
     built_in: Columns,
 ) -> Result<AppState, CommandError> {
-    let spool = options.data_dir.join("spool");
+    let spool = options.data_dir.join(data_directory::SPOOL);
     std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
     let disk = Disk::new(&options.data_dir, options.limits.disk_reserve_bytes);
     // Uploads need no space on this disk if neither the broker nor ClickHouse is embedded.
@@ -362,7 +374,7 @@ fn app_state(
         local_parts,
     };
     let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
-    let jobs = options.data_dir.join("reconcile");
+    let jobs = options.data_dir.join(data_directory::RECONCILE);
     let metrics = shared.metrics;
     // Queries compare only the built-in columns.
     let reconciler = Reconciler::new(
@@ -374,7 +386,7 @@ fn app_state(
         upload_disk.clone(),
     );
     let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let journal = options.data_dir.join("uploads.journal");
+    let journal = options.data_dir.join(data_directory::JOURNAL);
     let ledger = Ledger::open(clients.warehouse.for_requests(), shared.owner, metrics.clone(), &journal)
         .map_err(|error| failed(EmbeddedError::directory(&journal, error)))?;
     let ledger = Arc::new(ledger);
@@ -456,8 +468,9 @@ fn print_addresses(addresses: &Addresses) {
     let _ = table::print(format_args!(
         "Roundhouse is ready\n  API              {api}\n  Documentation    {api}/docs\n  Kafka            {kafka_brokers}\n  \
          Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n  \
-         curl -F file=@data/gamerounds.csv '{api}/uploadcsv?wait=visible'\n  \
+         roundhouse generate -o rounds.csv\n  \
+         curl -F file=@rounds.csv '{api}/uploadcsv?wait=visible'\n  \
          curl '{api}/aggregates?limit=3'\n  \
-         curl -F file=@data/gamerounds.csv {api}/reconcile\n"
+         curl -F file=@rounds.csv {api}/reconcile\n"
     ));
 }

@@ -34,10 +34,21 @@ pub enum EmbeddedError {
     #[error("cannot use the directory {}: {source}", .directory.display())]
     Directory { directory: PathBuf, source: io::Error },
     #[error(
-        "the ClickHouse engine library does not exist (looked at {looked_at}); run `npm ci --prefix engine`, or give its path with --clickhouse-library"
+        "the ClickHouse engine library is missing (looked at {looked_at}); run `make build` in the source directory, or unpack the whole \
+         archive again, or give the library's path with --clickhouse-library"
     )]
     LibraryMissing { looked_at: String },
-    #[error("{} is not a usable ClickHouse engine library ({reason}); run `npm ci --prefix engine`, or give another path with --clickhouse-library", .path.display())]
+    #[error(
+        "the ClickHouse engine library {} does not exist; correct --clickhouse-library, or leave it out to use the library that was \
+         installed with roundhouse",
+        .path.display()
+    )]
+    LibraryNotThere { path: PathBuf },
+    #[error(
+        "{} is not a usable ClickHouse engine library ({reason}); run `make build` in the source directory, or unpack the archive again, \
+         or give another path with --clickhouse-library",
+        .path.display()
+    )]
     LibraryWrong { path: PathBuf, reason: String },
     /// The error that a part announced, as text.
     #[error("{reason}")]

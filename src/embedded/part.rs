@@ -1,8 +1,9 @@
 //! What all embedded parts do in the same way: lock their directory, announce themselves, stop in time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -136,19 +137,17 @@ impl DirectoryLock {
     /// See [`DirectoryLock::take`].
     pub async fn take_within(directory: &Path, patience: Duration) -> Result<Self, EmbeddedError> {
         let failed = |error| EmbeddedError::directory(directory, error);
-        private::create_directory(directory).map_err(failed)?;
-        // The file stays when the lock is released. If it were removed, two processes could each lock a file of the same name.
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(directory.join(LOCK_FILE))
-            .map_err(failed)?;
+        let mut file = open_lock(directory).map_err(failed)?;
         let deadline = Instant::now() + patience;
         let mut waiting = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) if is_in(&file, directory) => return Ok(Self { _file: file }),
+                // A server whose start failed has removed it. Others would lock a new file of the same name.
+                Ok(()) => {
+                    file = open_lock(directory).map_err(failed)?;
+                    continue;
+                }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                     return Err(EmbeddedError::DirectoryInUse { directory: directory.to_owned() });
@@ -162,6 +161,19 @@ impl DirectoryLock {
             tokio::time::sleep(LOCK_INTERVAL).await;
         }
     }
+}
+
+/// Opens the file that is locked. It stays when the lock is released.
+fn open_lock(directory: &Path) -> io::Result<File> {
+    private::create_directory(directory)?;
+    OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(LOCK_FILE))
+}
+
+/// Whether an open lock file is still the one in the directory.
+fn is_in(file: &File, directory: &Path) -> bool {
+    let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let there = fs::metadata(directory.join(LOCK_FILE)).map(id);
+    file.metadata().map(id).is_ok_and(|id| there.is_ok_and(|there| there == id))
 }
 
 #[cfg(test)]

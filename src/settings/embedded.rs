@@ -111,8 +111,8 @@ impl FromStr for Peer {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Embedded ClickHouse")]
 pub struct EngineOptions {
-    /// The ClickHouse engine, libchdb.so or libchdb.dylib [default: where `npm ci --prefix engine` puts it, or next to the
-    /// roundhouse binary]
+    /// The ClickHouse engine, libchdb.so or libchdb.dylib [default: next to the roundhouse binary, or in ../lib/roundhouse from
+    /// there]
     #[arg(long, env = "ROUNDHOUSE_CLICKHOUSE_LIBRARY")]
     pub clickhouse_library: Option<PathBuf>,
     /// Largest number of concurrent queries; further ones wait

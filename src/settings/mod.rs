@@ -99,9 +99,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct DemoOptions {
-    /// The CSV file
-    #[arg(default_value = "data/gamerounds.csv")]
-    pub file: PathBuf,
+    /// The CSV file [default: 10,000 generated rounds]
+    pub file: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineOptions,
 }

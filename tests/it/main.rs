@@ -24,6 +24,7 @@ mod grants;
 mod harness;
 mod heads;
 mod home;
+mod installation;
 mod kafka_engine;
 mod listing_commands;
 mod loader_rules;

@@ -54,7 +54,7 @@ fn missing_kernel_support_is_logged_in_one_line_and_the_part_runs() {
             .args(["--log", "warn", "--log-format", "json", "embedded", part, "--supervised"])
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.path().join("data"))
-            .current_dir(crate::harness::repository())
+            .current_dir(std::env::temp_dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap());

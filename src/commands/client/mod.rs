@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{CommandError, table};
+use crate::connection;
 use crate::settings::{Secret, ServerOptions, without_password};
 
 /// How long the server may take to accept a connection. An answer may take as long as the work does.
@@ -105,12 +106,14 @@ fn is_of_proxy(status: StatusCode) -> bool {
 
 /// Returns a client for requests to a running server. Once connected, a request may take as long as it needs.
 pub fn http_client() -> reqwest::Result<Client> {
-    let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
-    // A server that waits for the broker reads nothing in the meantime. reqwest would give up after 30 s without progress, although the
-    // server's kernel still answers. A server that is gone is detected without this timeout.
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let client = client.tcp_user_timeout(None);
-    client.build()
+    connection::http_client(|| {
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+        // A server that waits for the broker reads nothing in the meantime. reqwest would give up after 30 s without progress, although the
+        // server's kernel still answers. A server that is gone is detected without this timeout.
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let client = client.tcp_user_timeout(None);
+        client
+    })
 }
 
 /// A running server.

@@ -9,25 +9,18 @@ use crate::embedded::EmbeddedError;
 /// The version of the library that [`super::ffi`] and everything else was tested with.
 const VERSION: &str = "26.7";
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-const PACKAGE: &str = "lib-linux-x64-gnu";
-#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
-const PACKAGE: &str = "lib-linux-arm64-gnu";
-#[cfg(all(target_os = "macos", target_arch = "aarch64"))]
-const PACKAGE: &str = "lib-darwin-arm64";
-#[cfg(all(target_os = "macos", target_arch = "x86_64"))]
-const PACKAGE: &str = "lib-darwin-x64";
+/// Names of the library. npm calls it `.so` on every platform.
+const NAMES: [&str; 2] = ["libchdb.so", "libchdb.dylib"];
 
-/// Loads the library: the one given by the option, or the one that npm installs, or one next to the executable.
+/// Where an installation has the library, whose executable is `bin/roundhouse`.
+const INSTALLED: &str = "lib/roundhouse";
+
+/// Loads the library.
 ///
 /// # Errors
-/// There is none, or it is not a libchdb of the tested version.
+/// See [`find`]. Or it is not a libchdb of the tested version.
 pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
-    let path = find(option).ok_or_else(|| {
-        let looked_at: Vec<String> =
-            candidates(option).iter().map(|path| path.display().to_string()).collect();
-        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
-    })?;
+    let path = find(option)?;
     let wrong = |reason: String| EmbeddedError::LibraryWrong { path: path.clone(), reason };
     let api = Api::load(&path).map_err(|error| wrong(one_line(&error.to_string())))?;
     let version = api.version();
@@ -38,23 +31,43 @@ pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
     }
 }
 
-/// Returns where the library is.
-pub(super) fn find(option: Option<&Path>) -> Option<PathBuf> {
-    candidates(option).into_iter().find(|path| path.is_file())
-}
-
-fn candidates(option: Option<&Path>) -> Vec<PathBuf> {
-    option.map_or_else(default_places, |path| vec![path.to_owned()])
-}
-
-fn default_places() -> Vec<PathBuf> {
-    let mut places = vec![Path::new("engine/node_modules/@chdb").join(PACKAGE).join("libchdb.so")];
-    if let Ok(executable) = std::env::current_exe() {
-        places.extend(["libchdb.so", "libchdb.dylib"].map(|name| executable.with_file_name(name)));
+/// Returns where the library is: the path given by the option, or a place relative to the executable, never to the current directory.
+///
+/// # Errors
+/// There is none.
+pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, EmbeddedError> {
+    if let Some(path) = option {
+        let missing = || EmbeddedError::LibraryNotThere { path: path.to_owned() };
+        return path.is_file().then(|| path.to_owned()).ok_or_else(missing);
     }
-    places
+    let executable = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
+    let places = places(&executable);
+    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let looked_at: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
+        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
+    })
+}
+
+fn places(executable: &Path) -> Vec<PathBuf> {
+    let next_to_it = executable.parent();
+    let installed = next_to_it.and_then(Path::parent).map(|prefix| prefix.join(INSTALLED));
+    let directories = next_to_it.map(Path::to_owned).into_iter().chain(installed);
+    directories.flat_map(|directory| NAMES.map(|name| directory.join(name))).collect()
 }
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_looked_for_next_to_the_executable_and_in_the_lib_directory_of_an_installation() {
+        let places = places(Path::new("/opt/roundhouse/bin/roundhouse"));
+        assert_eq!(places.len(), 4);
+        assert_eq!(places[0], Path::new("/opt/roundhouse/bin/libchdb.so"));
+        assert_eq!(places[2], Path::new("/opt/roundhouse/lib/roundhouse/libchdb.so"));
+    }
 }

@@ -93,8 +93,10 @@ const RESOLVER: [&str; 8] = [
 /// The engine writes in `data` only. It cannot change its configuration or `config.d`.
 ///
 /// # Errors
-/// The directory cannot be used.
+/// The directory cannot be used, or the library does not exist.
 pub fn needs(options: &ClickHouseOptions) -> Result<Needs, EmbeddedError> {
+    // First, so that nothing is created if there is none.
+    let library = library::find(options.engine.clickhouse_library.as_deref())?;
     let failed = |error| EmbeddedError::directory(&options.data_dir, error);
     let layout = Layout::new(&options.data_dir).map_err(failed)?;
     layout.create(&options.connect).map_err(failed)?;
@@ -107,7 +109,7 @@ pub fn needs(options: &ClickHouseOptions) -> Result<Needs, EmbeddedError> {
         read.extend(RESOLVER.map(PathBuf::from));
     }
     read.push(layout.directory().to_owned());
-    read.extend(library::find(options.engine.clickhouse_library.as_deref()));
+    read.push(library);
     Ok(Needs {
         part: PART,
         read,

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::harness::ROUNDHOUSE;
+use crate::harness::command::run;
 use crate::harness::server::{Server, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,8 +30,38 @@ async fn a_port_in_use_is_named_with_its_option() {
 async fn a_missing_engine_library_is_named_with_the_remedy() {
     let directory = TempDir::new().unwrap();
     let missing = refusal(&directory.path().join("data"), &["--clickhouse-library", "/nonexistent"]).await;
-    missing.assert(1, "npm ci --prefix engine");
-    assert!(missing.stderr.contains("/nonexistent"), "{}", missing.stderr);
+    missing.assert(1, "/nonexistent does not exist; correct --clickhouse-library");
+
+    let alone = directory.path().join("roundhouse");
+    fs::copy(ROUNDHOUSE, &alone).unwrap();
+    let data_dir = directory.path().join("clickhouse");
+    let mut command = Command::new(&alone);
+    command.args(["embedded", "clickhouse", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data_dir);
+    let said = run(command).await;
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let next_to_it = format!("missing (looked at {}", directory.path().join("libchdb.so").display());
+    assert!(said.stderr.contains(&next_to_it) && said.stderr.contains("make build"), "{}", said.stderr);
+    assert!(!data_dir.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_start_leaves_nothing_behind() {
+    let directory = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let cases = [
+        ("--listen", address.as_str()),
+        ("--embedded-kafka-listen", &address),
+        ("--embedded-clickhouse-listen", &address),
+        ("--clickhouse-library", "/nonexistent"),
+        // The parts already run when this one is refused.
+        ("--kafka-topic", "not a name"),
+    ];
+    for (option, value) in cases {
+        let refused = refusal(&directory.path().join("deep/data"), &[option, value]).await;
+        assert_ne!(refused.exit_code, Some(0));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "{option}: {}", refused.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use roundhouse::embedded::part::Announcement;
 
-use super::{ROUNDHOUSE, repository};
+use super::ROUNDHOUSE;
 
 /// A running `roundhouse embedded NAME`. It is killed on drop.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ fn spawn(
         .arg("--data-dir")
         .arg(directory)
         .args(arguments)
-        .current_dir(repository())
+        .current_dir(std::env::temp_dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::ROUNDHOUSE;
 use super::process::{PATIENCE, processes, signal, until};
-use super::{ROUNDHOUSE, repository};
 
 /// Time limit for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(180);
@@ -415,7 +415,7 @@ fn command(data_dir: &Path, options: &Vec<String>, disk: Option<&str>) -> Comman
     for option in FREE_PORTS.iter().filter(|option| !options.iter().any(|given| given == *option)) {
         command.args([option, "127.0.0.1:0"]);
     }
-    command.args(options).current_dir(repository()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(options).current_dir(std::env::temp_dir()).stdin(Stdio::null()).stdout(Stdio::null());
     // Environment variables of the person who runs the tests must not reach the server.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
