@@ -14,15 +14,9 @@ use super::Needs;
 const TARGET: ABI = ABI::V6;
 const LINUX: &str = "Linux 6.12";
 
-/// What every part reads from the system: the number of processors, the limits of its control group, time zones, random numbers.
-const SYSTEM: [&str; 6] = [
-    "/sys/fs/cgroup",
-    "/sys/devices/system",
-    "/etc/localtime",
-    "/usr/share/zoneinfo",
-    "/dev/urandom",
-    "/dev/random",
-];
+/// What every part reads from the system: the number of processors, the limits of its control group, time zones. Random numbers come from
+/// the system call getrandom: a statement could read `/dev/urandom` without end.
+const SYSTEM: [&str; 4] = ["/sys/fs/cgroup", "/sys/devices/system", "/etc/localtime", "/usr/share/zoneinfo"];
 
 /// What every part reads under /proc. Access to all of /proc would reveal the command lines of other processes. Access to all of /proc/self
 /// would reveal this process's environment, which may contain passwords.

@@ -1,7 +1,8 @@
-//! What statements must not reach: the files, programs and ports of the machine.
+//! Statements cannot reach the files, programs and ports of the machine.
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use reqwest::Method;
@@ -10,10 +11,10 @@ use tempfile::TempDir;
 use super::{ClickHouse, Reply, read, running};
 use crate::sandbox::is_complete;
 
-/// In the file that no statement may read.
+/// The content of a file that no statement may read.
 const SECRET: &str = "sesame-4711";
 
-/// Puts everything back that the configuration takes away, so that nothing but the kernel is left.
+/// Reverses every restriction of the configuration, so that only the kernel restricts the engine.
 const EVERYTHING_GRANTED: &str = "<clickhouse>
     <user_files_path replace=\"replace\">/</user_files_path>
     <custom_local_disks_base_directory replace=\"replace\">/</custom_local_disks_base_directory>
@@ -22,7 +23,7 @@ const EVERYTHING_GRANTED: &str = "<clickhouse>
     <users><default><grants replace=\"replace\"><query>GRANT ALL ON *.*</query></grants></default></users>
 </clickhouse>";
 
-/// What there is to be reached outside of the part's directory.
+/// Targets outside of the part's directory.
 struct Outside {
     directory: TempDir,
     listener: TcpListener,
@@ -58,7 +59,7 @@ impl Outside {
     }
 }
 
-/// The statements of the attack, and their relatives. Each must fail, and leave nothing.
+/// Statements that must fail without an effect.
 const ATTACKS: [&str; 37] = [
     "CREATE DICTIONARY d (k UInt64, v String) PRIMARY KEY k SOURCE(EXECUTABLE(COMMAND 'id > DIR/x' FORMAT \
      'TabSeparated')) LAYOUT(FLAT()) LIFETIME(0)",
@@ -101,7 +102,7 @@ const ATTACKS: [&str; 37] = [
     "SELECT * FROM redis('127.0.0.1:PORT', 'a', 'a String')",
 ];
 
-/// What the engine's client would do: write a file, or read one.
+/// Statements for which the engine's client would write or read a file.
 const CLIENT_FILES: [&str; 4] = [
     "SELECT 1 INTO OUTFILE 'DIR/x'",
     "SELECT 1 INTO\u{a0}OUTFILE 'DIR/x'",
@@ -109,7 +110,7 @@ const CLIENT_FILES: [&str; 4] = [
     "INSERT INTO t FROM\u{3000}INFILE ‘SECRET’ FORMAT LineAsString",
 ];
 
-/// Texts that one lexer may read otherwise than another: before a keyword, and between two.
+/// Texts that two lexers may read differently: in front of a keyword, and between two keywords.
 const BEFORE: [&str; 25] = [
     "1 ",
     "-.5",
@@ -142,7 +143,7 @@ const BETWEEN: [&str; 14] = [
     "\u{3000}", "\u{feff}", "/**/", "//'\n",
 ];
 
-/// Sends a statement in every way there is, and asserts that none has an effect.
+/// Sends a statement in every possible way, and asserts that it fails without an effect.
 async fn attack(clickhouse: &ClickHouse, outside: &Outside, statement: &str) {
     let statement = outside.fill_in(statement);
     let url = [("query", statement.as_str())];
@@ -182,10 +183,10 @@ async fn no_statement_reaches_a_file_a_program_or_a_port_of_the_machine() {
 }
 
 #[tokio::test]
-async fn files_of_the_engine_s_client_are_refused_however_the_statement_is_written() {
+async fn statements_that_name_a_file_of_the_client_are_refused_in_every_spelling() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a String) ENGINE = Memory").await;
-    // Where the sandbox lets the engine write and read.
+    // The sandbox allows the engine to read and write here.
     let own = clickhouse.path().join("data");
     fs::write(own.join("in"), "1\n").unwrap();
     let (source, target) = (own.join("in").display().to_string(), own.join("out").display().to_string());
@@ -197,7 +198,7 @@ async fn files_of_the_engine_s_client_are_refused_however_the_statement_is_writt
         for kind in ["EXPLAIN SELECT 1 ", "SHOW TABLES ", "DESCRIBE t ", "WITH 1 AS a SELECT a "] {
             statements.push(format!("{kind}INTO{between}OUTFILE '{target}'"));
         }
-        // What follows closes whatever a lexer may have left open.
+        // The end of the text closes every kind of quote and comment.
         let before =
             BEFORE.iter().map(|before| format!("SELECT {before}INTO{between}OUTFILE '{target}' --'\"`*/"));
         statements.extend(before);
@@ -209,6 +210,47 @@ async fn files_of_the_engine_s_client_are_refused_however_the_statement_is_writt
         assert!(!own.join("out").exists(), "{statement:?}");
     }
     assert_eq!(clickhouse.sql("SELECT count() FROM t").await, "0");
+}
+
+/// Files that have no end, wait for a writer, or belong to a terminal.
+#[tokio::test]
+async fn no_statement_reads_a_device() {
+    if !is_complete() {
+        return;
+    }
+    let (directory, paths) = (tempfile::tempdir().unwrap(), devices());
+    assert!(paths.len() > 3, "{paths:?}");
+    let extra = directory.path().join("config.d");
+    fs::create_dir(&extra).unwrap();
+    fs::write(extra.join("everything.xml"), EVERYTHING_GRANTED).unwrap();
+    let clickhouse = ClickHouse::start_in(directory, &[]);
+    for path in paths {
+        // Few bytes, should it be readable: most have no end.
+        for statement in [
+            format!("SELECT length(file('{path}')) SETTINGS max_memory_usage = 10000000"),
+            format!("SELECT * FROM file('{path}', 'RawBLOB') SETTINGS max_memory_usage = 10000000"),
+        ] {
+            let reply = clickhouse.post(&[], statement.clone()).await;
+            assert!(reply.text().contains("Permission denied"), "{statement}: {}", reply.text());
+        }
+    }
+    // What needs random numbers does without them.
+    let random = "SELECT length(toString(generateUUIDv4())), length(randomString(7)), rand() >= 0";
+    assert_eq!(clickhouse.sql(random).await, "36\t7\t1");
+    let encrypted = "SELECT length(encrypt('aes-256-gcm', 'text', randomString(32), randomString(12)))";
+    assert_eq!(clickhouse.sql(encrypted).await, "20");
+}
+
+/// The devices of this machine that its user can read, except `/dev/null`, which is empty.
+fn devices() -> Vec<String> {
+    let entries = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap());
+    let is_device = |entry: &fs::DirEntry| {
+        entry
+            .metadata()
+            .is_ok_and(|data| data.file_type().is_char_device() || data.file_type().is_block_device())
+    };
+    let paths = entries.filter(is_device).map(|entry| entry.path().to_str().unwrap().to_owned());
+    paths.filter(|path| path != "/dev/null").collect()
 }
 
 /// The descriptors of a process that are pipes.
@@ -244,7 +286,7 @@ async fn no_statement_reads_from_or_writes_to_a_descriptor_of_the_process() {
             assert!(reply.text().contains("strerror: Permission denied"), "{path}: {}", reply.text());
         }
     }
-    // Nothing is there to be read.
+    // These are empty.
     for name in ["/dev/stdin", "/dev/stdout", "/dev/fd/0", "/dev/fd/1", "/proc/self/fd/0"] {
         assert_eq!(clickhouse.sql(&format!("SELECT file('{name}')")).await, "", "{name}");
     }
@@ -268,11 +310,11 @@ async fn no_statement_reads_from_or_writes_to_a_descriptor_of_the_process() {
     }
     streaming.abort();
     clickhouse.eventually(&running("1"), "0").await;
-    assert!(clickhouse.part.stop().success(), "it still hears its supervisor");
+    assert!(clickhouse.part.stop().success(), "the part did not notice that its supervisor ended");
 }
 
 #[tokio::test]
-async fn the_kernel_alone_keeps_a_user_with_every_grant_from_files_programs_and_ports() {
+async fn the_kernel_alone_protects_files_programs_and_ports_from_a_user_with_all_grants() {
     if !is_complete() {
         return;
     }
@@ -283,11 +325,11 @@ async fn the_kernel_alone_keeps_a_user_with_every_grant_from_files_programs_and_
     let clickhouse = ClickHouse::start_in(directory, &[]);
     assert_eq!(clickhouse.sql("SHOW GRANTS").await, "GRANT ALL ON *.* TO default");
     clickhouse.sql("CREATE TABLE t (a String) ENGINE = Memory").await;
-    // These fail when they are used, or not at all: what they make is in the part's directory.
+    // Some fail only when the table is used, and some not at all: their files are in the part's directory.
     for statement in ATTACKS.iter().chain(&CLIENT_FILES) {
         let statement = outside.fill_in(statement);
         for session in ["", "attack"] {
-            // By default the engine tries a refused connection again for minutes.
+            // By default the engine retries a refused connection for minutes.
             let once = [("http_max_tries", "1"), ("s3_retry_attempts", "1"), ("session_id", session)];
             let reply = clickhouse.post(&once, statement.clone()).await;
             assert!(!String::from_utf8_lossy(&reply.body).contains(SECRET), "{statement}");
@@ -303,7 +345,7 @@ async fn the_kernel_alone_keeps_a_user_with_every_grant_from_files_programs_and_
     );
     let reply = clickhouse.post(&[], outside.fill_in("SELECT file('SECRET')")).await;
     assert!(reply.text().contains("Permission denied"), "{}", reply.text());
-    // The configuration is not the engine's to change either.
+    // The engine cannot change its configuration either.
     let config = clickhouse.path().join("config.d/x.xml");
     let target =
         format!("INSERT INTO FUNCTION file('{}', 'RawBLOB', 'a String') SELECT 'x'", config.display());
