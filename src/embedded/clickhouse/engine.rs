@@ -77,7 +77,8 @@ impl Engine {
     /// connection would take longer.
     ///
     /// # Errors
-    /// There is no such database (unless it was dropped since the spare one was put into it), or the engine is closed.
+    /// The database does not exist, or the engine is closed. A database that was dropped after the spare connection was opened in it is not
+    /// noticed.
     pub(super) fn connect(&self, database: Option<&str>) -> Result<Connection, Exception> {
         let database = database.unwrap_or(DEFAULT_DATABASE);
         let spare = lock(&self.spare).take();
@@ -192,6 +193,17 @@ impl Engine {
 pub(super) fn run(connection: &mut Connection, text: &str) -> Result<String, String> {
     let statement = Statement { text: text.as_bytes(), format: "JSONCompactEachRow", parameters: &[] };
     connection.query(statement).map(|reply| String::from_utf8_lossy(reply.bytes()).into_owned())
+}
+
+/// The database in which a connection is.
+///
+/// # Errors
+/// The engine does not say.
+pub(super) fn current_database(connection: &mut Connection) -> Result<String, Exception> {
+    let failed = |message: String| Exception::from_engine(&message);
+    let row = run(connection, "SELECT currentDatabase()").map_err(failed)?;
+    let [database]: [String; 1] = serde_json::from_str(&row).map_err(|error| failed(error.to_string()))?;
+    Ok(database)
 }
 
 /// A string literal of ClickHouse's SQL.

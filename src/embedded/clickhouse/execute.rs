@@ -36,12 +36,12 @@ const DEFAULT_FORMAT: &str = "TabSeparated";
 /// The definition of a table of the database `system`.
 const SHOW_CREATE: &str = include_str!("show_create.sql");
 
-/// The state of a statement, for the side of the connection.
+/// The state of a statement, as its HTTP connection sees it.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    /// The statement only reads, so it may be stopped when its client is gone.
+    /// The statement only reads, so it may be stopped when its client has disconnected.
     pub(super) stoppable: AtomicBool,
-    /// Its text has been read, and it runs; not of an INSERT that takes its data from the request.
+    /// Its text has been read, and it runs. Never set for an INSERT that reads its data from the request.
     pub(super) begun: AtomicBool,
     pub(super) ended: CancellationToken,
 }
@@ -60,7 +60,7 @@ pub(super) struct Job {
 /// Why a statement has no result.
 enum Failure {
     Exception(Exception),
-    /// The client is gone.
+    /// The client has disconnected.
     Gone,
 }
 
@@ -78,10 +78,10 @@ impl From<super::output::Gone> for Failure {
 
 /// Runs a job and answers it.
 pub(super) fn run(job: Job, mut output: Output) {
-    let (running, engine) = (Arc::clone(&job.running), Arc::clone(&job.engine));
+    let (ended, engine) = (job.running.ended.clone().drop_guard(), Arc::clone(&job.engine));
     let database = job.request.database.clone();
     let outcome = execute(job, &mut output);
-    running.ended.cancel();
+    drop(ended);
     match outcome {
         Ok(()) => output.finish(),
         Err(Failure::Exception(exception)) => output.fail(&exception),
@@ -165,13 +165,12 @@ fn check_session_settings(used: &Used, request: &Request, text: &[u8]) -> Result
     }
     let forbids = |level: u8, name: &str| level == 1 || level == 2 && name == READ_ONLY;
     let (in_session, in_request) = (used.read_only_level(), request.read_only_level());
-    let given = request.settings.iter().map(|(name, _)| name.as_str());
+    let given = request.settings.iter().map(|(name, _)| name.clone());
     let named = statement::named_settings(text);
-    let named = named.iter().map(String::as_str);
     let mut forbidden = given
         .filter(|name| forbids(in_session, name))
         .chain(named.filter(|name| forbids(in_session, name) || forbids(in_request, name)));
-    forbidden.next().map_or(Ok(()), |setting| Err(cannot_modify(setting)))
+    forbidden.next().map_or(Ok(()), |setting| Err(cannot_modify(&setting)))
 }
 
 /// Returns what the engine runs in place of a statement that it would not answer as a server does.
@@ -180,8 +179,8 @@ fn translate(
     request: &Request,
     text: &[u8],
 ) -> Result<Option<Vec<u8>>, Exception> {
-    let Some((table, end)) = statement::shown_system_table(text) else {
-        return Ok(processes::translate(text, request.asker));
+    let Some((table, end)) = statement::shown_system_table(text, &request.parameters) else {
+        return translate_processes(connection, request, text);
     };
     let table = engine::quoted(&table);
     let has_no_text = format!(
@@ -190,6 +189,20 @@ fn translate(
     let found = engine::run(connection, &has_no_text).map_err(|message| Exception::from_engine(&message))?;
     let rest = text.get(end..).unwrap_or_default();
     Ok((!found.is_empty()).then(|| [SHOW_CREATE.replace("@TABLE@", &table).as_bytes(), rest].concat()))
+}
+
+fn translate_processes(
+    connection: &mut Connection,
+    request: &Request,
+    text: &[u8],
+) -> Result<Option<Vec<u8>>, Exception> {
+    let in_system = processes::are_named(text, &request.parameters)
+        && match &request.database {
+            Some(database) => database == "system",
+            None => engine::current_database(connection)? == "system",
+        };
+    let scope = processes::Scope { asker: request.asker, parameters: &request.parameters, in_system };
+    Ok(processes::translate(text, &scope))
 }
 
 fn multiple_statements() -> Exception {
@@ -292,7 +305,7 @@ fn run_query(
     Ok(())
 }
 
-/// Tells the answer which format it will have, and returns the one for a text that names none.
+/// Sets the format of the answer, and returns the format for a text that names none.
 fn name_format<'a>(request: &'a Request, text: &[u8], output: &mut Output) -> &'a str {
     let default = default_format(request);
     output.set_format(statement::output_format(text).unwrap_or(default));

@@ -9,8 +9,8 @@ SELECT
         mapFilter((name, _) -> name != 'query_cache_tag', p.Settings) AS Settings,
         replaceAll(
             replaceRegexpOne(p.query, ' INTO OUTFILE \'/dev/fd/[0-9]+\' APPEND COMPRESSION \'none\' ', ''),
-            'system.processes_of_clients',
-            'system.processes'
+            'processes_of_clients',
+            'processes'
         ) AS query
     ),
     p.query_id AS engine_query_id,

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::tokens::{Token, Tokens, pairs};
+use super::tokens::{Named, Token, Tokens, pairs, triples};
 
 /// The kinds of statements that are served differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +56,13 @@ pub(super) fn begins_with(text: &[u8], keywords: &[&[u8]]) -> bool {
 
 /// The name after FORMAT at the end of a statement that returns rows.
 pub(super) fn output_format(text: &[u8]) -> Option<&str> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    format_clause(&tokens).and_then(|(_, name)| as_str(name.text))
+    format_clause(text).and_then(|(_, name)| as_str(name.text))
 }
 
 /// Makes a SELECT write its result to a file, which the engine's client does in any format, block by block.
 pub(super) fn into_file(text: &[u8], path: &str) -> Vec<u8> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).collect();
-    let end = tokens.iter().rfind(|token| !token.is(b";")).map_or(0, |token| token.end);
-    let position = format_clause(&tokens).map_or(end, |(keyword, _)| keyword.start);
+    let end = || Tokens::new(text).filter(|token| !token.is(b";")).last().map_or(0, |token| token.end);
+    let position = format_clause(text).map_or_else(end, |(keyword, _)| keyword.start);
     let (before, after) = text.split_at_checked(position).unwrap_or((text, b""));
     [before, format!(" INTO OUTFILE '{path}' APPEND COMPRESSION 'none' ").as_bytes(), after].concat()
 }
@@ -83,13 +81,14 @@ pub(super) fn edit<'r>(text: &[u8], edits: impl IntoIterator<Item = (Range<usize
 }
 
 /// The keyword FORMAT and the name after it. A column may have the name `format`, but only SETTINGS may follow the clause.
-pub(super) fn format_clause<'a>(tokens: &[Token<'a>]) -> Option<(Token<'a>, Token<'a>)> {
-    let is_last = |next: Option<&Token<'_>>| next.is_none_or(|next| next.is(b";") || next.is(b"SETTINGS"));
-    tokens.iter().enumerate().rev().find_map(|(index, keyword)| {
-        let name = tokens.get(index + 1).filter(|name| name.word)?;
-        let found = keyword.depth == 0 && keyword.is(b"FORMAT") && is_last(tokens.get(index + 2));
-        found.then_some((*keyword, *name))
-    })
+pub(super) fn format_clause(text: &[u8]) -> Option<(Token<'_>, Token<'_>)> {
+    let is_last = |next: Option<Token<'_>>| next.is_none_or(|next| next.is(b";") || next.is(b"SETTINGS"));
+    let clauses = triples(Tokens::new(text)).filter_map(|(keyword, name, next)| {
+        let name = name.filter(|name| name.word)?;
+        let found = keyword.depth == 0 && keyword.is(b"FORMAT") && is_last(next);
+        found.then_some((keyword, name))
+    });
+    clauses.last()
 }
 
 /// The file that a text wants the client to read or write, if any.
@@ -106,43 +105,42 @@ pub(super) fn client_file(text: &[u8]) -> Option<ClientFile> {
 }
 
 /// The settings that a text names, in a SETTINGS clause or in SET.
-pub(super) fn named_settings(text: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
+pub(super) fn named_settings(text: &[u8]) -> impl Iterator<Item = String> {
     let mut in_list = false;
     let mut before: Option<Token<'_>> = None;
-    for (token, next) in pairs(text) {
+    pairs(text).filter_map(move |(token, next)| {
         let begins = before.is_some_and(|before| before.is(b"SETTINGS") || before.is(b"SET"));
         let goes_on = in_list && before.is_some_and(|before| before.is(b","));
+        before = Some(token);
         if next.is(b"=") && (begins || goes_on) {
             in_list = true;
-            names.push(token.unquoted());
-        } else if begins && next.is(b",") {
+            return Some(token.unquoted());
+        }
+        if begins && next.is(b",") {
             // A setting that is switched on may stand without a value.
             in_list = true;
         } else if token.is(b"SETTINGS") || token.is(b"SELECT") {
             in_list = false;
         }
-        before = Some(token);
-    }
-    names
+        None
+    })
 }
 
 /// Takes `readonly = …` out of a SET: its level, and the rest of the statement if anything is left to set.
 pub(super) fn take_read_only(text: &[u8]) -> Option<(u8, Option<Vec<u8>>)> {
-    let tokens: Vec<Token<'_>> = Tokens::new(text).filter(|token| !token.is(b";")).collect();
-    let at = tokens
-        .windows(2)
-        .position(|pair| matches!(pair, [name, equals] if name.is_name(b"readonly") && equals.is(b"=")))?;
-    let value = tokens.get(at + 2)?;
+    let mut tokens = triples(Tokens::new(text).filter(|token| !token.is(b";")));
+    let (before, name, _) = tokens.by_ref().find(|(_, name, equals)| {
+        name.is_some_and(|name| name.is_name(b"readonly")) && equals.is_some_and(|equals| equals.is(b"="))
+    })?;
+    let (_, value, comma) = tokens.nth(1).and_then(|(equals, value, comma)| Some((equals, value?, comma)))?;
     let level = match value.unquoted().to_ascii_lowercase().as_str() {
         "0" | "false" | "default" => 0,
         "1" | "true" => 1,
         "2" => 2,
         _ => return None,
     };
-    let before = tokens.get(at.checked_sub(1)?)?;
-    let rest = match tokens.get(at + 3) {
-        Some(comma) => Some(edit(text, [(tokens.get(at)?.start..comma.end, b"".as_slice())])),
+    let rest = match comma {
+        Some(comma) => Some(edit(text, [(name?.start..comma.end, b"".as_slice())])),
         None if before.is(b",") => Some(edit(text, [(before.start..value.end, b"".as_slice())])),
         None => None,
     };
@@ -150,9 +148,9 @@ pub(super) fn take_read_only(text: &[u8]) -> Option<(u8, Option<Vec<u8>>)> {
 }
 
 /// The table of the database `system` that a text shows the definition of, and where its name ends.
-pub(super) fn shown_system_table(text: &[u8]) -> Option<(String, usize)> {
+pub(super) fn shown_system_table(text: &[u8], parameters: &[(String, String)]) -> Option<(String, usize)> {
     // SHOW CREATE TABLE system . name
-    let tokens: Vec<Token<'_>> = Tokens::new(text).take(6).collect();
+    let tokens: Vec<Token<'_>> = Named::new(text, parameters).take(6).collect();
     let name = match tokens.as_slice() {
         [show, create, table, name @ ..]
             if show.is(b"SHOW") && create.is(b"CREATE") && table.is(b"TABLE") =>
@@ -189,7 +187,10 @@ pub(super) fn disarm_hints(text: &mut [u8]) {
     loop {
         let from = tokens.position();
         tokens.skip_blank();
-        comments.push(from..tokens.position());
+        let blank = from..tokens.position();
+        if text.get(blank.clone()).is_some_and(|blank| blank.contains(&b'{')) {
+            comments.push(blank);
+        }
         if tokens.next().is_none() {
             break;
         }

@@ -60,7 +60,7 @@ impl Text {
             None => {}
         }
         // It names the statement's client: see `processes`.
-        if statement::named_settings(statement).iter().any(|name| name == TAG_SETTING) {
+        if statement::named_settings(statement).any(|name| name == TAG_SETTING) {
             let reason = format_args!("Setting {TAG_SETTING} should not be changed");
             return Err(Exception::new(Code::SettingConstraintViolation, reason));
         }

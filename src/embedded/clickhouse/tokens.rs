@@ -40,17 +40,28 @@ impl Token<'_> {
     /// The text without quotes around it.
     pub(super) fn unquoted(&self) -> String {
         let text = match self.text {
-            [b'`', quoted @ .., b'`'] | [b'"', quoted @ .., b'"'] | [b'\'', quoted @ .., b'\''] => quoted,
-            bare => bare,
+            [b'\'', quoted @ .., b'\''] => quoted,
+            _ => self.name(),
         };
         String::from_utf8_lossy(text).into_owned()
     }
 
     /// Whether it is this name, bare or in quotes.
     pub(super) fn is_name(&self, name: &[u8]) -> bool {
+        self.name() == name
+    }
+
+    /// Whether it is a name in quotes, which are closed.
+    pub(super) fn is_quoted_name(&self) -> bool {
+        self.name() != self.text
+    }
+
+    /// A name without the quotes that it may have.
+    fn name(&self) -> &[u8] {
         match self.text {
-            [b'`', quoted @ .., b'`'] | [b'"', quoted @ .., b'"'] => quoted == name,
-            bare => bare == name,
+            [b'`', name @ .., b'`'] | [b'"', name @ .., b'"'] => name,
+            [0xe2, 0x80, 0x9c, name @ .., 0xe2, 0x80, 0x9d] => name,
+            bare => bare,
         }
     }
 }
@@ -286,7 +297,57 @@ fn unicode_space(text: &[u8]) -> usize {
 
 /// Each token of a text with the one after it. Nothing is kept: a statement may have millions of tokens.
 pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Token<'_>, Token<'_>)> {
-    Tokens::new(text).zip(Tokens::new(text).skip(1))
+    triples(Tokens::new(text)).filter_map(|(first, second, _)| Some((first, second?)))
+}
+
+/// Each token with the two after it. Nothing else is kept.
+pub(super) fn triples<'a>(
+    mut tokens: impl Iterator<Item = Token<'a>>,
+) -> impl Iterator<Item = (Token<'a>, Option<Token<'a>>, Option<Token<'a>>)> {
+    let mut ahead = [tokens.next(), tokens.next()];
+    std::iter::from_fn(move || {
+        let [first, second] = ahead;
+        ahead = [second, second.and_then(|_| tokens.next())];
+        Some((first?, second, ahead[1]))
+    })
+}
+
+/// The tokens of a text, with the value of a parameter in the place of its `{name:Identifier}`.
+pub(super) struct Named<'a> {
+    tokens: Tokens<'a>,
+    parameters: &'a [(String, String)],
+}
+
+impl<'a> Named<'a> {
+    pub(super) fn new(text: &'a [u8], parameters: &'a [(String, String)]) -> Self {
+        Self { tokens: Tokens::new(text), parameters }
+    }
+
+    /// The name that a parameter stands for, if `open` begins one, and the tokens after it.
+    fn identifier(&self, open: Token<'a>) -> Option<(Token<'a>, Tokens<'a>)> {
+        let mut ahead = self.tokens.clone();
+        let [name, colon, kind, close] = [ahead.next()?, ahead.next()?, ahead.next()?, ahead.next()?];
+        if !(colon.is(b":") && kind.is_name(b"Identifier") && close.is(b"}")) {
+            return None;
+        }
+        let (_, value) = self.parameters.iter().find(|(parameter, _)| name.is_name(parameter.as_bytes()))?;
+        Some((Token { text: value.as_bytes(), end: close.end, word: false, ..open }, ahead))
+    }
+}
+
+impl<'a> Iterator for Named<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let token = self.tokens.next()?;
+        if token.is(b"{")
+            && let Some((name, rest)) = self.identifier(token)
+        {
+            self.tokens = rest;
+            return Some(name);
+        }
+        Some(token)
+    }
 }
 
 impl<'a> Iterator for Tokens<'a> {

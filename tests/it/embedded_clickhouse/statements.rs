@@ -13,7 +13,7 @@ const OWN_KEY: &str = "key-of-the-server";
 
 const SLOW: &str = "SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1";
 
-/// A ClickHouse that a server is said to use.
+/// A ClickHouse that believes that a server uses it.
 fn embedded() -> ClickHouse {
     ClickHouse::start_with(&["--own-key", OWN_KEY])
 }
@@ -33,7 +33,7 @@ impl ClickHouse {
 }
 
 #[tokio::test]
-async fn a_query_is_seen_and_killed_by_the_id_that_its_client_gave() {
+async fn a_query_is_listed_and_killed_by_the_id_of_its_client() {
     let clickhouse = ClickHouse::start();
     let query = start(clickhouse.slow("it's mine"));
     clickhouse.eventually(&running("query_id = 'it\\'s mine'"), "1").await;
@@ -43,7 +43,7 @@ async fn a_query_is_seen_and_killed_by_the_id_that_its_client_gave() {
     assert_eq!(seen, format!("{SLOW}\tdefault\tit\\'s mine\t"));
     assert!(clickhouse.sql("SHOW PROCESSLIST FORMAT JSONEachRow").await.contains(SLOW));
 
-    // An id that nobody has kills nobody; neither does a condition that is not true of it.
+    // An unknown id, or a condition that does not hold, kills nothing.
     for nothing in ["query_id = 'mine'", "query_id = 'it\\'s mine' AND user = 'nobody'"] {
         assert_eq!(clickhouse.sql(&format!("KILL QUERY WHERE {nothing} SYNC")).await, "");
     }
@@ -54,7 +54,50 @@ async fn a_query_is_seen_and_killed_by_the_id_that_its_client_gave() {
 }
 
 #[tokio::test]
-async fn queries_of_the_server_are_not_killed_by_others() {
+async fn the_condition_of_a_kill_can_select_from_the_processes() {
+    let clickhouse = ClickHouse::start();
+    let conditions = [
+        "query_id IN (SELECT query_id FROM system.processes WHERE query_id LIKE 'slow%')",
+        "query_id IN (SELECT processes.query_id FROM `system`.processes WHERE processes.elapsed >= 0) AND query_id = 'slow'",
+        "query_id = (SELECT any(p.query_id) FROM “system”.processes AS p WHERE p.query_id = 'slow')",
+        "query_id IN (SELECT query_id FROM system.{t:Identifier} WHERE query_id = 'slow')",
+        "query_id IN (SELECT query_id FROM processes WHERE query_id = 'slow')",
+        "system.processes.query_id = 'slow' AND processes.elapsed >= 0",
+    ];
+    for condition in conditions {
+        let query = start(clickhouse.slow("slow"));
+        clickhouse.eventually(&running("query_id = 'slow'"), "1").await;
+        let parameters = [("param_t", "processes"), ("database", "system")];
+        let reply = clickhouse.post(&parameters, format!("KILL QUERY WHERE {condition} SYNC")).await;
+        assert!(reply.text().contains("finished"), "{condition}: {}", reply.text());
+        query.await.unwrap().exception(394, 500);
+    }
+}
+
+#[tokio::test]
+async fn statements_find_the_ids_of_clients_however_they_name_the_processes() {
+    let clickhouse = ClickHouse::start();
+    let in_system = [("query_id", "mine"), ("database", "system"), ("param_t", "processes")];
+    for query in [
+        "SELECT processes.query_id FROM system.processes",
+        "SELECT system.processes.query_id FROM system.processes",
+        "SELECT query_id FROM “system”.“processes”",
+        "SELECT query_id FROM system.{t:Identifier}",
+        "SELECT query_id FROM processes",
+        "SELECT p.query_id FROM one JOIN processes AS p ON dummy = 0",
+        "WITH processes AS (SELECT query_id FROM system.processes) SELECT processes.query_id FROM processes",
+    ] {
+        assert_eq!(clickhouse.post(&in_system, query).await.text(), "mine\n", "{query}");
+    }
+    let session = [("query_id", "mine"), ("session_id", "s")];
+    clickhouse.post(&session, "USE system").await;
+    assert_eq!(clickhouse.post(&session, "SELECT query_id FROM processes").await.text(), "mine\n");
+    clickhouse.sql("CREATE TABLE processes (query_id String) ENGINE = Memory").await;
+    assert_eq!(clickhouse.sql("SELECT count() FROM processes").await, "0");
+}
+
+#[tokio::test]
+async fn clients_cannot_kill_queries_of_the_server() {
     let clickhouse = embedded();
     let own = start(as_server(clickhouse.slow("of the server")));
     let other = start(clickhouse.slow("of another"));
@@ -76,7 +119,7 @@ async fn queries_of_the_server_are_not_killed_by_others() {
         }
     }
     other.await.unwrap().exception(394, 500);
-    // Nobody takes another's id.
+    // A client cannot set the id of another one.
     for statement in [
         "SELECT 1 SETTINGS query_cache_tag = 'own/x'",
         "SET query_cache_tag = 'own/x'",
@@ -85,7 +128,7 @@ async fn queries_of_the_server_are_not_killed_by_others() {
     ] {
         clickhouse.post(&[], statement).await.exception(452, 500);
     }
-    // Nobody changes the views.
+    // A client cannot change the views.
     for view in ["processes_of_clients", "processes_with_engine_ids"] {
         for statement in [
             format!("DROP VIEW system.{view} SYNC"),
@@ -107,7 +150,7 @@ async fn queries_of_the_server_are_not_killed_by_others() {
 }
 
 #[tokio::test]
-async fn a_definition_keeps_the_table_that_it_names() {
+async fn the_definition_of_a_view_keeps_the_name_of_its_table() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE VIEW v AS SELECT query FROM system.processes").await;
     let definition = clickhouse.sql("SHOW CREATE TABLE v FORMAT TSVRaw").await;
@@ -131,7 +174,7 @@ async fn progress_is_sent_while_a_statement_runs() {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let slow = "SELECT sum(sleepEachRow(0.05)) FROM numbers(60) SETTINGS max_block_size = 1";
     socket.write_all(ask(slow, "keep-alive").as_bytes()).unwrap();
-    // The head begins while nothing is there to be answered.
+    // The head begins while there is no result yet.
     let mut text = String::new();
     while text.matches("X-ClickHouse-Progress: ").count() < 2 || !text.ends_with("\r\n") {
         let mut part = [0; 4096];
@@ -143,7 +186,7 @@ async fn progress_is_sent_while_a_statement_runs() {
     assert!(progress["read_rows"].is_string() && progress["elapsed_ns"].is_string(), "{progress}");
     assert!(text.starts_with("HTTP/1.1 200 OK\r\nX-ClickHouse-Progress: "), "{text}");
     assert!(!text.contains("x-clickhouse-summary"), "{text}");
-    // The rest of the answer, and one more on the same connection.
+    // The rest of the answer, and another answer on the same connection.
     socket.write_all(ask("SELECT 7", "close").as_bytes()).unwrap();
     socket.read_to_string(&mut text).unwrap();
     assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{text}");
@@ -151,7 +194,7 @@ async fn progress_is_sent_while_a_statement_runs() {
     assert!(first.contains("x-clickhouse-summary"), "{text}");
     assert!(second.ends_with("\r\n\r\n7\n"), "{text}");
 
-    // A failure after that is told by its code; HTTP clients take these heads.
+    // A later failure is reported by its code. HTTP clients accept such heads.
     let parameters = [("send_progress_in_http_headers", "1"), ("http_headers_progress_interval_ms", "10")];
     let reply = clickhouse
         .post(
