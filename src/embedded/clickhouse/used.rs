@@ -11,6 +11,9 @@ use super::request::{METHOD_LEVEL, READ_ONLY, Request};
 use super::sessions::{Lease, Sessions};
 use super::statement;
 
+/// Names and values.
+type Settings<'a> = Vec<(&'a str, &'a str)>;
+
 /// The connection of a request: a new one, or that of its session.
 pub(super) enum Used {
     New(Connection),
@@ -76,14 +79,36 @@ impl Used {
                 return Ok(());
             }
             *before = undo(connection, request)?;
-            before.extend(request.external.iter().map(ExternalTable::drop_statement));
             if let Some(database) = &request.database {
                 engine::run(connection, &use_database(database))
                     .map_err(|message| Exception::from_engine(&message))?;
             }
         }
         let enforce = !self.is_session();
-        apply(self.connection()?, request, enforce)
+        let tag = request.tag();
+        let (settings, levels) = settings(request, &tag, enforce);
+        self.set(&settings)?;
+        for table in &request.external {
+            self.add(table)?;
+        }
+        if levels.is_empty() { Ok(()) } else { self.set(&levels) }
+    }
+
+    fn set(&mut self, settings: &Settings<'_>) -> Result<(), Exception> {
+        let pairs: Vec<String> =
+            settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
+        let set = format!("SET {}", pairs.join(", "));
+        engine::run(self.connection()?, &set).map_err(|message| Exception::from_engine(&message)).map(drop)
+    }
+
+    /// Adds an external table, for this request only.
+    fn add(&mut self, table: &ExternalTable) -> Result<(), Exception> {
+        table.create(self.connection()?)?;
+        // Not earlier: the session may have a table of its own by this name.
+        if let Self::Session { before, .. } = self {
+            before.push(table.drop_statement());
+        }
+        table.fill(self.connection()?)
     }
 
     /// Restores a session's settings and database. The last statement also makes the engine drop what it keeps of a failed one.
@@ -107,14 +132,12 @@ impl Drop for Used {
     }
 }
 
-/// Applies settings and creates the external tables. `enforce`: the engine enforces `readonly`. It could not be taken
-/// back, so in a session the statement is looked at beforehand instead.
-fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Result<(), Exception> {
-    let failed = |message: String| Exception::from_engine(&message);
-    let tag = request.tag();
+/// The settings to apply before the external tables exist, and those to apply after. `enforce`: the engine enforces `readonly`. It could
+/// not lower the level again, so in a session the statement is checked beforehand instead.
+fn settings<'a>(request: &'a Request, tag: &'a str, enforce: bool) -> (Settings<'a>, Settings<'a>) {
     let given = request.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let (mut levels, mut settings): (Vec<_>, Vec<_>) = given.partition(|(name, _)| *name == READ_ONLY);
-    settings.insert(0, (TAG_SETTING, &tag));
+    settings.insert(0, (TAG_SETTING, tag));
     if !enforce {
         levels.clear();
     } else if request.read_only {
@@ -124,31 +147,15 @@ fn apply(connection: &mut Connection, request: &Request, enforce: bool) -> Resul
     if request.external.is_empty() {
         settings.append(&mut levels);
     }
-    engine::run(connection, &set(&settings)).map_err(failed)?;
-    for table in &request.external {
-        table.create(connection)?;
-    }
-    if !levels.is_empty() {
-        engine::run(connection, &set(&levels)).map_err(failed)?;
-    }
-    Ok(())
+    (settings, levels)
 }
 
-fn set(settings: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> =
-        settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
-    format!("SET {}", pairs.join(", "))
-}
-
-/// The statements that restore what [`apply`] will change.
+/// The statements that restore what [`Used::prepare`] will change.
 fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, Exception> {
     let failed = |message: String| Exception::from_engine(&message);
     let mut statements = Vec::new();
     if request.database.is_some() {
-        let row = engine::run(connection, "SELECT currentDatabase()").map_err(failed)?;
-        let [database]: [String; 1] =
-            serde_json::from_str(&row).map_err(|error| failed(error.to_string()))?;
-        statements.push(use_database(&database));
+        statements.push(use_database(&engine::current_database(connection)?));
     }
     if !request.settings.is_empty() {
         let names: Vec<String> = request.settings.iter().map(|(name, _)| engine::quoted(name)).collect();

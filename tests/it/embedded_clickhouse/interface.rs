@@ -36,7 +36,7 @@ async fn paths_and_methods_answer_as_a_server_does() {
 }
 
 #[tokio::test]
-async fn formats_come_from_the_query_or_else_from_the_request() {
+async fn the_format_comes_from_the_query_or_otherwise_from_the_request() {
     let clickhouse = ClickHouse::start();
     let reply = clickhouse.post(&[("default_format", "JSONEachRow")], "SELECT 1 AS a").await;
     assert_eq!((reply.text(), reply.header("x-clickhouse-format")), ("{\"a\":1}\n", "JSONEachRow"));
@@ -88,7 +88,7 @@ async fn errors_have_the_server_s_code_status_and_text() {
 }
 
 #[tokio::test]
-async fn a_get_may_not_modify() {
+async fn a_get_cannot_change_anything() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a").await;
     for query in [
@@ -105,7 +105,7 @@ async fn a_get_may_not_modify() {
     }
     let count = ("query", "SELECT count() FROM t");
     assert_eq!(clickhouse.get(&[count, ("max_threads", "1")]).await.text(), "0\n");
-    // A server's level for these methods is 2, and no request changes it.
+    // These methods have the level 2, as on a server. No request can change it.
     assert_eq!(clickhouse.get(&[count, ("readonly", "2")]).await.text(), "0\n");
     for level in ["0", "1", "", "3", "-1", "false"] {
         for method in [Method::GET, Method::HEAD] {
@@ -122,7 +122,7 @@ async fn a_get_may_not_modify() {
 }
 
 #[tokio::test]
-async fn an_insert_takes_its_data_from_the_query_the_body_or_both() {
+async fn the_data_of_an_insert_comes_from_the_query_the_body_or_both() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b String DEFAULT 'none') ENGINE = MergeTree ORDER BY a").await;
     clickhouse.sql("INSERT INTO t VALUES (1, 'one'), (2, 'it''s')").await;
@@ -161,7 +161,7 @@ async fn an_insert_takes_its_data_from_the_query_the_body_or_both() {
 }
 
 #[tokio::test]
-async fn parameters_come_in_the_url_or_in_a_form() {
+async fn parameters_are_read_from_the_url_or_a_form() {
     let clickhouse = ClickHouse::start();
     let query = "SELECT {text:String}, {n:UInt64} + 1, {list:Array(String)}, {none:Nullable(String)}";
     let parameters =
@@ -189,6 +189,14 @@ async fn parameters_come_in_the_url_or_in_a_form() {
             );
         }
     }
+    clickhouse.sql("CREATE TABLE t (a String) ENGINE = Memory").await;
+    let table = [("param_t$$", "t"), ("param_a$$b", "$$v$$")];
+    clickhouse.post(&table, "INSERT INTO {t$$:Identifier} FORMAT CSV\n$$x$$\n").await;
+    clickhouse.post(&table, "INSERT INTO t VALUES ($$it's; FORMAT CSV$$), ({a$$b:String})").await;
+    let query = "SELECT a AS a$$ FROM {t$$:Identifier} WHERE a$$ != $f$ FORMAT CSV; $$ $f$ ORDER BY a FORMAT JSONEachRow";
+    let expected = "{\"a$$\":\"$$v$$\"}\n{\"a$$\":\"$$x$$\"}\n{\"a$$\":\"it's; FORMAT CSV\"}\n";
+    assert_eq!(clickhouse.post(&table, query).await.text(), expected);
+    assert_eq!(clickhouse.get(&[&table[..], &[("query", query)]].concat()).await.text(), expected);
     // The position in an error counts from the beginning of the client's text.
     let reply = clickhouse.post(&[("param_$$a", "v")], "SELECT {$$a:String} FORMAT CSV").await;
     assert!(reply.exception(62, 400).contains("failed at position 9 ($)"), "{}", reply.text());
@@ -211,7 +219,7 @@ async fn files_of_a_form_are_tables_of_its_statement() {
         assert_eq!(reply.text(), "\"one\",12.25\n\"two\",0.5\n");
         clickhouse.post(&[("session_id", session)], "SELECT * FROM bets").await.exception(60, 404);
     }
-    // In the URL; with types only; two of them; under a level that forbids changes.
+    // Two files, described in the URL by types only, at a level that forbids changes.
     let parameters = [
         ("query", "SELECT sum(_1), any(a._2), any(b._1) FROM a, b"),
         ("a_types", "UInt8,Tuple(UInt8, String)"),
@@ -226,6 +234,9 @@ async fn files_of_a_form_are_tables_of_its_statement() {
     let cases = [
         ("", "", 36, "b_structure or b_types"),
         ("b_types", "UInt8) ENGINE = Memory; DROP TABLE names; --", 62, "structure"),
+        ("b_structure", "a UInt8) AS SELECT count() AS a FROM names --", 62, "structure"),
+        ("b_structure", "a UInt8 DEFAULT (SELECT count() FROM names)", 62, "structure"),
+        ("b_types", "UInt8, INDEX i _1 TYPE minmax", 62, "structure"),
         ("b_types", "UInt8", 117, "CSV"),
         ("b_structure", "a Nonsense", 50, "Nonsense"),
     ];
@@ -237,6 +248,14 @@ async fn files_of_a_form_are_tables_of_its_statement() {
         assert!(reply.text().contains(part), "{}", reply.text());
     }
     assert_eq!(clickhouse.sql("SELECT count() FROM names").await, "2");
+
+    // A session keeps a temporary table of its own that has the name of a file.
+    let session = [("session_id", "own")];
+    clickhouse.post(&session, "CREATE TEMPORARY TABLE own AS SELECT 7 AS a").await;
+    let form = reqwest::multipart::Form::new().text("own_types", "UInt8").part("own", file("1\n"));
+    let of_own = [("session_id", "own"), ("query", "SELECT * FROM own")];
+    read(clickhouse.request(Method::POST, &of_own).multipart(form)).await.exception(57, 500);
+    assert_eq!(clickhouse.post(&session, "SELECT a FROM own").await.text(), "7\n");
 }
 
 #[tokio::test]
@@ -261,7 +280,7 @@ async fn a_statement_without_a_result_has_no_format() {
     }
 }
 
-/// Gives back what is in ClickHouse's blocks.
+/// Decompresses ClickHouse's blocks.
 fn unblock(mut blocks: &[u8]) -> Vec<u8> {
     let mut data = Vec::new();
     while let Some((head, rest)) = blocks.split_at_checked(25) {
@@ -274,7 +293,7 @@ fn unblock(mut blocks: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_error_is_in_blocks_as_the_answer_would_be() {
+async fn an_error_is_compressed_as_the_answer_would_be() {
     let clickhouse = ClickHouse::start();
     for query in ["SELECT * FROM nowhere", "SELECT throwIf(number = 5) FROM numbers(10)", "nonsense"] {
         let reply = clickhouse.post(&[("compress", "1")], query).await;
@@ -292,7 +311,7 @@ async fn an_error_is_in_blocks_as_the_answer_would_be() {
     let reply = read(request).await;
     assert_eq!((reply.status, reply.header("content-encoding")), (StatusCode::NOT_FOUND, "gzip"));
     assert!(decode("gzip", &reply.body).starts_with(b"Code: 60. DB::Exception: "));
-    // What is refused before that is not.
+    // The error of a request that is refused is not compressed.
     clickhouse.post(&[("compress", "1"), ("user", "somebody")], "SELECT 1").await.exception(516, 403);
 }
 
@@ -343,7 +362,7 @@ fn decode(coding: &str, data: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn every_coding_works_both_ways() {
+async fn every_content_coding_works_for_requests_and_answers() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a").await;
     let data: String = (0..100_000).map(|n| format!("{n}\n")).collect();
@@ -377,7 +396,7 @@ async fn every_coding_works_both_ways() {
 }
 
 #[tokio::test]
-async fn large_results_are_whole_and_late_errors_break_them_off() {
+async fn large_results_are_complete_and_a_late_error_ends_them() {
     let clickhouse = ClickHouse::start();
     let reply = clickhouse.post(&[], "SELECT number FROM numbers(3000000) FORMAT RowBinary").await;
     assert!(!reply.broken);
@@ -406,7 +425,7 @@ async fn large_results_are_whole_and_late_errors_break_them_off() {
 }
 
 #[tokio::test]
-async fn files_of_the_machine_stay_closed() {
+async fn statements_cannot_read_files_of_the_machine() {
     let clickhouse = ClickHouse::start();
     let secret = clickhouse.path().join("secret.csv");
     std::fs::write(&secret, "secret\n").unwrap();
