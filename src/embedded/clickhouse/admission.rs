@@ -24,7 +24,7 @@ pub(super) enum Asker {
 #[derive(Debug)]
 pub(super) struct Admission {
     connections: Arc<Semaphore>,
-    /// The connections that others than the server may use.
+    /// The connections that clients other than the server may use.
     for_others: Arc<Semaphore>,
     own_waiting: AtomicUsize,
     others_waiting: AtomicUsize,
@@ -83,7 +83,11 @@ impl Admission {
     }
 }
 
-async fn free(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Exception> {
+/// Waits for a free permit.
+///
+/// # Errors
+/// The engine is stopping.
+pub(super) async fn free(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Exception> {
     let permit = Arc::clone(permits).acquire_owned().await;
     permit.map_err(|_| Exception::new(Code::QueryWasCancelled, "The embedded ClickHouse is stopping"))
 }

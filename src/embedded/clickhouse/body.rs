@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 /// Frames that are read ahead of the engine.
@@ -23,6 +23,8 @@ const DRAIN_LIMIT: usize = 64 << 20;
 pub(super) struct BodyReader {
     frames: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
+    /// The place of a form among those in memory.
+    _form: Option<OwnedSemaphorePermit>,
 }
 
 /// Starts reading a body, a few frames ahead of its reader.
@@ -34,13 +36,13 @@ pub(super) fn frames(body: Incoming) -> mpsc::Receiver<io::Result<Bytes>> {
 
 impl BodyReader {
     pub(super) fn new(body: Incoming) -> Self {
-        Self { frames: frames(body), current: Bytes::new() }
+        Self { frames: frames(body), current: Bytes::new(), _form: None }
     }
 
-    /// An empty body, for a request whose form has been read.
-    pub(super) fn empty() -> Self {
+    /// An empty body, for a request whose form has been read and keeps its place.
+    pub(super) fn of_form(place: OwnedSemaphorePermit) -> Self {
         let (_, frames) = mpsc::channel(1);
-        Self { frames, current: Bytes::new() }
+        Self { frames, current: Bytes::new(), _form: Some(place) }
     }
 }
 

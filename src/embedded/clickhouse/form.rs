@@ -1,9 +1,12 @@
 //! A `multipart/form-data` request: query and parameters that would be too long for a URL, and files that are external tables.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
 use axum::http::{HeaderMap, header};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::body;
@@ -15,6 +18,12 @@ const MAX_FORM: usize = 16 << 20;
 
 /// Fields and files of a form.
 const MAX_FIELDS: usize = 4096;
+
+/// Forms in memory at a time, each until its statement has ended. Further ones wait and are not read.
+pub(super) const MAX_FORMS: usize = 16;
+
+/// The time for a form to arrive: it takes the place of another one.
+const FORM_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     headers
@@ -33,14 +42,17 @@ pub(super) struct FormParts {
 /// Reads a form.
 ///
 /// # Errors
-/// It is broken or too large.
+/// It is malformed, too large or too slow.
 pub(super) async fn read(request: hyper::Request<Incoming>) -> Result<FormParts, Exception> {
     let (parts, body) = request.into_parts();
     let broken =
         |reason: String| Exception::new(Code::BadArguments, format_args!("Cannot read the form: {reason}"));
     // As a whole: multer 3.1, which reads forms, can take a form that arrives in several pieces for an incomplete one.
     let body = Body::from_stream(ReceiverStream::new(body::frames(body)));
-    let whole = to_bytes(body, MAX_FORM).await.map_err(|error| broken(error.to_string()))?;
+    let whole = timeout(FORM_TIMEOUT, to_bytes(body, MAX_FORM))
+        .await
+        .map_err(|_| broken(format!("it did not arrive within {} seconds", FORM_TIMEOUT.as_secs())))?
+        .map_err(|error| broken(error.to_string()))?;
     let mut request = hyper::Request::from_parts(parts, Body::from(whole));
     // The limit is MAX_FORM, not the 2 MiB of axum.
     DefaultBodyLimit::disable().apply(&mut request);

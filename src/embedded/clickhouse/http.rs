@@ -9,12 +9,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use rand::distr::{Distribution, Uniform};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
-use super::admission::Admission;
+use super::admission::{self, Admission};
 use super::body::BodyReader;
 use super::cors;
 use super::engine::Engine;
@@ -31,9 +31,9 @@ use crate::guard::{Guard, Refusal, Sender};
 use crate::http1::is_head_too_large;
 use crate::settings::Secret;
 
-/// Attempts to stop a statement whose client is gone, and the time between them: it may not have started yet.
-const STOP_ATTEMPTS: u32 = 100;
-const STOP_INTERVAL: Duration = Duration::from_millis(100);
+/// The time between two attempts to stop a statement whose client is gone, from the first to the longest. It may not have started yet,
+/// and the engine does not look while it computes a single block.
+const STOP_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Letters of the tag around an exception in the middle of a body.
 const TAG_LENGTH: usize = 16;
@@ -55,6 +55,8 @@ pub(super) struct Service {
     pub(super) answers: PathBuf,
     /// The password of the server that this engine is embedded in.
     pub(super) own_key: Option<Secret>,
+    /// Limits the forms in memory.
+    pub(super) forms: Arc<Semaphore>,
     /// The running statements.
     pub(super) statements: TaskTracker,
 }
@@ -116,7 +118,7 @@ impl Service {
         let unnamed = Context { engine: Arc::clone(&self.engine), query_id: String::new(), blocks: false };
         let early = (request.version() == Version::HTTP_11).then_some(early);
         let read_only = *request.method() != Method::POST || *sender != Sender::Trusted;
-        let (request, body) = match read(request, read_only, self.own_key.as_ref()).await {
+        let (request, body) = match self.read(request, read_only).await {
             Ok(request) => request,
             Err(exception) => return unnamed.exception(&exception),
         };
@@ -125,6 +127,27 @@ impl Service {
             Ok((answer, gone)) => context.answer(answer, gone),
             Err(exception) => context.exception(&exception),
         }
+    }
+
+    /// Reads a request's parameters, including those of a form.
+    async fn read(
+        &self,
+        request: hyper::Request<Incoming>,
+        read_only: bool,
+    ) -> Result<(Request, BodyReader), Exception> {
+        let own_key = self.own_key.as_ref();
+        let headers = request.headers().clone();
+        let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
+        if !form::is_form(&headers) {
+            let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
+            return Ok((parsed, BodyReader::new(request.into_body())));
+        }
+        let place = admission::free(&self.forms).await?;
+        let form = form::read(request).await?;
+        parameters.extend(form.fields);
+        let external = ExternalTable::of_files(form.files, &mut parameters)?;
+        let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
+        Ok((Request { external, ..parsed }, BodyReader::of_form(place)))
     }
 
     /// Runs a request's statement on a thread of its own, and waits until its answer begins.
@@ -218,16 +241,19 @@ impl Service {
         guard
     }
 
+    /// Tries to stop a statement until it has ended.
     async fn stop(&self, tag: String, running: &Running) {
-        for _ in 0..STOP_ATTEMPTS {
+        let (mut interval, longest) = STOP_INTERVALS;
+        loop {
             if running.stoppable.load(Ordering::Acquire) {
                 let engine = Arc::clone(&self.engine);
                 let tag = tag.clone();
                 let _ = tokio::task::spawn_blocking(move || engine.kill(&tag)).await;
             }
-            if tokio::time::timeout(STOP_INTERVAL, running.ended.cancelled()).await.is_ok() {
+            if tokio::time::timeout(interval, running.ended.cancelled()).await.is_ok() {
                 return;
             }
+            interval = (interval * 2).min(longest);
         }
     }
 }
@@ -258,25 +284,6 @@ fn has_query(request: &hyper::Request<Incoming>) -> bool {
 fn url_parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
-}
-
-/// Reads a request's parameters, including those of a form.
-async fn read(
-    request: hyper::Request<Incoming>,
-    read_only: bool,
-    own_key: Option<&Secret>,
-) -> Result<(Request, BodyReader), Exception> {
-    let headers = request.headers().clone();
-    let mut parameters: Vec<_> = url_parameters(request.uri().query()).collect();
-    if form::is_form(&headers) {
-        let form = form::read(request).await?;
-        parameters.extend(form.fields);
-        let external = ExternalTable::of_files(form.files, &mut parameters)?;
-        let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
-        return Ok((Request { external, ..parsed }, BodyReader::empty()));
-    }
-    let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
-    Ok((parsed, BodyReader::new(request.into_body())))
 }
 
 fn random_tag() -> String {

@@ -1,14 +1,15 @@
-//! What is too large, damaged, or too much.
+//! Large requests, damaged requests, and many of them.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 
 use super::{ClickHouse, read};
 use crate::harness::process::PATIENCE;
 
-/// Sends a request after whose answer the connection ends, and returns the answer. It is read whole: no reset takes the answer away.
+/// Sends a request that closes the connection, and returns the whole answer. The connection must not be reset before that.
 fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
     let mut socket = TcpStream::connect(clickhouse.part.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -19,7 +20,7 @@ fn raw(clickhouse: &ClickHouse, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn heads_and_statements_have_their_limits() {
+async fn heads_and_statements_that_are_too_large_are_refused() {
     let clickhouse = ClickHouse::start();
     let long = "x".repeat(200_000);
     let answer = raw(
@@ -59,8 +60,51 @@ async fn heads_and_statements_have_their_limits() {
     assert_eq!(clickhouse.sql("SELECT 1").await, "1");
 }
 
+/// The largest number of forms in memory.
+const MAX_FORMS: usize = 16;
+
 #[tokio::test]
-async fn damaged_blocks_are_refused() {
+async fn a_form_waits_while_too_many_others_are_in_memory() {
+    let clickhouse = ClickHouse::start();
+    let form = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT 7\r\n--b--\r\n";
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    let begin = || {
+        let mut socket = TcpStream::connect(clickhouse.part.address).unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    };
+    // The server begins to read the form when it has a place.
+    let wait_for_place = |mut socket: &TcpStream| {
+        let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut line = vec![0; go_on.len()];
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.read_exact(&mut line).unwrap();
+        assert_eq!(line, go_on);
+    };
+    let finish = |mut socket: TcpStream| {
+        socket.write_all(form.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("7\n"), "{answer}");
+    };
+    let mut begun: Vec<_> = (0..MAX_FORMS).map(|_| begin()).collect();
+    begun.iter().for_each(wait_for_place);
+    let waiting = begin();
+    waiting.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let error = (&waiting).read(&mut [0]).expect_err("the form has no place yet");
+    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    assert_eq!(clickhouse.sql("SELECT 1").await, "1");
+    finish(begun.remove(0));
+    wait_for_place(&waiting);
+    finish(waiting);
+}
+
+#[tokio::test]
+async fn damaged_compressed_blocks_are_refused() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
     let blocks = [("query", "INSERT INTO t FORMAT CSV"), ("decompress", "1")];
@@ -79,7 +123,7 @@ async fn damaged_blocks_are_refused() {
 async fn memory_does_not_grow_with_results_and_uploads() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64) ENGINE = Null").await;
-    // Warm-up: what the engine keeps for its threads.
+    // Warm-up: the engine keeps some memory for its threads.
     clickhouse.post(&[], "SELECT number, repeat('x', 100) FROM numbers(1000000)").await;
     let before = resident_mib(clickhouse.part.pid());
 
