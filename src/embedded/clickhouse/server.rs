@@ -36,7 +36,10 @@ pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, stop: C
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = sessions.tick() => service.sessions.expire(),
+            _ = sessions.tick() => {
+                let sessions = Arc::clone(&service.sessions);
+                tokio::task::spawn_blocking(move || sessions.expire());
+            }
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {

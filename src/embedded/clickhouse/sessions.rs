@@ -45,44 +45,75 @@ impl Sessions {
         engine: &Engine,
     ) -> Result<Lease, Exception> {
         self.expire();
+        let kept = self.occupy(&request)?;
+        // From here on it gives the id back when it is dropped.
+        let mut lease = Lease { connection: None, read_only: 0, sessions: Arc::clone(self), request };
+        let (connection, read_only) = match kept {
+            Some(kept) => kept,
+            None => (engine.connect(None)?, 0),
+        };
+        (lease.connection, lease.read_only) = (Some(connection), read_only);
+        Ok(lease)
+    }
+
+    /// Marks a session as used, and returns its connection and level of `readonly` if it exists.
+    fn occupy(&self, request: &SessionRequest) -> Result<Option<(Connection, u8)>, Exception> {
         let mut slots = self.lock();
-        let (connection, read_only) = match slots.remove(&request.id) {
-            Some(Slot::Idle { connection, read_only, .. }) => (connection, read_only),
+        let kept = match slots.remove(&request.id) {
+            Some(Slot::Idle { connection, read_only, .. }) => Some((connection, read_only)),
             Some(Slot::Busy) => {
-                slots.insert(request.id, Slot::Busy);
+                slots.insert(request.id.clone(), Slot::Busy);
                 return Err(Exception::new(
                     Code::SessionIsLocked,
                     "Session is locked by a concurrent client",
                 ));
             }
             None if request.check => return Err(Exception::new(Code::SessionNotFound, "Session not found")),
-            None => (engine.connect(None)?, 0),
+            None => None,
         };
-        make_room(&mut slots);
+        let closed = make_room(&mut slots);
         slots.insert(request.id.clone(), Slot::Busy);
-        Ok(Lease { connection: Some(connection), read_only, sessions: Arc::clone(self), request })
+        drop(slots);
+        drop(closed);
+        Ok(kept)
     }
 
     /// Closes expired sessions.
     pub(super) fn expire(&self) {
         let now = Instant::now();
-        self.lock().retain(|_, slot| match slot {
-            Slot::Busy => true,
-            Slot::Idle { expires, .. } => *expires > now,
-        });
+        self.close_where(|expires| expires <= now);
     }
 
     /// Closes all idle sessions.
     pub(super) fn clear(&self) {
-        self.lock().retain(|_, slot| matches!(slot, Slot::Busy));
+        self.close_where(|_| true);
     }
 
-    fn put_back(&self, request: &SessionRequest, connection: Connection, read_only: u8) {
+    /// The engine closes the connections after the lock is released.
+    fn close_where(&self, is_over: impl Fn(Instant) -> bool) {
+        let closed: Vec<Slot> = self
+            .lock()
+            .extract_if(|_, slot| match slot {
+                Slot::Busy => false,
+                Slot::Idle { expires, .. } => is_over(*expires),
+            })
+            .map(|(_, slot)| slot)
+            .collect();
+        drop(closed);
+    }
+
+    fn put_back(&self, request: &SessionRequest, connection: Option<Connection>, read_only: u8) {
         let mut slots = self.lock();
         slots.remove(&request.id);
-        if !request.close {
-            let expires = Instant::now() + request.timeout;
-            slots.insert(request.id.clone(), Slot::Idle { connection, read_only, expires });
+        match connection {
+            Some(connection) if !request.close => {
+                let expires = Instant::now() + request.timeout;
+                slots.insert(request.id.clone(), Slot::Idle { connection, read_only, expires });
+            }
+            closed => {
+                drop(slots);
+                drop(closed);
+            }
         }
     }
 
@@ -91,23 +122,23 @@ impl Sessions {
     }
 }
 
-fn make_room(slots: &mut HashMap<String, Slot>) {
+/// Takes the idle session that expires first if there are too many.
+fn make_room(slots: &mut HashMap<String, Slot>) -> Option<Slot> {
     if slots.len() < MAX_SESSIONS {
-        return;
+        return None;
     }
     let idle = slots.iter().filter_map(|(id, slot)| match slot {
         Slot::Busy => None,
         Slot::Idle { expires, .. } => Some((*expires, id.clone())),
     });
-    if let Some((_, id)) = idle.min() {
-        slots.remove(&id);
-    }
+    let (_, id) = idle.min()?;
+    slots.remove(&id)
 }
 
 /// A session that a request is using. It is returned when this is dropped.
 pub(super) struct Lease {
     connection: Option<Connection>,
-    /// What was set for `readonly`. The engine is not told: it could not take the level back after a request.
+    /// The level of `readonly` of the session. The engine does not get it, because it could not lower the level again after a request.
     pub(super) read_only: u8,
     sessions: Arc<Sessions>,
     request: SessionRequest,
@@ -121,8 +152,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.sessions.put_back(&self.request, connection, self.read_only);
-        }
+        self.sessions.put_back(&self.request, self.connection.take(), self.read_only);
     }
 }
