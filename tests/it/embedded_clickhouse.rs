@@ -31,7 +31,7 @@ struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
-    /// The body broke off.
+    /// The connection ended before the body did.
     broken: bool,
 }
 
@@ -68,7 +68,7 @@ impl ClickHouse {
 
     fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
         let part = Part::start("clickhouse", directory.path(), arguments);
-        // A kept connection would be one to a process that a test has killed.
+        // Tests kill the process, so no connection is reused.
         let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("client");
         Self { part, http, directory }
     }
@@ -97,7 +97,7 @@ impl ClickHouse {
         reply.text().trim_end_matches('\n').to_owned()
     }
 
-    /// Asks until the answer is the expected one.
+    /// Repeats a query until it returns the expected result.
     async fn eventually(&self, question: &str, expected: &str) {
         let mut answer = String::new();
         for _ in 0..400 {
@@ -124,7 +124,7 @@ async fn read(request: RequestBuilder) -> Reply {
     }
 }
 
-/// A question about other queries than this one.
+/// A query that counts the other running queries.
 fn running(condition: &str) -> String {
     format!("SELECT count() FROM system.processes WHERE query NOT LIKE '%system.processes%' AND {condition}")
 }

@@ -97,7 +97,7 @@ pub(super) fn decoder(
     Ok(if blocks { Box::new(blocks::Reader::new(plain)) } else { plain })
 }
 
-/// Encodes an answer. The encoded bytes are taken out in pieces.
+/// Encodes an answer. The encoded bytes are removed in pieces.
 pub(super) struct Encoder {
     blocks: bool,
     sink: Sink,
@@ -128,7 +128,7 @@ impl Encoder {
     /// Encodes `data`.
     ///
     /// # Errors
-    /// The encoder failed, which happens only if there is no memory.
+    /// The encoder failed, which happens only without free memory.
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if !self.blocks {
             return self.write_coded(data);
@@ -164,7 +164,7 @@ impl Encoder {
         }
     }
 
-    /// The encoded bytes that have not been taken out yet.
+    /// The encoded bytes that have not been removed yet.
     pub(super) fn encoded(&mut self) -> &mut Vec<u8> {
         match &mut self.sink {
             Sink::Plain(out) => out,

@@ -35,7 +35,7 @@ const PIECES_AHEAD: usize = 4;
 /// Bytes of an exception's text at the end of a body: clients search the last 16 KiB.
 const MAX_LATE_EXCEPTION: usize = 15 << 10;
 
-/// The client is gone, or the answer cannot be encoded, so no error can be sent.
+/// The client has disconnected, or the answer cannot be encoded. No error can be sent.
 #[derive(Debug)]
 pub(super) struct Gone;
 
@@ -134,7 +134,7 @@ impl Output {
         self.progress.add(progress);
     }
 
-    /// Whether the client is gone.
+    /// Whether the client has disconnected.
     pub(super) fn is_abandoned(&self) -> bool {
         match &self.sink {
             Sink::Held(answer) => answer.is_closed(),
@@ -146,7 +146,7 @@ impl Output {
     /// Takes bytes of the result, and waits if the client reads slowly.
     ///
     /// # Errors
-    /// The client is gone.
+    /// The client has disconnected.
     pub(super) fn write(&mut self, data: &[u8]) -> Result<(), Gone> {
         self.encoder.write(data)?;
         if self.form.wait_for_end {

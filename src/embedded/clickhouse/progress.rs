@@ -2,7 +2,7 @@
 //!
 //! ClickHouse sends the first line of an answer and these headers early, and the rest of the head when the result begins. hyper
 //! writes a head as a whole, so the lines go to the socket in front of it, and its first line is left out then. The status is 200
-//! by that time, also if the statement fails later; `X-ClickHouse-Exception-Code` tells.
+//! by that time, even if the statement fails later: then there is an `X-ClickHouse-Exception-Code`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

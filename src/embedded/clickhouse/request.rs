@@ -116,7 +116,7 @@ impl Request {
 }
 
 impl Request {
-    /// By what the statement is known in the engine.
+    /// The tag by which the engine finds the statement.
     pub(super) fn tag(&self) -> String {
         processes::tag(self.asker, &self.query_id)
     }
@@ -205,7 +205,7 @@ impl Reading {
                 self.progress_interval = Some(Duration::from_millis(number(&name, &value)? as u64));
             }
             "http_response_buffer_size" => self.buffer_size = number(&name, &value)?,
-            // Ours: the engine has no query cache that a tag would mean anything to.
+            // It carries the query id. The engine has no query cache, so it has no other effect.
             TAG_SETTING => return Ok(()),
             _ if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
                 let reason = format_args!("Setting {name} is neither a builtin setting nor a custom setting");

@@ -39,7 +39,7 @@ impl Context {
         finish(builder.header("X-ClickHouse-Exception-Code", exception.code()), Body::from(body))
     }
 
-    /// The response to a statement. `gone` is dropped when the client has received all of it or is gone.
+    /// The response to a statement. `gone` is dropped when the client has received all of it or has disconnected.
     pub(super) fn answer(&self, answer: Answer, gone: DropGuard) -> Response<Body> {
         match answer {
             Answer::Whole(head, body) => {

@@ -1,4 +1,4 @@
-//! Which web pages may ask.
+//! Access by web pages.
 
 use reqwest::{Method, StatusCode};
 

@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote.
+//! Clients of other projects.
 
 use std::path::PathBuf;
 use std::process::Command;

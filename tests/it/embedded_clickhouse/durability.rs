@@ -1,4 +1,4 @@
-//! What survives, what counts once, and what refuses to start.
+//! Kills, stops, repeated inserts, and starts that fail.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -14,7 +14,7 @@ fn rows(range: std::ops::Range<u64>) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_rows_survive_a_kill() {
     let mut clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;
     let insert = [("query", "INSERT INTO t FORMAT RowBinary")];
@@ -26,11 +26,11 @@ async fn what_was_acknowledged_survives_a_kill() {
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
             stored += 20_000;
         }
-        // An insert that is under way when the process dies is there whole or not at all.
+        // An insert that was running when the process died is stored as a whole or not at all.
         let (sender, frames) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
         let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(frames));
         let under_way = tokio::spawn(clickhouse.request(Method::POST, &insert).body(body).send());
-        // There is room for the second once the first is on its way.
+        // The channel has room for the second part when the first one has been sent.
         sender.send(Ok(rows(0..10_000))).await.unwrap();
         sender.send(Ok(rows(10_000..20_000))).await.unwrap();
         clickhouse.part.kill();
@@ -83,7 +83,7 @@ async fn a_chunk_with_its_token_is_one_block_and_counts_once() {
             clickhouse.part.restart();
         }
     }
-    // The token does not stick to the connection: the same rows with another token, and without one, are new.
+    // The token applies to one request only: the same rows with another token, or without one, are new.
     clickhouse.post(&insert("topic:0:200000-399999"), rows(0..200_000)).await;
     assert_eq!(clickhouse.sql(counts).await, "400000\t400000");
     clickhouse.post(&[("query", "INSERT INTO rounds FORMAT RowBinary")], rows(0..5)).await;
@@ -91,7 +91,7 @@ async fn a_chunk_with_its_token_is_one_block_and_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_lets_inserts_end_and_everything_is_there_after_it() {
+async fn a_stop_waits_for_inserts_and_loses_nothing() {
     let mut clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;
     clickhouse.post(&[("query", "INSERT INTO t FORMAT RowBinary")], rows(0..1000)).await;
@@ -120,7 +120,7 @@ async fn a_stop_lets_inserts_end_and_everything_is_there_after_it() {
 }
 
 #[test]
-fn what_cannot_start_says_why_in_one_line() {
+fn a_failed_start_prints_its_reason_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind(ANY_PORT).unwrap();
     let taken = listener.local_addr().unwrap();

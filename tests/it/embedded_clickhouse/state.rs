@@ -1,4 +1,4 @@
-//! What outlives a request, and what must not.
+//! Sessions, query ids and settings: their effect ends with the request, or lasts.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{ClickHouse, read, running};
 use crate::harness::process::until;
 
 #[tokio::test]
-async fn nothing_of_a_request_reaches_the_next() {
+async fn a_request_does_not_affect_the_next_one() {
     let clickhouse = ClickHouse::start_with(&["--clickhouse-connections", "2"]);
     clickhouse.sql("CREATE DATABASE other").await;
     let seen = "SELECT getSetting('max_threads'), getSetting('max_block_size'), currentDatabase(), getSetting('readonly')";
@@ -25,7 +25,7 @@ async fn nothing_of_a_request_reaches_the_next() {
         assert_eq!(clickhouse.get(&[("query", "SELECT 1")]).await.status, StatusCode::OK);
         assert_eq!(clickhouse.sql(seen).await, before);
     }
-    // A connection is kept ready in the database that was used last.
+    // The spare connection is in the database that was used last.
     let other = ("database", "other");
     clickhouse.post(&[other], "SELECT 1").await;
     let session = clickhouse.post(&[("session_id", "new")], "SELECT currentDatabase()").await;
@@ -35,7 +35,7 @@ async fn nothing_of_a_request_reaches_the_next() {
 }
 
 #[tokio::test]
-async fn a_session_keeps_what_was_set_in_it_and_nothing_of_its_requests() {
+async fn a_session_keeps_its_own_settings_and_not_those_of_requests() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE DATABASE other").await;
     let session = ("session_id", "one");
@@ -91,7 +91,7 @@ async fn readonly_forbids_settings() {
         clickhouse.post(with, "SELECT 1 SETTINGS readonly = 0").await.exception(164, 500);
         clickhouse.post(with, "INSERT INTO t VALUES (1)").await.exception(164, 500);
     }
-    // Set in a session, it stays.
+    // A level that is set in a session stays.
     let reply = clickhouse.post(&[session], "SET max_block_size = 77, readonly = 1").await;
     assert_eq!((reply.status, reply.text()), (StatusCode::OK, ""));
     let seen = "SELECT getSetting('max_block_size')";
@@ -119,7 +119,7 @@ async fn a_session_and_a_query_id_are_used_by_one_request_at_a_time() {
     clickhouse.post(&[("query_id", "slow")], "SELECT 1").await.exception(216, 500);
     slow.abort();
     clickhouse.eventually(&running("1"), "0").await;
-    // It is no longer among the processes a moment before its session is free.
+    // The query disappears from system.processes shortly before its session is free.
     let again = until("both can be used again", async || {
         let again = clickhouse.post(&parameters, "SELECT 1").await;
         (!again.text().contains("Code: 373.") && !again.text().contains("Code: 216.")).then_some(again)
@@ -129,9 +129,9 @@ async fn a_session_and_a_query_id_are_used_by_one_request_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_cancels_its_query() {
+async fn a_query_is_cancelled_when_its_client_disconnects() {
     let clickhouse = ClickHouse::start();
-    // One that computes before it answers, one that streams without end, one whose answer is held back.
+    // One computes before it answers, one streams without end, and the answer of one is held back.
     let endless = [
         (vec![], "SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(number))"),
         (vec![], "SELECT number FROM numbers(100000000000)"),
@@ -150,7 +150,7 @@ async fn a_client_that_goes_away_cancels_its_query() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_stores_nothing() {
+async fn an_upload_that_is_cut_off_stores_nothing() {
     let clickhouse = ClickHouse::start();
     clickhouse.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a").await;
     let (sender, frames) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
@@ -167,7 +167,7 @@ async fn an_upload_that_breaks_off_stores_nothing() {
 }
 
 #[tokio::test]
-async fn long_queries_leave_room_for_short_ones_and_ping_always_answers() {
+async fn long_queries_do_not_block_short_ones_or_ping() {
     let clickhouse = ClickHouse::start_with(&["--clickhouse-connections", "3"]);
     let slow = "SELECT sleepEachRow(1) FROM numbers(300) SETTINGS max_block_size = 1";
     let start = |id: usize| {
