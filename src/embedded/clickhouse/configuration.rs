@@ -34,6 +34,7 @@ impl Layout {
     pub(super) fn create(&self, peers: &[Peer]) -> io::Result<()> {
         private::close_directory(&self.directory)?;
         private::create_directory(&self.data())?;
+        private::create_directory(&self.user_files())?;
         private::create_directory(&self.answers())?;
         self.write(&configuration(&self.data(), peers))
     }
@@ -41,6 +42,11 @@ impl Layout {
     /// Databases and everything else that the engine writes.
     pub(super) fn data(&self) -> PathBuf {
         self.directory.join("data")
+    }
+
+    /// Files of users, and the current directory of the engine.
+    pub(super) fn user_files(&self) -> PathBuf {
+        self.data().join("user_files")
     }
 
     /// Answers that are held back until they are complete.

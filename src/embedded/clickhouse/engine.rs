@@ -53,6 +53,10 @@ impl Engine {
     /// The engine does not start on it.
     pub(super) fn open(api: Arc<Api>, layout: &Layout) -> Result<Self, EmbeddedError> {
         let arguments = arguments(layout)?;
+        // The table engine FileLog ignores `user_files_path`. It accepts files below the current directory.
+        let user_files = layout.user_files();
+        std::env::set_current_dir(&user_files)
+            .map_err(|error| EmbeddedError::directory(&user_files, error))?;
         api.leave_signals_alone();
         let mut control = Connection::open(&api, &arguments)
             .ok_or_else(|| failed(format!("the engine cannot start on {}", layout.directory().display())))?;
