@@ -4,13 +4,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools own-sources engine build install uninstall demo run test bench fmt lint docs test-clients sample settings clean
+.PHONY: help check-tools check-test-tools own-sources engine build install uninstall dist test-dist demo run test bench fmt lint docs test-clients sample settings clean
 
 # Outside of the repository, so that the 600 crates are built once for all clones. One profile serves everything.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
 CARGO_FLAGS := --release --locked
 ROUNDHOUSE := $(CARGO_TARGET_DIR)/release/roundhouse
 ENGINE := $(CARGO_TARGET_DIR)/release/libchdb.so
+DIST := $(CARGO_TARGET_DIR)/dist
 CLIENTS := tests/clients
 LINT := scripts/lint
 
@@ -55,6 +56,12 @@ install: $(ROUNDHOUSE) ## Installs the program and the engine library; PREFIX an
 uninstall: ## Removes what `make install` has installed
 	rm -f '$(BINDIR)/roundhouse' '$(LIBDIR)/libchdb.so'
 	[ ! -d '$(LIBDIR)' ] || rmdir '$(LIBDIR)'
+
+dist: build ## Packs the program, the engine library and their licences into an archive, and prints its path
+	scripts/dist '$(ROUNDHOUSE)' '$(ENGINE)' '$(DIST)'
+
+test-dist: dist ## Runs the archive in a root directory that has nothing but glibc
+	scripts/test-dist '$(DIST)'
 
 demo: build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits
 	$(ROUNDHOUSE) demo data/gamerounds.csv
