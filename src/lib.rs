@@ -8,13 +8,14 @@
 //! - [`reconcile`]: checks that every row of a file is stored, and repairs differences. Uses `ingest` and `warehouse`.
 //! - [`registry`], [`kafka`], [`warehouse`]: clients of the three services. [`connection`]: explains why one cannot be reached.
 //! - [`http`]: the API. Handlers are thin: extract, call one module, shape the answer.
-//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` uses it.
+//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` uses it. The broker, and what the
+//!   parts share, are crates: `roundhouse_broker`, `roundhouse_part`.
 //! - [`guard`]: decides which requests are accepted, for all HTTP listeners. Uses no other module.
 //! - [`generate`]: generates sample files. Uses no other module except its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
 //! - [`disk`]: free space, and the reserve that is kept free.
-//! - [`owner`], [`memory`], `lock`, `durable`: the server's identity across restarts, allocator settings, locks, files that are replaced as
+//! - [`owner`], [`memory`], `roundhouse_part::{lock, durable}`: the server's identity across restarts, allocator settings, locks, files that are replaced as
 //!   a whole. `counted`: counts in words.
 
 pub mod commands;
@@ -22,7 +23,6 @@ pub mod connection;
 mod counted;
 pub mod disk;
 pub mod domain;
-mod durable;
 pub mod embedded;
 pub mod generate;
 pub mod guard;
@@ -31,7 +31,6 @@ mod http1;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;
-mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod owner;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::durable::replace_file;
+use roundhouse_part::durable::replace_file;
 
 /// Returns the UUID in a file. Creates the file with a new UUID if it does not exist.
 ///

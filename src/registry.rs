@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::connection::{cause, http_client, is_tls_failure, one_line};
 use crate::domain::columns::{Columns, ColumnsError};
-use crate::lock::lock;
 use crate::settings::{Secret, ServiceUrl};
+use roundhouse_part::lock::lock;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,9 +14,7 @@ pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     // The crates of the embedded broker log much; their warnings are enough. The Avro parser warns about schemas that a registry
     // refuses, with the whole schema.
     let given = directives;
-    let directives = format!(
-        "apache_avro=error,slatedb=warn,nisshi_broker=error,nisshi_sans_io=error,nisshi_storage=error,{directives}"
-    );
+    let directives = format!("apache_avro=error,{directives}");
     let filter = EnvFilter::try_new(&directives).map_err(|_| {
         format!("invalid value {given:?} for --log; write a level such as info, or directives such as info,roundhouse::loader=debug")
     })?;

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, parts};
 use crate::embedded::part::{self, Announcer};
 use crate::embedded::{EmbeddedError, broker, clickhouse, private, registry, sandbox, streams};
-use crate::settings::{EmbeddedCommand, SupervisedOption};
+use crate::settings::{BrokerOptions, EmbeddedCommand, SupervisedOption};
 
 /// Moves the standard streams out of reach of statements. It must be called before the process opens anything.
 pub(super) fn take_streams() -> Result<(), CommandError> {
@@ -16,7 +16,7 @@ pub(super) fn take_streams() -> Result<(), CommandError> {
 /// Creates the part's directory, and enters the part's sandbox. It must be called before other threads start.
 pub(super) fn enter_sandbox(command: &EmbeddedCommand) -> Result<(), CommandError> {
     let needs = match command {
-        EmbeddedCommand::Broker(options) => broker::needs(options),
+        EmbeddedCommand::Broker(options) => broker::needs(&of_broker(options)),
         EmbeddedCommand::Registry(options) => registry::needs(options),
         EmbeddedCommand::ClickHouse(options) => clickhouse::needs(options),
     };
@@ -37,11 +37,15 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
         warn(&command);
     }
     let outcome = match command {
-        EmbeddedCommand::Broker(options) => broker::run(&options, &announcer, stop).await,
+        EmbeddedCommand::Broker(options) => broker::run(&of_broker(&options), &announcer, stop).await,
         EmbeddedCommand::Registry(options) => registry::run(&options, &announcer, stop).await,
         EmbeddedCommand::ClickHouse(options) => clickhouse::run(&options, &announcer, stop).await,
     };
     outcome.map_err(|error| cannot_run(supervised, &error))
+}
+
+fn of_broker(options: &BrokerOptions) -> broker::Options {
+    broker::Options { listen: options.listen, data_dir: options.data_dir.clone() }
 }
 
 /// Reports why a part cannot run: to the supervisor, which shows it, or to the person at the terminal.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::ingest::upload::ledger::Ledger;
-use crate::lock::lock;
 use crate::metrics::Lag;
 use crate::warehouse::aggregates::{QueryLimits, Version, version};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::uploads::{Acknowledged, Loaded};
+use roundhouse_part::lock::lock;
 
 /// After this time the state is read again in the background; until then requests get the known one.
 const REFRESHED_AFTER: Duration = Duration::from_secs(2);

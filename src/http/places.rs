@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::pace::Pace;
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Spare connections, on which only health and metrics are answered.
 const SPARE: usize = 64;

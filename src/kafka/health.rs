@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{BrokerError, Kafka, Observer, blocking, is_denied, topic_setting};
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Time limits for the description of the topics, and for the answers of all leaders together.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(1200);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::SubmitError;
 use super::report::{JobState, JobView, Phase};
 use super::store::Record;
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// The number that stands for a progress of 1.
 const WHOLE: f64 = 1_000_000.0;

@@ -171,7 +171,7 @@ async fn every_request_of_the_postman_collection_works_as_generated() {
 
     let clients = repository().join("tests/clients");
     let package = clients.join("node_modules/openapi-to-postmanv2");
-    assert!(package.exists(), "{} is missing: run `make test-clients`", package.display());
+    assert!(package.exists(), "{} is missing: run `make client-tools`", package.display());
     let output = Command::new("node")
         .arg(clients.join("postman.mjs"))
         .args([&server.addresses.api, file.to_str().expect("a path"), &ids.to_string()])
@@ -271,7 +271,7 @@ async fn schemathesis_finds_no_undescribed_response() {
 
     let clients = repository().join("tests/clients");
     let python = clients.join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make test-clients`", python.display());
+    assert!(python.exists(), "{} is missing: run `make client-tools`", python.display());
     let output = directory.path().join("output");
     let written = fs::File::create(&output).expect("a file");
     let mut child = Command::new(python)

@@ -24,7 +24,7 @@ fn read_compose() -> Value {
         .arg(clients.join("compose.py"))
         .arg(repository().join("docker-compose.yml"))
         .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; make test-clients", python.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}; make client-tools", python.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

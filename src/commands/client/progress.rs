@@ -13,7 +13,7 @@ use memchr::memchr_iter;
 use serde_json::Value;
 
 use super::file::{self, Source};
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Time between two drawings of the bar.
 const TICK: Duration = Duration::from_millis(100);

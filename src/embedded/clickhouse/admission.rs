@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exception::{Code, Exception};
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Waiting requests, of the server and of others each. Further ones are refused.
 const MAX_WAITING: usize = 256;

@@ -10,7 +10,7 @@ use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
 use super::processes;
 use crate::embedded::{EmbeddedError, streams};
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// How far a statement is.
 const PROGRESS: &str = include_str!("progress.sql");

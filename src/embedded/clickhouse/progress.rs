@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 const FIRST_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 

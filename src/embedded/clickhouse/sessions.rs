@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::exception::{Code, Exception};
 use super::ffi::Connection;
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Sessions that are kept. Beyond that, the one that expires first is closed.
 const MAX_SESSIONS: usize = 256;

@@ -12,7 +12,7 @@ use super::schema::AvroSchema;
 use super::state::{State, Version, Visibility};
 use super::subject::{Subject, VersionSelector};
 use crate::embedded::EmbeddedError;
-use crate::lock::{self, lock};
+use roundhouse_part::lock::{self, lock};
 
 #[derive(Debug)]
 pub(super) struct Store {

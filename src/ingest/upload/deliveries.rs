@@ -10,7 +10,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::UploadError;
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Longest sleep of a waiting thread before it checks again.
 const WAIT: Duration = Duration::from_millis(50);

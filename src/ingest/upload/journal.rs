@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::durable::{read_if_exists, replace_file};
-use crate::lock::lock;
 use crate::warehouse::uploads::LedgerRow;
+use roundhouse_part::durable::{read_if_exists, replace_file};
+use roundhouse_part::lock::lock;
 
 /// Hexadecimal digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::journal::Journal;
-use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{self, Acknowledged, LedgerRow, LedgerState, Selection};
+use roundhouse_part::lock::lock;
 
 /// Pause between attempts to write to ClickHouse.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -7,8 +7,8 @@ use rdkafka::producer::Producer as _;
 
 use super::UploadError;
 use super::producers::Producers;
-use crate::lock::lock;
 use crate::registry::Registry;
+use roundhouse_part::lock::lock;
 
 /// Time for each to answer. A broker that is just restarting is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

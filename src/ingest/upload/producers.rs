@@ -17,8 +17,8 @@ use tokio::sync::OnceCell;
 use super::Destination;
 use super::deliveries::DeliveryContext;
 use crate::kafka::{Kafka, MAX_MESSAGE_BYTES, max_message_bytes};
-use crate::lock::lock;
 use crate::settings::Limits;
+use roundhouse_part::lock::lock;
 
 /// Time for the broker to answer the first producer.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);

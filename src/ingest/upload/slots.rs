@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::UploadError;
 use crate::ingest::pace::Pace;
-use crate::lock::lock;
+use roundhouse_part::lock::lock;
 
 /// Time that an upload waits for a slot. A slow sender is found earlier.
 const PATIENCE: Duration = Duration::from_secs(10);

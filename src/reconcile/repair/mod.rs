@@ -49,8 +49,8 @@ use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
 use crate::loader::lease::{Holder, Tenure};
-use crate::lock::lock;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use roundhouse_part::lock::lock;
 
 /// Repairs that may wait; one more is refused.
 const MAX_WAITING: usize = 100;

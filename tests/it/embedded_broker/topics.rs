@@ -74,7 +74,7 @@ fn invalid_topics_are_refused_with_a_reason() {
     };
     let replicated = NewTopic::new("replicated", 1, TopicReplication::Fixed(3));
     assert_eq!(create(replicated), Err(RDKafkaErrorCode::InvalidReplicationFactor));
-    let expiring = NewTopic::new("expiring", 1, TopicReplication::Fixed(1)).set("retention.ms", "1000");
+    let expiring = NewTopic::new("expiring", 1, TopicReplication::Fixed(1)).set("retention.ms", "soon");
     assert_eq!(create(expiring), Err(RDKafkaErrorCode::InvalidConfig));
     let compressed =
         NewTopic::new("compressed", 1, TopicReplication::Fixed(1)).set("compression.type", "zstd");
@@ -84,10 +84,11 @@ fn invalid_topics_are_refused_with_a_reason() {
     assert_eq!(create(unlimited), Err(RDKafkaErrorCode::InvalidConfig));
     let lasting = NewTopic::new("lasting", 1, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     assert_eq!(create(lasting), Ok("lasting".to_owned()));
-    // More partitions would move keys to other partitions. The broker does not support this request, and the client reports it at once.
-    let more = block_on(admin.create_partitions(&[NewPartitions::new("lasting", 8)], &AdminOptions::new()));
-    assert!(format!("{more:?}").contains("UnsupportedFeature"), "{more:?}");
-    assert_eq!(partitions(&broker, "lasting"), 1);
+    let more = block_on(admin.create_partitions(&[NewPartitions::new("lasting", 1)], &AdminOptions::new()));
+    assert_eq!(more.unwrap(), [Err(("lasting".to_owned(), RDKafkaErrorCode::InvalidPartitions))]);
+    let more = block_on(admin.create_partitions(&[NewPartitions::new("lasting", 3)], &AdminOptions::new()));
+    assert_eq!(more.unwrap(), [Ok("lasting".to_owned())]);
+    assert_eq!(partitions(&broker, "lasting"), 3);
 }
 
 #[test]

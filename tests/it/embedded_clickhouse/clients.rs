@@ -109,10 +109,10 @@ fn run(mut command: Command) {
     assert!(output.status.success() && stdout == "ok\n", "{stdout}{stderr}");
 }
 
-/// A file that `make test-clients` installs.
+/// A file that `make client-tools` installs.
 fn installed(path: &str) -> PathBuf {
     let path = repository().join("tests/clients").join(path);
-    assert!(path.exists(), "{} is missing: run `make test-clients`", path.display());
+    assert!(path.exists(), "{} is missing: run `make client-tools`", path.display());
     path
 }
 

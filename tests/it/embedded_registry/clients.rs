@@ -41,7 +41,7 @@ async fn confluent_kafka_for_python_works_with_all_its_functions() {
     let registry = Registry::start();
     let clients = repository().join("tests/clients");
     let python = clients.join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make test-clients`", python.display());
+    assert!(python.exists(), "{} is missing: run `make client-tools`", python.display());
     let output = Command::new(python)
         .arg(clients.join("registry_client.py"))
         .arg(registry.part.url())

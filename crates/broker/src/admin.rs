@@ -1,0 +1,72 @@
+//! Requests of administrators: deletes records, describes the files, and says that there are no access control lists.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::api::Call;
+use crate::error_code::ErrorCode;
+use crate::log::Log;
+use crate::wire::{Parsed, Reader};
+
+/// Versions 0 and 1.
+pub(crate) async fn delete_records(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+    let topics = reader.topics(|partition| Ok((partition.i32()?, partition.i64()?)))?;
+    let log = Arc::clone(log);
+    let shorten = move || {
+        let of_topic = |(topic, wanted): (String, Vec<(i32, i64)>)| {
+            let shorten = |(number, offset)| (number, shorten(&log, &topic, number, offset));
+            let results = wanted.into_iter().map(shorten).collect::<Vec<_>>();
+            (topic, results)
+        };
+        topics.into_iter().map(of_topic).collect::<Vec<_>>()
+    };
+    let topics = tokio::task::spawn_blocking(shorten).await.unwrap_or_default();
+    let mut answer = call.answer_since(0);
+    answer.topics(&topics, |answer, (number, start)| {
+        answer.i32(*number).i64(start.unwrap_or(-1)).outcome(start);
+    });
+    Ok(answer.finish())
+}
+
+/// Deletes the records of a partition before an offset. Returns the first offset that is left.
+fn shorten(log: &Log, topic: &str, number: i32, offset: i64) -> Result<i64, ErrorCode> {
+    /// Deletes everything that is visible.
+    const HIGH_WATERMARK: i64 = -1;
+    let partition = log.partition(topic, number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    partition.delete_before(if offset == HIGH_WATERMARK { partition.end_offset() } else { offset })?;
+    Ok(partition.start_offset())
+}
+
+/// Versions 0 and 1. There is one directory.
+pub(crate) async fn describe_log_dirs(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+    let wanted = reader.nullable_structs(|topic| Ok((topic.text()?, topic.array(Reader::i32)?)))?;
+    let log = Arc::clone(log);
+    let measure = move || {
+        let topics = wanted.unwrap_or_else(|| log.partitions());
+        let of_topic = |(topic, numbers): (String, Vec<i32>)| {
+            let size = |number| Some((number, log.partition(&topic, number)?.bytes()));
+            let sizes = numbers.into_iter().filter_map(size).collect::<Vec<_>>();
+            (topic, sizes)
+        };
+        let topics: Vec<(_, Vec<_>)> = topics.into_iter().map(of_topic).collect();
+        (log.directory().display().to_string(), topics)
+    };
+    let (directory, topics) = tokio::task::spawn_blocking(measure).await.unwrap_or_default();
+    let mut answer = call.answer_since(0);
+    answer.array(1).error(None).string(&directory);
+    answer.topics(&topics, |answer, (number, bytes)| {
+        let (offset_lag, is_future) = (0, false);
+        answer.i32(*number).i64(bytes.cast_signed()).i64(offset_lag).bool(is_future);
+    });
+    answer.tags();
+    Ok(answer.finish())
+}
+
+/// Versions 0 and 1. Kafka without an authorizer gives the same answer.
+pub(crate) fn describe_acls(call: &Call) -> Bytes {
+    let mut answer = call.answer_since(0);
+    answer.error(Some(ErrorCode::SecurityDisabled));
+    answer.nullable_string(Some("the embedded broker has no access control lists")).array(0);
+    answer.finish()
+}

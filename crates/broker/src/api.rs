@@ -1,0 +1,285 @@
+//! Dispatches requests: which ones are supported, in which versions, and what answers them.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use roundhouse_part::lock::lock;
+use thiserror::Error;
+
+use crate::catalogue::Catalogue;
+use crate::coordinator::Coordinator;
+use crate::error_code::ErrorCode;
+use crate::log::Log;
+use crate::store::Store;
+use crate::transactions::{self, Transactions};
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{admin, cluster, configs, fetch, groups, list_offsets, offsets, produce, topics};
+
+const PRODUCE: i16 = 0;
+const FETCH: i16 = 1;
+const LIST_OFFSETS: i16 = 2;
+const METADATA: i16 = 3;
+const OFFSET_COMMIT: i16 = 8;
+const OFFSET_FETCH: i16 = 9;
+const FIND_COORDINATOR: i16 = 10;
+const JOIN_GROUP: i16 = 11;
+const HEARTBEAT: i16 = 12;
+const LEAVE_GROUP: i16 = 13;
+const SYNC_GROUP: i16 = 14;
+const DESCRIBE_GROUPS: i16 = 15;
+const LIST_GROUPS: i16 = 16;
+const API_VERSIONS: i16 = 18;
+const CREATE_TOPICS: i16 = 19;
+const DELETE_TOPICS: i16 = 20;
+const DELETE_RECORDS: i16 = 21;
+const INIT_PRODUCER_ID: i16 = 22;
+const ADD_PARTITIONS_TO_TXN: i16 = 24;
+const ADD_OFFSETS_TO_TXN: i16 = 25;
+const END_TXN: i16 = 26;
+const TXN_OFFSET_COMMIT: i16 = 28;
+const DESCRIBE_ACLS: i16 = 29;
+const DESCRIBE_CONFIGS: i16 = 32;
+const ALTER_CONFIGS: i16 = 33;
+const DESCRIBE_LOG_DIRS: i16 = 35;
+const CREATE_PARTITIONS: i16 = 37;
+const DELETE_GROUPS: i16 = 42;
+const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+const OFFSET_DELETE: i16 = 47;
+const DESCRIBE_CLUSTER: i16 = 60;
+
+/// A version that no request has.
+const NEVER: i16 = i16::MAX;
+
+/// A kind of request: its key, the first and the last supported version, and the first one with tagged fields.
+struct Api(i16, i16, i16, i16);
+
+/// The supported requests. Versions with tagged fields are supported only where clients need them.
+const APIS: [Api; 31] = [
+    Api(PRODUCE, 3, 8, NEVER),
+    Api(FETCH, 4, 11, NEVER),
+    // Administrators look for the newest record with version 7.
+    Api(LIST_OFFSETS, 1, 7, 6),
+    Api(METADATA, 0, 8, NEVER),
+    Api(OFFSET_COMMIT, 0, 7, NEVER),
+    // Kafka Streams needs version 7, with which a consumer waits for offsets of open transactions.
+    Api(OFFSET_FETCH, 0, 7, 6),
+    Api(FIND_COORDINATOR, 0, 2, NEVER),
+    Api(JOIN_GROUP, 0, 5, NEVER),
+    Api(HEARTBEAT, 0, 3, NEVER),
+    Api(LEAVE_GROUP, 0, 3, NEVER),
+    Api(SYNC_GROUP, 0, 3, NEVER),
+    Api(DESCRIBE_GROUPS, 0, 4, NEVER),
+    Api(LIST_GROUPS, 0, 2, NEVER),
+    Api(API_VERSIONS, 0, 4, 3),
+    Api(CREATE_TOPICS, 0, 4, NEVER),
+    Api(DELETE_TOPICS, 0, 3, NEVER),
+    Api(DELETE_RECORDS, 0, 1, NEVER),
+    Api(INIT_PRODUCER_ID, 0, 4, 2),
+    Api(ADD_PARTITIONS_TO_TXN, 0, 2, NEVER),
+    Api(ADD_OFFSETS_TO_TXN, 0, 2, NEVER),
+    Api(END_TXN, 0, 2, NEVER),
+    // Kafka Streams needs version 3, with which a member of a group says who it is.
+    Api(TXN_OFFSET_COMMIT, 0, 3, 3),
+    Api(DESCRIBE_ACLS, 0, 1, NEVER),
+    Api(DESCRIBE_CONFIGS, 0, 3, NEVER),
+    Api(ALTER_CONFIGS, 0, 1, NEVER),
+    Api(DESCRIBE_LOG_DIRS, 0, 1, NEVER),
+    Api(CREATE_PARTITIONS, 0, 1, NEVER),
+    Api(DELETE_GROUPS, 0, 1, NEVER),
+    Api(INCREMENTAL_ALTER_CONFIGS, 0, 0, NEVER),
+    Api(OFFSET_DELETE, 0, 0, NEVER),
+    Api(DESCRIBE_CLUSTER, 0, 1, 0),
+];
+
+/// Maximum bytes of a request other than a produce request.
+const MAX_SMALL_REQUEST: usize = 1 << 20;
+
+/// Kinds of unsupported requests that are remembered, so that each is logged once.
+const MAX_REMEMBERED_REFUSALS: usize = 1_000;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub catalogue: Arc<Catalogue>,
+    pub log: Arc<Log>,
+    pub store: Arc<Store>,
+    pub groups: Coordinator,
+    pub transactions: Transactions,
+    /// Locked while a topic is created, changed or deleted.
+    pub topic_changes: tokio::sync::Mutex<()>,
+    /// Unsupported requests that were logged: client id, key, version.
+    refusals: Mutex<HashSet<(String, i16, i16)>>,
+}
+
+/// A connection's two ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// The address that the client reached the broker by, and that it is told to connect to.
+    pub broker: SocketAddr,
+    pub client: SocketAddr,
+}
+
+/// The header of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub key: i16,
+    pub version: i16,
+    pub correlation_id: i32,
+    pub client_id: String,
+    pub ends: Ends,
+    flexible: bool,
+}
+
+impl Call {
+    /// Begins the answer. `capacity`: about how many bytes will follow.
+    pub fn answer(&self, capacity: usize) -> Writer {
+        let mut answer = Writer::answer(self.correlation_id, capacity, self.flexible);
+        // The header of this answer has no tagged fields, because the client may not have expected its version.
+        if self.key != API_VERSIONS {
+            answer.tags();
+        }
+        answer
+    }
+
+    /// Begins an answer whose first field is the time for which the client was throttled, from this version on.
+    pub fn answer_since(&self, first: i16) -> Writer {
+        let mut answer = self.answer(256);
+        if self.version >= first {
+            answer.i32(0);
+        }
+        answer
+    }
+}
+
+/// The answer to a request.
+pub(crate) enum Answer {
+    Now(Bytes),
+    /// Sent in this request's turn, once it is complete.
+    Later(BoxFuture<'static, Bytes>),
+    /// No answer, because the client wants none (`acks=0`).
+    None,
+}
+
+/// Why a connection is closed without an answer.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("malformed request")]
+    Malformed,
+    #[error("unsupported request: API key {0}, version {1}")]
+    Unsupported(i16, i16),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Broker {
+    pub fn new(catalogue: Catalogue, log: Log, store: Store) -> Self {
+        let (log, store) = (Arc::new(log), Arc::new(store));
+        let offsets = Arc::clone(&store);
+        let transactions = Transactions::new(Arc::clone(&log), Arc::clone(&store));
+        Self {
+            catalogue: Arc::new(catalogue),
+            log,
+            store,
+            groups: Coordinator::new(Box::new(move |group| offsets.has_offsets(group))),
+            transactions,
+            topic_changes: tokio::sync::Mutex::default(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    /// Answers one request. `frame`: the whole request, including its length.
+    pub async fn answer(&self, frame: Bytes, ends: Ends) -> Result<Answer, Refusal> {
+        let size = frame.len();
+        let mut reader = Reader::new(frame.slice(4.min(size)..), false);
+        let (key, version, correlation_id) = (reader.i16()?, reader.i16()?, reader.i32()?);
+        let client_id = reader.string()?.unwrap_or_default();
+        let spoken = APIS
+            .iter()
+            .find(|Api(known, first, last, _)| *known == key && (*first..=*last).contains(&version));
+        let flexible = spoken.is_some_and(|Api(.., since)| version >= *since);
+        let call = Call { key, version, correlation_id, client_id, ends, flexible };
+        if spoken.is_none() {
+            return self.refuse(&call);
+        }
+        let mut reader = reader.flexible(flexible);
+        reader.tags()?;
+        match key {
+            PRODUCE => Ok(produce::produce(self, &call, reader)?),
+            _ if size > MAX_SMALL_REQUEST => Err(Refusal::Malformed),
+            FETCH => Ok(Answer::Now(fetch::fetch(&self.log, &call, reader).await?)),
+            _ => self.answer_small(&call, reader).await.map(Answer::Now),
+        }
+    }
+
+    async fn answer_small(&self, call: &Call, reader: Reader) -> Result<Bytes, Refusal> {
+        Ok(match call.key {
+            API_VERSIONS => api_versions(call),
+            METADATA => cluster::metadata(self, call, reader)?,
+            FIND_COORDINATOR => cluster::find_coordinator(call, reader)?,
+            DESCRIBE_CLUSTER => cluster::describe(call, reader)?,
+            LIST_OFFSETS => list_offsets::list(&self.log, call, reader).await?,
+            CREATE_TOPICS => topics::create(self, call, reader).await?,
+            DELETE_TOPICS => topics::delete(self, call, reader).await?,
+            CREATE_PARTITIONS => topics::add_partitions(self, call, reader).await?,
+            DELETE_RECORDS => admin::delete_records(&self.log, call, reader).await?,
+            DESCRIBE_LOG_DIRS => admin::describe_log_dirs(&self.log, call, reader).await?,
+            DESCRIBE_ACLS => admin::describe_acls(call),
+            DESCRIBE_CONFIGS => configs::describe(self, call, reader)?,
+            ALTER_CONFIGS => configs::alter(self, call, reader).await?,
+            INCREMENTAL_ALTER_CONFIGS => configs::alter_incrementally(self, call, reader).await?,
+            JOIN_GROUP => groups::join(self, call, reader).await?,
+            SYNC_GROUP => groups::sync(self, call, reader).await?,
+            HEARTBEAT => groups::heartbeat(self, call, reader)?,
+            LEAVE_GROUP => groups::leave(self, call, reader)?,
+            DESCRIBE_GROUPS => groups::describe(self, call, reader)?,
+            LIST_GROUPS => groups::list(self, call),
+            DELETE_GROUPS => groups::delete(self, call, reader).await?,
+            INIT_PRODUCER_ID => transactions::requests::start(self, call, reader).await?,
+            ADD_PARTITIONS_TO_TXN => transactions::requests::add_partitions(self, call, reader).await?,
+            ADD_OFFSETS_TO_TXN => transactions::requests::add_group(self, call, reader).await?,
+            TXN_OFFSET_COMMIT => transactions::requests::add_offsets(self, call, reader).await?,
+            END_TXN => transactions::requests::end(self, call, reader).await?,
+            OFFSET_COMMIT => offsets::commit(self, call, reader).await?,
+            OFFSET_FETCH => offsets::fetch(self, call, reader)?,
+            OFFSET_DELETE => offsets::delete(self, call, reader).await?,
+            _ => return Err(Refusal::Unsupported(call.key, call.version)),
+        })
+    }
+
+    /// Refuses an unsupported request. Only for `ApiVersions`, every client understands an answer in version 0.
+    fn refuse(&self, call: &Call) -> Result<Answer, Refusal> {
+        let (key, version) = (call.key, call.version);
+        let mut refusals = lock(&self.refusals);
+        if refusals.len() < MAX_REMEMBERED_REFUSALS && refusals.insert((call.client_id.clone(), key, version))
+        {
+            tracing::warn!(client = call.client_id, key, version, "unsupported request");
+        }
+        if key != API_VERSIONS {
+            return Err(Refusal::Unsupported(key, version));
+        }
+        let mut answer = Writer::answer(call.correlation_id, 256, false);
+        answer.error(Some(ErrorCode::UnsupportedVersion)).structs(&APIS, write_api);
+        Ok(Answer::Now(answer.finish()))
+    }
+}
+
+/// Lists the supported requests.
+fn api_versions(call: &Call) -> Bytes {
+    let mut answer = call.answer(256);
+    answer.error(None).structs(&APIS, write_api);
+    if call.version >= 1 {
+        answer.i32(0);
+    }
+    answer.finish()
+}
+
+fn write_api(answer: &mut Writer, Api(key, first, last, _): &Api) {
+    answer.i16(*key).i16(*first).i16(*last);
+}

@@ -1,0 +1,435 @@
+//! Tests that compare what consumers see after compaction with what was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::*;
+use crate::catalogue::TopicEntry;
+use crate::error_code::ErrorCode;
+use crate::log::batch::Outcome;
+use crate::log::batch::tests::{batch_of, keyed_batch, of_producer};
+use crate::log::settings::CleanupPolicy;
+use crate::log::{Batch, Log, end_of};
+
+/// Bytes of a segment: a few batches.
+const SEGMENT_BYTES: u64 = 600;
+
+const PRODUCERS: i64 = 3;
+
+type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// A record: its offset, its key and its value.
+type Seen = (i64, Vec<u8>, Option<Vec<u8>>);
+
+struct Fixture {
+    runtime: Runtime,
+    directory: tempfile::TempDir,
+    log: Option<Log>,
+    /// All records with the number of their transaction.
+    written: Vec<(Seen, Option<usize>)>,
+    /// How each transaction ended.
+    transactions: Vec<Option<Outcome>>,
+    sequences: BTreeMap<i64, i32>,
+    open: BTreeMap<i64, usize>,
+    values: u32,
+}
+
+fn topic() -> TopicEntry {
+    TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 1 }
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = Log::open(directory.path(), &[], 4, CancellationToken::new()).expect("opened");
+        let mut settings = TopicSettings { segment_bytes: SEGMENT_BYTES, ..TopicSettings::default() };
+        settings.cleanup_policy = CleanupPolicy { delete: false, compact: true };
+        settings.min_cleanable_dirty_ratio = 0.0;
+        settings.delete_retention_ms = 100;
+        log.create(&topic(), settings).expect("created");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        Self {
+            runtime,
+            directory,
+            log: Some(log),
+            written: Vec::new(),
+            transactions: Vec::new(),
+            sequences: BTreeMap::new(),
+            open: BTreeMap::new(),
+            values: 0,
+        }
+    }
+
+    fn partition(&self) -> Arc<Partition> {
+        self.log.as_ref().and_then(|log| log.partition("topic", 0)).expect("a partition")
+    }
+
+    fn files(&self) -> PathBuf {
+        self.directory.path().join(topic().id.to_string()).join("0")
+    }
+
+    fn store(&self, bytes: Vec<u8>) -> i64 {
+        let batch = Batch::from_producer(bytes.into(), 1 << 20).expect("a batch");
+        let partition = self.partition();
+        self.runtime.block_on(async {
+            let appended = partition.append(&batch).expect("appended");
+            partition.wait_until_safe(appended).await.expect("safe");
+            appended.base_offset
+        })
+    }
+
+    /// Appends records with these keys. Negative keys: without a value. Without a producer they are not transactional.
+    fn append(&mut self, producer: Option<i64>, codec: usize, keys: &[i8]) {
+        let entry = |key: &i8| {
+            self.values += 1;
+            (vec![b'k', key.unsigned_abs()], (*key >= 0).then(|| self.values.to_be_bytes().to_vec()))
+        };
+        let entries: Vec<Entry> = keys.iter().map(entry).collect();
+        let mut bytes = keyed_batch(codec, &entries);
+        let transaction = producer.map(|id| {
+            let sequence = self.sequences.entry(id).or_default();
+            bytes = of_producer(bytes.clone(), id, 0, *sequence, true);
+            *sequence += entries.len() as i32;
+            *self.open.entry(id).or_insert_with(|| {
+                self.transactions.push(None);
+                self.transactions.len() - 1
+            })
+        });
+        let base = self.store(bytes);
+        let seen =
+            entries.into_iter().enumerate().map(|(number, (key, value))| (base + number as i64, key, value));
+        self.written.extend(seen.map(|seen| (seen, transaction)));
+    }
+
+    fn end(&mut self, producer: i64, commit: bool) {
+        let Some(number) = self.open.remove(&producer) else { return };
+        let partition = self.partition();
+        self.runtime.block_on(async {
+            let ended = partition.end_transaction(producer, 0, commit, 0).expect("ended");
+            partition.wait_until_safe(ended).await.expect("safe");
+        });
+        self.transactions[number] = Some(if commit { Outcome::Commit } else { Outcome::Abort });
+    }
+
+    /// Returns what a consumer of committed records would see without compaction.
+    fn committed(&self) -> Vec<Seen> {
+        let is_open = |transaction: &Option<usize>| {
+            transaction.is_some_and(|number| self.transactions[number].is_none())
+        };
+        let before = self.written.iter().take_while(|(_, transaction)| !is_open(transaction));
+        let is_aborted = |transaction: &Option<usize>| {
+            transaction.is_some_and(|number| self.transactions[number] == Some(Outcome::Abort))
+        };
+        before.filter(|(_, transaction)| !is_aborted(transaction)).map(|(seen, _)| seen.clone()).collect()
+    }
+
+    /// Compacts until there is nothing to do.
+    fn compact(&self, now: i64, max_keys: usize) {
+        for _ in 0..100 {
+            if self.partition().compact_with(now, max_keys).expect("compacted") != Some(now) {
+                return;
+            }
+        }
+        panic!("no progress");
+    }
+
+    /// Compacts, and stops after a number of segments: later ones and the progress are as before, one draft is left over.
+    fn crash(&mut self, now: i64, max_keys: usize, segments: usize) {
+        let before = tempfile::tempdir().expect("temporary directory");
+        let copy = |name: &Path, from: &Path, to: &Path| {
+            if from.join(name).exists() {
+                fs::copy(from.join(name), to.join(name)).expect("copied");
+            }
+        };
+        let files = self.files();
+        let names: Vec<PathBuf> = files
+            .read_dir()
+            .expect("a directory")
+            .map(|entry| PathBuf::from(entry.expect("an entry").file_name()))
+            .collect();
+        names.iter().for_each(|name| copy(name, &files, before.path()));
+        self.partition().compact_with(now, max_keys).expect("compacted");
+        self.log = None;
+        let mut logs: Vec<&PathBuf> =
+            names.iter().filter(|name| name.extension().is_some_and(|kind| kind == "log")).collect();
+        logs.sort();
+        for (number, name) in logs.into_iter().enumerate() {
+            if number > segments {
+                copy(name, before.path(), &files);
+            }
+            if number >= segments {
+                copy(&name.with_extension("aborted"), before.path(), &files);
+                fs::write(files.join(name.with_extension(DRAFT)), "half").expect("write");
+            }
+        }
+        let _ = fs::remove_file(files.join("compacted"));
+        copy(Path::new("compacted"), before.path(), &files);
+        self.open_again();
+    }
+
+    /// Removes what can be made again from the log.
+    fn lose_snapshots(&mut self) {
+        self.log = None;
+        for entry in self.files().read_dir().expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|kind| kind == "aborted" || kind == "producers") {
+                fs::remove_file(path).expect("removed");
+            }
+        }
+        self.open_again();
+    }
+
+    fn open_again(&mut self) {
+        self.log = None;
+        let opened = Log::open(self.directory.path(), &[topic()], 4, CancellationToken::new());
+        self.log = Some(opened.expect("opened"));
+    }
+
+    fn check(&self) {
+        let partition = self.partition();
+        let committed = self.committed();
+        let seen = consume(&partition, 0);
+        assert!(is_subsequence(&seen, &committed), "{seen:?} of {committed:?}");
+        assert_eq!(state(&seen), state(&committed));
+        let middle = partition.last_stable_offset() / 2;
+        let late: Vec<Seen> = seen.into_iter().filter(|(offset, ..)| *offset >= middle).collect();
+        assert_eq!(consume(&partition, middle), late);
+        assert_eq!(self.log.as_ref().map(|log| log.damages().reasons()), Some(Vec::new()));
+    }
+}
+
+/// Returns the last value of each key.
+fn state(seen: &[Seen]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut state = BTreeMap::new();
+    for (_, key, value) in seen {
+        match value {
+            Some(value) => _ = state.insert(key.clone(), value.clone()),
+            None => _ = state.remove(key),
+        }
+    }
+    state
+}
+
+fn is_subsequence(part: &[Seen], whole: &[Seen]) -> bool {
+    let mut whole = whole.iter();
+    part.iter().all(|one| whole.any(|other| other == one))
+}
+
+/// Returns what a consumer of committed records sees.
+fn consume(partition: &Partition, mut from: i64) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    loop {
+        let start = from;
+        let records = partition.read(from, 300, Isolation::ReadCommitted).expect("read");
+        let Some(end) = end_of(&records) else { return seen };
+        let pending = partition.aborted(from, end).expect("a list");
+        let mut ended = BTreeSet::new();
+        let mut rest = &records[..];
+        while let Some(header) = Header::parse(rest) {
+            let (batch, after) = rest.split_at(header.bytes as usize);
+            rest = after;
+            let is_skipped = header.is_transactional()
+                && pending.iter().any(|aborted| {
+                    aborted.0 == header.producer_id
+                        && aborted.1 <= header.base_offset
+                        && !ended.contains(aborted)
+                });
+            if header.outcome(batch) == Some(Outcome::Abort) {
+                let of_producer = pending
+                    .iter()
+                    .filter(|(id, first)| *id == header.producer_id && *first < header.base_offset);
+                ended.extend(of_producer.copied());
+            } else if !is_skipped && !header.is_control() {
+                let mut deltas = Vec::new();
+                header.records(batch, |record| deltas.push(record.offset_delta)).expect("records");
+                for (record, delta) in Records::of(&header, batch).expect("records").iter().zip(deltas) {
+                    let record = record.expect("a record");
+                    assert_eq!(record.offset_delta, delta);
+                    let offset = header.base_offset + i64::from(delta);
+                    if offset >= start {
+                        let key = record.key.expect("a key").to_vec();
+                        seen.push((offset, key, record.value.map(<[u8]>::to_vec)));
+                    }
+                }
+            }
+        }
+        from = end;
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { producer: Option<i64>, codec: usize, keys: Vec<i8> },
+    End { producer: i64, commit: bool },
+    Compact { max_keys: usize, after: i64 },
+    Crash { max_keys: usize, segments: usize },
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let keys = prop::collection::vec(-4..6_i8, 1..4);
+    let producer = prop_oneof![2 => Just(None), 3 => (0..PRODUCERS).prop_map(Some)];
+    let max_keys = prop_oneof![Just(1), Just(3), Just(1_000)];
+    let step = prop_oneof![
+        10 => (producer, 0..6_usize, keys).prop_map(|(producer, codec, keys)| Step::Append { producer, codec, keys }),
+        5 => (0..PRODUCERS, any::<bool>()).prop_map(|(producer, commit)| Step::End { producer, commit }),
+        2 => (max_keys.clone(), 0..200_i64).prop_map(|(max_keys, after)| Step::Compact { max_keys, after }),
+        1 => (max_keys, 0..6_usize).prop_map(|(max_keys, segments)| Step::Crash { max_keys, segments }),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..50)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_last_value_of_every_key_stays_whatever_is_compacted_and_wherever_it_stops(steps in steps()) {
+        let mut fixture = Fixture::new();
+        let mut now = 1_000;
+        for step in steps {
+            match step {
+                Step::Append { producer, codec, keys } => {
+                    fixture.append(producer, codec, &keys);
+                    continue;
+                }
+                Step::End { producer, commit } => {
+                    fixture.end(producer, commit);
+                    continue;
+                }
+                Step::Compact { max_keys, after } => {
+                    now += after;
+                    fixture.compact(now, max_keys);
+                }
+                Step::Crash { max_keys, segments } => fixture.crash(now, max_keys, segments),
+                Step::Restart => fixture.open_again(),
+            }
+            fixture.check();
+        }
+        (0..PRODUCERS).for_each(|producer| fixture.end(producer, producer == 1));
+        fixture.compact(now + 1_000, 1_000);
+        fixture.check();
+        fixture.lose_snapshots();
+        fixture.check();
+    }
+}
+
+#[test]
+fn older_records_of_a_key_are_removed_and_a_reader_of_the_old_file_continues() {
+    let mut fixture = Fixture::new();
+    for round in 0..40 {
+        fixture.append(None, round % 6, &[1, 2]);
+    }
+    let partition = fixture.partition();
+    let old = partition.segments();
+    let before = partition.bytes();
+    let held = old[0].lend().expect("open");
+    let whole = old[0].read(0, 80, 1_000).expect("read");
+    fixture.compact(1_000, 1_000);
+    fixture.check();
+    assert!(partition.bytes() < before / 2, "{} of {before}", partition.bytes());
+    let active = partition.segments().last().map_or(0, |active| active.base_offset);
+    let full: Vec<i64> =
+        consume(&partition, 0).iter().map(|(offset, ..)| *offset).filter(|offset| *offset < active).collect();
+    assert_eq!(full, [active - 2, active - 1]);
+    let same = old[0].read(0, 80, 1_000).expect("read");
+    assert_eq!(format!("{whole:?}"), format!("{same:?}"), "the old file is still open");
+    drop(held);
+    fixture.log.as_ref().expect("open").files().close_idle(std::time::Duration::ZERO);
+    // The old segment now finds the new file. A reader must not take that for damage.
+    assert!(old[0].is_replaced());
+    fixture.check();
+    assert_eq!(fixture.partition().compact_with(1_000, 1_000).expect("compacted"), None);
+}
+
+#[test]
+fn a_tombstone_is_removed_some_time_after_its_first_compaction() {
+    let mut fixture = Fixture::new();
+    fixture.append(None, 0, &[1]);
+    fixture.append(None, 0, &[-1]);
+    let tombstones = |fixture: &Fixture| {
+        consume(&fixture.partition(), 0).iter().filter(|(.., value)| value.is_none()).count()
+    };
+    let fill = |fixture: &mut Fixture| (0..20).for_each(|_| fixture.append(None, 0, &[2]));
+    fill(&mut fixture);
+    fixture.compact(1_000, 1_000);
+    assert_eq!(tombstones(&fixture), 1);
+    fill(&mut fixture);
+    fixture.compact(1_100, 1_000);
+    assert_eq!(tombstones(&fixture), 1);
+    fill(&mut fixture);
+    fixture.compact(1_101, 1_000);
+    assert_eq!(tombstones(&fixture), 0);
+    fixture.check();
+}
+
+#[test]
+fn a_record_without_a_key_is_refused() {
+    let fixture = Fixture::new();
+    let batch = Batch::from_producer(batch_of(1, b"value").into(), 1 << 20).expect("a batch");
+    let refused = fixture.runtime.block_on(async { fixture.partition().append(&batch) });
+    assert_eq!(refused, Err(ErrorCode::InvalidRecord));
+}
+
+#[test]
+fn compaction_waits_for_the_ratio_and_the_lag_and_stops_at_an_open_transaction() {
+    let mut fixture = Fixture::new();
+    let change = |fixture: &Fixture, change: fn(&mut TopicSettings)| {
+        let topic = fixture.log.as_ref().and_then(|log| log.topic("topic")).expect("a topic");
+        let mut settings = topic.settings();
+        change(&mut settings);
+        topic.change(settings).expect("changed");
+    };
+    for _ in 0..20 {
+        fixture.append(None, 0, &[1]);
+    }
+    let partition = fixture.partition();
+    let before = partition.bytes();
+    change(&fixture, |settings| settings.min_compaction_lag_ms = 500);
+    assert_eq!(partition.compact(400).expect("compacted"), Some(500));
+    assert_eq!(partition.bytes(), before);
+    change(&fixture, |settings| settings.min_compaction_lag_ms = 0);
+    assert_eq!(partition.compact(400).expect("compacted"), None);
+    let after = partition.bytes();
+    assert!(after < before / 2);
+    change(&fixture, |settings| settings.min_cleanable_dirty_ratio = 0.99);
+    for _ in 0..10 {
+        fixture.append(None, 0, &[1]);
+    }
+    let more = partition.bytes();
+    assert_eq!(partition.compact(400).expect("compacted"), None);
+    assert_eq!(partition.bytes(), more, "not worth it");
+    change(&fixture, |settings| settings.min_cleanable_dirty_ratio = 0.0);
+    fixture.append(Some(1), 0, &[1]);
+    for _ in 0..10 {
+        fixture.append(None, 0, &[1]);
+    }
+    assert_eq!(partition.compact(400).expect("compacted"), Some(400 + RETRY_MS));
+    let open = fixture.partition().last_stable_offset();
+    assert!(partition.read(open, 1, Isolation::ReadUncommitted).is_ok_and(|batch| !batch.is_empty()));
+    fixture.check();
+}
+
+#[test]
+fn damaged_segments_stay_as_they_are() {
+    let mut fixture = Fixture::new();
+    for _ in 0..20 {
+        fixture.append(None, 0, &[1]);
+    }
+    let second = fixture.partition().segments()[1].path.clone();
+    fixture.log = None;
+    let mut bytes = fs::read(&second).expect("read");
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    fs::write(&second, &bytes).expect("write");
+    fixture.open_again();
+    fixture.compact(1_000, 1_000);
+    assert_eq!(fs::read(&second).expect("read"), bytes);
+    assert_eq!(fixture.log.as_ref().expect("open").damages().reasons().len(), 1);
+}

@@ -1,0 +1,3 @@
+module roundhouse.test/checks
+
+go 1.24
