@@ -125,6 +125,7 @@ pub struct UploadView {
     offsets: Offsets,
     /// The first twenty rejected rows. If the same bytes were uploaded before: those that are still rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Reject>>)]
     rejects: Option<Vec<RejectView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
@@ -143,8 +144,8 @@ pub struct UploadView {
     links: Option<Links>,
 }
 
-/// A rejected row: found now, or stored by an earlier upload of the same bytes.
-#[derive(Debug, Serialize, ToSchema)]
+/// A rejected row: found now, or stored by an earlier upload of the same bytes. Both have the shape of [`Reject`].
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum RejectView {
     Found(Reject),
@@ -161,12 +162,11 @@ impl RejectView {
     }
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 struct StoredReject {
     line: u64,
     byte_offset: u64,
     #[serde(flatten)]
-    #[schema(value_type = StoredFault)]
     first: Option<StoredFault>,
     faults: Vec<StoredFault>,
 }
