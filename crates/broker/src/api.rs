@@ -58,7 +58,8 @@ struct Api(i16, i16, i16, i16);
 
 /// The supported requests. Versions with tagged fields are supported only where clients need them.
 const APIS: [Api; 31] = [
-    Api(PRODUCE, 3, 8, NEVER),
+    // Earlier versions are refused. They are named because librdkafka before 2.11 takes their absence for a broker without compression.
+    Api(PRODUCE, 0, 8, NEVER),
     Api(FETCH, 4, 11, NEVER),
     // Administrators look for the newest record with version 7.
     Api(LIST_OFFSETS, 1, 7, 6),
@@ -94,8 +95,21 @@ const APIS: [Api; 31] = [
     Api(DESCRIBE_CLUSTER, 0, 1, 0),
 ];
 
-/// Maximum bytes of a request other than a produce request.
+/// The first version of produce requests with record batches. Before, they have message sets, the format before Kafka 0.11.
+const FIRST_PRODUCE: i16 = 3;
+
+/// Maximum bytes of a request for which there is no other limit.
 const MAX_SMALL_REQUEST: usize = 1 << 20;
+
+/// Maximum bytes of a request with the assignments of all members of a group, or with offsets and their notes.
+const MAX_GROUP_REQUEST: usize = 16 << 20;
+
+fn max_bytes(key: i16) -> usize {
+    match key {
+        SYNC_GROUP | OFFSET_COMMIT | TXN_OFFSET_COMMIT => MAX_GROUP_REQUEST,
+        _ => MAX_SMALL_REQUEST,
+    }
+}
 
 /// Kinds of unsupported requests that are remembered, so that each is logged once.
 const MAX_REMEMBERED_REFUSALS: usize = 1_000;
@@ -205,14 +219,15 @@ impl Broker {
             .find(|Api(known, first, last, _)| *known == key && (*first..=*last).contains(&version));
         let flexible = spoken.is_some_and(|Api(.., since)| version >= *since);
         let call = Call { key, version, correlation_id, client_id, ends, flexible };
-        if spoken.is_none() {
+        let has_message_sets = key == PRODUCE && version < FIRST_PRODUCE;
+        if spoken.is_none() || has_message_sets {
             return self.refuse(&call);
         }
         let mut reader = reader.flexible(flexible);
         reader.tags()?;
         match key {
             PRODUCE => Ok(produce::produce(self, &call, reader)?),
-            _ if size > MAX_SMALL_REQUEST => Err(Refusal::Malformed),
+            _ if size > max_bytes(key) => Err(Refusal::Malformed),
             FETCH => Ok(Answer::Now(fetch::fetch(&self.log, &call, reader).await?)),
             _ => self.answer_small(&call, reader).await.map(Answer::Now),
         }

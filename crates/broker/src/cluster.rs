@@ -1,5 +1,7 @@
 //! The requests by which a client finds its way: metadata, coordinators, the cluster. There is one node, which does everything.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::api::{Broker, Call};
@@ -36,7 +38,8 @@ pub(crate) fn metadata(broker: &Broker, call: &Call, mut reader: Reader) -> Pars
     // In version 0, an empty list means all topics.
     let names = names.filter(|names| version > 0 || !names.is_empty());
     let topics = match names {
-        Some(names) => names.into_iter().map(|name| find(broker, name)).collect(),
+        // Each topic once: a request that repeats a name would get an answer many times its size.
+        Some(names) => BTreeSet::from_iter(names).into_iter().map(|name| find(broker, name)).collect(),
         None => broker.catalogue.topics().into_iter().map(Found::Topic).collect::<Vec<_>>(),
     };
     let mut answer = call.answer_since(3);

@@ -117,7 +117,7 @@ fn parse(version: i16, mut reader: Reader) -> Result<Request, Malformed> {
     // The rest (partitions to forget in a session, the client's rack) is not needed.
     Ok(Request {
         wait: wait.min(MAX_WAIT),
-        min_bytes,
+        min_bytes: min_bytes.min(max_bytes).min(MAX_BYTES),
         max_bytes: max_bytes.min(MAX_BYTES),
         isolation,
         in_session,

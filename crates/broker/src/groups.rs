@@ -1,5 +1,7 @@
 //! The requests of consumer groups. The [`coordinator`](crate::coordinator) decides.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::api::{Broker, Call};
@@ -103,7 +105,8 @@ pub(crate) fn leave(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<
 /// DescribeGroups, versions 0 to 4.
 pub(crate) fn describe(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
     let version = call.version;
-    let names = reader.array(Reader::text)?;
+    // Each group once: a request that repeats a name would get an answer many times its size.
+    let names: Vec<_> = BTreeSet::from_iter(reader.array(Reader::text)?).into_iter().collect();
     let operations = if version >= 3 && reader.bool()? { GROUP_OPERATIONS } else { NOT_REQUESTED };
     let mut answer = call.answer_since(1);
     answer.structs(&names, |answer, name| {

@@ -105,11 +105,7 @@ pub async fn run(
     let disk_failure = CancellationToken::new();
     let descriptors = Descriptors::claim();
     let broker = open(&options.data_dir, descriptors.open_files, disk_failure.clone()).await?;
-    broker
-        .transactions
-        .recover()
-        .await
-        .map_err(|error| failed(format!("cannot end a transaction: {error}")))?;
+    broker.transactions.recover().await;
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(descriptors.connections));
     let accepting =

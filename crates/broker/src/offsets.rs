@@ -1,6 +1,6 @@
 //! Offsets that consumer groups commit: stores, returns and forgets them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 
@@ -98,9 +98,10 @@ pub(crate) fn fetch(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<
     let require_stable = version >= 7 && reader.bool()?;
     let pending = if require_stable { broker.store.pending(&group) } else { HashSet::new() };
     let topics = match wanted {
-        Some(wanted) => {
-            wanted.into_iter().map(|(topic, numbers)| of_topic(broker, &group, topic, numbers)).collect()
-        }
+        Some(wanted) => once(wanted)
+            .into_iter()
+            .map(|(topic, numbers)| of_topic(broker, &group, topic, numbers))
+            .collect(),
         None => all_of(broker, &group),
     };
     let mut answer = call.answer_since(3);
@@ -137,9 +138,16 @@ fn write_committed(
     answer.nullable_string(Some(metadata)).outcome(&committed);
 }
 
+/// Each partition once: a request that repeats one would get an answer many times its size.
+fn once(topics: Vec<(String, Vec<i32>)>) -> BTreeMap<String, BTreeSet<i32>> {
+    let mut once: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    topics.into_iter().for_each(|(topic, numbers)| once.entry(topic).or_default().extend(numbers));
+    once
+}
+
 type Fetched = (String, Vec<(i32, Option<Committed>)>);
 
-fn of_topic(broker: &Broker, group: &str, topic: String, numbers: Vec<i32>) -> Fetched {
+fn of_topic(broker: &Broker, group: &str, topic: String, numbers: BTreeSet<i32>) -> Fetched {
     let committed = |number| (number, broker.store.committed(group, &(topic.clone(), number)));
     let partitions = numbers.into_iter().map(committed).collect();
     (topic, partitions)

@@ -269,7 +269,10 @@ impl Writer {
 
     /// Writes the log anew if most of it was replaced by later changes.
     fn tidy(&mut self) -> io::Result<()> {
-        if self.log.bytes() < MIN_REWRITE_BYTES.max(self.rewritten_bytes.saturating_mul(REWRITE_FACTOR)) {
+        let grown = MIN_REWRITE_BYTES.max(self.rewritten_bytes.saturating_mul(REWRITE_FACTOR));
+        // Long before the file is full, but not again and again.
+        let limit = grown.min((FILE.max_bytes / 2).max(self.rewritten_bytes + MIN_REWRITE_BYTES));
+        if self.log.bytes() < limit {
             return Ok(());
         }
         let changes = lock::read(&self.state).changes();

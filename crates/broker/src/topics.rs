@@ -74,15 +74,21 @@ async fn create_one(broker: &Broker, topic: NewTopic, validate_only: bool) -> Re
     }
     if broker.catalogue.topics().len() >= MAX_TOPICS {
         let reason = format!("there are {MAX_TOPICS} topics, which is the maximum; delete one first");
-        return Err(Refusal::new(ErrorCode::InvalidRequest, reason));
+        return Err(Refusal::new(ErrorCode::PolicyViolation, reason));
     }
     if validate_only {
         return Ok(());
     }
     let entry = TopicEntry { name: topic.name, id: Uuid::new_v4(), partitions };
     let store = move |catalogue: &Catalogue, log: &Log| {
-        catalogue.put(entry.clone())?;
-        log.create(&entry, settings)
+        let created = log.create(&entry, settings).and_then(|()| catalogue.put(entry.clone()));
+        if let Err(error) = created {
+            if let Err(error) = log.remove(&entry.name) {
+                tracing::warn!(%error, "cannot delete the files of a topic that was not created; the next start deletes them");
+            }
+            return Err(error);
+        }
+        log.undo_deletion(&entry.name)
     };
     change(broker, store).await.map_err(|error| {
         tracing::error!(%error, "cannot store a topic");

@@ -146,9 +146,12 @@ impl Log {
     }
 
     /// Creates a topic.
+    ///
+    /// Until [`Log::undo_deletion`], the topic counts as being deleted, so that a crash before the catalogue lists it leaves nothing behind.
     pub fn create(&self, topic: &TopicEntry, settings: TopicSettings) -> io::Result<()> {
         let directory = self.directory_of(topic.id);
         fs::create_dir_all(&directory)?;
+        File::create(directory.join(DELETION))?;
         self.open_partitions(topic, Arc::new(Settings::new(settings)), &[], true)?;
         settings.store(&directory)
     }
@@ -228,7 +231,7 @@ impl Log {
         let removed = lock::write(&self.topics).remove(name);
         let Some(topic) = removed else { return Ok(()) };
         topic.partitions.iter().for_each(|partition| partition.close());
-        fs::remove_dir_all(self.directory_of(topic.id))
+        remove_directory(&self.directory_of(topic.id))
     }
 
     /// Ends the cleaner, and waits until everything is on disk.
@@ -266,13 +269,27 @@ impl Topic {
     }
 }
 
+/// Removes a topic's directory. The sign of its deletion goes last, so that a removal that a crash has interrupted is completed.
+fn remove_directory(directory: &Path) -> io::Result<()> {
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else if path.file_name() != Some(DELETION.as_ref()) {
+            fs::remove_file(path)?;
+        }
+    }
+    remove_if_exists(&directory.join(DELETION))?;
+    fs::remove_dir(directory)
+}
+
 /// Removes the directory of a deleted topic. A topic that the catalogue still lists was not deleted.
 fn complete_deletion(directory: &Path, is_listed: bool) -> io::Result<()> {
     let deletion = directory.join(DELETION);
     if is_listed {
         remove_if_exists(&deletion)
-    } else if deletion.try_exists()? {
-        fs::remove_dir_all(directory)
+    } else if deletion.try_exists()? || directory.read_dir()?.next().is_none() {
+        remove_directory(directory)
     } else {
         let reason = format!(
             "log/{} has records of a topic that the catalogue does not list; restore the whole data directory from one backup, or move \

@@ -56,7 +56,8 @@ struct Writer {
     next_offset: i64,
     producers: Producers,
     ending: Ending,
-    closed: bool,
+    /// Why nothing more is accepted: the topic was deleted, or the disk failed.
+    closed: Option<ErrorCode>,
 }
 
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Partition {
         let mark = known.reaching(&mark_path, name.owner(), next_offset.cast_unsigned())?;
         let first = segments.first().map_or(0, |segment| segment.base_offset);
         let start = load_start(directory, first)?;
-        let mut writer = Writer { next_offset, producers, ending: Ending::default(), closed: false };
+        let mut writer = Writer { next_offset, producers, ending: Ending::default(), closed: None };
         let partition = Self {
             directory: directory.to_owned(),
             shared: Arc::clone(shared),
@@ -249,7 +250,9 @@ impl Partition {
     pub(super) fn roll_if_before(&self, offset: i64) -> io::Result<()> {
         let writer = self.writer();
         match self.active() {
-            Some(active) if !writer.closed && writer.next_offset <= offset && active.base_offset < offset => {
+            Some(active)
+                if writer.closed.is_none() && writer.next_offset <= offset && active.base_offset < offset =>
+            {
                 self.roll(&writer, &active).map(drop)
             }
             _ => Ok(()),
@@ -313,7 +316,7 @@ impl Partition {
 
     fn open_writer(&self) -> Result<MutexGuard<'_, Writer>, ErrorCode> {
         let writer = self.writer();
-        if writer.closed { Err(ErrorCode::UnknownTopicOrPartition) } else { Ok(writer) }
+        writer.closed.map_or(Ok(writer), Err)
     }
 
     /// Writes a batch, and remembers what it changes.
@@ -461,9 +464,14 @@ impl Partition {
         Ok(())
     }
 
+    /// Refuses further records, because it is unknown what is on disk.
+    pub(super) fn fail(&self) {
+        self.writer().closed = Some(ErrorCode::KafkaStorageError);
+    }
+
     /// Refuses further records, and wakes everyone who waits for records.
     pub fn close(&self) {
-        self.writer().closed = true;
+        self.writer().closed = Some(ErrorCode::UnknownTopicOrPartition);
         self.safe.send_replace(Ends { end: -1, stable: -1 });
         self.shared.damages.forget(&self.name, i64::MAX);
     }
@@ -556,7 +564,7 @@ impl Partition {
                 }
                 // It is now unknown what is on disk, and stays so until a restart reads it.
                 tracing::error!(directory = %self.directory.display(), %error, "cannot sync the log");
-                self.writer().closed = true;
+                self.fail();
                 self.shared.failure.cancel();
                 return;
             }

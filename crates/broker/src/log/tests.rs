@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::batch::tests::batch_of;
 use super::*;
+use crate::error_code::ErrorCode;
 
 /// Records per batch.
 const RECORDS: i64 = 3;
@@ -30,6 +31,7 @@ impl Fixture {
         let fixture = Self { runtime, directory, topic };
         let log = Log::open(fixture.directory.path(), &[], 4, CancellationToken::new()).expect("opened");
         log.create(&fixture.topic, TopicSettings::default()).expect("created");
+        log.undo_deletion(&fixture.topic.name).expect("listed by the catalogue");
         for number in 0..BATCHES {
             fixture.append(&log, number);
         }
@@ -58,6 +60,43 @@ impl Fixture {
     fn segment(&self) -> PathBuf {
         self.file("00000000000000000000.log")
     }
+}
+
+#[test]
+fn an_interrupted_creation_or_deletion_of_a_topic_does_not_prevent_the_next_start() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let topic = TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 2 };
+    let of_topic = directory.path().join(topic.id.to_string());
+    let open = |topics: &[TopicEntry]| Log::open(directory.path(), topics, 4, CancellationToken::new());
+    let log = open(&[]).expect("opened");
+    log.create(&topic, TopicSettings::default()).expect("created");
+    drop(log);
+    drop(open(&[]).expect("the catalogue did not get the topic"));
+    assert!(!of_topic.exists());
+    // The catalogue got it: the topic stays, also after it is lost later.
+    let log = open(&[]).expect("opened");
+    log.create(&topic, TopicSettings::default()).expect("created");
+    drop(log);
+    drop(open(std::slice::from_ref(&topic)).expect("listed"));
+    assert!(open(&[]).is_err());
+    // A removal ends with the sign of the deletion, and then the directory.
+    fs::remove_dir_all(&of_topic).expect("removed");
+    fs::create_dir(&of_topic).expect("created");
+    drop(open(&[]).expect("an empty directory has no records"));
+    assert!(!of_topic.exists());
+}
+
+#[test]
+fn a_partition_whose_disk_has_failed_is_not_taken_for_a_deleted_one() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let partition = log.partition("topic", 0).expect("a partition");
+    partition.fail();
+    let batch = Batch::from_producer(content(0), 1 << 20).expect("a batch");
+    assert_eq!(partition.append(&batch), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(partition.end_transaction(1, 0, true, 0), Err(ErrorCode::KafkaStorageError));
+    log.remove("topic").expect("removed");
+    assert_eq!(partition.append(&batch), Err(ErrorCode::UnknownTopicOrPartition));
 }
 
 #[test]

@@ -25,6 +25,12 @@ use crate::store::{Change, Committed, Store, TopicPartition};
 /// Maximum number of transactional ids.
 const MAX_IDS: usize = 10_000;
 
+/// Maximum bytes of a transactional id.
+const MAX_ID_BYTES: usize = 1_024;
+
+/// The pause after an attempt to end a transaction has failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The epoch of this coordinator in the markers. There is only one.
 const COORDINATOR_EPOCH: i32 = 0;
 
@@ -67,17 +73,20 @@ impl Transactions {
         Self { log, store, ids: Mutex::new(ids), writers: RwLock::default(), begun: Notify::new() }
     }
 
-    /// Completes transactions that were ending, gives ongoing ones their time again, and aborts what no transactional id has.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub async fn recover(&self) -> Result<(), ErrorCode> {
+    /// Completes transactions that were ending, gives ongoing ones their time again, and aborts what no transactional id has. What
+    /// fails is tried again later, so that it affects no other client.
+    pub async fn recover(&self) {
         for entry in self.entries() {
             let mut timed = entry.1.lock().await;
             let Some(state) = timed.state.clone() else { continue };
             match state.phase {
                 Phase::Idle(_) => {}
-                Phase::Ending(_) => self.complete(&entry.0, &mut timed).await?,
+                Phase::Ending(_) => {
+                    self.take_effect(&mut timed, state);
+                    if let Err(error) = self.complete(&entry.0, &mut timed).await {
+                        tracing::error!(id = entry.0, %error, "cannot end a transaction; trying again");
+                    }
+                }
                 Phase::Ongoing => self.take_effect(&mut timed, state),
             }
         }
@@ -95,14 +104,15 @@ impl Transactions {
                         "aborting a transaction that nobody has"
                     );
                     let producer = Producer { id: open.producer_id, epoch: open.producer_epoch };
-                    mark(vec![partition.clone()], producer, End::Abort).await?;
+                    if let Err(error) = mark(vec![partition.clone()], producer, End::Abort).await {
+                        tracing::error!(topic, number, %error, "cannot abort a transaction");
+                    }
                 }
             }
         }
-        Ok(())
     }
 
-    /// Aborts transactions whose time is up. It sleeps until then, and for ever while there is none.
+    /// Aborts transactions whose time is up, and completes those whose end has failed. It sleeps until then, and for ever while there is none.
     pub async fn keep_time(&self) {
         loop {
             let mut next: Option<Instant> = None;
@@ -112,8 +122,10 @@ impl Transactions {
                 if deadline > Instant::now() {
                     next = Some(next.map_or(deadline, |next| next.min(deadline)));
                 } else if let Err(error) = self.abort(&id, &mut timed).await {
-                    tracing::error!(id, %error, "cannot abort a transaction whose time is up");
-                    next = Some(Instant::now() + Duration::from_secs(1));
+                    tracing::error!(id, %error, "cannot end a transaction; trying again");
+                    let retry = Instant::now() + RETRY_INTERVAL;
+                    timed.deadline = Some(retry);
+                    next = Some(next.map_or(retry, |next| next.min(retry)));
                 }
             }
             let over = async {
@@ -295,6 +307,9 @@ impl Transactions {
                 timed.deadline = Some(Instant::now() + timeout);
                 self.begun.notify_one();
             }
+        } else if matches!(next.phase, Phase::Ending(_)) {
+            timed.deadline = Some(Instant::now() + RETRY_INTERVAL);
+            self.begun.notify_one();
         } else {
             timed.deadline = None;
         }
@@ -310,7 +325,7 @@ impl Transactions {
     }
 
     async fn entry_or_new(&self, id: &str) -> Result<Arc<Entry>, ErrorCode> {
-        if id.is_empty() {
+        if id.is_empty() || id.len() > MAX_ID_BYTES {
             return Err(ErrorCode::InvalidRequest);
         }
         if let Ok(entry) = self.entry(id) {
@@ -358,30 +373,31 @@ fn check_writer(
     if has { Ok(()) } else { Err(ErrorCode::InvalidTxnState) }
 }
 
-/// Appends the marker of a transaction's end to partitions, and waits until it is on disk.
+/// Appends the marker of a transaction's end to partitions, and waits until it is on disk. An error in one does not keep the others from
+/// getting it.
 async fn mark(partitions: Vec<Arc<Partition>>, producer: Producer, end: End) -> Result<(), ErrorCode> {
     let append = move || {
         let append = |partition: Arc<Partition>| {
             let commit = end == End::Commit;
             let marked = partition.end_transaction(producer.id, producer.epoch, commit, COORDINATOR_EPOCH);
-            match marked {
-                Ok(appended) => Ok(Some((partition, appended))),
-                // The topic was deleted in the meantime.
-                Err(ErrorCode::UnknownTopicOrPartition) => Ok(None),
-                Err(error) => Err(error),
-            }
+            marked.map(|appended| (partition, appended))
         };
-        partitions.into_iter().map(append).collect::<Result<Vec<_>, _>>()
+        partitions.into_iter().map(append).collect::<Vec<_>>()
     };
     let failed = |_| ErrorCode::UnknownServerError;
-    let appended = tokio::task::spawn_blocking(append).await.map_err(failed)??;
-    for (partition, appended) in appended.into_iter().flatten() {
-        match partition.wait_until_safe(appended).await {
-            Ok(()) | Err(ErrorCode::UnknownTopicOrPartition) => {}
-            Err(error) => return Err(error),
+    let mut outcome = Ok(());
+    for marked in tokio::task::spawn_blocking(append).await.map_err(failed)? {
+        let safe = match marked {
+            Ok((partition, appended)) => partition.wait_until_safe(appended).await,
+            Err(error) => Err(error),
+        };
+        match safe {
+            // The topic was deleted in the meantime, or a later epoch has already ended the transaction there.
+            Ok(()) | Err(ErrorCode::UnknownTopicOrPartition | ErrorCode::InvalidProducerEpoch) => {}
+            Err(error) => outcome = Err(error),
         }
     }
-    Ok(())
+    outcome
 }
 
 /// A random id. There are so many that none occurs twice.
