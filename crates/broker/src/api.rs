@@ -131,7 +131,7 @@ pub(crate) struct Broker {
 /// A connection's two ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends {
-    /// The address that the client reached the broker by, and that it is told to connect to.
+    /// The address at which the client has reached the broker. Metadata tells the client to connect to it.
     pub broker: SocketAddr,
     pub client: SocketAddr,
 }

@@ -192,7 +192,7 @@ async fn alter_one(
     })
 }
 
-fn no_topic(name: &str) -> Refusal {
+pub(crate) fn no_topic(name: &str) -> Refusal {
     Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("topic {name} does not exist"))
 }
 

@@ -108,12 +108,9 @@ pub(crate) fn fetch(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<
     answer.structs(&topics, |answer, (topic, partitions)| {
         answer.string(topic).structs(partitions, |answer, (number, committed)| {
             let is_pending = pending.contains(&(topic.clone(), *number));
-            write_committed(
-                answer,
-                version,
-                *number,
-                if is_pending { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(committed.as_ref()) },
-            );
+            let committed =
+                if is_pending { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(committed.as_ref()) };
+            write_committed(answer, version, *number, committed);
         });
     });
     if version >= 2 {

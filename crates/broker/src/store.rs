@@ -27,11 +27,11 @@ const FILE: LogFile = LogFile {
     without_backup: "consumer groups begin where their `auto.offset.reset` says",
 };
 
-/// Bytes of the log from which it is written anew without what was replaced since.
-const MIN_REWRITE_BYTES: u64 = 1 << 20;
+/// Size of the log at which it is compacted for the first time.
+const MIN_COMPACTION_BYTES: u64 = 1 << 20;
 
-/// How much larger than after the last rewrite it is then.
-const REWRITE_FACTOR: u64 = 4;
+/// How many times its size after the last compaction the log reaches before the next one.
+const COMPACTION_FACTOR: u64 = 4;
 
 /// Changes that wait for the disk.
 const QUEUE: usize = 256;
@@ -101,12 +101,17 @@ impl State {
             Change::Forget { group, partitions } => {
                 if let Some(offsets) = self.groups.get_mut(&group) {
                     partitions.iter().for_each(|partition| drop(offsets.remove(partition)));
+                    if offsets.is_empty() {
+                        self.groups.remove(&group);
+                    }
                 }
             }
             Change::ForgetGroup { group } => drop(self.groups.remove(&group)),
             Change::ForgetTopic { topic } => {
-                let keep = |(name, _): &TopicPartition, _: &mut Committed| *name != topic;
-                self.groups.values_mut().for_each(|offsets| offsets.retain(keep));
+                self.groups.retain(|_, offsets| {
+                    offsets.retain(|(name, _), _| *name != topic);
+                    !offsets.is_empty()
+                });
             }
             Change::Transaction { id, state } => drop(self.transactions.insert(id, state)),
             Change::EndTransaction { id, state, offsets } => {
@@ -115,11 +120,13 @@ impl State {
             }
             Change::ForgetTransaction { id } => drop(self.transactions.remove(&id)),
         }
-        self.groups.retain(|_, offsets| !offsets.is_empty());
     }
 
+    /// A group has at least one offset: a transaction may end without any.
     fn commit(&mut self, group: String, offsets: Vec<(TopicPartition, Committed)>) {
-        self.groups.entry(group).or_default().extend(offsets);
+        if !offsets.is_empty() {
+            self.groups.entry(group).or_default().extend(offsets);
+        }
     }
 
     /// Returns the changes that lead to this state.
@@ -163,7 +170,7 @@ impl Store {
             state.apply(change);
             Ok(())
         })?;
-        let mut writer = Writer { log, rewritten_bytes: 0, state: Arc::new(RwLock::new(state)) };
+        let mut writer = Writer { log, compacted_bytes: 0, state: Arc::new(RwLock::new(state)) };
         let gone = writer.topics().into_iter().filter(|topic| !known(topic));
         let forget: Vec<_> = gone.map(|topic| Change::ForgetTopic { topic }).collect();
         writer.write(forget).map_err(|error| EmbeddedError::directory(directory, error))?;
@@ -235,8 +242,8 @@ impl Store {
 /// Writes the log, on a thread of its own.
 struct Writer {
     log: RecordLog<Change>,
-    /// The size of the log after it was written anew.
-    rewritten_bytes: u64,
+    /// The size of the log after the last compaction.
+    compacted_bytes: u64,
     state: Arc<RwLock<State>>,
 }
 
@@ -254,8 +261,8 @@ impl Writer {
             for done in done {
                 let _ = done.send(written);
             }
-            if let Err(error) = self.tidy() {
-                tracing::warn!(%error, "cannot shorten the log of committed offsets");
+            if let Err(error) = self.compact() {
+                tracing::warn!(%error, "cannot compact the log of committed offsets");
             }
         }
     }
@@ -267,17 +274,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the log anew if most of it was replaced by later changes.
-    fn tidy(&mut self) -> io::Result<()> {
-        let grown = MIN_REWRITE_BYTES.max(self.rewritten_bytes.saturating_mul(REWRITE_FACTOR));
+    /// Compacts the log if it has grown enough: only the present state is written.
+    fn compact(&mut self) -> io::Result<()> {
+        let grown = MIN_COMPACTION_BYTES.max(self.compacted_bytes.saturating_mul(COMPACTION_FACTOR));
         // Long before the file is full, but not again and again.
-        let limit = grown.min((FILE.max_bytes / 2).max(self.rewritten_bytes + MIN_REWRITE_BYTES));
+        let limit = grown.min((FILE.max_bytes / 2).max(self.compacted_bytes + MIN_COMPACTION_BYTES));
         if self.log.bytes() < limit {
             return Ok(());
         }
         let changes = lock::read(&self.state).changes();
         self.log.replace_all(&changes).map_err(io::Error::other)?;
-        self.rewritten_bytes = self.log.bytes();
+        self.compacted_bytes = self.log.bytes();
         Ok(())
     }
 
@@ -297,9 +304,13 @@ mod tests {
 
     use super::*;
 
-    fn commit(group: &str, topic: &str, partition: i32, offset: i64) -> Change {
+    fn offset(topic: &str, partition: i32, offset: i64) -> (TopicPartition, Committed) {
         let committed = Committed { offset, leader_epoch: -1, metadata: "note".to_owned() };
-        Change::Commit { group: group.to_owned(), offsets: vec![((topic.to_owned(), partition), committed)] }
+        ((topic.to_owned(), partition), committed)
+    }
+
+    fn commit(group: &str, topic: &str, partition: i32, at: i64) -> Change {
+        Change::Commit { group: group.to_owned(), offsets: vec![offset(topic, partition, at)] }
     }
 
     #[tokio::test]
@@ -338,7 +349,7 @@ mod tests {
         }
         store.close().await;
         let bytes = std::fs::metadata(directory.path().join(FILE.name)).expect("the log").len();
-        assert!(bytes < 2 * MIN_REWRITE_BYTES, "{bytes}");
+        assert!(bytes < 2 * MIN_COMPACTION_BYTES, "{bytes}");
         let store = Store::open(directory.path(), |_| true).expect("opened again");
         assert_eq!(
             store.committed("group", &("bets".to_owned(), 0)).map(|committed| committed.offset),
@@ -357,14 +368,23 @@ mod tests {
             }),
             name().prop_map(|group| Change::ForgetGroup { group: group.to_owned() }),
             name().prop_map(|topic| Change::ForgetTopic { topic: topic.to_owned() }),
+            (name(), name(), any::<bool>()).prop_map(|(id, group, has_offsets)| Change::EndTransaction {
+                id: id.to_owned(),
+                state: Transaction::new(7, 1_000),
+                offsets: vec![(
+                    group.to_owned(),
+                    if has_offsets { vec![offset("a", 0, 5)] } else { Vec::new() }
+                )],
+            }),
         ]
     }
 
     proptest! {
         #[test]
-        fn a_rewritten_log_means_the_same(changes in proptest::collection::vec(changes(), 0..60)) {
+        fn a_compacted_log_means_the_same(changes in proptest::collection::vec(changes(), 0..60)) {
             let mut state = State::default();
             changes.into_iter().for_each(|change| state.apply(change));
+            prop_assert!(state.groups.values().all(|offsets| !offsets.is_empty()));
             let mut again = State::default();
             state.changes().into_iter().for_each(|change| again.apply(change));
             prop_assert_eq!(again, state);

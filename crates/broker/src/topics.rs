@@ -198,9 +198,7 @@ async fn add_to_one(
     validate_only: bool,
 ) -> Result<(), Refusal> {
     let _one_at_a_time = broker.topic_changes.lock().await;
-    let Some(topic) = broker.catalogue.topic(name) else {
-        return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("topic {name} does not exist")));
-    };
+    let topic = broker.catalogue.topic(name).ok_or_else(|| configs::no_topic(name))?;
     let has = topic.partitions;
     let Some(count) = u32::try_from(count).ok().filter(|count| (has + 1..=MAX_PARTITIONS).contains(count))
     else {

@@ -1,4 +1,4 @@
-//! Locks within this process. Each is taken even if a holder has panicked.
+//! Takes mutexes and read-write locks, also after a thread has panicked while it held one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

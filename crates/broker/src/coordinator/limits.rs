@@ -38,7 +38,7 @@ pub(crate) const MAX_ASSIGNMENT_BYTES: usize = 256 << 10;
 /// Maximum bytes of all groups together.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
 
-/// Maximum bytes of the part of a new member id that is taken from the client id or the group instance id.
+/// Maximum bytes of the prefix of a new member id: the start of the client id or of the group instance id.
 pub(crate) const MAX_MEMBER_ID_PREFIX: usize = 256;
 
 /// What a member, a pending member or a group takes in memory in addition to its texts, roughly.

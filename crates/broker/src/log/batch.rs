@@ -346,7 +346,7 @@ pub(crate) fn sequence_after(sequence: i32, more: i32) -> i32 {
     sequence.wrapping_add(more) & i32::MAX
 }
 
-/// Returns the offset after the last of these whole batches. None if there are none.
+/// Returns the offset that follows the last record of these batches, which must be complete. None if there is no batch.
 pub(crate) fn end_of(batches: &[u8]) -> Option<i64> {
     let (mut at, mut end) = (0, None);
     while let Some(header) = batches.get(at..).and_then(Header::parse) {

@@ -63,12 +63,16 @@ struct Writer {
     partitions: BTreeSet<TopicPartition>,
 }
 
+impl Timed {
+    fn entry(state: Option<Transaction>) -> Arc<Entry> {
+        Arc::new(Entry::new(Self { state, deadline: None }))
+    }
+}
+
 impl Transactions {
     /// Continues where the stored transactions are. [`Transactions::recover`] must be called before clients are served.
     pub fn new(log: Arc<Log>, store: Arc<Store>) -> Self {
-        let entry = |(id, state)| {
-            (id, Arc::new(tokio::sync::Mutex::new(Timed { state: Some(state), deadline: None })))
-        };
+        let entry = |(id, state)| (id, Timed::entry(Some(state)));
         let ids = store.transactions().into_iter().map(entry).collect();
         Self { log, store, ids: Mutex::new(ids), writers: RwLock::default(), begun: Notify::new() }
     }
@@ -157,14 +161,12 @@ impl Transactions {
         let entry = self.entry_or_new(id).await?;
         let mut timed = entry.lock().await;
         if let (Some(known), Some(state)) = (known, &timed.state) {
+            // Before the abort, which raises the epoch.
             state.check(known)?;
         }
         self.abort(id, &mut timed).await?;
         let next = match &timed.state {
-            Some(state) => {
-                // An abort has raised the epoch already, so the client may not be asked for the present one again.
-                state.started(None, timeout_ms, new_producer_id())?
-            }
+            Some(state) => state.started(timeout_ms, new_producer_id()),
             None if known.is_some() => return Err(ErrorCode::InvalidProducerIdMapping),
             None => Transaction::new(new_producer_id(), timeout_ms),
         };
@@ -334,8 +336,7 @@ impl Transactions {
         if lock(&self.ids).len() >= MAX_IDS {
             self.forget_the_quietest().await?;
         }
-        let new = || Arc::new(tokio::sync::Mutex::new(Timed { state: None, deadline: None }));
-        Ok(Arc::clone(lock(&self.ids).entry(id.to_owned()).or_insert_with(new)))
+        Ok(Arc::clone(lock(&self.ids).entry(id.to_owned()).or_insert_with(|| Timed::entry(None))))
     }
 
     /// Forgets the tenth of the transactional ids that have been idle the longest.
