@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parts;
-use crate::embedded::EmbeddedError;
-use crate::embedded::part::DirectoryLock;
-use crate::embedded::private::{self, LOCK_FILE};
+use roundhouse_part::EmbeddedError;
+use roundhouse_part::lifecycle::DirectoryLock;
+use roundhouse_part::private::{self, LOCK_FILE};
 
 /// How long to wait for another server that is stopping and still holds the data directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);

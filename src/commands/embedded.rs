@@ -3,9 +3,11 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, parts};
-use crate::embedded::part::{self, Announcer};
-use crate::embedded::{EmbeddedError, broker, clickhouse, private, registry, sandbox, streams};
+use crate::embedded::{clickhouse, registry};
 use crate::settings::{BrokerOptions, EmbeddedCommand, SupervisedOption};
+use roundhouse_broker as broker;
+use roundhouse_part::lifecycle::{self, Announcer};
+use roundhouse_part::{EmbeddedError, private, sandbox, streams};
 
 /// Moves the standard streams out of reach of statements. It must be called before the process opens anything.
 pub(super) fn take_streams() -> Result<(), CommandError> {
@@ -29,9 +31,9 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     let supervised = supervised(&command);
     let announcer = Announcer::new(supervised);
     let stop = CancellationToken::new();
-    part::stop_on_signals(stop.clone(), part::STOP_TIMEOUT);
+    lifecycle::stop_on_signals(stop.clone(), lifecycle::STOP_TIMEOUT);
     if supervised {
-        part::stop_with_supervisor(stop.clone());
+        lifecycle::stop_with_supervisor(stop.clone());
     }
     if !supervised {
         warn(&command);

@@ -27,9 +27,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::embedded::private;
 use crate::settings::{Cli, Command, without_password};
 use crate::telemetry;
+use roundhouse_part::private;
 
 /// Exit code of a wrong option or argument.
 const EXIT_USAGE: u8 = 2;

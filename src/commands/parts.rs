@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use super::services::Services;
-use crate::embedded::EmbeddedError;
 use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
 use crate::http::health::{LocalParts, PartHealth};
 use crate::settings::{EngineOptions, HostOptions, LoaderKind, ServeOptions};
+use roundhouse_part::EmbeddedError;
 
 pub const BROKER: &str = "broker";
 pub const REGISTRY: &str = "registry";

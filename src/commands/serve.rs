@@ -21,8 +21,6 @@ use super::services::Services;
 use super::table;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
-use crate::embedded::EmbeddedError;
-use crate::embedded::part::stop_on_signals;
 use crate::embedded::supervisor::Supervisor;
 use crate::guard::Guard;
 use crate::http::freshness::Freshness;
@@ -48,6 +46,8 @@ use crate::reconcile::repair::{Loads, Repairer, Watch};
 use crate::settings::{LoaderKind, ServeOptions, ServiceUrl};
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::lost_parts::LostParts;
+use roundhouse_part::EmbeddedError;
+use roundhouse_part::lifecycle::stop_on_signals;
 
 /// How long loaders may take to finish what a crash interrupted, or to take the topic over (ClickHouse drops a consumer within a
 /// minute). After that the API is served anyway.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use roundhouse::embedded::part::DirectoryLock;
 use roundhouse::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
+use roundhouse_part::lifecycle::DirectoryLock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -9,8 +9,8 @@ use super::configuration::Layout;
 use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
 use super::processes;
-use crate::embedded::{EmbeddedError, streams};
 use roundhouse_part::lock::lock;
+use roundhouse_part::{EmbeddedError, streams};
 
 /// How far a statement is.
 const PROGRESS: &str = include_str!("progress.sql");

@@ -23,7 +23,7 @@ use super::sessions::Sessions;
 use super::statement::{self, Insert, Shape};
 use super::text::{Text, read_some, unreadable};
 use super::used::Used;
-use crate::embedded::streams;
+use roundhouse_part::streams;
 
 /// Bytes given to the engine at a time.
 const PART: usize = 256 << 10;

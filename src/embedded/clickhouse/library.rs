@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ffi::Api;
-use crate::embedded::EmbeddedError;
+use roundhouse_part::EmbeddedError;
 
 /// The version of the library that [`super::ffi`] and everything else was tested with.
 const VERSION: &str = "26.7";

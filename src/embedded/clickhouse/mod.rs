@@ -57,12 +57,12 @@ use self::configuration::Layout;
 use self::engine::Engine;
 use self::http::Service;
 use self::sessions::Sessions;
-use crate::embedded::EmbeddedError;
-use crate::embedded::part::{Announcer, DirectoryLock};
-use crate::embedded::private::LOCK_FILE;
-use crate::embedded::sandbox::{Connect, Needs};
 use crate::guard::Guard;
 use crate::settings::{ClickHouseOptions, Peer};
+use roundhouse_part::EmbeddedError;
+use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
+use roundhouse_part::private::LOCK_FILE;
+use roundhouse_part::sandbox::{Connect, Needs};
 
 const PART: &str = "clickhouse";
 /// The user of the server that the engine is embedded in.

@@ -10,8 +10,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::{MAX_LOG_BYTES, MAX_SUBJECT_BYTES};
-use crate::embedded::record_log::WriteError;
 use crate::guard::Refusal;
+use roundhouse_part::record_log::WriteError;
 
 #[derive(Debug, Error)]
 pub(super) enum RegistryError {

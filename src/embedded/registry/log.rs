@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compatibility::Level;
 use super::{MAX_LOG_BYTES, PART};
-use crate::embedded::record_log::{LogFile, RecordLog};
+use roundhouse_part::record_log::{LogFile, RecordLog};
 
 /// The registry's log.
 pub(super) type Log = RecordLog<Entry>;

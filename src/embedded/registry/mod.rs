@@ -27,11 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::error::RegistryError;
 use self::store::Store;
-use super::EmbeddedError;
-use super::part::{Announcer, DirectoryLock};
-use super::sandbox::Needs;
 use crate::guard::Guard;
 use crate::settings::RegistryOptions;
+use roundhouse_part::EmbeddedError;
+use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
+use roundhouse_part::sandbox::Needs;
 
 /// The part's name.
 const PART: &str = "registry";

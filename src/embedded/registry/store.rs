@@ -11,7 +11,7 @@ use super::log::{self, Entry, Log};
 use super::schema::AvroSchema;
 use super::state::{State, Version, Visibility};
 use super::subject::{Subject, VersionSelector};
-use crate::embedded::EmbeddedError;
+use roundhouse_part::EmbeddedError;
 use roundhouse_part::lock::{self, lock};
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::process::{Event, Process};
 use super::{PartSpec, PartStatus, Program};
-use crate::embedded::EmbeddedError;
+use roundhouse_part::EmbeddedError;
 
 /// The result of the first start: the part's address, or why it cannot run.
 pub(super) type Started = oneshot::Sender<Result<SocketAddr, EmbeddedError>>;

@@ -11,8 +11,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
 use super::{PartSpec, Program};
-use crate::embedded::EmbeddedError;
-use crate::embedded::part::Announcement;
+use roundhouse_part::EmbeddedError;
+use roundhouse_part::lifecycle::Announcement;
 
 /// Maximum bytes of an announcement.
 const MAX_ANNOUNCEMENT: u64 = 64 * 1024;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use roundhouse::embedded::part::Announcement;
+use roundhouse_part::lifecycle::Announcement;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;

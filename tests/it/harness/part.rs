@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use roundhouse::embedded::part::Announcement;
+use roundhouse_part::lifecycle::Announcement;
 
 use super::ROUNDHOUSE;
 
