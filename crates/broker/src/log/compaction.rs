@@ -223,7 +223,7 @@ impl Pass<'_> {
     /// Returns the aborted transactions with records in a segment.
     fn aborted(&self, segment: &Segment) -> io::Result<AbortedRanges> {
         let list = self.partition.aborted_between(segment.base_offset, segment.end().offset)?;
-        Ok(AbortedRanges::of(list))
+        Ok(AbortedRanges::of(&list))
     }
 
     /// Rewrites a segment without the records that are not needed. Leaves it unchanged if all are needed.
@@ -233,7 +233,9 @@ impl Pass<'_> {
         let retention = self.settings.delete_retention_ms;
         let keep_tombstones = first_pass.is_none_or(|first| self.now <= first.saturating_add(retention));
         let filter = Filter { keys, keep_tombstones };
-        let aborted = self.aborted(segment)?;
+        let end = segment.end().offset;
+        let mut list = self.partition.aborted_between(segment.base_offset, end)?;
+        let aborted = AbortedRanges::of(&list);
         let mut draft = Draft::create(&path)?;
         self.each_batch(segment, |header, batch| {
             if header.base_offset >= until {
@@ -250,11 +252,10 @@ impl Pass<'_> {
             Ok(true)
         })?;
         let Some(bytes) = draft.finish()? else { return Ok(fs::remove_file(&path)?) };
-        let rest: Vec<Aborted> = segment_aborted(self.partition, segment)?
-            .into_iter()
-            .filter(|aborted| aborted.last_offset >= until)
-            .collect();
-        if self.partition.replace_segment(segment, &path, bytes, &rest)? {
+        // Those that are still in the segment and end in it. Readers need them in the order of their ends.
+        list.retain(|aborted| (until..end).contains(&aborted.last_offset));
+        list.sort_unstable_by_key(|aborted| aborted.last_offset);
+        if self.partition.replace_segment(segment, &path, bytes, &list)? {
             Ok(())
         } else {
             Err(Stop::GivenUp)
@@ -262,18 +263,11 @@ impl Pass<'_> {
     }
 }
 
-/// Returns the aborted transactions that ended in a segment.
-fn segment_aborted(partition: &Partition, segment: &Segment) -> io::Result<Vec<Aborted>> {
-    let (base, end) = (segment.base_offset, segment.end().offset);
-    let list = partition.aborted_between(base, end)?;
-    Ok(list.into_iter().filter(|aborted| (base..end).contains(&aborted.last_offset)).collect())
-}
-
 /// The offsets of aborted transactions, by producer.
 struct AbortedRanges(HashMap<i64, Vec<(i64, i64)>>);
 
 impl AbortedRanges {
-    fn of(list: Vec<Aborted>) -> Self {
+    fn of(list: &[Aborted]) -> Self {
         let mut ranges = HashMap::<i64, Vec<(i64, i64)>>::new();
         for aborted in list {
             ranges.entry(aborted.producer_id).or_default().push((aborted.first_offset, aborted.last_offset));

@@ -433,3 +433,28 @@ fn damaged_segments_stay_as_they_are() {
     assert_eq!(fs::read(&second).expect("read"), bytes);
     assert_eq!(fixture.log.as_ref().expect("open").damages().reasons().len(), 1);
 }
+
+#[test]
+fn after_a_pass_that_stops_in_a_segment_consumers_still_learn_of_every_aborted_transaction_in_it() {
+    let mut fixture = Fixture::new();
+    // The markers are much newer than the other records. They must not begin a new segment.
+    let topic = fixture.log.as_ref().and_then(|log| log.topic("topic")).expect("a topic");
+    topic.change(TopicSettings { segment_ms: i64::MAX, ..topic.settings() }).expect("changed");
+    fixture.append(None, 0, &[1, 1]);
+    // The pass has room for one key, so it stops here.
+    fixture.append(None, 0, &[6]);
+    // The first transaction to begin is the last one to end.
+    fixture.append(Some(0), 0, &[2]);
+    fixture.append(Some(1), 0, &[3]);
+    fixture.end(1, false);
+    fixture.end(0, false);
+    for _ in 0..10 {
+        fixture.append(None, 0, &[5]);
+    }
+    fixture.partition().compact_with(1_000, 1).expect("compacted");
+    assert!(
+        consume(&fixture.partition(), 0).iter().all(|(offset, ..)| *offset != 0),
+        "the pass rewrote the segment"
+    );
+    fixture.check();
+}
