@@ -160,7 +160,7 @@ impl Header {
 
     /// Returns `batch`, which has this header, with fewer records and without its transaction. Its offsets stay.
     ///
-    /// `records`: `count` records before compression, of which the newest is `max_timestamp` old.
+    /// `records`: `count` uncompressed records. The newest one has the timestamp `max_timestamp`.
     ///
     /// # Errors
     /// The records cannot be compressed.
@@ -308,8 +308,7 @@ impl Batch {
 
     /// Returns the batch with the right checksum.
     fn sealed(mut bytes: BytesMut) -> Option<Self> {
-        let checksum = checksum(bytes.get(CHECKSUMMED_FROM..)?);
-        bytes.get_mut(CHECKSUM)?.copy_from_slice(&checksum.to_be_bytes());
+        put_checksum(&mut bytes);
         Some(Self { header: Header::parse(&bytes)?, bytes: bytes.freeze(), has_keys: true })
     }
 
@@ -319,10 +318,7 @@ impl Batch {
         if let Some(place) = bytes.get_mut(MAX_TIMESTAMP) {
             place.copy_from_slice(&max_timestamp.to_be_bytes());
         }
-        let checksum = checksum(bytes.get(CHECKSUMMED_FROM..).unwrap_or_default());
-        if let Some(place) = bytes.get_mut(CHECKSUM) {
-            place.copy_from_slice(&checksum.to_be_bytes());
-        }
+        let checksum = put_checksum(&mut bytes);
         Self { header: Header { max_timestamp, checksum, ..self.header }, bytes: bytes.freeze(), ..self }
     }
 
@@ -382,17 +378,24 @@ pub(super) fn fill_header(
         // No producer id, epoch and sequence number.
         put(43, &[0xff; 14]);
     }
+    put_checksum(bytes);
+}
+
+/// Puts the right checksum into a batch, and returns it.
+fn put_checksum(bytes: &mut [u8]) -> u32 {
     let sum = checksum(bytes.get(CHECKSUMMED_FROM..).unwrap_or_default());
     if let Some(place) = bytes.get_mut(CHECKSUM) {
         place.copy_from_slice(&sum.to_be_bytes());
     }
+    sum
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+/// CRC-32C.
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
     // The 32-bit checksum is returned as 64 bits.
     (crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) & u64::from(u32::MAX)) as u32
 }

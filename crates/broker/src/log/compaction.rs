@@ -27,10 +27,10 @@ use self::progress::Progress;
 use super::batch::Header;
 use super::partition::Partition;
 use super::retention::RETRY_MS;
-use super::segment::{Segment, whole};
+use super::segment::Segment;
 use super::settings::TopicSettings;
 use super::transactions::{Aborted, Isolation};
-use super::walk::{Found, Walk};
+use super::walk::{Found, Walk, whole};
 
 /// The file that a segment is rewritten to, before it gets the segment's name.
 const DRAFT: &str = "compact";

@@ -8,8 +8,6 @@
 //! Producers have epochs, sequence numbers and transactions ([`producers`], [`transactions`]). Old records are removed as the settings of
 //! the topic say ([`cleaner`]).
 
-// Until transactions and the names of settings are connected to the requests.
-
 mod batch;
 mod checked_text;
 mod cleaner;
@@ -80,7 +78,6 @@ struct Shared {
 /// A topic's partitions. The directory is named after the topic's id, so that a recreated topic starts empty.
 #[derive(Debug)]
 pub(super) struct Topic {
-    pub id: Uuid,
     directory: PathBuf,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
@@ -90,11 +87,11 @@ pub(super) struct Topic {
 impl Log {
     /// Opens the log of these topics, and completes interrupted deletions of others.
     ///
-    /// # Errors
-    /// The files cannot be read or written, or there are records of a topic that is neither one of these nor deleted.
-    ///
     /// At most `open_files` are open at a time. `failure` is cancelled when the disk fails; only a restart can then find out what is on
     /// disk.
+    ///
+    /// # Errors
+    /// The files cannot be read or written, or there are records of a topic that is neither one of these nor deleted.
     pub fn open(
         directory: &Path,
         topics: &[TopicEntry],
@@ -201,13 +198,7 @@ impl Log {
         let partitions = known.chain(missing).collect::<io::Result<_>>()?;
         sync_directory(&directory)?;
         sync_directory(&self.directory)?;
-        let opened = Arc::new(Topic {
-            id: topic.id,
-            directory,
-            settings,
-            shared: Arc::clone(&self.shared),
-            partitions,
-        });
+        let opened = Arc::new(Topic { directory, settings, shared: Arc::clone(&self.shared), partitions });
         lock::write(&self.topics).insert(topic.name.clone(), opened);
         Ok(())
     }
@@ -215,15 +206,14 @@ impl Log {
     /// Records on disk that a topic is being deleted. To be called before the catalogue deletes the topic.
     pub fn begin_deletion(&self, name: &str) -> io::Result<()> {
         let Some(topic) = self.topic(name) else { return Ok(()) };
-        let directory = self.directory_of(topic.id);
-        File::create(directory.join(DELETION))?;
-        sync_directory(&directory)
+        File::create(topic.directory.join(DELETION))?;
+        sync_directory(&topic.directory)
     }
 
     /// Undoes [`Log::begin_deletion`], if the catalogue could not delete the topic.
     pub fn undo_deletion(&self, name: &str) -> io::Result<()> {
         let Some(topic) = self.topic(name) else { return Ok(()) };
-        remove_if_exists(&self.directory_of(topic.id).join(DELETION))
+        remove_if_exists(&topic.directory.join(DELETION))
     }
 
     /// Removes a topic and its records.
@@ -231,7 +221,7 @@ impl Log {
         let removed = lock::write(&self.topics).remove(name);
         let Some(topic) = removed else { return Ok(()) };
         topic.partitions.iter().for_each(|partition| partition.close());
-        remove_directory(&self.directory_of(topic.id))
+        remove_directory(&topic.directory)
     }
 
     /// Ends the cleaner, and waits until everything is on disk.
@@ -269,7 +259,7 @@ impl Topic {
     }
 }
 
-/// Removes a topic's directory. The sign of its deletion goes last, so that a removal that a crash has interrupted is completed.
+/// Removes a topic's directory. The file [`DELETION`] is removed last, so that the next start completes an interrupted removal.
 fn remove_directory(directory: &Path) -> io::Result<()> {
     for entry in directory.read_dir()? {
         let path = entry?.path();

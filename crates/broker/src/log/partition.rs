@@ -144,7 +144,7 @@ impl Partition {
 
     /// Reports the damages found at the start.
     fn report_damages(&self) {
-        let segments = lock::read(&self.segments).clone();
+        let segments = self.segments();
         if let Some(first) = segments.first().filter(|first| first.base_offset > self.start_offset()) {
             self.report_missing(first);
         }
@@ -389,7 +389,7 @@ impl Partition {
 
     /// Returns the aborted transactions that have records from `from` to before `to`, in the order of their first offsets.
     pub(super) fn aborted_between(&self, from: i64, to: i64) -> io::Result<Vec<Aborted>> {
-        let segments = lock::read(&self.segments).clone();
+        let segments = self.segments();
         let after = segments.partition_point(|segment| segment.base_offset <= from);
         let mut found = Vec::new();
         for (number, segment) in segments.iter().enumerate().skip(after.saturating_sub(1)) {
@@ -405,7 +405,7 @@ impl Partition {
 
     /// Returns the whole first batch that has a record at least as new as `timestamp` (milliseconds).
     pub fn first_since(&self, timestamp: i64, isolation: Isolation) -> io::Result<Option<Bytes>> {
-        let segments = lock::read(&self.segments).clone();
+        let segments = self.segments();
         for segment in segments {
             let found = segment.first_since(timestamp, self.start_offset(), self.visible_end(isolation));
             if segment.is_replaced() {
@@ -427,7 +427,7 @@ impl Partition {
         if self.start_offset() >= self.visible_end(isolation) {
             return Ok(None);
         }
-        let segments = lock::read(&self.segments).clone();
+        let segments = self.segments();
         // A segment without records would answer with the time of its file.
         let segments = segments.iter().filter(|segment| segment.end().bytes > 0);
         let newest = segments.map(|segment| segment.newest_timestamp());

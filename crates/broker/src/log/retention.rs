@@ -11,17 +11,8 @@ use super::partition::Partition;
 use super::segment::Segment;
 use super::settings::TopicSettings;
 
-/// Milliseconds until the next try, if an open transaction prevents that records are deleted.
+/// How long to wait before the next try while an open transaction prevents a deletion, in milliseconds.
 pub(super) const RETRY_MS: i64 = 60_000;
-
-/// What decides whether a segment is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Facts {
-    bytes: u64,
-    next_offset: i64,
-    /// Milliseconds since 1970. None if it is unknown.
-    newest: Option<i64>,
-}
 
 /// What to do with the segments of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +24,7 @@ struct Plan {
 }
 
 impl Partition {
-    /// Deletes the segments that are too old or too many. Returns when there may be more to do, in milliseconds since 1970.
+    /// Deletes the segments that are too old or exceed the size limit. Returns when there may be more to do, in milliseconds since 1970.
     pub(super) fn expire(&self, now: i64) -> io::Result<Option<i64>> {
         let settings = self.settings();
         if !settings.cleanup_policy.delete || (settings.retention_ms < 0 && settings.retention_bytes < 0) {
@@ -59,31 +50,33 @@ fn plan(segments: &[Arc<Segment>], settings: &TopicSettings, now: i64, limit: i6
     let mut plan = Plan::default();
     for (number, segment) in segments.iter().enumerate() {
         let end = segment.end();
-        let facts = Facts { bytes: end.bytes, next_offset: end.offset, newest: segment.newest_timestamp()? };
-        if facts.next_offset == segment.base_offset {
+        if end.offset == segment.base_offset {
             break;
         }
         let is_last = number + 1 == segments.len();
-        let expires = expiry(&facts, settings);
-        let is_too_much = !is_last && excess >= facts.bytes && facts.bytes > 0;
+        let expires = expiry(segment, settings)?;
+        let is_too_much = !is_last && excess >= end.bytes && end.bytes > 0;
         if !is_too_much && expires.is_none_or(|expires| expires > now) {
             plan.next = expires;
             break;
         }
-        if facts.next_offset > limit {
+        if end.offset > limit {
             plan.next = Some(now.saturating_add(RETRY_MS));
             break;
         }
-        excess = excess.saturating_sub(facts.bytes);
-        plan.start = Some(facts.next_offset);
+        excess = excess.saturating_sub(end.bytes);
+        plan.start = Some(end.offset);
     }
     Ok(plan)
 }
 
-/// Returns when a segment is too old, if ever.
-fn expiry(facts: &Facts, settings: &TopicSettings) -> Option<i64> {
-    let newest = facts.newest.filter(|_| settings.retention_ms >= 0)?;
-    Some(newest.saturating_add(settings.retention_ms).saturating_add(1))
+/// Returns when a segment is too old, if ever. Its newest timestamp may have to be read from the file.
+fn expiry(segment: &Segment, settings: &TopicSettings) -> io::Result<Option<i64>> {
+    if settings.retention_ms < 0 {
+        return Ok(None);
+    }
+    let newest = segment.newest_timestamp()?;
+    Ok(newest.map(|newest| newest.saturating_add(settings.retention_ms).saturating_add(1)))
 }
 
 #[cfg(test)]

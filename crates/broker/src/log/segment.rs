@@ -18,7 +18,7 @@ use super::damage::Damage;
 use super::files::{FileId, Lent, OpenFiles};
 use super::producers::Producers;
 use super::transactions::{self, Aborted};
-use super::walk::{End, Found, Walk, damage_at, read_at};
+use super::walk::{End, Found, Walk, damage_at, read_at, whole};
 use roundhouse_part::durable::remove_if_exists;
 use roundhouse_part::lock::lock;
 
@@ -43,7 +43,7 @@ pub(super) struct Segment {
     contents: Mutex<Contents>,
     /// The aborted transactions that ended in this segment, if they are in memory.
     aborted: Mutex<Option<Arc<Vec<Aborted>>>>,
-    /// Whether compaction has replaced the file. Whoever still reads this segment may find other bytes in it.
+    /// Whether compaction has replaced the file. A reader that still uses this segment may find other bytes in the file.
     is_replaced: AtomicBool,
 }
 
@@ -511,13 +511,6 @@ fn whole_batches(bytes: &[u8], mut offset: i64, end_offset: i64) -> usize {
         offset = header.next_offset();
     }
     whole
-}
-
-/// Reads a whole batch.
-pub(super) fn whole(file: &File, position: u64, header: &Header) -> io::Result<Vec<u8>> {
-    let mut batch = vec![0; usize::try_from(header.bytes).map_err(io::Error::other)?];
-    read_at(file, &mut batch, position)?;
-    Ok(batch)
 }
 
 /// Returns the file of a segment. As in Kafka, its name is the first offset in twenty digits.

@@ -151,9 +151,14 @@ fn is_whole(file: &File, position: u64, header: &Header, end: End) -> io::Result
     if header.bytes > end.bytes.saturating_sub(position) || header.next_offset() > end.offset {
         return Ok(false);
     }
+    Ok(header.matches(&whole(file, position, header)?))
+}
+
+/// Reads a whole batch.
+pub(super) fn whole(file: &File, position: u64, header: &Header) -> io::Result<Vec<u8>> {
     let mut batch = vec![0; usize::try_from(header.bytes).map_err(io::Error::other)?];
     read_at(file, &mut batch, position)?;
-    Ok(header.matches(&batch))
+    Ok(batch)
 }
 
 /// Fills `bytes` from a file. Bytes after its end become zeros, which are not a valid batch.
