@@ -191,18 +191,19 @@ impl Warehouse {
             outcome => outcome,
         };
         let missing = schema::missing(&self.client, &SCHEMA).await?;
+        let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
         let database = self.database.clone();
-        match outcome {
-            Ok(()) if missing.is_empty() => Ok(()),
-            Err(error) if missing.is_empty() && error.is_not_allowed() => {
+        match (outcome, is_complete) {
+            (Ok(()), true) => Ok(()),
+            (Err(error), true) if error.is_not_allowed() => {
                 tracing::info!("this ClickHouse user may not create tables; all required tables exist");
                 Ok(())
             }
-            Err(error) if missing.is_empty() => Err(error.into()),
-            Err(error) if error.is_not_allowed() => {
-                Err(SchemaError::Missing { reason: error.at_start(), database, missing: missing.join(", ") })
+            (Err(error), true) => Err(error.into()),
+            (Err(error), false) if error.is_not_allowed() => {
+                Err(SchemaError::Missing { reason: error.at_start(), database, missing })
             }
-            _ => Err(SchemaError::OtherVersion { database, missing: missing.join(", ") }),
+            (_, false) => Err(SchemaError::OtherVersion { database, missing }),
         }
     }
 

@@ -13,7 +13,6 @@ use super::client::WarehouseError;
 /// Something that a statement creates.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
-    Table,
     Column(&'a str),
     /// A column whose type contains these words.
     ColumnType(&'a str, &'a str),
@@ -57,7 +56,6 @@ pub(super) async fn missing(client: &Client, statements: &[&str]) -> Result<Vec<
             continue;
         };
         missing.extend(pieces.iter().filter_map(|piece| match *piece {
-            Piece::Table => None,
             Piece::Column(name) => (!columns.contains_key(&(table, name))).then(|| format!("{table}.{name}")),
             Piece::ColumnType(name, kind) => {
                 let is_there = columns.get(&(table, name)).is_some_and(|found| has_words(found, kind));
@@ -68,7 +66,6 @@ pub(super) async fn missing(client: &Client, statements: &[&str]) -> Result<Vec<
             }
         }));
     }
-    missing.dedup();
     Ok(missing)
 }
 
@@ -78,10 +75,10 @@ fn parse(statement: &str) -> Option<(&str, Vec<Piece<'_>>)> {
     let statement = statement.get(start..)?;
     if let Some(view) = statement.strip_prefix("CREATE MATERIALIZED VIEW IF NOT EXISTS ") {
         let (_, query) = view.split_once(" AS\n")?;
-        return Some((first_word(view)?, vec![Piece::Table, Piece::Definition("the query", query)]));
+        return Some((first_word(view)?, vec![Piece::Definition("the query", query)]));
     }
     let table = statement.strip_prefix("CREATE TABLE IF NOT EXISTS ")?;
-    Some((first_word(table)?, [Piece::Table].into_iter().chain(pieces(table)).collect()))
+    Some((first_word(table)?, pieces(table).collect()))
 }
 
 /// Returns what stands between the brackets of a CREATE TABLE. Each column is on its own line.
@@ -136,7 +133,6 @@ mod tests {
                      s  Enum8('x' = 1) COMMENT 'c',\n    INDEX i a TYPE minmax,\n    PROJECTION p (SELECT * ORDER BY b)\n)\n\
                      ENGINE = MergeTree\n";
         let pieces = vec![
-            Piece::Table,
             Piece::Column("a"),
             Piece::Column("b"),
             Piece::ColumnType("s", "'x' = 1"),
@@ -144,10 +140,7 @@ mod tests {
         ];
         assert_eq!(parse(table), Some(("t", pieces)));
         let view = "CREATE MATERIALIZED VIEW IF NOT EXISTS v TO t AS\nSELECT 1\n";
-        assert_eq!(
-            parse(view),
-            Some(("v", vec![Piece::Table, Piece::Definition("the query", "SELECT 1\n")]))
-        );
+        assert_eq!(parse(view), Some(("v", vec![Piece::Definition("the query", "SELECT 1\n")])));
         assert!(has_words("SELECT a FROM db.t WHERE NOT b", "\nSELECT a\nFROM t\nWHERE NOT b"));
         assert!(!has_words("SELECT a FROM db.t", "SELECT a FROM t WHERE NOT b"));
     }

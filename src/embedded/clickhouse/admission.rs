@@ -12,6 +12,9 @@ use roundhouse_part::lock::lock;
 /// Waiting requests, of the server and of others each. Further ones are refused.
 const MAX_WAITING: usize = 256;
 
+/// Forms in memory at a time, each until its statement has ended. Further ones wait and are not read.
+const MAX_FORMS: usize = 16;
+
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
@@ -28,6 +31,7 @@ pub(super) struct Admission {
     for_others: Arc<Semaphore>,
     own_waiting: AtomicUsize,
     others_waiting: AtomicUsize,
+    forms: Arc<Semaphore>,
     ids: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -48,8 +52,17 @@ impl Admission {
             for_others: Arc::new(Semaphore::new(for_others)),
             own_waiting: AtomicUsize::new(0),
             others_waiting: AtomicUsize::new(0),
+            forms: Arc::new(Semaphore::new(MAX_FORMS)),
             ids: Arc::default(),
         }
+    }
+
+    /// Waits until one more form may be in memory.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub(super) async fn enter_form(&self) -> Result<OwnedSemaphorePermit, Exception> {
+        free(&self.forms).await
     }
 
     /// Waits for a free connection.
@@ -80,6 +93,7 @@ impl Admission {
     pub(super) fn close(&self) {
         self.for_others.close();
         self.connections.close();
+        self.forms.close();
     }
 }
 
@@ -87,7 +101,7 @@ impl Admission {
 ///
 /// # Errors
 /// The engine is stopping.
-pub(super) async fn free(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Exception> {
+async fn free(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Exception> {
     let permit = Arc::clone(permits).acquire_owned().await;
     permit.map_err(|_| Exception::new(Code::QueryWasCancelled, "The embedded ClickHouse is stopping"))
 }

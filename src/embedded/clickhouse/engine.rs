@@ -93,8 +93,7 @@ impl Engine {
         }
         .ok_or_else(|| Exception::new(Code::StdException, "The engine is closed"))?;
         if its != database {
-            run(&mut connection, &use_database(database))
-                .map_err(|message| Exception::from_engine(&message))?;
+            run(&mut connection, &use_database(database)).map_err(Exception::from_engine)?;
         }
         Ok(connection)
     }
@@ -204,9 +203,9 @@ pub(super) fn run(connection: &mut Connection, text: &str) -> Result<String, Str
 /// # Errors
 /// The engine does not say.
 pub(super) fn current_database(connection: &mut Connection) -> Result<String, Exception> {
-    let failed = |message: String| Exception::from_engine(&message);
-    let row = run(connection, "SELECT currentDatabase()").map_err(failed)?;
-    let [database]: [String; 1] = serde_json::from_str(&row).map_err(|error| failed(error.to_string()))?;
+    let row = run(connection, "SELECT currentDatabase()").map_err(Exception::from_engine)?;
+    let [database]: [String; 1] =
+        serde_json::from_str(&row).map_err(|error| Exception::from_engine(error.to_string()))?;
     Ok(database)
 }
 

@@ -80,7 +80,8 @@ impl Exception {
     }
 
     /// Parses a message of the engine, `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`.
-    pub(super) fn from_engine(message: &str) -> Self {
+    pub(super) fn from_engine(message: impl AsRef<str>) -> Self {
+        let message = message.as_ref();
         let message = message.strip_prefix("Error: ").unwrap_or(message).trim_end();
         let code = message.strip_prefix("Code: ").and_then(|rest| rest.split('.').next()?.parse().ok());
         match code {

@@ -186,7 +186,7 @@ fn translate(
     let has_no_text = format!(
         "SELECT 1 FROM system.tables WHERE database = 'system' AND name = {table} AND create_table_query = ''"
     );
-    let found = engine::run(connection, &has_no_text).map_err(|message| Exception::from_engine(&message))?;
+    let found = engine::run(connection, &has_no_text).map_err(Exception::from_engine)?;
     let rest = text.get(end..).unwrap_or_default();
     Ok((!found.is_empty()).then(|| [SHOW_CREATE.replace("@TABLE@", &table).as_bytes(), rest].concat()))
 }
@@ -222,7 +222,7 @@ fn run_insert(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let statement = Statement { text: insert.head, format: insert.format, parameters: &request.parameters };
-    let mut stream = connection.insert(statement).map_err(|message| Exception::from_engine(&message))?;
+    let mut stream = connection.insert(statement).map_err(Exception::from_engine)?;
     let mut going = begun.is_empty() || stream.append(begun);
     let mut part = vec![0; PART];
     while going {
@@ -231,7 +231,7 @@ fn run_insert(
             read => going = stream.append(part.get(..read).unwrap_or_default()),
         }
     }
-    let progress = stream.finish().map_err(|message| Exception::from_engine(&message))?;
+    let progress = stream.finish().map_err(Exception::from_engine)?;
     output.add_progress(progress);
     Ok(())
 }
@@ -270,7 +270,7 @@ fn run_select(
         Ok::<_, Exception>((copying.join().unwrap_or_else(failed), outcome))
     })?;
     copied?;
-    output.add_progress(outcome.map_err(|message| Exception::from_engine(&message))?);
+    output.add_progress(outcome.map_err(Exception::from_engine)?);
     Ok(())
 }
 
@@ -294,7 +294,7 @@ fn run_query(
 ) -> Result<(), Failure> {
     let format = default_format(request);
     let statement = Statement { text, format, parameters: &request.parameters };
-    let reply = connection.query(statement).map_err(|message| Exception::from_engine(&message))?;
+    let reply = connection.query(statement).map_err(Exception::from_engine)?;
     output.add_progress(reply.progress());
     if returns_rows || statement::reports(text) || !reply.bytes().is_empty() {
         name_format(request, text, output);

@@ -82,7 +82,7 @@ impl ExternalTable {
     pub(super) fn create(&self, connection: &mut Connection) -> Result<(), Exception> {
         let table = engine::quoted_name(&self.name);
         let create = format!("CREATE TEMPORARY TABLE {table} ({}) ENGINE = Memory", self.columns);
-        engine::run(connection, &create).map_err(|message| Exception::from_engine(&message)).map(drop)
+        engine::run(connection, &create).map_err(Exception::from_engine).map(drop)
     }
 
     /// Inserts the rows of the file.
@@ -90,12 +90,11 @@ impl ExternalTable {
     /// # Errors
     /// The engine refuses the data.
     pub(super) fn fill(&self, connection: &mut Connection) -> Result<(), Exception> {
-        let failed = |message: String| Exception::from_engine(&message);
         let insert = format!("INSERT INTO {}", engine::quoted_name(&self.name));
         let statement = Statement { text: insert.as_bytes(), format: &self.format, parameters: &[] };
-        let mut stream = connection.insert(statement).map_err(failed)?;
+        let mut stream = connection.insert(statement).map_err(Exception::from_engine)?;
         stream.append(&self.data);
-        stream.finish().map_err(failed).map(drop)
+        stream.finish().map_err(Exception::from_engine).map(drop)
     }
 
     /// The statement that removes the table from its connection.

@@ -19,10 +19,7 @@ const MAX_FORM: usize = 16 << 20;
 /// Fields and files of a form.
 const MAX_FIELDS: usize = 4096;
 
-/// Forms in memory at a time, each until its statement has ended. Further ones wait and are not read.
-pub(super) const MAX_FORMS: usize = 16;
-
-/// The time for a form to arrive: it takes the place of another one.
+/// How long a form may take to arrive. Meanwhile it occupies one of the places.
 const FORM_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {

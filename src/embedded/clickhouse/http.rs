@@ -9,12 +9,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use rand::distr::{Distribution, Uniform};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
-use super::admission::{self, Admission};
+use super::admission::Admission;
 use super::body::BodyReader;
 use super::cors;
 use super::engine::Engine;
@@ -55,8 +55,6 @@ pub(super) struct Service {
     pub(super) answers: PathBuf,
     /// The password of the server that this engine is embedded in.
     pub(super) own_key: Option<Secret>,
-    /// Limits the forms in memory.
-    pub(super) forms: Arc<Semaphore>,
     /// The running statements.
     pub(super) statements: TaskTracker,
 }
@@ -142,7 +140,7 @@ impl Service {
             let parsed = Request::parse(read_only, &headers, parameters, own_key)?;
             return Ok((parsed, BodyReader::new(request.into_body())));
         }
-        let place = admission::free(&self.forms).await?;
+        let place = self.admission.enter_form().await?;
         let form = form::read(request).await?;
         parameters.extend(form.fields);
         let external = ExternalTable::of_files(form.files, &mut parameters)?;

@@ -46,7 +46,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -174,7 +173,6 @@ pub async fn run(
         answers: layout.answers(),
         guard: Guard::new(address.ip(), &options.hosts.allowed_hosts)
             .reads_only_from(&options.engine.clickhouse_cors_origins),
-        forms: Arc::new(Semaphore::new(form::MAX_FORMS)),
         statements: TaskTracker::new(),
     });
     announcer.ready(PART, address);
@@ -209,7 +207,6 @@ async fn blocking<T: Send + 'static>(
 /// Waits for inserts, stops everything else and closes the engine, within about eight seconds.
 async fn close(service: &Arc<Service>) {
     service.admission.close();
-    service.forms.close();
     service.statements.close();
     let engine = Arc::clone(&service.engine);
     let _ = spawn_blocking(move || engine.kill_reads()).await;

@@ -80,8 +80,7 @@ impl Used {
             }
             *before = undo(connection, request)?;
             if let Some(database) = &request.database {
-                engine::run(connection, &use_database(database))
-                    .map_err(|message| Exception::from_engine(&message))?;
+                engine::run(connection, &use_database(database)).map_err(Exception::from_engine)?;
             }
         }
         let enforce = !self.is_session();
@@ -98,7 +97,7 @@ impl Used {
         let pairs: Vec<String> =
             settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
         let set = format!("SET {}", pairs.join(", "));
-        engine::run(self.connection()?, &set).map_err(|message| Exception::from_engine(&message)).map(drop)
+        engine::run(self.connection()?, &set).map_err(Exception::from_engine).map(drop)
     }
 
     /// Adds an external table, for this request only.
@@ -152,7 +151,6 @@ fn settings<'a>(request: &'a Request, tag: &'a str, enforce: bool) -> (Settings<
 
 /// The statements that restore what [`Used::prepare`] will change.
 fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, Exception> {
-    let failed = |message: String| Exception::from_engine(&message);
     let mut statements = Vec::new();
     if request.database.is_some() {
         statements.push(use_database(&engine::current_database(connection)?));
@@ -163,9 +161,9 @@ fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, E
             "SELECT name, value, changed FROM system.settings WHERE name IN ({}) FORMAT JSONCompactEachRow",
             names.join(", ")
         );
-        for row in engine::run(connection, &query).map_err(failed)?.lines() {
+        for row in engine::run(connection, &query).map_err(Exception::from_engine)?.lines() {
             let (name, value, changed): (String, String, u8) =
-                serde_json::from_str(row).map_err(|error| failed(error.to_string()))?;
+                serde_json::from_str(row).map_err(|error| Exception::from_engine(error.to_string()))?;
             let value = if changed == 0 { "DEFAULT".to_owned() } else { engine::quoted(&value) };
             statements.push(format!("SET {name} = {value}"));
         }
