@@ -1,8 +1,9 @@
 //! The ready file. It exists while the server answers.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use roundhouse_part::durable::remove_if_exists;
 
 use super::CommandError;
 use super::serve::Addresses;
@@ -17,13 +18,9 @@ pub struct ReadyFile {
 impl ReadyFile {
     /// Removes a file that a killed server has left.
     pub fn remove_old(path: &Path) -> Result<(), CommandError> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let path = path.display();
-                Err(CommandError::failed(format!("cannot remove the old --ready-file {path}: {error}")))
-            }
-            _ => Ok(()),
-        }
+        remove_if_exists(path).map_err(|error| {
+            CommandError::failed(format!("cannot remove the old --ready-file {}: {error}", path.display()))
+        })
     }
 
     /// Writes the addresses in one step, so that nobody reads half of the file.

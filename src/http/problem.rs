@@ -26,6 +26,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Characters of a file's name that an error shows.
 const MAX_FILE_NAME: usize = 255;
 
+/// How the type of every error begins. Its code follows.
+pub const TYPE: &str = "urn:roundhouse:problem:";
+
 /// The media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -164,7 +167,7 @@ impl Problem {
     /// The response body. `instance`: the path of the request.
     pub fn body(&self, instance: &str) -> ProblemBody {
         ProblemBody {
-            kind: format!("urn:roundhouse:problem:{}", self.code),
+            kind: format!("{TYPE}{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code,

@@ -220,7 +220,7 @@ impl Notation {
         let shown = match fits {
             true => amount_with_comma(record, header, columns),
             // In a file with decimal points, a field too many does not come from a comma in an amount.
-            false if self.has_point || header.delimiter != b',' => None,
+            false if self.has_point => None,
             false => likely_cut(record, header, columns),
         };
         shown.map_or(Ok(()), |shown| Err(self.refused(record.line, shown)))

@@ -406,7 +406,7 @@ impl RowReader {
             parser.refuse_undecided(headers, sink)?;
         }
         match parser.notation.release(last) {
-            Some(held) => parser.accept_held(&held, headers, sink),
+            Some(held) => parser.accept_held(&held, headers, false, sink),
             None => Ok(()),
         }
     }
@@ -525,18 +525,7 @@ impl RecordParser<'_> {
             return self.refuse_undecided(headers, sink);
         }
         let rows = std::mem::take(self.undecided).rows;
-        for_each_held(&rows, headers, |row, record, header| {
-            match self.parse(record, header, RowEnds::Delimited) {
-                Ok(Parsed::Row { is_ambiguous: true })
-                    if self.notation.hold(row.line, row.header, record.raw) =>
-                {
-                    Ok(())
-                }
-                Ok(_) => sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink),
-                // It was valid before, and still is.
-                Err(_) => Ok(()),
-            }
-        })
+        self.accept_held(&rows, headers, true, sink)
     }
 
     /// Refuses the rows that wait because they can be read in two ways.
@@ -569,18 +558,24 @@ impl RecordParser<'_> {
         sink.reject(reject, &String::from_utf8_lossy(record.raw)).map_err(RowsError::Sink)
     }
 
-    /// Accepts the rows whose amounts could be others.
+    /// Accepts rows that were held back. `may_hold`: those whose amounts could be others wait on.
     fn accept_held<S: RowSink>(
         &mut self,
         held: &HeldRows,
         headers: &Headers,
+        may_hold: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
         for_each_held(held, headers, |row, record, header| {
-            // It was valid before, and still is.
             let ends = if record.width > header.width { RowEnds::Delimited } else { RowEnds::Bare };
             match self.parse(record, header, ends) {
+                Ok(Parsed::Row { is_ambiguous: true })
+                    if may_hold && self.notation.hold(row.line, row.header, record.raw) =>
+                {
+                    Ok(())
+                }
                 Ok(_) => sink.accept(self.row(row.line, record.buffer)).map_err(RowsError::Sink),
+                // It was valid before, and still is.
                 Err(_) => Ok(()),
             }
         })

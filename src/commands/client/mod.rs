@@ -17,6 +17,7 @@ use url::Url;
 
 use super::{CommandError, table};
 use crate::connection;
+use crate::http::problem::TYPE as PROBLEM_TYPE;
 use crate::settings::{Secret, ServerOptions, without_password};
 
 /// How long the server may take to accept a connection. An answer may take as long as the work does.
@@ -30,9 +31,6 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// The types of all answers of Roundhouse that commands ask for.
 const KINDS: [&str; 3] = ["application/json", "text/csv", "application/x-ndjson"];
-
-/// How the type of each of its problems begins.
-const PROBLEM: &str = "urn:roundhouse:problem:";
 
 /// Cancelled by Ctrl-C. It listens from its first use on, so no Ctrl-C is lost between two steps. Before that, Ctrl-C ends the process.
 pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {
@@ -177,7 +175,7 @@ impl Api {
         }
         let text = response.text().await.map_err(|error| self.failure(&error))?;
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        let is_ours = problem["type"].as_str().is_some_and(|kind| kind.starts_with(PROBLEM));
+        let is_ours = problem["type"].as_str().is_some_and(|kind| kind.starts_with(PROBLEM_TYPE));
         Err(if is_ours { Failure::Refused(problem) } else { foreign })
     }
 

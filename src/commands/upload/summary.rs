@@ -9,12 +9,10 @@ use serde_json::Value;
 
 use crate::commands::client::problem::advice;
 use crate::counted::counted;
+use crate::ingest::upload::SHOWN_REJECTS as FIRST_REJECTS;
 
 /// Rejected rows that are shown; the server has all of them.
 const SHOWN_REJECTS: usize = 10;
-
-/// The most rejected rows that a receipt has.
-const FIRST_REJECTS: u64 = 20;
 
 /// Characters of a rejected value that are shown.
 const SHOWN_CHARACTERS: usize = 60;
@@ -120,9 +118,9 @@ pub fn rejects(receipt: &Value) -> String {
     }
     let shown = rejects.len().min(SHOWN_REJECTS) as u64;
     // The rejects of a known file are those that no replay has sent, and may be fewer than were rejected.
-    let rejected = match rejects.len() as u64 {
+    let rejected = match rejects.len() {
         FIRST_REJECTS => receipt["rejected"].as_u64().unwrap_or_default(),
-        all => all,
+        all => all as u64,
     };
     if shown > 0 && rejected > shown {
         let _ = writeln!(lines, "  … and {}", counted(rejected - shown, "more rejected row"));
