@@ -88,7 +88,9 @@ pub enum ValueError {
     TextTooShort,
     #[error("the text has a control character")]
     ControlCharacter,
-    #[error("the bytes are not text in the file's encoding")]
+    #[error(
+        "the bytes are not text in the file's encoding; send the file with the right one, for example encoding=windows-1252"
+    )]
     NotDecodable,
 }
 

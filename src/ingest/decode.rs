@@ -32,6 +32,11 @@ impl std::fmt::Debug for TextDecoder {
     }
 }
 
+/// Returns the encoding of the byte order mark, else the given one. None: it has to be found.
+pub fn named(head: &[u8], given: Option<&'static Encoding>) -> Option<&'static Encoding> {
+    Encoding::for_bom(head).map_or(given, |(encoding, _)| Some(encoding))
+}
+
 impl TextDecoder {
     /// Finds the encoding from the first bytes of the file, [`SNIFF_BYTES`] of them or all that there are: it is that of the byte order
     /// mark, else the given one, else found.
@@ -42,12 +47,9 @@ impl TextDecoder {
     pub fn for_file(head: &[u8], given: Option<&'static Encoding>) -> Result<Self, FileError> {
         refuse_what_is_not_text(head)?;
         let marked = Encoding::for_bom(head);
-        let (named, body) = match marked {
-            Some((encoding, length)) => (Some(encoding), head.get(length..).unwrap_or_default()),
-            None => (given, head),
-        };
+        let body = marked.map_or(head, |(_, length)| head.get(length..).unwrap_or_default());
         let found = evidence(first_part(body.get(..SNIFF_BYTES.min(body.len())).unwrap_or_default()));
-        match (named, found) {
+        match (named(head, given), found) {
             (Some(named), Some(found)) if contradict(named, found) => {
                 let (named, found) = (named.name(), found.name());
                 Err(FileError::WrongEncoding { named, is_mark: marked.is_some(), found })

@@ -78,6 +78,11 @@ where
         Ok(hex(Sha256::digest(self.held.get(..HEAD_BYTES).unwrap_or(&self.held))))
     }
 
+    /// Returns the first bytes. Only between [`Source::head`] and the next call.
+    pub fn first_bytes(&self) -> &[u8] {
+        &self.held
+    }
+
     /// Returns the next piece; none at the end of the file.
     pub async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
         if !self.held.is_empty() {

@@ -48,6 +48,7 @@ use self::slots::{Slot, Slots};
 use self::tally::{RowLimits, Tally};
 use self::under_way::UnderWay;
 use super::body::{BodyLimits, Stop};
+use super::decode;
 use super::pace::Pace;
 use super::rows::{ReadOptions, RowReader};
 use crate::disk::Disk;
@@ -359,11 +360,13 @@ impl Uploader {
         if candidates.is_empty() {
             return Ok(None);
         }
+        let encoding = decode::named(source.first_bytes(), read.encoding);
         source.spool(&self.storage).await?;
         let digest = source.sha256();
         let columns = read.columns.to_string();
         let is_same = |upload: &LedgerRow| {
             upload.sha256 == digest
+                && encoding.is_none_or(|encoding| upload.encoding == encoding.name())
                 && upload.decimal == read.decimal_name()
                 && upload.columns == columns
                 && TimeZone::is_same(&upload.timezone, read.time_zone_name())

@@ -244,3 +244,39 @@ async fn assert_stored(server: &Server) {
         assert_eq!((&found[0], &found[place + 1]), (&json!(id), &expected), "{text:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_sent_again_with_its_right_encoding_is_read_anew() {
+    let server = Server::start(&[]).await;
+    let name = |game: &[u8]| {
+        [format!("{HEADER}\n2019-10-22 08:20:41,1,player,7,0.25,0,0.1,0,").as_bytes(), game, b",Novomatic\n"]
+            .concat()
+    };
+    let windows = name(b"Se\xf1or Chili");
+    let utf_8 = server.upload(windows.clone(), "wait=visible").await.ok();
+    assert_eq!(
+        (&utf_8["rejected"], &utf_8["rejects"][0]["code"]),
+        (&json!(1), &json!("not_decodable")),
+        "{utf_8:#}"
+    );
+    let reason = utf_8["rejects"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("encoding=windows-1252"), "{reason}");
+    // `latin1` is a label of windows-1252.
+    let right = server.upload(windows.clone(), "wait=visible&encoding=latin1").await.ok();
+    assert_eq!((&right["accepted"], &right["encoding"]), (&json!(1), &json!("windows-1252")), "{right:#}");
+    assert_eq!(server.clickhouse("SELECT game_name FROM game_rounds").await, "Señor Chili");
+    // The same bytes in the same encoding are known, also where a byte order mark decides.
+    for (query, first) in [("", &utf_8), ("encoding=utf-8", &utf_8), ("encoding=windows-1252", &right)] {
+        let again = server.upload(windows.clone(), query).await.ok();
+        let seen = (&again["state"], &again["upload_id"]);
+        assert_eq!(seen, (&json!("duplicate"), &first["upload_id"]), "{query}: {again:#}");
+    }
+    let marked = [b"\xef\xbb\xbf".as_slice(), &name("Señor".as_bytes())].concat();
+    let first = server.upload(marked.clone(), "wait=visible").await.ok();
+    let again = server.upload(marked, "encoding=windows-1252").await.ok();
+    assert_eq!(
+        (&again["state"], &again["upload_id"]),
+        (&json!("duplicate"), &first["upload_id"]),
+        "{again:#}"
+    );
+}
