@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use crate::harness::browser::Site;
 use crate::harness::files::{HEADER, line, lines};
 use crate::harness::process::until_within;
-use crate::harness::repository;
 use crate::harness::server::Server;
+use crate::harness::{installed, repository};
 
 const KEY: &str = "a-key-for-the-tests-only";
 
@@ -169,11 +169,9 @@ async fn every_request_of_the_postman_collection_works_as_generated() {
     let job = server.reconcile(&file).await;
     let ids = json!({ "/uploads": upload["upload_id"], "/reconcile": job["id"] });
 
-    let clients = repository().join("tests/clients");
-    let package = clients.join("node_modules/openapi-to-postmanv2");
-    assert!(package.exists(), "{} is missing: run `make client-tools`", package.display());
+    installed("node_modules/openapi-to-postmanv2");
     let output = Command::new("node")
-        .arg(clients.join("postman.mjs"))
+        .arg(installed("postman.mjs"))
         .args([&server.addresses.api, file.to_str().expect("a path"), &ids.to_string()])
         .output()
         .expect("run node");
@@ -269,13 +267,10 @@ async fn schemathesis_finds_no_undescribed_response() {
         "/uploads/{id}/replay": upload,
     });
 
-    let clients = repository().join("tests/clients");
-    let python = clients.join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make client-tools`", python.display());
     let output = directory.path().join("output");
     let written = fs::File::create(&output).expect("a file");
-    let mut child = Command::new(python)
-        .arg(clients.join("api_description.py"))
+    let mut child = Command::new(installed(".venv/bin/python"))
+        .arg(installed("api_description.py"))
         .args([&server.addresses.api, directory.path().to_str().expect("a path"), &values.to_string()])
         .stdout(written.try_clone().expect("the file again"))
         .stderr(written)

@@ -10,17 +10,11 @@ use tokio::net::TcpListener;
 
 use crate::harness::ROUNDHOUSE;
 use crate::harness::command::{Said, client, run};
-use crate::harness::files::{HEADER, csv, line};
+use crate::harness::files::{HEADER, csv, line, write};
 use crate::harness::server::Server;
 
 /// An id that no upload has.
 const UNKNOWN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
-
-fn write(directory: &TempDir, name: &str, text: &str) -> String {
-    let path = directory.path().join(name);
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 /// Runs a command whose standard output nobody reads.
 async fn unread(mut command: Command) -> Said {

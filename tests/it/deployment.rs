@@ -9,7 +9,7 @@ use clap::CommandFactory;
 use roundhouse::settings::Cli;
 use serde_json::Value;
 
-use crate::harness::repository;
+use crate::harness::{installed, repository};
 
 /// Returns docker-compose.yml, checked against the types of the Compose Specification. An unknown key is an error.
 fn compose() -> &'static Value {
@@ -18,13 +18,11 @@ fn compose() -> &'static Value {
 }
 
 fn read_compose() -> Value {
-    let clients = repository().join("tests/clients");
-    let python = clients.join(".venv/bin/python");
-    let output = Command::new(&python)
-        .arg(clients.join("compose.py"))
+    let output = Command::new(installed(".venv/bin/python"))
+        .arg(installed("compose.py"))
         .arg(repository().join("docker-compose.yml"))
         .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; make client-tools", python.display()));
+        .expect("run Python");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

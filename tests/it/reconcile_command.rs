@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::command::{Said, client, run};
-use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::files::{HEADER, csv, line, lines, write};
 use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
 
@@ -15,12 +15,6 @@ const KEY: &str = "a-key-for-the-tests-only";
 
 async fn reconcile(server: &str, key: &str, arguments: &[&str]) -> Said {
     run(client("reconcile", server, key, arguments)).await
-}
-
-fn write(directory: &TempDir, name: &str, text: &str) -> String {
-    let path = directory.path().join(name);
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

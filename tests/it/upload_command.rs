@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
 use crate::harness::command::{Said, client, run};
-use crate::harness::files::{HEADER, csv, line, lines};
+use crate::harness::files::{HEADER, csv, line, lines, write};
 use crate::harness::process::{signal, until};
 use crate::harness::server::Server;
 
@@ -21,12 +21,6 @@ const KEY: &str = "a-key-for-the-tests-only";
 /// `roundhouse upload`.
 fn command(server: &str, key: &str, arguments: &[&str]) -> Command {
     client("upload", server, key, arguments)
-}
-
-fn write(directory: &TempDir, name: &str, text: &str) -> String {
-    let path = directory.path().join(name);
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,16 +3,13 @@
 use std::process::Command;
 
 use super::kafka::TestBroker;
-use crate::harness::repository;
+use crate::harness::installed;
 
 /// Runs a program of `tests/clients` with the address of a broker of its own.
 fn passes(program: &str) {
     let broker = TestBroker::start();
-    let clients = repository().join("tests/clients");
-    let python = clients.join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make client-tools`", python.display());
-    let output = Command::new(python)
-        .arg(clients.join(program))
+    let output = Command::new(installed(".venv/bin/python"))
+        .arg(installed(program))
         .arg(broker.part.address.to_string())
         .output()
         .unwrap();

@@ -1,13 +1,12 @@
 //! Clients of other projects.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
 use super::ClickHouse;
-use crate::harness::repository;
+use crate::harness::installed;
 
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 struct Round {
@@ -107,13 +106,6 @@ fn run(mut command: Command) {
     let output = command.output().expect("run the client");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && stdout == "ok\n", "{stdout}{stderr}");
-}
-
-/// A file that `make client-tools` installs.
-fn installed(path: &str) -> PathBuf {
-    let path = repository().join("tests/clients").join(path);
-    assert!(path.exists(), "{} is missing: run `make client-tools`", path.display());
-    path
 }
 
 #[test]

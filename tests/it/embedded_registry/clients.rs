@@ -8,7 +8,7 @@ use schema_registry_converter::async_impl::schema_registry::{SrSettings, post_sc
 use schema_registry_converter::schema_registry_common::{SchemaType, SubjectNameStrategy, SuppliedSchema};
 
 use super::{Registry, accepted};
-use crate::harness::repository;
+use crate::harness::installed;
 
 const BET: &str = r#"{"type":"record","name":"Bet","fields":[
     {"name":"id","type":"long"},
@@ -39,11 +39,8 @@ async fn schema_registry_converter_encodes_and_decodes() {
 #[tokio::test]
 async fn confluent_kafka_for_python_works_with_all_its_functions() {
     let registry = Registry::start();
-    let clients = repository().join("tests/clients");
-    let python = clients.join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make client-tools`", python.display());
-    let output = Command::new(python)
-        .arg(clients.join("registry_client.py"))
+    let output = Command::new(installed(".venv/bin/python"))
+        .arg(installed("registry_client.py"))
         .arg(registry.part.url())
         .output()
         .unwrap();

@@ -1,8 +1,11 @@
 //! Files to upload: generated ones, and hand-written rows.
 
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use tempfile::TempDir;
 
 use super::ROUNDHOUSE;
 
@@ -20,6 +23,13 @@ pub fn generate(path: &Path, options: &[&str]) -> PathBuf {
         .expect("run generate");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     path.to_owned()
+}
+
+/// Writes a file, and returns its path.
+pub fn write(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// Returns a line for each id, all in one hour.

@@ -33,7 +33,14 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Returns the repository's directory. What the tests start runs elsewhere, as at a user's.
+/// Returns the repository's directory. Programs that the tests start run in another directory, as they do for a user.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns a file below `tests/clients`: a client's program, or what `make client-tools` installs.
+pub fn installed(path: &str) -> PathBuf {
+    let path = repository().join("tests/clients").join(path);
+    assert!(path.exists(), "{} is missing: run `make client-tools`", path.display());
+    path
 }
