@@ -362,7 +362,7 @@ impl Lease {
         format!("{}{}", self.tags(kind), self.generation)
     }
 
-    /// Builds a statement that changes data. Its SQL must contain `/* fence */`, where [`FENCE`] is put, or compare `{generation:UInt32}`
+    /// Builds a statement that changes data. Its SQL must contain `/* fence */`, which is replaced by [`FENCE`], or compare `{generation:UInt32}`
     /// itself.
     pub(super) fn change(&self, sql: &str) -> Query {
         let sql = sql.replace("/* fence */", FENCE);

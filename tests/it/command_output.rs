@@ -82,7 +82,7 @@ async fn a_file_is_read_from_standard_input() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stdout.starts_with("standard input: reconciliation "), "{said:?}");
 
-    // A pipe that compressed bytes come through.
+    // Compressed bytes from a pipe.
     let rejected = write(&directory, "rejected.csv", &format!("{HEADER}\n{}", line(600, "12.5x")));
     let mut gzip = Command::new("gzip").args(["-c", &rejected]).stdout(Stdio::piped()).spawn().unwrap();
     let mut command = client("upload", api, "", &["--name", "from-a-pipe.csv", "-"]);
@@ -151,7 +151,7 @@ async fn a_server_that_is_not_roundhouse_is_named_with_what_it_answers() {
         }
     }
     assert!(!fs::exists(list).unwrap(), "the page was saved as a list");
-    // Not in HTTP at all.
+    // A server that does not speak HTTP.
     let broker = format!("http://{}", addresses.kafka_brokers);
     let said = run(client("status", &broker, "", &[])).await;
     assert!(said.code == Some(2) && said.stderr.contains("check --server"), "{said:?}");

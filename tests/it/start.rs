@@ -158,7 +158,7 @@ async fn a_clickhouse_user_without_create_is_enough_once_the_tables_exist() {
             assert!(refusal.stderr.contains(missing), "{}", refusal.stderr);
         }
     }
-    // Nor does the server change tables that it may change, but that lack something.
+    // The server does not change incomplete tables, even if it has the right to.
     for change in [
         "ALTER TABLE reconcile_jobs MODIFY COLUMN state Enum8('queued' = 1, 'running' = 2, 'done' = 3)",
         "ALTER TABLE hourly_aggregates DROP PROJECTION by_game SETTINGS mutations_sync = 1",

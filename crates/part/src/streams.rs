@@ -35,7 +35,7 @@ struct Link {
 static LINK: OnceLock<Link> = OnceLock::new();
 
 /// Held while a pipe is created and while pipes are searched. A search must not find a pipe that does not have its permissions yet:
-/// it would take them away.
+/// it would make the pipe unusable.
 static PIPES: Mutex<()> = Mutex::new(());
 
 /// Puts `/dev/null` in the place of standard input and output, and closes what the process has inherited. To be called before the
@@ -55,7 +55,7 @@ pub fn take() -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    // A second call, which there is none of, would keep the first.
+    // Called once. A second call would keep the first link.
     let _ = LINK.set(Link { input, output });
     close_pipes();
     Ok(())

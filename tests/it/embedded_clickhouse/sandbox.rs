@@ -234,7 +234,7 @@ async fn no_statement_reads_a_device() {
             assert!(reply.text().contains("Permission denied"), "{statement}: {}", reply.text());
         }
     }
-    // What needs random numbers does without them.
+    // Functions that need random numbers work without the devices.
     let random = "SELECT length(toString(generateUUIDv4())), length(randomString(7)), rand() >= 0";
     assert_eq!(clickhouse.sql(random).await, "36\t7\t1");
     let encrypted = "SELECT length(encrypt('aes-256-gcm', 'text', randomString(32), randomString(12)))";

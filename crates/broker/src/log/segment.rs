@@ -307,7 +307,7 @@ impl Segment {
         (list.len() <= CACHED_ABORTED).then_some(list)
     }
 
-    /// Writes the list to its file. Not if there is damage: if the segment is repaired, the list must be made again.
+    /// Writes the list to its file. Not if there is damage: if the segment is repaired, the list must be rebuilt.
     fn store_aborted(&self, list: &[Aborted]) -> io::Result<()> {
         if self.damages().is_empty() { transactions::save(list, &self.aborted_path()) } else { Ok(()) }
     }

@@ -4,7 +4,7 @@
 //! up to the first record of the oldest open transaction: the last stable offset. They also get a list of the aborted transactions in
 //! the range that they read, and skip the records of those.
 //!
-//! The list is kept in a file per full segment, with the transactions whose end is in that segment. It can always be made again from the
+//! The list is kept in a file per full segment, with the transactions whose end is in that segment. It can always be rebuilt from the
 //! segment and from what is known about producers at its start.
 
 use std::collections::VecDeque;
