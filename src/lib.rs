@@ -8,9 +8,9 @@
 //! - [`reconcile`]: checks that every row of a file is stored, and repairs differences. Uses `ingest` and `warehouse`.
 //! - [`registry`], [`kafka`], [`warehouse`]: clients of the three services. [`connection`]: explains why one cannot be reached.
 //! - [`http`]: the API. Handlers are thin: extract, call one module, shape the answer.
-//! - [`embedded`]: the three services as supervised child processes of this binary. Only `commands` uses it. The broker, and what the
-//!   parts share, are crates: `roundhouse_broker`, `roundhouse_part`.
-//! - [`guard`]: decides which requests are accepted, for all HTTP listeners. Uses no other module.
+//! - [`embedded`]: runs the three services as supervised child processes of this binary. Only `commands` uses it.
+//! - `roundhouse_broker`, `roundhouse_registry`, `roundhouse_clickhouse`: the embedded parts, a crate each. Only `commands` uses them. What
+//!   they share: `roundhouse_part`. What all HTTP listeners share: `roundhouse_listener`.
 //! - [`generate`]: generates sample files. Uses no other module except its options.
 //! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
 //! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
@@ -25,9 +25,7 @@ pub mod disk;
 pub mod domain;
 pub mod embedded;
 pub mod generate;
-pub mod guard;
 pub mod http;
-mod http1;
 pub mod ingest;
 pub mod kafka;
 pub mod loader;

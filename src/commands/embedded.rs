@@ -3,11 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, parts};
-use crate::embedded::{clickhouse, registry};
-use crate::settings::{BrokerOptions, EmbeddedCommand, SupervisedOption};
-use roundhouse_broker as broker;
+use crate::settings::{BrokerOptions, ClickHouseOptions, EmbeddedCommand, RegistryOptions, SupervisedOption};
 use roundhouse_part::lifecycle::{self, Announcer};
 use roundhouse_part::{EmbeddedError, private, sandbox, streams};
+use {roundhouse_broker as broker, roundhouse_clickhouse as clickhouse, roundhouse_registry as registry};
 
 /// Moves the standard streams out of reach of statements. It must be called before the process opens anything.
 pub(super) fn take_streams() -> Result<(), CommandError> {
@@ -19,8 +18,8 @@ pub(super) fn take_streams() -> Result<(), CommandError> {
 pub(super) fn enter_sandbox(command: &EmbeddedCommand) -> Result<(), CommandError> {
     let needs = match command {
         EmbeddedCommand::Broker(options) => broker::needs(&of_broker(options)),
-        EmbeddedCommand::Registry(options) => registry::needs(options),
-        EmbeddedCommand::ClickHouse(options) => clickhouse::needs(options),
+        EmbeddedCommand::Registry(options) => registry::needs(&of_registry(options)),
+        EmbeddedCommand::ClickHouse(options) => clickhouse::needs(&of_clickhouse(options)),
     };
     let needs = needs.map_err(|error| cannot_run(supervised(command), &error))?;
     sandbox::enter(&needs);
@@ -40,14 +39,37 @@ pub(super) async fn run(command: EmbeddedCommand) -> Result<(), CommandError> {
     }
     let outcome = match command {
         EmbeddedCommand::Broker(options) => broker::run(&of_broker(&options), &announcer, stop).await,
-        EmbeddedCommand::Registry(options) => registry::run(&options, &announcer, stop).await,
-        EmbeddedCommand::ClickHouse(options) => clickhouse::run(&options, &announcer, stop).await,
+        EmbeddedCommand::Registry(options) => registry::run(&of_registry(&options), &announcer, stop).await,
+        EmbeddedCommand::ClickHouse(options) => {
+            clickhouse::run(&of_clickhouse(&options), &announcer, stop).await
+        }
     };
     outcome.map_err(|error| cannot_run(supervised, &error))
 }
 
 fn of_broker(options: &BrokerOptions) -> broker::Options {
     broker::Options { listen: options.listen, data_dir: options.data_dir.clone() }
+}
+
+fn of_registry(options: &RegistryOptions) -> registry::Options {
+    registry::Options {
+        listen: options.listen,
+        data_dir: options.data_dir.clone(),
+        allowed_hosts: options.hosts.allowed_hosts.clone(),
+    }
+}
+
+fn of_clickhouse(options: &ClickHouseOptions) -> clickhouse::Options {
+    clickhouse::Options {
+        listen: options.listen,
+        data_dir: options.data_dir.clone(),
+        library: options.engine.clickhouse_library.clone(),
+        connect: options.connect.clone(),
+        allowed_hosts: options.hosts.allowed_hosts.clone(),
+        cors_origins: options.engine.clickhouse_cors_origins.clone(),
+        connections: options.engine.clickhouse_connections,
+        own_key: options.own_key.clone(),
+    }
 }
 
 /// Reports why a part cannot run: to the supervisor, which shows it, or to the person at the terminal.

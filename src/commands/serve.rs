@@ -22,7 +22,6 @@ use super::table;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::embedded::supervisor::Supervisor;
-use crate::guard::Guard;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
 use crate::http::home::ServiceAddresses;
@@ -46,6 +45,7 @@ use crate::reconcile::repair::{Loads, Repairer, Watch};
 use crate::settings::{LoaderKind, ServeOptions, ServiceUrl};
 use crate::warehouse::aggregates::QueryLimits;
 use crate::warehouse::lost_parts::LostParts;
+use roundhouse_listener::guard::Guard;
 use roundhouse_part::EmbeddedError;
 use roundhouse_part::lifecycle::stop_on_signals;
 

@@ -1,7 +1,7 @@
 //! Decides which services a server uses: those given by an option or a common variable; the others are embedded.
 
-use crate::embedded::clickhouse::OWN_USER;
 use crate::settings::{Secret, ServiceOptions, ServiceUrl};
+use roundhouse_clickhouse::OWN_USER;
 
 /// The topic of the accepted rounds, if none is given.
 const DEFAULT_TOPIC: &str = "staging-bets";

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::guard::{Guard, Refusal};
 use crate::settings::ApiKey;
+use roundhouse_listener::guard::{Guard, Refusal};
 
 /// What to do about a request of another origin.
 const FOREIGN_PAGE: &str = "send an API key with it (Authorization: Bearer KEY, or X-API-Key: KEY), or if this is the server's own page \

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
-use crate::http1::is_head_too_large;
+use roundhouse_listener::http1::is_head_too_large;
 
 /// Refuses a request whose head is too large, though hyper accepted it.
 pub async fn limit(request: Request, next: Next) -> Response {

@@ -19,8 +19,8 @@ use super::{
     admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
     repair, unread, upload, uploads,
 };
-use crate::guard::Guard;
 use crate::settings::ApiKey;
+use roundhouse_listener::guard::Guard;
 
 /// What is worth compressing: Parquet is compressed already.
 fn packable() -> impl Predicate {

@@ -23,8 +23,8 @@ use tower_http::normalize_path::NormalizePath;
 
 use super::connection::Connection;
 use super::places::{self, Place, Places, Taken};
-use crate::http1::{HEAD_BUFFER_BYTES, converse};
 use crate::settings::Limits;
+use roundhouse_listener::http1::{HEAD_BUFFER_BYTES, converse};
 
 /// The number of connections, and how long one may be idle.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
 use super::parse::{listen_address, whole};
 use super::{HostOptions, Secret, exit_codes};
-use crate::guard::cors_origin;
+use roundhouse_listener::guard::cors_origin;
+use roundhouse_part::sandbox::Peer;
 
 #[derive(Debug, Subcommand)]
 pub enum EmbeddedCommand {
@@ -79,32 +79,6 @@ pub struct ClickHouseOptions {
     pub own_key: Option<Secret>,
     #[command(flatten)]
     pub supervised: SupervisedOption,
-}
-
-/// An address that the embedded ClickHouse may connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    Address {
-        host: String,
-        port: u16,
-    },
-    /// Every port of every host.
-    Any,
-}
-
-impl FromStr for Peer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "any" {
-            return Ok(Self::Any);
-        }
-        let address = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        match address {
-            Some((host, port)) if !host.is_empty() => Ok(Self::Address { host: host.to_owned(), port }),
-            _ => Err("not HOST:PORT or `any`; write for example kafka:9092"),
-        }
-    }
 }
 
 /// What the embedded ClickHouse needs besides an address and a directory.

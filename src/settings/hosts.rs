@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::guard::Host;
+use roundhouse_listener::guard::Host;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct HostOptions {

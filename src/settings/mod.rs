@@ -22,7 +22,7 @@ pub use self::client::{
     ReplayOptions, ServerOptions, UploadOptions, WaitFor,
 };
 pub use self::embedded::{
-    BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, Peer, RegistryOptions, SupervisedOption,
+    BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
 };
 pub use self::hosts::HostOptions;
 pub use self::listing::{

@@ -1,34 +1,6 @@
 //! Values that are never printed.
 
-use std::fmt;
-
-/// Text that is never printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Makes one at random, from 122 bits.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().simple().to_string())
-    }
-
-    /// Returns the text itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+pub use roundhouse_part::secret::Secret;
 
 /// Returns a text in which no URL has a user or password.
 pub fn without_password(text: &str) -> String {
@@ -65,7 +37,7 @@ impl std::str::FromStr for ApiKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
         if visible && (16..=256).contains(&text.len()) {
-            Ok(Self(Secret(text.to_owned())))
+            Ok(Self(Secret::from(text.to_owned())))
         } else {
             Err("a key must have 16 to 256 visible ASCII characters; `openssl rand -hex 32` makes one")
         }

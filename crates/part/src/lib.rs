@@ -1,5 +1,5 @@
-//! What the embedded parts of Roundhouse share: the errors of a start, the lifecycle of a process, its sandbox, and files that survive
-//! a crash. It knows no part and not the server.
+//! What the embedded parts of Roundhouse share: the errors of a start, the lifecycle of a process, its sandbox, secrets, and files that
+//! survive a crash. It knows no part and not the server.
 
 pub mod durable;
 pub mod lifecycle;
@@ -8,6 +8,7 @@ pub mod mark;
 pub mod private;
 pub mod record_log;
 pub mod sandbox;
+pub mod secret;
 pub mod streams;
 
 use std::io;
@@ -29,23 +30,9 @@ pub enum EmbeddedError {
     DirectoryInUse { directory: PathBuf },
     #[error("cannot use the directory {}: {source}", .directory.display())]
     Directory { directory: PathBuf, source: io::Error },
-    #[error(
-        "the ClickHouse engine library is missing (looked at {looked_at}); run `make build` in the source directory, or unpack the whole \
-         archive again, or give the library's path with --clickhouse-library"
-    )]
-    LibraryMissing { looked_at: String },
-    #[error(
-        "the ClickHouse engine library {} does not exist; correct --clickhouse-library, or leave it out to use the library that was \
-         installed with roundhouse",
-        .path.display()
-    )]
-    LibraryNotThere { path: PathBuf },
-    #[error(
-        "{} is not a usable ClickHouse engine library ({reason}); run `make build` in the source directory, or unpack the archive again, \
-         or give another path with --clickhouse-library",
-        .path.display()
-    )]
-    LibraryWrong { path: PathBuf, reason: String },
+    /// An error that only one part knows. It has the form of the others.
+    #[error("{0}")]
+    OfPart(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The error that a part announced, as text.
     #[error("{reason}")]
     Announced { reason: String },

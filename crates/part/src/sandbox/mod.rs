@@ -17,8 +17,9 @@ mod paths;
 mod privileges;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::EmbeddedError;
 use crate::private;
@@ -71,9 +72,51 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// Allows the ports of these addresses.
+    pub fn to(peers: &[Peer]) -> Self {
+        let mut connect = Self::default();
+        for peer in peers {
+            match peer {
+                Peer::Any => (connect.any_port, connect.names) = (true, true),
+                Peer::Address { host, port } => {
+                    connect.ports.insert(*port);
+                    let literal = host.trim_start_matches('[').trim_end_matches(']');
+                    connect.names |= literal.parse::<IpAddr>().is_err();
+                }
+            }
+        }
+        connect
+    }
+
     /// Whether the part may not open any connection.
     pub fn is_nowhere(&self) -> bool {
         self.ports.is_empty() && !self.any_port
+    }
+}
+
+/// An address that a part may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Address {
+        host: String,
+        port: u16,
+    },
+    /// Every port of every host.
+    Any,
+}
+
+impl FromStr for Peer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "any" {
+            return Ok(Self::Any);
+        }
+        let address = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match address {
+            Some((host, port)) if !host.is_empty() => Ok(Self::Address { host: host.to_owned(), port }),
+            _ => Err("not HOST:PORT or `any`; write for example kafka:9092"),
+        }
     }
 }
 

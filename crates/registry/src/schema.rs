@@ -64,7 +64,7 @@ fn on_large_stack<T: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::registry::canonical::tests::{chain, longest_chain};
+    use crate::canonical::tests::{chain, longest_chain};
 
     #[test]
     fn the_longest_chain_of_types_in_an_error_message_needs_less_than_half_of_the_stack() {

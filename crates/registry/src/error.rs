@@ -10,7 +10,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::{MAX_LOG_BYTES, MAX_SUBJECT_BYTES};
-use crate::guard::Refusal;
+use roundhouse_listener::guard::Refusal;
 use roundhouse_part::record_log::WriteError;
 
 #[derive(Debug, Error)]

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::settings::Peer;
 use roundhouse_part::durable::replace_file;
 use roundhouse_part::private;
+use roundhouse_part::sandbox::Peer;
 
 /// Server settings, and the grants of the user. The `@…@` are replaced.
 const TEMPLATE: &str = include_str!("engine.xml");

@@ -442,7 +442,7 @@ pub(super) mod tests {
     }
 
     /// Returns a chain of types, each with fields of the previous type.
-    pub(in super::super) fn chain(length: u32, fields: &str) -> Result<String, String> {
+    pub(crate) fn chain(length: u32, fields: &str) -> Result<String, String> {
         let mut types = vec![r#"{"type":"record","name":"R0","fields":[]}"#.to_owned()];
         for level in 1..=length {
             let fields = fields.replace("BELOW", &format!("R{}", level - 1));
@@ -452,7 +452,7 @@ pub(super) mod tests {
     }
 
     /// Returns a schema with one type fewer than the limit, and the name of the last type.
-    pub(in super::super) fn longest_chain() -> (String, String) {
+    pub(crate) fn longest_chain() -> (String, String) {
         let length = MAX_NAMED_TYPES as u32 - 2;
         let schema = chain(length, r#"{"name":"a","type":"BELOW"}"#).expect("within the limit");
         (schema, format!("R{length}"))

@@ -27,9 +27,9 @@ use super::progress::EarlyHead;
 use super::request::Request;
 use super::response::{self, Context, Served};
 use super::sessions::Sessions;
-use crate::guard::{Guard, Refusal, Sender};
-use crate::http1::is_head_too_large;
-use crate::settings::Secret;
+use roundhouse_listener::guard::{Guard, Refusal, Sender};
+use roundhouse_listener::http1::is_head_too_large;
+use roundhouse_part::secret::Secret;
 
 /// The time between two attempts to stop a statement whose client is gone, from the first to the longest. It may not have started yet,
 /// and the engine does not look while it computes a single block.

@@ -1,6 +1,6 @@
 //! The embedded ClickHouse: the engine library behind ClickHouse's own HTTP interface.
 //!
-//! A request's way: [`http`] → [`guard`](crate::guard) (may this page ask?) → [`request`] (parameters) → [`admission`] (its turn) →
+//! A request's way: [`http`] → [`guard`](roundhouse_listener::guard) (may this page ask?) → [`request`] (parameters) → [`admission`] (its turn) →
 //! [`execute`], on its own thread with its own connection → [`ffi`] → the engine. The answer comes back through [`output`],
 //! [`codec`] and [`response`]. Each request has a new connection, so no setting of one request reaches the next. Opening one
 //! takes a millisecond, so one is opened ahead ([`engine`]). [`sessions`] are connections that are kept on demand.
@@ -41,6 +41,7 @@ mod tokens;
 mod used;
 
 use std::fs::OpenOptions;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,13 +56,14 @@ use self::admission::Admission;
 use self::configuration::Layout;
 use self::engine::Engine;
 use self::http::Service;
+pub use self::library::LibraryError;
 use self::sessions::Sessions;
-use crate::guard::Guard;
-use crate::settings::{ClickHouseOptions, Peer};
+use roundhouse_listener::guard::{Guard, Host};
 use roundhouse_part::EmbeddedError;
 use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
 use roundhouse_part::private::LOCK_FILE;
-use roundhouse_part::sandbox::{Connect, Needs};
+use roundhouse_part::sandbox::{Connect, Needs, Peer};
+use roundhouse_part::secret::Secret;
 
 const PART: &str = "clickhouse";
 /// The user of the server that the engine is embedded in.
@@ -88,21 +90,41 @@ const RESOLVER: [&str; 8] = [
     "/usr/share/ca-certificates",
 ];
 
+/// Where it listens, where it keeps its data, and what it may do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 picks a free one.
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// The engine library. None: the one next to the executable, or the one that was installed with it.
+    pub library: Option<PathBuf>,
+    /// Where ClickHouse may connect to.
+    pub connect: Vec<Peer>,
+    /// Names of this server besides localhost and its address.
+    pub allowed_hosts: Vec<Host>,
+    /// Origins of web pages that may read from it.
+    pub cors_origins: Vec<String>,
+    /// Maximum number of concurrent queries; further ones wait.
+    pub connections: u16,
+    /// The password of the user [`OWN_USER`]. None: there is no such user.
+    pub own_key: Option<Secret>,
+}
+
 /// Creates the part's directory and returns what else the part needs.
 ///
 /// The engine writes in `data` only. It cannot change its configuration or `config.d`.
 ///
 /// # Errors
 /// The directory cannot be used, or the library does not exist.
-pub fn needs(options: &ClickHouseOptions) -> Result<Needs, EmbeddedError> {
+pub fn needs(options: &Options) -> Result<Needs, EmbeddedError> {
     // First, so that nothing is created if there is none.
-    let library = library::find(options.engine.clickhouse_library.as_deref())?;
+    let library = library::find(options.library.as_deref())?;
     let failed = |error| EmbeddedError::directory(&options.data_dir, error);
     let layout = Layout::new(&options.data_dir).map_err(failed)?;
     layout.create(&options.connect).map_err(failed)?;
     let lock = layout.directory().join(LOCK_FILE);
     OpenOptions::new().create(true).append(true).open(&lock).map_err(failed)?;
-    let connect = connect(&options.connect);
+    let connect = Connect::to(&options.connect);
     let mut read: Vec<PathBuf> = LIBRARIES.map(PathBuf::from).into();
     read.extend(directories_of_libraries());
     if connect.names {
@@ -133,27 +155,12 @@ fn directories_of_libraries() -> Vec<PathBuf> {
     directories
 }
 
-fn connect(peers: &[Peer]) -> Connect {
-    let mut connect = Connect::default();
-    for peer in peers {
-        match peer {
-            Peer::Any => (connect.any_port, connect.names) = (true, true),
-            Peer::Address { host, port } => {
-                connect.ports.insert(*port);
-                let literal = host.trim_start_matches('[').trim_end_matches(']');
-                connect.names |= literal.parse::<std::net::IpAddr>().is_err();
-            }
-        }
-    }
-    connect
-}
-
 /// Serves until `stop`. [`needs`] has created the directory.
 ///
 /// # Errors
 /// The directory, the address or the library cannot be used.
 pub async fn run(
-    options: &ClickHouseOptions,
+    options: &Options,
     announcer: &Announcer,
     stop: CancellationToken,
 ) -> Result<(), EmbeddedError> {
@@ -168,11 +175,10 @@ pub async fn run(
     let service = Arc::new(Service {
         engine: Arc::new(engine),
         sessions: Arc::new(Sessions::default()),
-        admission: Admission::new(options.engine.clickhouse_connections, options.own_key.is_some()),
+        admission: Admission::new(options.connections, options.own_key.is_some()),
         own_key: options.own_key.clone(),
         answers: layout.answers(),
-        guard: Guard::new(address.ip(), &options.hosts.allowed_hosts)
-            .reads_only_from(&options.engine.clickhouse_cors_origins),
+        guard: Guard::new(address.ip(), &options.allowed_hosts).reads_only_from(&options.cors_origins),
         statements: TaskTracker::new(),
     });
     announcer.ready(PART, address);
@@ -183,13 +189,10 @@ pub async fn run(
 }
 
 /// Locks the directory and starts the engine on it. The engine has answered a query when this returns.
-async fn open(
-    options: &ClickHouseOptions,
-    layout: &Layout,
-) -> Result<(Engine, DirectoryLock), EmbeddedError> {
+async fn open(options: &Options, layout: &Layout) -> Result<(Engine, DirectoryLock), EmbeddedError> {
     // First, so that a missing library is reported at once.
-    let named = options.engine.clickhouse_library.clone();
-    let api = blocking(move || library::load(named.as_deref())).await?;
+    let named = options.library.clone();
+    let api = blocking(move || Ok(library::load(named.as_deref())?)).await?;
     let lock = DirectoryLock::take(&options.data_dir).await?;
     let layout = layout.clone();
     let engine = blocking(move || Engine::open(api, &layout)).await?;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::http::Service;
 use super::progress::{EarlyHead, EarlySocket};
-use crate::http1::{HEAD_BUFFER_BYTES, converse};
+use roundhouse_listener::http1::{HEAD_BUFFER_BYTES, converse};
 
 /// Open connections. Further ones are closed at once.
 const MAX_CONNECTIONS: usize = 1024;

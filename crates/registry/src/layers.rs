@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
-use crate::guard::Guard;
-use crate::http1::is_head_too_large;
+use roundhouse_listener::guard::Guard;
+use roundhouse_listener::http1::is_head_too_large;
 
 /// Adds the layers to the routes.
 pub(super) fn protect(routes: Router, guard: Guard) -> Router {

@@ -13,7 +13,7 @@ use super::external::ExternalTable;
 use super::processes::{self, TAG_SETTING};
 use super::progress::{DEFAULT_INTERVAL, MIN_INTERVAL};
 use super::sessions::SessionRequest;
-use crate::settings::Secret;
+use roundhouse_part::secret::Secret;
 
 /// Seconds until a session without requests expires: the default and the maximum.
 const SESSION_TIMEOUT: u64 = 60;

@@ -5,9 +5,38 @@ use std::sync::Arc;
 
 use super::ffi::Api;
 use roundhouse_part::EmbeddedError;
+use thiserror::Error;
 
 /// The version of the library that [`super::ffi`] and everything else was tested with.
 const VERSION: &str = "26.7";
+
+/// Why the engine library cannot be used. Each message is one line and says what to do.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    #[error(
+        "the ClickHouse engine library is missing (looked at {looked_at}); run `make build` in the source directory, or unpack the whole \
+         archive again, or give the library's path with --clickhouse-library"
+    )]
+    Missing { looked_at: String },
+    #[error(
+        "the ClickHouse engine library {} does not exist; correct --clickhouse-library, or leave it out to use the library that was \
+         installed with roundhouse",
+        .path.display()
+    )]
+    NotThere { path: PathBuf },
+    #[error(
+        "{} is not a usable ClickHouse engine library ({reason}); run `make build` in the source directory, or unpack the archive again, \
+         or give another path with --clickhouse-library",
+        .path.display()
+    )]
+    Unusable { path: PathBuf, reason: String },
+}
+
+impl From<LibraryError> for EmbeddedError {
+    fn from(error: LibraryError) -> Self {
+        Self::OfPart(Box::new(error))
+    }
+}
 
 /// Names of the library. npm calls it `.so` on every platform.
 const NAMES: [&str; 2] = ["libchdb.so", "libchdb.dylib"];
@@ -19,9 +48,9 @@ const INSTALLED: &str = "lib/roundhouse";
 ///
 /// # Errors
 /// See [`find`]. Or it is not a libchdb of the tested version.
-pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
+pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, LibraryError> {
     let path = find(option)?;
-    let wrong = |reason: String| EmbeddedError::LibraryWrong { path: path.clone(), reason };
+    let wrong = |reason: String| LibraryError::Unusable { path: path.clone(), reason };
     let api = Api::load(&path).map_err(|error| wrong(one_line(&error.to_string())))?;
     let version = api.version();
     if version == VERSION || version.starts_with(&format!("{VERSION}.")) {
@@ -35,16 +64,16 @@ pub(super) fn load(option: Option<&Path>) -> Result<Arc<Api>, EmbeddedError> {
 ///
 /// # Errors
 /// There is none.
-pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, EmbeddedError> {
+pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, LibraryError> {
     if let Some(path) = option {
-        let missing = || EmbeddedError::LibraryNotThere { path: path.to_owned() };
+        let missing = || LibraryError::NotThere { path: path.to_owned() };
         return path.is_file().then(|| path.to_owned()).ok_or_else(missing);
     }
     let executable = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
     let places = places(&executable);
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         let looked_at: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
-        EmbeddedError::LibraryMissing { looked_at: looked_at.join(", ") }
+        LibraryError::Missing { looked_at: looked_at.join(", ") }
     })
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Which earlier schemas a new one must be compatible with, and in which direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in super::super) enum Level {
+pub(crate) enum Level {
     None,
     #[default]
     Backward,
@@ -19,13 +19,13 @@ pub(in super::super) enum Level {
 
 impl Level {
     /// Parses a level's name in any case.
-    pub(in super::super) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_uppercase();
         Self::deserialize(name.as_str().into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
     }
 
     /// Returns the level's name.
-    pub(in super::super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "NONE",
             Self::Backward => "BACKWARD",
@@ -48,7 +48,7 @@ impl Level {
     }
 
     /// Whether all earlier schemas count, instead of the latest one only.
-    pub(in super::super) fn is_transitive(self) -> bool {
+    pub(crate) fn is_transitive(self) -> bool {
         matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
     }
 }

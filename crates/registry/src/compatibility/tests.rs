@@ -2,7 +2,7 @@ use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use proptest::prelude::*;
 
 use super::*;
-use crate::embedded::registry::schema::AvroSchema;
+use crate::schema::AvroSchema;
 
 fn parse(schema: &str) -> Schema {
     AvroSchema::parse(schema).expect("a valid schema").parsed

@@ -14,7 +14,7 @@
 //! enough: PowerShell's Invoke-WebRequest sends `Mozilla/5.0 (Windows NT…` without `Accept-Language`, and the fetch of Node and Deno
 //! sends `Accept-Language: *` with another `User-Agent`.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::host::Host;
 

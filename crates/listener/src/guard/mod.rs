@@ -16,8 +16,8 @@ mod page;
 
 use std::net::IpAddr;
 
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use thiserror::Error;
 
 pub use self::host::Host;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::OWN_USER;
 use super::admission::Asker;
 use super::exception::{Code, Exception};
-use crate::settings::Secret;
+use roundhouse_part::secret::Secret;
 
 const USER: &str = "default";
 

@@ -11,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Maximum bytes of a request's head: its first line and its headers.
-pub(crate) const MAX_HEAD_BYTES: usize = 128 << 10;
+pub const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// Bytes of a head that hyper may buffer. Hyper's own limit depends on how the bytes arrive: it rejects a head that is incomplete at this
 /// size, but accepts one that a last, large read completes. So [`is_head_too_large`] decides, and this value only bounds memory.
-pub(crate) const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+pub const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
 /// Whether a request's head is larger than [`MAX_HEAD_BYTES`], however its bytes arrived. Whitespace around header values does not belong
 /// to the values and is not counted.
-pub(crate) fn is_head_too_large<B>(request: &Request<B>) -> bool {
+pub fn is_head_too_large<B>(request: &Request<B>) -> bool {
     let uri = request.uri();
     let target = [
         uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len()),
@@ -33,7 +33,7 @@ pub(crate) fn is_head_too_large<B>(request: &Request<B>) -> bool {
 }
 
 /// Serves a connection until it ends. After `stop` the current request is still answered.
-pub(crate) async fn converse<I, S, B>(connection: Connection<I, S>, stop: &CancellationToken)
+pub async fn converse<I, S, B>(connection: Connection<I, S>, stop: &CancellationToken)
 where
     I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = B>,

@@ -17,7 +17,7 @@ use super::state::Visibility;
 use super::store::{Registered, Store};
 use super::subject::{Subject, VersionSelector};
 use super::{RegistryError, layers};
-use crate::guard::Guard;
+use roundhouse_listener::guard::Guard;
 
 type Registry = State<Arc<Store>>;
 type Answer = Result<Json<Value>, RegistryError>;

@@ -19,6 +19,8 @@ mod state;
 mod store;
 mod subject;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::error::RegistryError;
 use self::store::Store;
-use crate::guard::Guard;
-use crate::settings::RegistryOptions;
+use roundhouse_listener::guard::{Guard, Host};
 use roundhouse_part::EmbeddedError;
 use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
 use roundhouse_part::sandbox::Needs;
@@ -54,11 +55,21 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long running requests may still take when the registry is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where the registry listens, and where it keeps its data.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 picks a free one.
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// Names of this server besides localhost and its address.
+    pub allowed_hosts: Vec<Host>,
+}
+
 /// Creates the part's directory, and returns what else the part needs.
 ///
 /// # Errors
 /// The directory cannot be used.
-pub fn needs(options: &RegistryOptions) -> Result<Needs, EmbeddedError> {
+pub fn needs(options: &Options) -> Result<Needs, EmbeddedError> {
     Needs::of_directory(PART, &options.data_dir, options.listen)
 }
 
@@ -67,7 +78,7 @@ pub fn needs(options: &RegistryOptions) -> Result<Needs, EmbeddedError> {
 /// # Errors
 /// The directory or the address cannot be used, or the file is damaged.
 pub async fn run(
-    options: &RegistryOptions,
+    options: &Options,
     announcer: &Announcer,
     stop: CancellationToken,
 ) -> Result<(), EmbeddedError> {
@@ -80,7 +91,7 @@ pub async fn run(
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
+    let guard = Guard::new(address.ip(), &options.allowed_hosts);
     let server = axum::serve(listener, http::router(store, guard))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     announcer.ready(PART, address);
