@@ -1,23 +1,39 @@
 //! Roundhouse reads CSV exports of game rounds and turns them into exactly-once rows and hourly aggregates.
 //!
-//! The modules, and which of them may use which:
+//! # Map
 //!
-//! - [`domain`]: money, times, columns: parsed once, no I/O. Every module may use it; it uses no other module.
-//! - [`ingest`]: CSV bytes to Avro to Kafka. Uses `registry` and `kafka`.
-//! - [`loader`]: the topic into ClickHouse, exactly once. Uses `kafka`, `registry` and `warehouse`.
-//! - [`reconcile`]: checks that every row of a file is stored, and repairs differences. Uses `ingest` and `warehouse`.
-//! - [`registry`], [`kafka`], [`warehouse`]: clients of the three services. [`connection`]: explains why one cannot be reached.
-//! - [`http`]: the API. Handlers are thin: extract, call one module, shape the answer.
-//! - [`embedded`]: runs the three services as supervised child processes of this binary. Only `commands` uses it.
-//! - `roundhouse_broker`, `roundhouse_registry`, `roundhouse_clickhouse`: the embedded parts, a crate each. Only `commands` uses them. What
-//!   they share: `roundhouse_part`. What all HTTP listeners share: `roundhouse_listener`.
-//! - [`generate`]: generates sample files. Uses no other module except its options.
-//! - [`commands`]: one file per subcommand; all wiring is here. Only it imports `http`.
-//! - [`settings`], [`telemetry`], [`metrics`]: options, logs, Prometheus metrics.
-//! - [`disk`]: free space, and the reserve that is kept free.
-//! - [`owner`], [`memory`], `roundhouse_part::{lock, durable}`: the server's identity across restarts, allocator settings, locks, files that are replaced as
-//!   a whole. `counted`: counts in words.
+//! Which module does what, and which others it may use. A crate of this repository counts as a module. Each one uses only lines below its own.
+//! The tests in `src/boundaries` compare this table with the code.
+//!
+//! | module | what it does | uses |
+//! |---|---|---|
+//! | [`commands`] | One file per subcommand. All wiring is here | everything |
+//! | [`generate`] | Generates sample files | `settings` |
+//! | [`telemetry`] | Starts the log | `settings` |
+//! | [`embedded`] | Runs the embedded parts as child processes of this binary, restarts them, stops them | `roundhouse_part` |
+//! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |
+//! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
+//! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part` |
+//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `domain`, `roundhouse_listener`, `roundhouse_part` |
+//! | [`reconcile`] | Checks that every row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `owner`, `disk`, `domain`, `roundhouse_part` |
+//! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `domain` |
+//! | [`ingest`] | Bytes of CSV to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `domain`, `roundhouse_part` |
+//! | [`metrics`] | Counts for Prometheus | `warehouse` |
+//! | [`warehouse`] | The client of ClickHouse | `settings`, `connection`, `domain` |
+//! | [`registry`] | The client of the schema registry | `settings`, `connection`, `domain`, `roundhouse_part` |
+//! | [`kafka`] | The client of Kafka | `roundhouse_part` |
+//! | [`settings`] | Every option: its flag, variable, default and unit | `roundhouse_listener`, `roundhouse_part` |
+//! | [`owner`] | The server's identity across restarts | `roundhouse_part` |
+//! | [`connection`] | Explains why a service cannot be reached | nothing |
+//! | [`disk`] | Free space, and the reserve that is kept free | nothing |
+//! | [`counted`] | Counts in words | nothing |
+//! | [`memory`] | Settings of the allocator | nothing |
+//! | [`domain`] | Money, times, columns: parsed once, no I/O | nothing |
+//! | [`roundhouse_listener`] | What all HTTP listeners share: which requests they accept, and how much of one | nothing |
+//! | [`roundhouse_part`] | What the embedded parts share, and the server uses for its own files: lifecycle, sandbox, locks, durable files | nothing |
 
+#[cfg(test)]
+mod boundaries;
 pub mod commands;
 pub mod connection;
 mod counted;

@@ -18,8 +18,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::Secret;
 use roundhouse_part::EmbeddedError;
+use roundhouse_part::secret::Secret;
 
 /// How long a part may take to announce itself.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
