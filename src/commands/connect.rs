@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::CommandError;
 use super::schema::RowSchema;
-use super::serve::Addresses;
-use super::services::Services;
+use super::services::{Addresses, Services};
 use crate::kafka::{BrokerError, Kafka};
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{ServeOptions, ServiceUrl};

@@ -6,8 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::CommandError;
-use super::client::progress::Progress;
-use super::client::{Api, answered, failed, file};
+use super::client::{Api, answered, file};
 use super::table;
 use super::upload::summary::push_reject;
 use crate::counted::counted;
@@ -29,9 +28,10 @@ async fn replay(options: &ReplayOptions) -> Result<(), CommandError> {
     if let Some(path) = &options.file {
         let source = file::open(path).await;
         let path = file::label(path);
-        let source =
-            source.map_err(|error| failed(format!("{}: cannot be read: {error}", path.display())))?;
-        let sent = Progress::new(&path, &source);
+        let source = source.map_err(|error| {
+            CommandError::of_client(format!("{}: cannot be read: {error}", path.display()))
+        })?;
+        let sent = source.progress(&path);
         request = source.send(request, &sent);
         progress = Some(sent);
     }

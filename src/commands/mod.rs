@@ -118,6 +118,11 @@ impl CommandError {
         Self { message: Some(message.into()), exit_code: 1 }
     }
 
+    /// A client of a server could not do its work: exit code 2. (1 means that it did, and that the result is negative.)
+    fn of_client(error: impl std::fmt::Display) -> Self {
+        Self { message: Some(error.to_string()), exit_code: client::EXIT_FAILURE }
+    }
+
     /// The work failed, and the cause was reported elsewhere: exit code 1.
     fn announced() -> Self {
         Self { message: None, exit_code: 1 }

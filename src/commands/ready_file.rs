@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use roundhouse_part::durable::remove_if_exists;
 
 use super::CommandError;
-use super::serve::Addresses;
+use super::services::Addresses;
 
 /// A ready file that was written. It is removed when this is dropped, unless another server has replaced it.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::data_directory::{self, DataDirectory};
 use super::parts;
 use super::ready_file::ReadyFile;
 use super::schema::RowSchema;
-use super::services::Services;
+use super::services::{Addresses, Services};
 use super::table;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
@@ -62,15 +62,6 @@ const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long `?wait=visible` waits.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// The addresses of all services.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    pub api: String,
-    pub kafka_brokers: String,
-    pub schema_registry_url: ServiceUrl,
-    pub clickhouse_url: ServiceUrl,
-}
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<(), CommandError> {

@@ -12,6 +12,15 @@ const DEFAULT_DATABASE: &str = "game_data";
 /// ClickHouse's HTTP port, if only a host is given.
 const CLICKHOUSE_PORT: &str = "8123";
 
+/// The addresses of all services.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    pub api: String,
+    pub kafka_brokers: String,
+    pub schema_registry_url: ServiceUrl,
+    pub clickhouse_url: ServiceUrl,
+}
+
 /// The services of a server.
 #[derive(Clone, Debug)]
 pub struct Services {

@@ -8,7 +8,6 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
 
 use super::CommandError;
-use super::client::failed;
 
 /// Exit code of a program whose output nobody reads any more, as in a shell (128 + SIGPIPE).
 const EXIT_BROKEN_PIPE: u8 = 141;
@@ -91,7 +90,7 @@ pub fn print_error(line: impl Display) {
 fn not_printed(error: std::io::Error) -> CommandError {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe => broken_pipe(),
-        _ => failed(error),
+        _ => CommandError::of_client(error),
     }
 }
 

@@ -64,7 +64,7 @@ async fn upload(api: &Api, options: &UploadOptions, path: &Path) -> Result<Outco
         Err(error) => return Ok(failed(path, &format!("cannot be read: {error}"), Outcome::Failed)),
     };
     let started = Instant::now();
-    let progress = Progress::new(path, &source);
+    let progress = source.progress(path);
     let name = options.name.clone().unwrap_or_else(|| source.name(given));
     let sent = tokio::select! {
         sent = send(api, options, &name, source, &progress) => sent,

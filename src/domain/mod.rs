@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod decimal_mark;
 pub mod money;
+mod offset;
 pub mod time_zone;
 pub mod timestamp;
 pub mod value;

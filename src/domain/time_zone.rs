@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone as Rules, TimeZoneDatabase};
 
-use super::timestamp;
+use super::offset;
 use super::value::ValueError;
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -36,10 +36,10 @@ impl PartialEq for TimeZone {
 impl TimeZone {
     /// Finds a zone: `Europe/Malta` in any case, `UTC`, or an offset such as `+02:00`.
     pub fn of_name(name: &str) -> Option<Self> {
-        if let Some(minutes) = timestamp::parse_offset(name.as_bytes()) {
+        if let Some(minutes) = offset::parse(name.as_bytes()) {
             let seconds = i32::try_from(minutes * 60).ok()?;
             let rules = Rules::fixed(Offset::from_seconds(seconds).ok()?);
-            return Some(Self { name: timestamp::format_offset(seconds).into(), rules });
+            return Some(Self { name: offset::format(seconds).into(), rules });
         }
         let rules = DATABASE.get(name).ok()?;
         let name = rules.iana_name().filter(|name| *name != UNSET)?.into();
@@ -147,7 +147,7 @@ mod tests {
 
     /// Reads a time without a zone.
     fn local(text: &str) -> i64 {
-        timestamp::parse(text.as_bytes()).unwrap()
+        crate::domain::timestamp::parse(text.as_bytes()).unwrap()
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
+use super::offset::{self, two_digits};
 use super::time_zone::Clock;
 use super::value::ValueError;
 
@@ -180,50 +181,16 @@ fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((millis, rest))
 }
 
-/// `Z`, `UTC`, `GMT` or an offset as minutes east of UTC. Go writes both: `+0000 UTC`.
+/// Reads `Z`, `UTC`, `GMT` or an offset as minutes east of UTC. Go writes both: `+0000 UTC`.
 fn parse_zone(text: &[u8]) -> Option<i64> {
     let (rest, name) = text.split_at(text.len().saturating_sub(3));
     let is_utc = name.eq_ignore_ascii_case(b"UTC") || name.eq_ignore_ascii_case(b"GMT");
     match (text, rest.trim_ascii_end()) {
         ([b'Z' | b'z'], _) => Some(0),
         (_, []) if is_utc => Some(0),
-        (_, offset) if is_utc => parse_offset(offset).filter(|minutes| *minutes == 0),
-        _ => parse_offset(text),
+        (_, rest) if is_utc => offset::parse(rest).filter(|minutes| *minutes == 0),
+        _ => offset::parse(text),
     }
-}
-
-/// `+02`, `+0200`, `+02:00` as minutes east of UTC.
-pub(super) fn parse_offset(text: &[u8]) -> Option<i64> {
-    let (sign, hours, minutes) = match *text {
-        [sign, h1, h2] => (sign, two_digits(h1, h2)?, 0),
-        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => {
-            (sign, two_digits(h1, h2)?, two_digits(m1, m2)?)
-        }
-        _ => return None,
-    };
-    if hours > 23 || minutes > 59 {
-        return None;
-    }
-    match sign {
-        b'+' => Some(hours * 60 + minutes),
-        b'-' => Some(-(hours * 60 + minutes)),
-        _ => None,
-    }
-}
-
-/// Writes seconds east of UTC as `+02:00`. Seconds beyond a minute, which a few zones had before 1973, are written too.
-pub(super) fn format_offset(seconds: i32) -> String {
-    let (sign, seconds) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
-    let text = format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
-    match seconds % 60 {
-        0 => text,
-        rest => format!("{text}:{rest:02}"),
-    }
-}
-
-fn two_digits(tens: u8, ones: u8) -> Option<i64> {
-    (tens.is_ascii_digit() && ones.is_ascii_digit())
-        .then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
 }
 
 #[cfg(test)]

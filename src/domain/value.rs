@@ -1,6 +1,6 @@
 //! One field of one row, parsed.
 
-use super::timestamp::format_offset;
+use super::offset;
 
 /// A typed field. Text is a range of bytes in the row's buffer, so the values of a row fit into one reused vector, without an allocation
 /// for each field.
@@ -74,12 +74,12 @@ pub enum ValueError {
     /// With its offsets from UTC, in seconds.
     #[error(
         "the clocks were set back and showed this time twice, at {} and at {}; write which one, such as 02:30:00{}",
-        format_offset(*.first), format_offset(*.second), format_offset(*.first)
+        offset::format(*.first), offset::format(*.second), offset::format(*.first)
     )]
     AmbiguousTime { first: i32, second: i32 },
     #[error(
         "the clocks were set forward from {} to {} and never showed this time; correct it, or write it with its offset",
-        format_offset(*.before), format_offset(*.after)
+        offset::format(*.before), offset::format(*.after)
     )]
     NonexistentTime { before: i32, after: i32 },
     #[error("longer than the schema's max_length")]

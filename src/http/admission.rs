@@ -7,8 +7,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
+use super::places::place_of;
 use super::problem::Problem;
-use super::serve::place_of;
 
 /// Refuses a request that cannot be served now.
 pub async fn admit(State(stopping): State<CancellationToken>, request: Request, next: Next) -> Response {

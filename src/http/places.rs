@@ -218,6 +218,11 @@ impl Drop for Taken {
     }
 }
 
+/// Returns the place of a request's connection.
+pub fn place_of<B>(request: &hyper::Request<B>) -> Option<Arc<Place>> {
+    request.extensions().get::<Arc<Place>>().cloned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,7 @@ use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
 use crate::ingest::column_names::ColumnNames;
-use crate::ingest::header::plain_name;
+use crate::ingest::column_names::plain_name;
 use crate::ingest::records::RecordReader;
 use crate::ingest::rows::ReadOptions;
 use crate::ingest::upload::SHOWN_REJECTS;

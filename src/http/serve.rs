@@ -22,7 +22,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_http::normalize_path::NormalizePath;
 
 use super::connection::Connection;
-use super::places::{self, Place, Places, Taken};
+use super::places::{self, Places, Taken};
 use crate::settings::Limits;
 use roundhouse_listener::http1::{HEAD_BUFFER_BYTES, converse};
 
@@ -172,11 +172,6 @@ impl HttpBody for Answer {
     }
 }
 
-/// The place of a request's connection.
-pub fn place_of<B>(request: &hyper::Request<B>) -> Option<Arc<Place>> {
-    request.extensions().get::<Arc<Place>>().cloned()
-}
-
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
@@ -184,6 +179,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::http::places::place_of;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::places::place_of;
 use super::problem::Problem;
-use super::serve::place_of;
 use crate::ingest::pace::Pace;
 
 /// Limits of reading on. Beyond them the connection is closed, as it would have been at once.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
-use crate::ingest::header::plain_name;
+use crate::ingest::column_names::plain_name;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::header::plain_name;
 use crate::domain::columns::{Column, Columns};
 
 /// Characters of a part of the parameter that an error shows.
@@ -157,6 +156,45 @@ fn take_quoted(text: &str) -> Option<(String, Option<&str>)> {
             }
         }
     }
+}
+
+/// What a field of a file may be: the columns of the schema, under the names that the file uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    pub columns: &'a Columns,
+    pub names: &'a ColumnNames,
+}
+
+impl<'a> Naming<'a> {
+    /// Returns the column that a field of this name is; `plain`: see [`plain_name`].
+    pub fn column_of(self, plain: &str) -> Option<&'a Column> {
+        self.names.column_of(plain, self.columns)
+    }
+
+    /// Returns the name that the file must use for a column.
+    pub fn name_of(self, column: &'a Column) -> &'a str {
+        self.names.name_of(&column.name).unwrap_or(&column.name)
+    }
+
+    /// Returns the names that a header must have, for an error.
+    pub fn expected(self) -> String {
+        let in_words = |column| match self.name_of(column) {
+            // Otherwise it would look like two names.
+            name if name.contains(',') => format!("{name:?}"),
+            name => name.to_owned(),
+        };
+        self.columns.fields().map(in_words).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Returns a name as it is compared: in lower case, without what may stand around it.
+pub fn plain_name(name: &str) -> String {
+    trimmed(name).to_lowercase()
+}
+
+/// Returns a name without what may stand around it: blanks, byte order marks, and the end of a file of DOS.
+pub fn trimmed(name: &str) -> &str {
+    name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{1a}'))
 }
 
 #[cfg(test)]

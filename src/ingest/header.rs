@@ -1,9 +1,9 @@
 //! The header of a file: its delimiter, and which field is which column.
 
-use crate::domain::columns::{Column, Columns};
+use crate::domain::columns::Column;
 
 use super::FileError;
-use super::column_names::ColumnNames;
+use super::column_names::{Naming, plain_name, trimmed};
 use super::missing_columns::MissingColumns;
 use super::records::{Fields, MAX_FIELDS, RecordReader};
 use super::separator_line;
@@ -13,35 +13,6 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Characters of a line that is not a header that an error shows.
 const SHOWN_CHARACTERS: usize = 120;
-
-/// What a field of a file may be: the columns of the schema, under the names that the file uses.
-#[derive(Clone, Copy, Debug)]
-pub struct Naming<'a> {
-    pub columns: &'a Columns,
-    pub names: &'a ColumnNames,
-}
-
-impl<'a> Naming<'a> {
-    /// The column that a field of this name is; `plain`: see [`plain_name`].
-    pub fn column_of(self, plain: &str) -> Option<&'a Column> {
-        self.names.column_of(plain, self.columns)
-    }
-
-    /// The name that the file must use for a column.
-    pub fn name_of(self, column: &'a Column) -> &'a str {
-        self.names.name_of(&column.name).unwrap_or(&column.name)
-    }
-
-    /// The names that a header must have, for an error.
-    pub fn expected(self) -> String {
-        let in_words = |column| match self.name_of(column) {
-            // Otherwise it would look like two names.
-            name if name.contains(',') => format!("{name:?}"),
-            name => name.to_owned(),
-        };
-        self.columns.fields().map(in_words).collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,16 +157,6 @@ fn names(fields: &Fields) -> impl Iterator<Item = String> {
     fields.texts.iter().map(|name| plain_name(name))
 }
 
-/// A name as it is compared: in lower case, without what may stand around it.
-pub fn plain_name(name: &str) -> String {
-    trimmed(name).to_lowercase()
-}
-
-/// A name without what may stand around it: blanks, byte order marks, and the end of a file of DOS.
-pub fn trimmed(name: &str) -> &str {
-    name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{1a}'))
-}
-
 /// Whether fields, none of which is a known name, are names all the same: not a row, nor a page or a message.
 fn are_names(fields: &Fields) -> bool {
     let mut texts = fields.texts.iter().map(|text| trimmed(text));
@@ -239,6 +200,8 @@ fn named_twice(found: &[Option<&Column>], fields: &Fields) -> Option<FileError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::columns::Columns;
+    use crate::ingest::column_names::ColumnNames;
 
     fn columns() -> Columns {
         Columns::parse(

@@ -4,7 +4,8 @@
 //! cost nothing.
 
 use super::FileError;
-use super::header::{Header, Naming, plain_name, trimmed};
+use super::column_names::{Naming, plain_name, trimmed};
+use super::header::Header;
 use super::records::{Fields, Record, shown};
 use super::row_ends::RowEnds;
 use super::separator_line;

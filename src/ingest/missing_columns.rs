@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::header::{Naming, plain_name, trimmed};
+use super::column_names::{Naming, plain_name, trimmed};
 use crate::domain::columns::Column;
 
 /// Names of a header that an error shows.

@@ -14,10 +14,10 @@ use crate::domain::value::{Value, ValueError};
 use crate::warehouse::later_headers::LaterHeaders;
 
 use super::FileError;
-use super::column_names::ColumnNames;
+use super::column_names::{ColumnNames, Naming};
 use super::cuts::{Shown, likely_cut};
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
-use super::header::{Header, Naming};
+use super::header::Header;
 use super::later_headers::Headers;
 use super::notation::{Held, HeldRows, Notation};
 use super::offsets::LineOffsets;

@@ -11,18 +11,14 @@ use uuid::Uuid;
 use super::arrivals::Arrivals;
 use super::differences::{Differences, Kinds};
 use super::hours::Comparison;
-use super::load;
-use super::queue::Progress;
+use super::queue::{Progress, ROWS_COMPARED, ROWS_LOADED};
 use super::report::{Difference, Hours, Kind, Phase, SAMPLE};
-use super::tables::{Range, Tables, in_time};
+use super::tables::{ComparedRange, Range, Tables, in_time};
 use crate::domain::columns::Columns;
 use crate::warehouse::client::WarehouseError;
 
 /// Rows of a range. Rows with the same id are always in the same range.
 const RANGE_ROWS: u64 = 500_000;
-
-/// The share of a job's progress at which all rows are compared.
-pub(super) const SHARE: f64 = 0.85;
 
 /// What `count_outcomes.sql` returns.
 #[derive(Clone, Copy, Debug, Default, Row, Deserialize)]
@@ -49,24 +45,6 @@ impl Outcomes {
 
     fn rows(self) -> u64 {
         self.matched + self.differences()
-    }
-}
-
-/// A range that has been compared.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ComparedRange {
-    pub(super) range: Range,
-    /// How many rounds of the file it has. None: not all of its rows match.
-    rounds: Option<u64>,
-}
-
-impl ComparedRange {
-    /// Whether the range may have stored rounds that are not in the file. Counting rounds is cheaper than looking for others.
-    pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
-        let Some(rounds) = self.rounds else { return Ok(true) };
-        let query = tables.query(include_str!("../../queries/reconcile/stored_rounds.sql"));
-        let stored: u64 = in_time(self.range.of(query).fetch_one()).await?;
-        Ok(stored != rounds)
     }
 }
 
@@ -125,7 +103,7 @@ pub(super) async fn compare(
             keep_unexpected(tables, range, uploads).await?;
         }
         ranges.push(compared_range);
-        progress.reach(load::SHARE + (SHARE - load::SHARE) * done as f64 / rows.max(1) as f64);
+        progress.reach(ROWS_LOADED + (ROWS_COMPARED - ROWS_LOADED) * done as f64 / rows.max(1) as f64);
         if is_last {
             break;
         }

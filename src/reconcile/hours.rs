@@ -8,10 +8,9 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::arrivals::Arrivals;
-use super::compare::{ComparedRange, SHARE};
-use super::queue::Progress;
+use super::queue::{Progress, ROWS_COMPARED};
 use super::report::Hours;
-use super::tables::{Tables, in_time};
+use super::tables::{ComparedRange, Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
 /// How many times hours are compared while rows are being loaded.
@@ -77,7 +76,7 @@ impl Comparison<'_> {
                 self.tables.execute(range.range.of(query)).await?;
             }
             let share = f64::from(done) / (self.ranges.len() + 1) as f64;
-            self.progress.reach(SHARE + (1.0 - SHARE) * share);
+            self.progress.reach(ROWS_COMPARED + (1.0 - ROWS_COMPARED) * share);
         }
         let query = self.tables.query(include_str!("../../queries/reconcile/aggregate_hours.sql"));
         self.tables.execute(query.param("check", check)).await?;

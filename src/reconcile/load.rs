@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::job::{Context, JobError};
-use super::queue::Job;
+use super::context::{Context, JobError};
+use super::queue::{Job, ROWS_LOADED};
 use super::report::Phase;
 use super::tables::Tables;
 use crate::domain::columns::Columns;
@@ -28,9 +28,6 @@ const BLOCKS_IN_FLIGHT: usize = 8;
 
 /// Rows of one part of the table. ClickHouse keeps as many in memory.
 const PART_ROWS: usize = 131_072;
-
-/// The share of a job's progress that loading makes up.
-pub(super) const SHARE: f64 = 0.5;
 
 /// How many rows of a file are valid and invalid.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +93,7 @@ impl Reading {
                 break;
             }
             bytes += read as u64;
-            self.job.progress.reach(SHARE * bytes as f64 / whole as f64);
+            self.job.progress.reach(ROWS_LOADED * bytes as f64 / whole as f64);
         }
         self.blocks.send().map_err(|Abandoned| JobError::Abandoned)?;
         Ok(self.blocks.loaded)

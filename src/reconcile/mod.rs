@@ -15,6 +15,7 @@
 pub mod arrivals;
 mod attempts;
 mod compare;
+mod context;
 pub mod differences;
 mod hours;
 mod job;
@@ -42,8 +43,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::arrivals::Arrivals;
+use self::context::{Context, JobError};
 use self::differences::Differences;
-use self::job::{Context, JobError};
 use self::opening::Opening;
 use self::queue::{Job, Queue};
 use self::report::{JobState, JobView};

@@ -19,6 +19,12 @@ const WHOLE: f64 = 1_000_000.0;
 /// The phases, in their order.
 const PHASES: [Phase; 4] = [Phase::Reading, Phase::Waiting, Phase::ComparingRows, Phase::ComparingHours];
 
+/// The progress of a job whose rows are loaded.
+pub(super) const ROWS_LOADED: f64 = 0.5;
+
+/// The progress of a job whose rows are compared.
+pub(super) const ROWS_COMPARED: f64 = 0.85;
+
 /// A job's progress, which never decreases, and its phase.
 #[derive(Debug, Default)]
 pub(super) struct Progress {

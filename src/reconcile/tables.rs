@@ -32,6 +32,24 @@ impl Range {
     }
 }
 
+/// A range that has been compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ComparedRange {
+    pub(super) range: Range,
+    /// How many rounds of the file it has. None: not all of its rows match.
+    pub(super) rounds: Option<u64>,
+}
+
+impl ComparedRange {
+    /// Whether the range may have stored rounds that are not in the file. Counting rounds is cheaper than looking for others.
+    pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
+        let Some(rounds) = self.rounds else { return Ok(true) };
+        let query = tables.query(include_str!("../../queries/reconcile/stored_rounds.sql"));
+        let stored: u64 = in_time(self.range.of(query).fetch_one()).await?;
+        Ok(stored != rounds)
+    }
+}
+
 /// The tables of one attempt at a job.
 #[derive(Debug)]
 pub(super) struct Tables {

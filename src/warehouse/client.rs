@@ -1,4 +1,4 @@
-//! The ClickHouse client, and the creation of the tables.
+//! The ClickHouse client.
 
 use std::time::Duration;
 
@@ -10,36 +10,8 @@ use thiserror::Error;
 use url::Url;
 
 use super::exception::Exception;
-use super::schema;
-use super::start::SchemaError;
 use super::transport;
 use crate::settings::Secret;
-
-/// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
-pub(super) const SCHEMA: [&str; 19] = [
-    include_str!("../../queries/schema/002_game_rounds.sql"),
-    include_str!("../../queries/schema/003_hourly_aggregates.sql"),
-    include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
-    include_str!("../../queries/schema/005_loader_topics.sql"),
-    include_str!("../../queries/schema/006_loader_chunks.sql"),
-    include_str!("../../queries/schema/007_rejects.sql"),
-    include_str!("../../queries/schema/009_reconcile_jobs.sql"),
-    include_str!("../../queries/schema/013_conflicts.sql"),
-    include_str!("../../queries/schema/014_upload_counts.sql"),
-    include_str!("../../queries/schema/020_upload_ledger.sql"),
-    include_str!("../../queries/schema/021_reject_replays.sql"),
-    include_str!("../../queries/schema/022_reconcile_differences.sql"),
-    include_str!("../../queries/schema/032_reconcile_repairs.sql"),
-    include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
-    include_str!("../../queries/schema/034_consumed_blocks.sql"),
-    include_str!("../../queries/schema/035_settled_parts.sql"),
-    include_str!("../../queries/schema/040_loader_leases.sql"),
-    include_str!("../../queries/schema/041_loader_beats.sql"),
-    include_str!("../../queries/schema/042_loader_gaps.sql"),
-];
-
-/// Run in the database `default`, before all others.
-const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
 
 /// Time limit for an insert. Far more than a chunk needs, so only a server that hangs exceeds it.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -179,46 +151,9 @@ impl Warehouse {
         Self { client: self.for_requests.clone(), ..self.clone() }
     }
 
-    /// Creates the database, its tables and views, if they do not exist. A user who may not create them can still start the server if they
-    /// exist and match this release.
-    ///
-    /// # Errors
-    /// ClickHouse does not answer, or rejects a statement.
-    pub async fn create_schema(&self) -> Result<(), SchemaError> {
-        let outcome = match self.run_schema().await {
-            // A view over a table of another version names a column that the table lacks.
-            Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
-            outcome => outcome,
-        };
-        let missing = schema::missing(&self.client, &SCHEMA).await?;
-        let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
-        let database = self.database.clone();
-        match (outcome, is_complete) {
-            (Ok(()), true) => Ok(()),
-            (Err(error), true) if error.is_not_allowed() => {
-                tracing::info!("this ClickHouse user may not create tables; all required tables exist");
-                Ok(())
-            }
-            (Err(error), true) => Err(error.into()),
-            (Err(error), false) if error.is_not_allowed() => {
-                Err(SchemaError::Missing { reason: error.at_start(), database, missing })
-            }
-            (_, false) => Err(SchemaError::OtherVersion { database, missing }),
-        }
-    }
-
-    async fn run_schema(&self) -> Result<(), WarehouseError> {
-        self.client
-            .clone()
-            .with_database("default")
-            .query_raw(CREATE_DATABASE)
-            .param("database", &self.database)
-            .execute()
-            .await?;
-        for statement in SCHEMA {
-            self.client.query_raw(statement).execute().await?;
-        }
-        Ok(())
+    /// Returns the client as the crate has it.
+    pub(super) fn raw(&self) -> &Client {
+        &self.client
     }
 
     pub fn database(&self) -> &str {

@@ -15,4 +15,4 @@ mod transport;
 pub mod upload_counts;
 pub mod uploads;
 
-pub use self::start::SchemaError;
+pub use self::schema::SchemaError;

@@ -1,14 +1,102 @@
-//! Checks that the tables exist as this version needs them: the user may not be allowed to create them, or another version has created them.
+//! Creates the tables, and checks that they exist as this version needs them: the user may not be allowed to create them, or another version has created them.
 //!
 //! What must exist is taken from the statements in `queries/schema`: the names of tables, views and columns, the values of enums, and the words
 //! of projections and of a view's query.
 
 use std::collections::{HashMap, HashSet};
 
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use serde::Deserialize;
+use thiserror::Error;
 
-use super::client::WarehouseError;
+use super::client::{Warehouse, WarehouseError};
+
+/// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
+const SCHEMA: [&str; 19] = [
+    include_str!("../../queries/schema/002_game_rounds.sql"),
+    include_str!("../../queries/schema/003_hourly_aggregates.sql"),
+    include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
+    include_str!("../../queries/schema/005_loader_topics.sql"),
+    include_str!("../../queries/schema/006_loader_chunks.sql"),
+    include_str!("../../queries/schema/007_rejects.sql"),
+    include_str!("../../queries/schema/009_reconcile_jobs.sql"),
+    include_str!("../../queries/schema/013_conflicts.sql"),
+    include_str!("../../queries/schema/014_upload_counts.sql"),
+    include_str!("../../queries/schema/020_upload_ledger.sql"),
+    include_str!("../../queries/schema/021_reject_replays.sql"),
+    include_str!("../../queries/schema/022_reconcile_differences.sql"),
+    include_str!("../../queries/schema/032_reconcile_repairs.sql"),
+    include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
+    include_str!("../../queries/schema/034_consumed_blocks.sql"),
+    include_str!("../../queries/schema/035_settled_parts.sql"),
+    include_str!("../../queries/schema/040_loader_leases.sql"),
+    include_str!("../../queries/schema/041_loader_beats.sql"),
+    include_str!("../../queries/schema/042_loader_gaps.sql"),
+];
+
+/// Run in the database `default`, before all others.
+const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
+
+/// Why the tables cannot be used.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error(
+        "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
+                 queries/schema/*.sql in numerical order as a user who may create them"
+    )]
+    Missing { reason: String, database: String, missing: String },
+    #[error(
+        "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
+         this one (embedded: delete the data directory) and load its files again"
+    )]
+    OtherVersion { database: String, missing: String },
+}
+
+impl Warehouse {
+    /// Creates the database, its tables and views, if they do not exist. A user who may not create them can still start the server if they
+    /// exist and match this release.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or rejects a statement.
+    pub async fn create_schema(&self) -> Result<(), SchemaError> {
+        let outcome = match self.run_schema().await {
+            // A view over a table of another version names a column that the table lacks.
+            Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
+            outcome => outcome,
+        };
+        let missing = missing(self, &SCHEMA).await?;
+        let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
+        let database = self.database().to_owned();
+        match (outcome, is_complete) {
+            (Ok(()), true) => Ok(()),
+            (Err(error), true) if error.is_not_allowed() => {
+                tracing::info!("this ClickHouse user may not create tables; all required tables exist");
+                Ok(())
+            }
+            (Err(error), true) => Err(error.into()),
+            (Err(error), false) if error.is_not_allowed() => {
+                Err(SchemaError::Missing { reason: error.at_start(), database, missing })
+            }
+            (_, false) => Err(SchemaError::OtherVersion { database, missing }),
+        }
+    }
+
+    async fn run_schema(&self) -> Result<(), WarehouseError> {
+        self.raw()
+            .clone()
+            .with_database("default")
+            .query_raw(CREATE_DATABASE)
+            .param("database", self.database())
+            .execute()
+            .await?;
+        for statement in SCHEMA {
+            self.query(statement).execute().await?;
+        }
+        Ok(())
+    }
+}
 
 /// Something that a statement creates.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,11 +125,10 @@ struct Column {
 ///
 /// # Errors
 /// ClickHouse does not answer, or rejects a query.
-pub(super) async fn missing(client: &Client, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
-    let tables =
-        client.query_raw(include_str!("../../queries/start/tables.sql")).fetch_all::<Table>().await?;
+async fn missing(warehouse: &Warehouse, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
+    let tables = warehouse.query(include_str!("../../queries/start/tables.sql")).fetch_all::<Table>().await?;
     let columns =
-        client.query_raw(include_str!("../../queries/start/columns.sql")).fetch_all::<Column>().await?;
+        warehouse.query(include_str!("../../queries/start/columns.sql")).fetch_all::<Column>().await?;
     let tables: HashMap<&str, &str> =
         tables.iter().map(|table| (table.name.as_str(), table.definition.as_str())).collect();
     let columns: HashMap<(&str, &str), &str> = columns
@@ -115,7 +202,6 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::SCHEMA;
     use super::*;
 
     #[test]

@@ -1,7 +1,5 @@
 //! Errors of ClickHouse during the server's start: whether waiting can help, and what to do.
 
-use thiserror::Error;
-
 use super::client::WarehouseError;
 use crate::connection::{cause, is_tls_failure, one_line};
 
@@ -17,23 +15,6 @@ const UNKNOWN_COLUMN: [u32; 2] = [16, 47];
 /// ClickHouse's codes for errors that a retry cannot fix: an unknown statement, function, type or setting, and a database that does not
 /// exist.
 const UNKNOWN: [u32; 8] = [36, 46, 48, 50, 62, 81, 115, 344];
-
-/// Why the tables cannot be used.
-#[derive(Debug, Error)]
-pub enum SchemaError {
-    #[error(transparent)]
-    Warehouse(#[from] WarehouseError),
-    #[error(
-        "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
-                 queries/schema/*.sql in numerical order as a user who may create them"
-    )]
-    Missing { reason: String, database: String, missing: String },
-    #[error(
-        "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
-         this one (embedded: delete the data directory) and load its files again"
-    )]
-    OtherVersion { database: String, missing: String },
-}
 
 impl WarehouseError {
     /// Returns the code of ClickHouse's exception, if there is one.

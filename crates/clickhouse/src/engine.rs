@@ -9,6 +9,7 @@ use super::configuration::Layout;
 use super::exception::{Code, Exception};
 use super::ffi::{Api, Connection, Statement};
 use super::processes;
+use super::quoting::quoted_name;
 use roundhouse_part::lock::lock;
 use roundhouse_part::{EmbeddedError, streams};
 
@@ -207,16 +208,6 @@ pub(super) fn current_database(connection: &mut Connection) -> Result<String, Ex
     let [database]: [String; 1] =
         serde_json::from_str(&row).map_err(|error| Exception::from_engine(error.to_string()))?;
     Ok(database)
-}
-
-/// A string literal of ClickHouse's SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// A name in quotes.
-pub(super) fn quoted_name(name: &str) -> String {
-    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 /// The statement that puts a connection into a database.

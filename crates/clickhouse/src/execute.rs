@@ -18,6 +18,7 @@ use super::exception::{Code, Exception};
 use super::ffi::{Connection, Statement};
 use super::output::Output;
 use super::processes;
+use super::quoting::quoted;
 use super::request::{READ_ONLY, Request, cannot_modify};
 use super::sessions::Sessions;
 use super::statement::{self, Insert, Shape};
@@ -182,7 +183,7 @@ fn translate(
     let Some((table, end)) = statement::shown_system_table(text, &request.parameters) else {
         return translate_processes(connection, request, text);
     };
-    let table = engine::quoted(&table);
+    let table = quoted(&table);
     let has_no_text = format!(
         "SELECT 1 FROM system.tables WHERE database = 'system' AND name = {table} AND create_table_query = ''"
     );

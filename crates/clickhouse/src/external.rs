@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::engine;
 use super::exception::{Code, Exception};
 use super::ffi::{Connection, Statement};
+use super::quoting::quoted_name;
 use super::tokens::{Token, Tokens};
 
 /// The name of a table whose part of the form has none, and the format of a file that does not name one.
@@ -80,7 +81,7 @@ impl ExternalTable {
     /// # Errors
     /// The engine refuses the columns, or the connection has a table of this name.
     pub(super) fn create(&self, connection: &mut Connection) -> Result<(), Exception> {
-        let table = engine::quoted_name(&self.name);
+        let table = quoted_name(&self.name);
         let create = format!("CREATE TEMPORARY TABLE {table} ({}) ENGINE = Memory", self.columns);
         engine::run(connection, &create).map_err(Exception::from_engine).map(drop)
     }
@@ -90,7 +91,7 @@ impl ExternalTable {
     /// # Errors
     /// The engine refuses the data.
     pub(super) fn fill(&self, connection: &mut Connection) -> Result<(), Exception> {
-        let insert = format!("INSERT INTO {}", engine::quoted_name(&self.name));
+        let insert = format!("INSERT INTO {}", quoted_name(&self.name));
         let statement = Statement { text: insert.as_bytes(), format: &self.format, parameters: &[] };
         let mut stream = connection.insert(statement).map_err(Exception::from_engine)?;
         stream.append(&self.data);
@@ -99,7 +100,7 @@ impl ExternalTable {
 
     /// The statement that removes the table from its connection.
     pub(super) fn drop_statement(&self) -> String {
-        format!("DROP TEMPORARY TABLE IF EXISTS {}", engine::quoted_name(&self.name))
+        format!("DROP TEMPORARY TABLE IF EXISTS {}", quoted_name(&self.name))
     }
 }
 
@@ -133,7 +134,7 @@ fn column_name(tokens: &mut Peekable<Tokens<'_>>) -> Option<String> {
     while tokens.next_if(|dot| dot.is(b".")).is_some() {
         name = format!("{name}.{}", tokens.next().filter(|part| part.word)?.unquoted());
     }
-    Some(engine::quoted_name(&name))
+    Some(quoted_name(&name))
 }
 
 /// `UInt8`, `Decimal(18, 4)`, `INT UNSIGNED`.

@@ -31,6 +31,7 @@ mod library;
 mod output;
 mod processes;
 mod progress;
+mod quoting;
 mod request;
 mod response;
 mod server;

@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
+use super::OWN_USER;
 use super::admission::Asker;
+use super::quoting::quoted;
 use super::statement::{edit, format_clause};
 use super::tokens::{Named, Token, Tokens, triples};
-use super::{OWN_USER, engine};
 
 /// The setting that carries the query id. The library has no query result cache, so nothing else reads it.
 pub(super) const TAG_SETTING: &str = "query_cache_tag";
@@ -39,7 +40,7 @@ pub(super) fn tag(asker: Asker, query_id: &str) -> String {
 
 /// The condition by which `system.processes` finds the statement with a tag.
 pub(super) fn has_tag(tag: &str) -> String {
-    format!("Settings['{TAG_SETTING}'] = {}", engine::quoted(tag))
+    format!("Settings['{TAG_SETTING}'] = {}", quoted(tag))
 }
 
 /// The statements that create the views.

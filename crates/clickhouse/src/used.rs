@@ -7,6 +7,7 @@ use super::exception::{Code, Exception};
 use super::external::ExternalTable;
 use super::ffi::Connection;
 use super::processes::TAG_SETTING;
+use super::quoting::quoted;
 use super::request::{METHOD_LEVEL, READ_ONLY, Request};
 use super::sessions::{Lease, Sessions};
 use super::statement;
@@ -95,7 +96,7 @@ impl Used {
 
     fn set(&mut self, settings: &Settings<'_>) -> Result<(), Exception> {
         let pairs: Vec<String> =
-            settings.iter().map(|(name, value)| format!("{name} = {}", engine::quoted(value))).collect();
+            settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
         let set = format!("SET {}", pairs.join(", "));
         engine::run(self.connection()?, &set).map_err(Exception::from_engine).map(drop)
     }
@@ -156,7 +157,7 @@ fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, E
         statements.push(use_database(&engine::current_database(connection)?));
     }
     if !request.settings.is_empty() {
-        let names: Vec<String> = request.settings.iter().map(|(name, _)| engine::quoted(name)).collect();
+        let names: Vec<String> = request.settings.iter().map(|(name, _)| quoted(name)).collect();
         let query = format!(
             "SELECT name, value, changed FROM system.settings WHERE name IN ({}) FORMAT JSONCompactEachRow",
             names.join(", ")
@@ -164,7 +165,7 @@ fn undo(connection: &mut Connection, request: &Request) -> Result<Vec<String>, E
         for row in engine::run(connection, &query).map_err(Exception::from_engine)?.lines() {
             let (name, value, changed): (String, String, u8) =
                 serde_json::from_str(row).map_err(|error| Exception::from_engine(error.to_string()))?;
-            let value = if changed == 0 { "DEFAULT".to_owned() } else { engine::quoted(&value) };
+            let value = if changed == 0 { "DEFAULT".to_owned() } else { quoted(&value) };
             statements.push(format!("SET {name} = {value}"));
         }
     }

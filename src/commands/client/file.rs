@@ -111,6 +111,11 @@ impl Source {
         name(compressed.map_or(path, |_| path.file_stem().map(Path::new).unwrap_or(path)))
     }
 
+    /// Begins to show how much of it is sent. `path`: what messages call it.
+    pub fn progress(&self, path: &Path) -> Progress {
+        Progress::new(name(path), self.bytes, self.compression.is_none())
+    }
+
     /// Makes the file the body of a request. `progress` counts the bytes that were sent.
     pub fn send(self, request: RequestBuilder, progress: &Progress) -> RequestBuilder {
         let request = request.header("content-type", "text/csv");

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio_util::io::StreamReader;
 use url::Url;
 
-use super::{Api, EXIT_INTERRUPTED, INTERRUPT, answered, failed};
+use super::{Api, EXIT_INTERRUPTED, INTERRUPT, answered};
 use crate::commands::CommandError;
 use crate::commands::table;
 use crate::settings::{ListFormat, ListOptions};
@@ -74,7 +74,7 @@ pub async fn print_table(answer: Response, most: u64, columns: Columns) -> Resul
     let mut rows = Vec::new();
     loop {
         let line = tokio::select! {
-            line = lines.next_line() => line.map_err(failed)?,
+            line = lines.next_line() => line.map_err(CommandError::of_client)?,
             () = INTERRUPT.cancelled() => return Err(interrupted()),
         };
         let Some(line) = line else { break };
@@ -83,7 +83,7 @@ pub async fn print_table(answer: Response, most: u64, columns: Columns) -> Resul
             break;
         }
         shown.rows += 1;
-        rows.push(serde_json::from_str(&line).map_err(failed)?);
+        rows.push(serde_json::from_str(&line).map_err(CommandError::of_client)?);
         if rows.len() == TABLE_ROWS {
             print_rows(&std::mem::take(&mut rows), columns)?;
         }
@@ -137,7 +137,7 @@ async fn save_as(api: &Api, answer: Response, path: &Path) -> Result<(), Command
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> CommandError {
-    failed(format!("{}: cannot be written: {error}", path.display()))
+    CommandError::of_client(format!("{}: cannot be written: {error}", path.display()))
 }
 
 /// Returns the next piece of an answer.

@@ -93,7 +93,7 @@ impl fmt::Display for Failure {
 
 impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
-        failed(failure)
+        Self::of_client(failure)
     }
 }
 
@@ -127,7 +127,7 @@ impl Api {
     /// The machine's certificates cannot be read.
     pub fn new(options: &ServerOptions) -> Result<Self, CommandError> {
         let server = options.server.clone();
-        let client = http_client().map_err(failed)?;
+        let client = http_client().map_err(CommandError::of_client)?;
         Ok(Self { client, server, key: options.api_key.clone() })
     }
 
@@ -227,9 +227,4 @@ pub fn answered<T>(answer: Result<T, Failure>, is_json: bool) -> Result<T, Comma
         table::print(format_args!("{problem}\n"))?;
     }
     answer.map_err(CommandError::from)
-}
-
-/// The command could not do its work: exit code 2.
-pub fn failed(error: impl std::fmt::Display) -> CommandError {
-    CommandError { message: Some(error.to_string()), exit_code: EXIT_FAILURE }
 }

@@ -1,7 +1,6 @@
 //! The progress of a file, and the bar that shows it on a terminal.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +11,6 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use memchr::memchr_iter;
 use serde_json::Value;
 
-use super::file::{self, Source};
 use roundhouse_part::lock::lock;
 
 /// Time between two drawings of the bar.
@@ -47,18 +45,19 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins to show how much of an open file is sent, on standard error if that is a terminal.
-    pub fn new(path: &Path, source: &Source) -> Self {
-        let sending = if source.bytes.is_some() { SENDING } else { SENDING_PIPE };
-        let bar = ProgressBar::with_draw_target(source.bytes, ProgressDrawTarget::stderr())
+    /// Begins to show how much of a file is sent, on standard error if that is a terminal. `size`: its bytes, if they are known.
+    /// `has_lines`: line ends can be counted.
+    pub fn new(name: String, size: Option<u64>, has_lines: bool) -> Self {
+        let sending = if size.is_some() { SENDING } else { SENDING_PIPE };
+        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr())
             .with_style(style(sending))
-            .with_prefix(file::name(path));
+            .with_prefix(name);
         bar.enable_steady_tick(TICK);
         Self {
             bar,
             started: Instant::now(),
             bytes: Arc::default(),
-            lines: source.compression.is_none().then(Arc::default),
+            lines: has_lines.then(Arc::default),
             failure: Arc::default(),
         }
     }
@@ -110,10 +109,10 @@ pub struct JobProgress(ProgressBar);
 
 impl JobProgress {
     /// Begins to show the job of a file, on standard error if that is a terminal.
-    pub fn new(path: &Path) -> Self {
+    pub fn new(name: String) -> Self {
         let bar = ProgressBar::with_draw_target(Some(JOB_STEPS), ProgressDrawTarget::stderr())
             .with_style(style(WORKING))
-            .with_prefix(file::name(path));
+            .with_prefix(name);
         bar.enable_steady_tick(TICK);
         Self(bar)
     }
@@ -144,10 +143,9 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn the_bytes_that_were_sent_are_known_after_the_bar_is_removed() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let progress = Progress::new(file.path(), &file::open(file.path()).await.unwrap());
+    #[test]
+    fn the_bytes_that_were_sent_are_known_after_the_bar_is_removed() {
+        let progress = Progress::new("rounds.csv".to_owned(), Some(4), true);
         progress.add(&Bytes::from_static(b"1,2\n"));
         progress.clear();
         assert_eq!(progress.sent(), 4);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::commands::client::progress::JobProgress;
-use crate::commands::client::{Api, Failure, INTERRUPT};
+use crate::commands::client::{Api, Failure, INTERRUPT, file};
 
 /// Time between two requests for the state of a job.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -63,7 +63,7 @@ pub async fn until(
     mut job: Job,
     is_over: impl Fn(&Value) -> bool,
 ) -> Result<Waited, Failure> {
-    let progress = JobProgress::new(file);
+    let progress = JobProgress::new(file::name(file));
     let url = api.url(&job.path());
     let mut heard = Instant::now();
     while !is_over(&job.value) {

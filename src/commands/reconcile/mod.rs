@@ -13,8 +13,7 @@ use serde_json::Value;
 
 use self::job::{Job, Waited};
 use super::CommandError;
-use super::client::progress::Progress;
-use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, failed, file, problem};
+use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, file, problem};
 use super::table;
 use crate::counted::counted;
 use crate::settings::ReconcileOptions;
@@ -33,7 +32,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
             if let (true, Failure::Refused(problem)) = (options.json, &failure) {
                 table::print(format_args!("{problem}\n"))?;
             }
-            return Err(failed(format!("{}: {}", path.display(), failure)));
+            return Err(CommandError::of_client(format!("{}: {}", path.display(), failure)));
         }
         Err(Stopped::Reported(error)) => return Err(error),
     };
@@ -56,7 +55,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
             let reason = job["reason"].as_str().unwrap_or("the server gave no reason");
             let reason = problem::advice(reason);
             let state = job["state"].as_str().unwrap_or("not done");
-            Err(failed(format!("{}: reconciliation {state}: {reason}", path.display())))
+            Err(CommandError::of_client(format!("{}: reconciliation {state}: {reason}", path.display())))
         }
     }
 }
@@ -123,7 +122,7 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
 async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let path = &file::label(&options.file);
     let unreadable = |what: &str, reason: &dyn std::fmt::Display| {
-        Stopped::Reported(failed(format!("{}: cannot be {what}: {reason}", path.display())))
+        Stopped::Reported(CommandError::of_client(format!("{}: cannot be {what}: {reason}", path.display())))
     };
     let source = file::open(&options.file).await.map_err(|error| unreadable("read", &error))?;
     let mut url = api.url("/reconcile");
@@ -132,7 +131,7 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     for (name, value) in options.parameters() {
         url.query_pairs_mut().append_pair(name, &value);
     }
-    let progress = Progress::new(path, &source);
+    let progress = source.progress(path);
     let request = source.send(api.request(Method::POST, url), &progress);
     let sent = tokio::select! {
         sent = api.json(request, "id") => sent,

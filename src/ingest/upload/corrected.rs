@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
-use crate::ingest::column_names::ColumnNames;
+use crate::ingest::column_names::{ColumnNames, Naming, plain_name, trimmed};
 use crate::ingest::decode::{SNIFF_BYTES, TextDecoder};
-use crate::ingest::header::{Header, Naming, plain_name, trimmed};
+use crate::ingest::header::Header;
 use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::records::RecordReader;
 use crate::ingest::row_ends::RowEnds;

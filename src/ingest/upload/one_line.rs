@@ -8,7 +8,8 @@ use super::UploadError;
 use crate::domain::columns::Columns;
 use crate::domain::value::Value;
 use crate::ingest::FileError;
-use crate::ingest::header::{Header, Naming};
+use crate::ingest::column_names::Naming;
+use crate::ingest::header::Header;
 use crate::ingest::row_ends::RowEnds;
 use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
 

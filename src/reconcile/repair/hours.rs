@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::plan::Plan;
 use super::record::Wishes;
-use super::tables::{Tables, in_time};
+use super::tables::{Hours, Tables, in_time};
 use super::{Loads, RepairError};
 use crate::loader::gate::Held;
 use crate::loader::lease::FENCE;
@@ -33,19 +33,6 @@ const MAX_MERGES: u8 = 3;
 
 /// Between two comparisons, while something may be loading.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Hours from the first to the last, in seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hours {
-    pub(super) first: u32,
-    pub(super) last: u32,
-}
-
-impl Hours {
-    pub(super) fn of(self, query: Query) -> Query {
-        query.param("first_hour", self.first).param("last_hour", self.last)
-    }
-}
 
 /// An hour, and how many of its players and games are noted.
 #[derive(Clone, Copy, Debug, Row, Deserialize)]

@@ -8,9 +8,8 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::Deserialize;
 
-use super::hours::Hours;
 use super::record::Wishes;
-use super::tables::{Tables, in_time};
+use super::tables::{Hours, Tables, in_time};
 use crate::reconcile::differences::Kinds;
 use crate::warehouse::client::WarehouseError;
 

@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::hours::Hours;
 use super::plan::{Lines, Plan, Source, Span, place};
 use super::record::{Prefer, Wishes};
-use super::tables::{Tables, in_time};
+use super::tables::{Hours, Tables, in_time};
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::{self, DifferenceRow, Kinds};
 use crate::reconcile::report::{Difference, Report, SAMPLE, Sums};

@@ -18,6 +18,19 @@ const MAX_KILLS: u8 = 30;
 /// Between two attempts.
 const KILL_PAUSE: Duration = Duration::from_millis(500);
 
+/// Hours from the first to the last, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hours {
+    pub(super) first: u32,
+    pub(super) last: u32,
+}
+
+impl Hours {
+    pub(super) fn of(self, query: Query) -> Query {
+        query.param("first_hour", self.first).param("last_hour", self.last)
+    }
+}
+
 /// What the queries of one repair have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {

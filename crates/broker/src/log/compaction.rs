@@ -15,15 +15,17 @@
 mod filter;
 mod keys;
 mod progress;
+mod records;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::sync::Arc;
 
-use self::filter::{Filter, Kept, Records, empty_batch};
+use self::filter::{Filter, Kept, empty_batch};
 use self::keys::Keys;
 use self::progress::Progress;
+use self::records::Records;
 use super::batch::Header;
 use super::partition::Partition;
 use super::retention::RETRY_MS;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 
-use super::filter::Records;
+use super::records::Records;
 
 /// The last offsets by the hash of the key. The hash has 128 bits and a random seed, so that no two keys have the same, whatever clients
 /// send.
