@@ -1,5 +1,6 @@
 //! Prometheus metrics of the server.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -193,4 +194,55 @@ fn gauge(value: impl TryInto<i64>) -> Gauge {
     let gauge = Gauge::default();
     gauge.set(value.try_into().unwrap_or(i64::MAX));
     gauge
+}
+
+/// Turns the OpenMetrics text into the older text format of Prometheus (version 0.0.4), which browsers display. There, the help and the
+/// type of a counter have the name of its samples, which ends in `_total`, and the text has no end mark.
+pub fn as_plain_text(open_metrics: &str) -> String {
+    let counters: HashSet<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut out = String::with_capacity(open_metrics.len() + 8 * counters.len());
+    for line in open_metrics.lines().filter(|line| !line.starts_with("# EOF") && !line.starts_with("# UNIT "))
+    {
+        let described =
+            ["# HELP ", "# TYPE "].iter().find_map(|start| Some((*start, line.strip_prefix(start)?)));
+        match described.and_then(|(start, rest)| Some((start, rest.split_once(' ')?))) {
+            Some((start, (name, rest))) if counters.contains(name) => {
+                out.extend([start, name, "_total ", rest]);
+            }
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_plain_text_a_counter_is_described_under_the_name_of_its_samples() {
+        let metrics = Metrics::default();
+        metrics.see_state("failed");
+        metrics.see_request("GET", "/", 200, Duration::from_millis(7));
+        let open_metrics = metrics.text(&Now { disk_reserve: 5, ..Now::default() }).unwrap();
+        assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
+        let plain = as_plain_text(&open_metrics);
+        for lines in [
+            "# HELP roundhouse_uploads_total Finished uploads, by state.\n# TYPE roundhouse_uploads_total counter\n\
+             roundhouse_uploads_total{state=\"failed\"} 1\n",
+            "# TYPE roundhouse_request_seconds histogram\n",
+            "# TYPE roundhouse_disk_reserve_bytes gauge\nroundhouse_disk_reserve_bytes 5\n",
+        ] {
+            assert!(plain.contains(lines), "{lines}: {plain}");
+        }
+        assert!(!plain.contains("# EOF") && plain.ends_with('\n'), "{plain}");
+        let samples = |text: &str| {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(samples(&plain), samples(&open_metrics));
+    }
 }

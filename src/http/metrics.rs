@@ -3,30 +3,41 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::accept;
 use super::freshness;
 use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::state::AppState;
-use crate::metrics::{Metrics, Now};
+use crate::metrics::{Metrics, Now, as_plain_text};
 use crate::warehouse::client::in_time;
 
 /// How long ClickHouse may take. Metrics that it does not return in time are left out.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The text format of OpenMetrics, which Prometheus reads.
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The formats that Prometheus reads: <https://prometheus.io/docs/instrumenting/content_negotiation>.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Metrics for Prometheus
+///
+/// OpenMetrics for a client that prefers it, as Prometheus does. Other clients, such as browsers, get the text format 0.0.4.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
-    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"), problems::Parameters)
+    responses(
+        (status = 200, description = "The metrics", content((String = "text/plain"), (String = "application/openmetrics-text"))),
+        problems::Parameters
+    )
 )]
-pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> Result<Response, Problem> {
+pub async fn metrics(
+    State(state): State<AppState>,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     parameters.finish("none")?;
     let lag = in_time(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger)).await;
     let lag = lag.inspect_err(|error| tracing::debug!(%error, "cannot read the lag")).ok();
@@ -41,7 +52,20 @@ pub async fn metrics(State(state): State<AppState>, parameters: Parameters) -> R
     let text = state.metrics().text(&now).map_err(|error| {
         Problem::unavailable("internal", "the metrics could not be written; try again", error)
     })?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    let (content_type, text) = match prefers_open_metrics(&headers) {
+        true => (OPEN_METRICS, text),
+        false => (PLAIN, as_plain_text(&text)),
+    };
+    Ok(([(header::CONTENT_TYPE, content_type), (header::VARY, "Accept")], text).into_response())
+}
+
+fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+    let find = |kind: &str| match kind {
+        "application/openmetrics-text" => Some(true),
+        "text/plain" | "text/*" | "*/*" => Some(false),
+        _ => None,
+    };
+    accept::preferred(headers, find).unwrap_or(false)
 }
 
 /// Measures a request by its route.

@@ -25,7 +25,8 @@ const RESPONSES: &[(&str, &str, &str, &str)] = &[
     ("list_differences", "200", "text/csv", include_str!("examples/differences.csv")),
     ("list_differences", "200", "application/x-ndjson", include_str!("examples/differences.ndjson")),
     ("home", "200", JSON, include_str!("examples/home.json")),
-    ("metrics", "200", "application/openmetrics-text", include_str!("examples/metrics.txt")),
+    ("metrics", "200", "text/plain", include_str!("examples/metrics.plain.txt")),
+    ("metrics", "200", "application/openmetrics-text", include_str!("examples/metrics.open.txt")),
     ("healthz", "200", JSON, include_str!("examples/healthz.json")),
     ("readyz", "200", JSON, include_str!("examples/readyz.json")),
 ];

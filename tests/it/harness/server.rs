@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::multipart::Form;
 use serde::Deserialize;
 use serde_json::Value;
@@ -267,7 +267,8 @@ impl Server {
 
     /// Returns the value of a series in `GET /metrics`, or 0 if the series does not exist.
     pub async fn metric(&self, series: &str) -> f64 {
-        let answer = self.get("/metrics").await;
+        let accept = "application/openmetrics-text";
+        let answer = self.send(|http| http.get(self.url("/metrics")).header(ACCEPT, accept)).await;
         assert_eq!(answer.status, 200, "{:#}", answer.body);
         let text = answer.body.as_str().expect("text");
         assert!(text.ends_with("# EOF\n"), "{text}");
@@ -385,6 +386,21 @@ pub async fn refusal(data_dir: &Path, options: &[&str]) -> Refusal {
     }
     let output = child.wait_with_output().expect("the server's last words");
     assert_eq!(processes(data_dir).len(), before, "it left a process");
+    Refusal { exit_code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+/// Starts a server, and interrupts it as soon as a part of this name runs. Returns its exit code and log once it has ended.
+pub async fn interrupted(data_dir: &Path, part: &str) -> Refusal {
+    let mut child =
+        command(data_dir, &Vec::new(), None).stderr(Stdio::piped()).spawn().expect("run the server");
+    let started = format!(" embedded {part} ");
+    until(&format!("the {part} starts"), async || {
+        processes(data_dir).iter().any(|process| process.arguments.contains(&started)).then_some(())
+    })
+    .await;
+    signal(child.id(), "INT");
+    until("the server has stopped", async || child.try_wait().expect("wait for the server")).await;
+    let output = child.wait_with_output().expect("the server's last words");
     Refusal { exit_code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
