@@ -1,4 +1,4 @@
-//! Starts the log: text on a terminal, JSON otherwise, always on standard error.
+//! Starts the log, always on standard error.
 
 use std::io::IsTerminal;
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use indicatif::HumanCount;
 use reqwest::multipart::{Form, Part};
+use roundhouse_part::lifecycle::stop_on_signals;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::CommandError;
 use super::client;
 use super::generate;
 use super::reconcile::report::{self, per_second};
-use super::serve::Server;
+use super::serve::{Server, WHOLE_STOP_PATIENCE};
 use super::table;
 use super::usage;
 use crate::counted::counted;
@@ -30,6 +32,8 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
     if let Some(file) = options.file.as_ref().filter(|file| !file.is_file()) {
         return Err(CommandError::usage(format!("the file {} does not exist", file.display())));
     }
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone(), WHOLE_STOP_PATIENCE);
     let directory = tempfile::Builder::new().prefix("roundhouse-demo-").tempdir().map_err(failed)?;
     let file = match &options.file {
         Some(file) => file.clone(),
@@ -40,14 +44,19 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
         "Starting broker, registry, ClickHouse and API in {} …\n",
         directory.path().display()
     ))?;
-    let server = Server::start(serve_options(&options, directory.path())?, log).await?;
+    let options = serve_options(&options, directory.path())?;
+    let Some(server) = Server::start(options, log, &stop).await? else { return Err(interrupted()) };
     let ready = started.elapsed();
     let shown = tokio::select! {
         shown = show(&server.addresses.api, &file, ready) => shown,
-        _ = tokio::signal::ctrl_c() => Err(CommandError::failed("interrupted")),
+        () = stop.cancelled() => Err(interrupted()),
     };
     server.stop().await;
     shown
+}
+
+fn interrupted() -> CommandError {
+    CommandError { message: Some("interrupted".to_owned()), exit_code: client::EXIT_INTERRUPTED }
 }
 
 /// Writes the file that `roundhouse generate` writes by default. Returns its path.
@@ -55,7 +64,7 @@ fn generate_sample(directory: &Path) -> Result<PathBuf, CommandError> {
     let path = directory.join("gamerounds.csv");
     let arguments = ["roundhouse", "generate", "--output"].map(OsString::from).into_iter();
     match parse(arguments.chain([path.clone().into()]))? {
-        Command::Generate(options) => generate::run(&options)?,
+        Command::Generate(options) => generate::write(&options)?,
         _ => return Err(CommandError::failed("the demo cannot build its options")),
     }
     Ok(path)

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::settings::{Cli, Command, without_password};
+use crate::settings::{Cli, Command, LogFormat, without_password};
 use crate::telemetry;
 use roundhouse_part::private;
 
@@ -49,10 +49,11 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Embedded(_)) {
         private::set_umask();
     }
-    if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
+    let (level, format) = cli.log();
+    if let Err(error) = telemetry::start(format, level) {
         return fail(&error, EXIT_USAGE);
     }
-    let log = log_arguments(&cli);
+    let log = log_arguments(level, format);
     // The runtime starts threads, and only threads that start later are in the sandbox.
     if let Command::Embedded(command) = &cli.command
         && let Err(error) = embedded::enter_sandbox(command)
@@ -92,9 +93,9 @@ fn end(error: CommandError) -> ExitCode {
 }
 
 /// Returns the log options for the processes that this one starts.
-fn log_arguments(cli: &Cli) -> Vec<OsString> {
-    let format = cli.log_format.to_possible_value().map(|value| value.get_name().to_owned());
-    ["--log".to_owned(), cli.log.clone(), "--log-format".to_owned(), format.unwrap_or_default()]
+fn log_arguments(level: &str, format: LogFormat) -> Vec<OsString> {
+    let format = format.to_possible_value().map(|value| value.get_name().to_owned());
+    ["--log".to_owned(), level.to_owned(), "--log-format".to_owned(), format.unwrap_or_default()]
         .map(OsString::from)
         .into()
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
+use tokio_util::sync::CancellationToken;
+
 use super::services::Services;
 use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
 use crate::http::health::{LocalParts, PartHealth};
@@ -26,17 +28,18 @@ pub fn warn_if_public(option: &str, part: &str, listen: SocketAddr) {
     }
 }
 
-/// Starts the parts that are needed. `log`: their log options.
+/// Starts the parts that are needed. `log`: their log options. `stop` ends the start with an error.
 pub async fn start(
     options: &ServeOptions,
     services: &Services,
     log: &[OsString],
+    stop: &CancellationToken,
 ) -> Result<Supervisor, EmbeddedError> {
     let executable = std::env::current_exe().map_err(|error| EmbeddedError::Failed {
         part: "server",
         reason: format!("it cannot find its own binary: {error}"),
     })?;
-    let program = Program::new(executable, log.to_vec());
+    let program = Program::new(executable, log.to_vec()).starting_until(stop.clone());
     let listen = &options.embedded;
     let spec = |needed: bool, name, option, listen: SocketAddr, arguments| {
         needed.then(|| {

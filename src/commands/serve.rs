@@ -24,7 +24,7 @@ use crate::domain::columns::Columns;
 use crate::embedded::supervisor::Supervisor;
 use crate::http::freshness::Freshness;
 use crate::http::health::{LocalParts, Readiness};
-use crate::http::home::ServiceAddresses;
+use crate::http::home::{ServiceAddresses, examples};
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
@@ -58,7 +58,7 @@ const LOADERS_PATIENCE: Duration = Duration::from_secs(90);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the whole stop may take after the time for uploads, including the embedded parts one after the other.
-const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long `?wait=visible` waits.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -70,12 +70,9 @@ pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Re
         stop.clone(),
         WHOLE_STOP_PATIENCE + Duration::from_secs(options.limits.stop_grace_seconds),
     );
-    let ready_file = options.ready_file.clone();
-    let mut server = tokio::select! {
-        server = Server::start(options, log) => server?,
-        () = stop.cancelled() => return Ok(()),
-    };
-    print_addresses(&server.addresses);
+    let (ready_file, needs_key) = (options.ready_file.clone(), !options.api_keys.is_empty());
+    let Some(mut server) = Server::start(options, log, &stop).await? else { return Ok(()) };
+    print_addresses(&server.addresses, needs_key);
     let ready_file = ready_file.map(|path| ReadyFile::write(path, &server.addresses)).transpose()?;
     let ended = server.serve_until(&stop).await;
     // While the file exists, the server answers.
@@ -104,9 +101,13 @@ struct Running {
 }
 
 impl Server {
-    /// Starts everything, and returns once every part answers. If that fails, what it created in the data directory is removed. `log`: log
-    /// options for the embedded parts.
-    pub async fn start(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<Self, CommandError> {
+    /// Starts everything, and returns once every part answers. If that fails, or if `stop` comes first (none), what this start created in
+    /// the data directory is removed: no request was answered yet. `log`: log options for the embedded parts.
+    pub async fn start(
+        options: ServeOptions,
+        log: &[std::ffi::OsString],
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, CommandError> {
         if !options.listen.ip().is_loopback() && options.api_keys.is_empty() {
             return Err(CommandError::usage(format!(
                 "--listen {} is not a loopback address; give at least one --api-key, or listen on 127.0.0.1",
@@ -116,14 +117,18 @@ impl Server {
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
         let schema = RowSchema::read(options.schema.as_deref())?;
-        let directory = DataDirectory::lock(&options.data_dir).await.map_err(failed)?;
-        match Self::start_parts(&options, services, schema, log).await {
-            Ok((addresses, running, supervisor)) => {
-                Ok(Self { addresses, running, supervisor, _directory: directory })
+        let Some(directory) = stop.run_until_cancelled(DataDirectory::lock(&options.data_dir)).await else {
+            return Ok(None);
+        };
+        let directory = directory.map_err(failed)?;
+        match Self::start_parts(&options, services, schema, log, stop).await {
+            Ok(Some((addresses, running, supervisor))) => {
+                Ok(Some(Self { addresses, running, supervisor, _directory: directory }))
             }
-            Err(error) => {
+            other => {
                 directory.remove_new();
-                Err(error)
+                // Parts that were told to stop while they started have failed.
+                if stop.is_cancelled() { Ok(None) } else { other.map(|_| None) }
             }
         }
     }
@@ -133,7 +138,8 @@ impl Server {
         services: Services,
         schema: RowSchema,
         log: &[std::ffi::OsString],
-    ) -> Result<(Addresses, Running, Supervisor), CommandError> {
+        stop: &CancellationToken,
+    ) -> Result<Option<(Addresses, Running, Supervisor)>, CommandError> {
         // Not earlier: the file may belong to a server that runs on this directory.
         if let Some(path) = &options.ready_file {
             ReadyFile::remove_old(path)?;
@@ -141,13 +147,23 @@ impl Server {
         let listening = |error| failed(EmbeddedError::listen(options.listen, "--listen", error));
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let supervisor = parts::start(options, &services, log).await.map_err(failed)?;
-        let running = Self::start_on(options, services, schema, &supervisor, listener, address).await;
-        match running {
-            Ok((addresses, running)) => Ok((addresses, running, supervisor)),
-            Err(error) => {
+        let supervisor = parts::start(options, &services, log, stop).await.map_err(failed)?;
+        let workers_stop = Stop::default();
+        let stop_of_workers = workers_stop.clone();
+        let starting =
+            Self::start_on(options, services, schema, &supervisor, (listener, address), stop_of_workers);
+        // In this order: a start that is complete serves requests, so it ends like any running server.
+        let started = tokio::select! {
+            biased;
+            started = starting => started.map(Some),
+            () = stop.cancelled() => Ok(None),
+        };
+        match started {
+            Ok(Some((addresses, running))) => Ok(Some((addresses, running, supervisor))),
+            other => {
+                workers_stop.begun.cancel();
                 supervisor.stop().await;
-                Err(error)
+                other.map(|_| None)
             }
         }
     }
@@ -157,12 +173,11 @@ impl Server {
         services: Services,
         schema: RowSchema,
         supervisor: &Supervisor,
-        listener: TcpListener,
-        address: SocketAddr,
+        (listener, address): (TcpListener, SocketAddr),
+        stop: Stop,
     ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
         let (clients, schema_id) = Clients::connect(&addresses, &services, &schema, options).await?;
-        let stop = Stop::default();
         let columns = Arc::new(schema.columns);
         let destination = Destination {
             key: columns.key().map_err(failed)?,
@@ -453,15 +468,13 @@ fn failed(error: impl std::fmt::Display) -> CommandError {
     CommandError::failed(error.to_string())
 }
 
-fn print_addresses(addresses: &Addresses) {
+fn print_addresses(addresses: &Addresses, needs_key: bool) {
     let Addresses { api, kafka_brokers, schema_registry_url, clickhouse_url } = addresses;
+    let examples =
+        examples(api, needs_key).lines().fold(String::new(), |lines, line| lines + "  " + line + "\n");
     // A server that nobody listens to serves all the same.
     let _ = table::print(format_args!(
         "Roundhouse is ready\n  API              {api}\n  Documentation    {api}/docs\n  Kafka            {kafka_brokers}\n  \
-         Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n  \
-         roundhouse generate -o rounds.csv\n  \
-         curl -F file=@rounds.csv '{api}/uploadcsv?wait=visible'\n  \
-         curl '{api}/aggregates?limit=3'\n  \
-         curl -F file=@rounds.csv {api}/reconcile\n"
+         Schema Registry  {schema_registry_url}\n  ClickHouse       {clickhouse_url}\n\nTry\n{examples}"
     ));
 }

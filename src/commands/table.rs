@@ -82,6 +82,11 @@ pub fn write(bytes: &[u8]) -> Result<(), CommandError> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(not_printed)
 }
 
+/// Prints what a command has done to standard error, if standard output may be the file that it has written.
+pub fn print_note(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Prints a line to standard error. If that is closed, nobody reads it, and it is lost.
 pub fn print_error(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "roundhouse: {line}");

@@ -124,7 +124,18 @@ fn page(api: &str, services: Option<&ServiceAddresses>) -> String {
     PAGE.replace("{version}", env!("CARGO_PKG_VERSION"))
         .replace("{addresses}", &addresses)
         .replace("{links}", &links)
-        .replace("{api}", &escaped(api))
+        .replace("{examples}", &escaped(&examples(api, services.is_none())))
+}
+
+/// Returns commands to try the API with, one a line. The page shows them, and `serve` when it is ready.
+pub fn examples(api: &str, needs_key: bool) -> String {
+    let key = if needs_key { "-H 'X-API-Key: YOUR-KEY' " } else { "" };
+    format!(
+        "roundhouse generate -o rounds.csv\n\
+         curl {key}-F file=@rounds.csv '{api}/uploadcsv?wait=visible'\n\
+         curl {key}'{api}/aggregates?limit=3'\n\
+         curl {key}-F file=@rounds.csv {api}/reconcile\n"
+    )
 }
 
 fn row(name: &str, value: &str) -> String {

@@ -13,9 +13,10 @@ pub const SERVE: &str = "Exit codes:
   2  wrong option";
 
 pub const DEMO: &str = "Exit codes:
-  0    every row of the file is stored
+  0    every valid row of the file is stored
   1    a step failed, or the file and the stored rows do not match
   2    wrong option, or the file does not exist
+  130  interrupted with Ctrl-C
   141  the reader of standard output has closed it";
 
 pub const EMBEDDED: &str = "Exit codes:

@@ -33,13 +33,14 @@ pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 pub use self::service_url::ServiceUrl;
 
-/// Loads CSV exports of game rounds through Kafka into ClickHouse, each round exactly once, and proves that every row is stored.
+/// Loads CSV exports of game rounds through Kafka into ClickHouse, each round exactly once, and proves that every valid row is stored.
 #[derive(Debug, Parser)]
 #[command(name = "roundhouse", version, max_term_width = 110, after_help = exit_codes::GENERAL)]
 pub struct Cli {
-    /// What is logged: a level (error, warn, info, debug, trace) or tracing directives (info,roundhouse::loader=debug)
-    #[arg(long, global = true, default_value = "info", env = "ROUNDHOUSE_LOG", help_heading = "Log")]
-    pub log: String,
+    /// What is logged: a level (error, warn, info, debug, trace) or tracing directives (info,roundhouse::loader=debug) [default: info for
+    /// `serve` and `embedded`, warn for the other commands]
+    #[arg(long, global = true, env = "ROUNDHOUSE_LOG", help_heading = "Log")]
+    pub log: Option<String>,
     /// Format of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, env = "ROUNDHOUSE_LOG_FORMAT", help_heading = "Log")]
     pub log_format: LogFormat,
@@ -49,12 +50,26 @@ pub struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise
+    /// Text on a terminal. Otherwise JSON for `serve` and `embedded`, and text for the other commands
     Auto,
     /// Text
     Human,
     /// A JSON object per line
     Json,
+}
+
+impl Cli {
+    /// Returns what is logged, and in which format. A person reads what the commands print that are not servers, so they log only
+    /// warnings unless told otherwise, and always as text.
+    pub fn log(&self) -> (&str, LogFormat) {
+        let is_server = matches!(self.command, Command::Serve(_) | Command::Embedded(_));
+        let level = self.log.as_deref().unwrap_or(if is_server { "info" } else { "warn" });
+        let format = match self.log_format {
+            LogFormat::Auto if !is_server => LogFormat::Human,
+            format => format,
+        };
+        (level, format)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,7 +92,7 @@ pub enum Command {
     /// Upload CSV files to a running server
     #[command(after_help = exit_codes::UPLOAD)]
     Upload(UploadOptions),
-    /// Check on a running server that every row of a file is stored
+    /// Check on a running server that every valid row of a file is stored
     #[command(after_help = exit_codes::RECONCILE)]
     Reconcile(ReconcileOptions),
     /// Show the hourly aggregates of a running server, by player and game

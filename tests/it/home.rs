@@ -4,6 +4,7 @@ use reqwest::header::ACCEPT;
 use serde_json::json;
 
 use crate::harness::browser::shown;
+use crate::harness::process::until;
 use crate::harness::server::{Answer, Server};
 
 const KEY: &str = "a-key-for-the-tests-only";
@@ -95,4 +96,23 @@ async fn a_server_with_keys_does_not_show_the_addresses_of_its_services() {
     }
     let body = home(&server, None).await.ok();
     assert_eq!((&body["api"], &body["clickhouse_url"]), (&json!(server.addresses.api), &json!(null)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_and_the_start_of_the_server_show_the_same_commands() {
+    for (options, key) in [(&[][..], false), (&["--api-key", KEY][..], true)] {
+        let server = Server::start(options).await;
+        let page = home(&server, Some(BROWSER)).await;
+        let page = page.body.as_str().expect("HTML").replace("&#39;", "'").replace("&quot;", "\"");
+        let printed = until("the addresses are printed", async || {
+            server.output().split_once("\nTry\n").map(|(_, printed)| printed.to_owned())
+        })
+        .await;
+        let commands: Vec<&str> = printed.lines().map_while(|line| line.strip_prefix("  ")).collect();
+        assert_eq!(commands.len(), 4, "{printed}");
+        for command in &commands {
+            assert!(page.contains(command), "{command}: {page}");
+            assert_eq!(command.contains("-H 'X-API-Key: "), key && command.starts_with("curl"), "{command}");
+        }
+    }
 }

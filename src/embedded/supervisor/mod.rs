@@ -34,17 +34,30 @@ pub struct Program {
     arguments: Vec<OsString>,
     start_timeout: Duration,
     stop_timeout: Duration,
+    /// Ends the first start.
+    start_stop: CancellationToken,
 }
 
 impl Program {
     /// `arguments` are placed before `embedded NAME`: the log options, which would otherwise come from the environment.
     pub fn new(executable: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self { executable, arguments, start_timeout: START_TIMEOUT, stop_timeout: STOP_TIMEOUT }
+        Self {
+            executable,
+            arguments,
+            start_timeout: START_TIMEOUT,
+            stop_timeout: STOP_TIMEOUT,
+            start_stop: CancellationToken::new(),
+        }
     }
 
     /// Sets how long a part may take to start and to stop.
     pub fn with_timeouts(self, start_timeout: Duration, stop_timeout: Duration) -> Self {
         Self { start_timeout, stop_timeout, ..self }
+    }
+
+    /// Gives up the first start when `stop` is cancelled.
+    pub fn starting_until(self, stop: CancellationToken) -> Self {
+        Self { start_stop: stop, ..self }
     }
 }
 
@@ -114,7 +127,7 @@ impl Supervisor {
     /// Starts all parts at the same time, and waits until each one answers.
     ///
     /// # Errors
-    /// The reason why a part cannot start. The other parts are stopped in that case.
+    /// The reason why a part cannot start, or that the start was given up. All parts have ended in that case.
     pub async fn start(program: Program, specs: Vec<PartSpec>) -> Result<Self, EmbeddedError> {
         Self { parts: Vec::new() }.and(program, specs).await
     }
@@ -142,7 +155,13 @@ impl Supervisor {
                 })
             });
         }
-        match try_join_all(waiting).await {
+        let started = tokio::select! {
+            started = try_join_all(waiting) => started,
+            () = program.start_stop.cancelled() => {
+                Err(EmbeddedError::Failed { part: "server", reason: "its start was interrupted".to_owned() })
+            }
+        };
+        match started {
             Ok(addresses) => {
                 for (part, address) in self.parts.iter_mut().skip(running).zip(addresses) {
                     part.address = Some(address);

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use crate::harness::ROUNDHOUSE;
 use crate::harness::command::run;
-use crate::harness::server::{Server, refusal};
+use crate::harness::files::csv;
+use crate::harness::process::processes;
+use crate::harness::server::{Server, interrupted, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_named_with_its_option() {
@@ -62,6 +64,29 @@ async fn a_failed_start_leaves_nothing_behind() {
         assert_ne!(refused.exit_code, Some(0));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "{option}: {}", refused.stderr);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_interrupted_leaves_nothing_behind() {
+    let directory = TempDir::new().unwrap();
+    let data_dir = directory.path().join("deep/data");
+    for part in ["registry", "clickhouse"] {
+        let stopped = interrupted(&data_dir, part).await;
+        assert_eq!((stopped.exit_code, stopped.stderr.as_str()), (Some(0), ""));
+        assert!(processes(&data_dir).is_empty(), "it left a process");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "{part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_start_keeps_what_an_earlier_one_has_stored() {
+    let mut server = Server::start(&[]).await;
+    server.upload(csv(0..10), "wait=visible").await.ok();
+    server.stop().await;
+    let stopped = interrupted(&server.data_dir(), "clickhouse").await;
+    assert_eq!((stopped.exit_code, stopped.stderr.as_str()), (Some(0), ""));
+    server.restart().await;
+    assert_eq!(server.clickhouse("SELECT count() FROM game_rounds").await, "10");
 }
 
 #[tokio::test(flavor = "multi_thread")]
