@@ -24,6 +24,21 @@ struct Named {
     plain: String,
 }
 
+impl Named {
+    /// None if one of the two is empty, or the column cannot be one.
+    fn new(column: &str, name: &str) -> Option<Self> {
+        let (column, name) = (column.trim().to_lowercase(), name.trim().to_owned());
+        let plain = plain_name(&name);
+        let is_pair = !column.is_empty() && !column.contains(',') && !plain.is_empty();
+        is_pair.then_some(Self { column, name, plain })
+    }
+
+    /// Whether the schema has its column.
+    fn is_of(&self, columns: &Columns) -> bool {
+        columns.fields().any(|column| column.name == self.column)
+    }
+}
+
 /// The columns that a file calls by other names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnNames(Arc<[Named]>);
@@ -39,6 +54,8 @@ pub enum ColumnNamesError {
     Quote { found: String },
     #[error("there is no column {column:?}; the columns are {known}")]
     UnknownColumn { column: String, known: String },
+    #[error("the column comes first, then the name in the file; write {right}")]
+    WrongOrder { right: String },
     #[error("column {column} is given two names; give it one")]
     ColumnTwice { column: String },
     #[error("the name {name:?} is given to two columns; a field of the file can only be one of them")]
@@ -51,13 +68,22 @@ impl ColumnNames {
     /// # Errors
     /// It is not a list of pairs, or names a column that is not in the schema, or a column or a name twice.
     pub fn parse(text: &str, columns: &Columns) -> Result<Self, ColumnNamesError> {
+        Self::read(text, columns).map_err(|error| match Self::turned_round(text, columns) {
+            Some(names) => ColumnNamesError::WrongOrder { right: names.to_string() },
+            None => error,
+        })
+    }
+
+    fn read(text: &str, columns: &Columns) -> Result<Self, ColumnNamesError> {
         let mut named: Vec<Named> = Vec::new();
         let mut rest = text;
         loop {
             let (next, after) = take_pair(rest)?;
-            if !columns.fields().any(|column| column.name == next.column) {
+            if !next.is_of(columns) {
                 let known: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
-                return Err(ColumnNamesError::UnknownColumn { column: next.column, known: known.join(", ") });
+                let written = rest.split_once(':').map_or(rest, |(column, _)| column);
+                let column = shortened(written.trim());
+                return Err(ColumnNamesError::UnknownColumn { column, known: known.join(", ") });
             }
             if named.iter().any(|other| other.column == next.column) {
                 return Err(ColumnNamesError::ColumnTwice { column: next.column });
@@ -71,6 +97,20 @@ impl ColumnNames {
                 None => return Ok(Self(named.into())),
             }
         }
+    }
+
+    /// Returns what a list means in which pairs have the name first and then the column. None if it has no such pair, or cannot be used
+    /// in this way either.
+    fn turned_round(text: &str, columns: &Columns) -> Option<Self> {
+        let right = |pair: &str| match take_pair(pair) {
+            Ok((named, None)) if named.is_of(columns) => Some(named),
+            _ => None,
+        };
+        let pairs = split_outside_quotes(text).into_iter();
+        let named: Option<Vec<Named>> = pairs
+            .map(|pair| right(pair).or_else(|| take_turned_pair(pair).filter(|named| named.is_of(columns))))
+            .collect();
+        Self::read(&Self(named?.into()).to_string(), columns).ok()
     }
 
     /// Reads what [`Display`](fmt::Display) wrote.
@@ -115,24 +155,45 @@ impl fmt::Display for ColumnNames {
     }
 }
 
+/// The part of a text that an error shows.
+fn shortened(text: &str) -> String {
+    text.chars().take(SHOWN_CHARACTERS).collect()
+}
+
+/// Splits a list at its commas, except those in double quotes.
+fn split_outside_quotes(text: &str) -> Vec<&str> {
+    let mut is_quoted = false;
+    text.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    })
+    .collect()
+}
+
+/// Reads a pair that has the name first and then the column.
+fn take_turned_pair(pair: &str) -> Option<Named> {
+    let (name, column) = pair.rsplit_once(':')?;
+    let name = match name.trim().strip_prefix('"') {
+        Some(quoted) => take_quoted(quoted).filter(|(_, rest)| rest.is_none())?.0,
+        None => name.to_owned(),
+    };
+    Named::new(column, &name)
+}
+
 /// Takes the first pair of a list, and what follows its comma.
 fn take_pair(text: &str) -> Result<(Named, Option<&str>), ColumnNamesError> {
-    let shown = || text.chars().take(SHOWN_CHARACTERS).collect::<String>();
-    let not_a_pair = || ColumnNamesError::NotAPair { found: shown() };
+    let not_a_pair = || ColumnNamesError::NotAPair { found: shortened(text) };
     let (column, after) = text.split_once(':').ok_or_else(not_a_pair)?;
     let (name, rest) = match after.trim_start().strip_prefix('"') {
-        Some(quoted) => take_quoted(quoted).ok_or_else(|| ColumnNamesError::Quote { found: shown() })?,
+        Some(quoted) => {
+            take_quoted(quoted).ok_or_else(|| ColumnNamesError::Quote { found: shortened(text) })?
+        }
         None => match after.split_once(',') {
             Some((name, rest)) => (name.to_owned(), Some(rest)),
             None => (after.to_owned(), None),
         },
     };
-    let (column, name) = (column.trim().to_lowercase(), name.trim().to_owned());
-    let plain = plain_name(&name);
-    if column.is_empty() || column.contains(',') || plain.is_empty() {
-        return Err(not_a_pair());
-    }
-    Ok((Named { column, name, plain }, rest))
+    Named::new(column, &name).map(|named| (named, rest)).ok_or_else(not_a_pair)
 }
 
 /// Takes a name up to its closing quote, and what follows the comma after it.
@@ -246,6 +307,32 @@ mod tests {
             ("player:x", "no column \"player\"; the columns are id, name"),
             ("id:x,id:y", "column id is given two names"),
             ("id:x,name: X", "the name \"X\" is given to two columns"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_the_names_first_is_answered_with_the_right_order() {
+        for (text, right) in [
+            ("PlayerID:id", "id:PlayerID"),
+            (" Player ID : Name ", "name:Player ID"),
+            ("PlayerID:id,name:Vendor", "id:PlayerID,name:Vendor"),
+            ("a:b:id,\"Vendor, \"\"Inc.\"\"\":name", "id:a:b,name:\"Vendor, \"\"Inc.\"\"\""),
+            ("name:Vendor,PlayerID:ID", "name:Vendor,id:PlayerID"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error, ColumnNamesError::WrongOrder { right: right.to_owned() }, "{text}");
+            assert!(error.to_string().ends_with(&format!("write {right}")), "{error}");
+            parse(right).unwrap();
+        }
+        // With these, no order is right.
+        for (text, part) in [
+            ("Player:Game", "no column \"Player\""),
+            ("Player:id,Other:x", "no column \"Player\""),
+            ("A:id,B:id", "no column \"A\""),
+            ("Player,id", "is not COLUMN:NAME"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

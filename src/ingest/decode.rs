@@ -172,8 +172,16 @@ const SIGNATURES: [(&[u8], &str, &str); 15] = [
     (b"PK\x03\x04", "a zip archive or an xlsx workbook", "unpack it, or export it as CSV"),
     (b"PK\x05\x06", "an empty zip archive", "upload the CSV file itself"),
     (b"\xd0\xcf\x11\xe0", "an xls workbook", "export it as CSV"),
-    (b"\x1f\x8b", "a gzip file", "unpack it, or send it with Content-Encoding: gzip"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it, or send it with Content-Encoding: zstd"),
+    (
+        b"\x1f\x8b",
+        "a gzip file",
+        "unpack it, or send it as the body of the request and not in a form (curl --data-binary @FILE -H 'Content-Encoding: gzip')",
+    ),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "a zstd file",
+        "unpack it, or send it as the body of the request and not in a form (curl --data-binary @FILE -H 'Content-Encoding: zstd')",
+    ),
     (b"\xfd7zXZ\0", "an xz file", "unpack it"),
     (b"Rar!\x1a\x07", "a rar archive", "unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),

@@ -193,6 +193,11 @@ async fn a_problem_names_options_and_commands() {
             &["--upload", UNKNOWN],
             "404 no_such_upload: there is no upload with this id; `roundhouse uploads` lists",
         ),
+        (
+            "upload",
+            &["--columns", "PlayerID:user_id,\"Vendor, Inc.\":provider", &file],
+            "--columns: the column comes first, then the name in the file; write user_id:PlayerID,provider:\"Vendor, Inc.\"\n",
+        ),
         ("upload", &["--columns", "user_id:Nobody", &file], " --columns "),
     ] {
         let said = run(client(command, &server.addresses.api, "", arguments)).await;
@@ -233,6 +238,9 @@ async fn a_known_file_shows_again_why_its_rows_were_rejected_until_a_replay_has_
         list.replace("12.5x", "12.5").lines().take(3).map(|line| format!("{line}\n")).collect::<String>();
     let said = replay(&write(&directory, "two.csv", &corrected)).await;
     assert!(said.stdout.starts_with("2 rows sent again as upload "), "{said:?}");
+    let stored =
+        ", 0 still rejected\n  2 accepted: 2 new, 0 already stored, 0 stored with different values\n";
+    assert!(said.stdout.contains(stored), "{said:?}");
     let again = run(client("upload", api, "", &[&file])).await;
     assert_eq!((again.code, reasons(&again).len()), (Some(1), 1), "{again:?}");
     assert!(!again.stdout.contains("more rejected row"), "{again:?}");

@@ -647,6 +647,11 @@ async fn forms(server: &Server, rounds: &mut Rounds, met: &mut BTreeSet<String>)
         .part("file", part(b"PK\x03\x04".to_vec(), "bad.xlsx"));
     let problem = server.upload_form(form, "").await.problem(415, "not_text");
     assert_eq!(problem["uploads"][0]["accepted"], 4, "{problem:#}");
+    // The hint is right for a form too: its parts have no Content-Encoding.
+    let form = Form::new().part("file", part(gzip(rounds.csv(4).as_bytes()), "rounds.csv.gz"));
+    let problem = server.upload_form(form, "").await.problem(415, "not_text");
+    let hint = "and not in a form (curl --data-binary @FILE -H 'Content-Encoding: gzip')";
+    assert!(problem["detail"].as_str().unwrap().contains(hint), "{problem:#}");
 
     server.upload_form(Form::new().text("comment", "no file"), "").await.problem(400, "no_file");
     let url = server.url("/uploadcsv");
