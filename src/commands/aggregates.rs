@@ -27,11 +27,9 @@ const HOURS: [(&str, &str); 9] = [
 ];
 
 pub(super) async fn run(options: AggregatesOptions) -> Result<(), CommandError> {
+    options.check().map_err(CommandError::usage)?;
     let api = Api::new(&options.server)?;
     let format = if options.json { AnswerFormat::Json } else { options.format };
-    if options.summary && matches!(format, AnswerFormat::Csv | AnswerFormat::Ndjson) {
-        return Err(CommandError::usage("--summary has no such format; use --format table or --format json"));
-    }
     let outcome = if options.summary {
         summary(&api, &options, format).await
     } else {
@@ -72,7 +70,7 @@ impl From<Ended> for CommandError {
 
 /// Prints page after page until the wanted number of rows is reached, or there are no more.
 async fn rows(api: &Api, options: &AggregatesOptions, format: AnswerFormat) -> Result<(), Ended> {
-    let mut left = if options.all { u64::MAX } else { options.limit };
+    let mut left = options.most();
     let mut url = address(api, options, "/aggregates");
     if let Some(sort) = &options.sort {
         url.query_pairs_mut().append_pair("sort", sort);

@@ -8,7 +8,7 @@ use url::Url;
 use super::CommandError;
 use super::client::{Api, answered, file};
 use super::table;
-use super::upload::summary::push_reject;
+use super::upload::summary::{push_reject, push_stored};
 use crate::counted::counted;
 use crate::settings::{DlqCommand, ReplayOptions};
 
@@ -59,9 +59,12 @@ fn address(api: &Api, options: &ReplayOptions) -> Url {
     if let Some(decimal) = options.decimal {
         url.query_pairs_mut().append_pair("decimal", decimal.parameter());
     }
-    if let Some(timezone) = &options.timezone {
-        url.query_pairs_mut().append_pair("timezone", timezone);
+    for (name, value) in [("encoding", &options.encoding), ("timezone", &options.timezone)] {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(name, value);
+        }
     }
+    url.query_pairs_mut().append_pair("wait", options.wait.parameter());
     url
 }
 
@@ -79,6 +82,9 @@ fn outcome(options: &ReplayOptions, answer: &Value) -> String {
         }
         (Some(upload), _) => format!("{sent} sent again as upload {upload}, {rejected} still rejected\n"),
     };
+    if number("replayed") > 0 {
+        push_stored(&mut lines, answer);
+    }
     for reject in answer["rejects"].as_array().into_iter().flatten().take(SHOWN_REJECTS) {
         push_reject(&mut lines, reject);
     }

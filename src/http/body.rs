@@ -43,17 +43,17 @@ fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Enc
 
 /// Takes the parameters that say how to read a file of these columns.
 pub fn read_parameters(parameters: &mut Parameters, columns: &Columns) -> Result<ReadOptions, Problem> {
-    Ok(ReadOptions {
-        encoding: encoding_parameter(parameters)?,
-        columns: columns_parameter(parameters, columns)?,
-        ..reread_parameters(parameters)?
-    })
+    Ok(ReadOptions { columns: columns_parameter(parameters, columns)?, ..reread_parameters(parameters)? })
 }
 
 /// Takes those of them that a replay has too.
 pub fn reread_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
-    let (decimal, time_zone) = (decimal_parameter(parameters)?, time_zone_parameter(parameters)?);
-    Ok(ReadOptions { decimal, time_zone, ..ReadOptions::default() })
+    Ok(ReadOptions {
+        encoding: encoding_parameter(parameters)?,
+        decimal: decimal_parameter(parameters)?,
+        time_zone: time_zone_parameter(parameters)?,
+        ..ReadOptions::default()
+    })
 }
 
 /// Takes the parameter `timezone`: the zone of the file's times without one; none for `auto`.
@@ -118,8 +118,8 @@ pub fn explained(problem: Problem, headers: &HeaderMap) -> Problem {
 /// It is compressed, or `Content-Type` has no boundary.
 pub fn read_form(request: Request) -> Result<Form, Problem> {
     if !matches!(content_encoding(request.headers()).as_deref(), None | Some("identity" | "")) {
-        let detail =
-            "a form cannot be compressed; send the compressed file as the body, with Content-Encoding";
+        let detail = "a form cannot be compressed; send the compressed file as the body of the request \
+                      (curl --data-binary @FILE -H 'Content-Encoding: gzip')";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
     }
     let content_type = content_type(request.headers()).to_owned();

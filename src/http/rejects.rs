@@ -309,7 +309,7 @@ pub async fn replay(
     let code = code_parameter(&mut parameters)?;
     let read = reread_parameters(&mut parameters)?;
     let wait_visible = wait_parameter(&mut parameters)?;
-    parameters.finish("code, decimal, timezone, wait")?;
+    parameters.finish("code, encoding, decimal, timezone, wait")?;
     let query = Replay { code, read, wait_visible };
     let row = find(&state, &id).await?;
     if row.failure_code == "decimal_comma" && query.read.decimal.is_none() {
@@ -414,6 +414,11 @@ async fn replay_body(
     query: &Replay,
     mut body: Option<BoxStream<'_, std::io::Result<Bytes>>>,
 ) -> Result<Response, Problem> {
+    if body.is_none() && query.read.encoding.is_some() {
+        let detail =
+            "it is the encoding of a file of corrected rows, and the request has no file; leave it out";
+        return Err(Problem::parameter("encoding", detail));
+    }
     let replayed = state
         .uploader
         .replay(&state.warehouse, row, query.code.as_deref(), query.read.clone(), body.as_mut())

@@ -37,12 +37,18 @@ pub struct ReplayOptions {
     /// Corrected rows: the file that `roundhouse rejects ID -o FILE` wrote, with its column reject_line; `-` is standard input
     #[arg(long)]
     pub file: Option<PathBuf>,
+    /// With --file: its encoding, a label of the WHATWG Encoding Standard [default: from the byte order mark, else detected]
+    #[arg(long, value_name = "LABEL", value_parser = encoding, requires = "file")]
+    pub encoding: Option<String>,
     /// Decimal mark of the amounts [default: that of the upload]
     #[arg(long, value_enum)]
     pub decimal: Option<Decimal>,
     /// Time zone of times without one [default: that of the upload]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
+    /// When to return: rows acknowledged by Kafka, or visible in the aggregates
+    #[arg(long, value_enum, default_value_t = WaitFor::Visible)]
+    pub wait: WaitFor,
     #[command(flatten)]
     pub server: ServerOptions,
     /// Print the server's answer unchanged, in JSON
@@ -253,15 +259,14 @@ pub struct AggregatesOptions {
     #[arg(
         long,
         allow_hyphen_values = true,
-        value_parser = ["created_hour", "player_id", "game_id", "-created_hour", "-player_id", "-game_id"],
-        conflicts_with = "summary"
+        value_parser = ["created_hour", "player_id", "game_id", "-created_hour", "-player_id", "-game_id"]
     )]
     pub sort: Option<String>,
-    /// Largest number of rows
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), conflicts_with_all = ["all", "summary"])]
-    pub limit: u64,
+    /// Largest number of rows [default: 100]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), conflicts_with = "all")]
+    pub limit: Option<u64>,
     /// Every row, page by page
-    #[arg(long, conflicts_with = "summary")]
+    #[arg(long)]
     pub all: bool,
     /// Show totals, overall and per hour, instead of rows
     #[arg(long)]
@@ -274,6 +279,35 @@ pub struct AggregatesOptions {
     pub json: bool,
     #[command(flatten)]
     pub server: ServerOptions,
+}
+
+/// Rows of aggregates that are shown unless the user says how many.
+const SHOWN_ROWS: u64 = 100;
+
+impl AggregatesOptions {
+    /// # Errors
+    /// An option of rows or a format of rows is given, and --summary too.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.summary {
+            return Ok(());
+        }
+        let of_rows =
+            [("--limit", self.limit.is_some()), ("--sort", self.sort.is_some()), ("--all", self.all)];
+        match of_rows.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(format!(
+                "--summary shows every hour in order; leave out {option}, and select fewer hours with --from and --to"
+            )),
+            None if matches!(self.format, AnswerFormat::Csv | AnswerFormat::Ndjson) => {
+                Err("--summary has no such format; use --format table or --format json".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the largest number of rows.
+    pub fn most(&self) -> u64 {
+        if self.all { u64::MAX } else { self.limit.unwrap_or(SHOWN_ROWS) }
+    }
 }
 
 /// How rows are printed.

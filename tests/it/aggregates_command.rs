@@ -119,6 +119,14 @@ async fn a_failure_is_one_line_and_exit_code_2() {
         (&api, KEY, &["--limit", "0"], "--limit"),
         (&api, KEY, &["--limit", "5", "--all"], "--all"),
         (&api, KEY, &["--summary", "--format", "csv"], "--summary"),
+        (
+            &api,
+            KEY,
+            &["--summary", "--limit", "5"],
+            "leave out --limit, and select fewer hours with --from and --to",
+        ),
+        (&api, KEY, &["--summary", "--sort", "game_id"], "leave out --sort, "),
+        (&api, KEY, &["--summary", "--all"], "leave out --all, "),
         (&away, KEY, &[], "roundhouse serve"),
         (&"ftp://127.0.0.1".to_owned(), KEY, &[], "http://"),
     ] {

@@ -32,23 +32,7 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration) -> String {
         count("accepted"),
         count("rejected")
     );
-    if number("new").is_some() {
-        let _ = writeln!(
-            lines,
-            "  {} accepted: {} new, {} already stored, {} stored with different values",
-            count("accepted"),
-            count("new"),
-            count("duplicate"),
-            count("conflict")
-        );
-    }
-    if number("conflict").is_some_and(|conflicts| conflicts > 0) {
-        let _ = writeln!(
-            lines,
-            "  the stored values were kept; to see both: roundhouse conflicts {}",
-            text("upload_id")
-        );
-    }
+    push_stored(&mut lines, receipt);
     let bytes = DecimalBytes(number("bytes").unwrap_or_default());
     let _ = writeln!(lines, "  {bytes} of {}", text("encoding"));
     if let Some(ignored) = receipt["ignored_columns"].as_array().filter(|names| !names.is_empty()) {
@@ -69,6 +53,26 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration) -> String {
         let _ = writeln!(lines, "  all rejected rows: roundhouse rejects {upload}");
     }
     lines
+}
+
+/// Adds how the accepted rows are stored, once that is known.
+pub fn push_stored(lines: &mut String, receipt: &Value) {
+    let number = |member: &str| receipt[member].as_u64();
+    let count = |member: &str| HumanCount(number(member).unwrap_or_default());
+    if number("new").is_some() {
+        let _ = writeln!(
+            lines,
+            "  {} accepted: {} new, {} already stored, {} stored with different values",
+            count("accepted"),
+            count("new"),
+            count("duplicate"),
+            count("conflict")
+        );
+    }
+    if number("conflict").is_some_and(|conflicts| conflicts > 0) {
+        let upload = receipt["upload_id"].as_str().unwrap_or_default();
+        let _ = writeln!(lines, "  the stored values were kept; to see both: roundhouse conflicts {upload}");
+    }
 }
 
 /// Whether the rows of a known file that were rejected are no longer, because a replay has sent them.

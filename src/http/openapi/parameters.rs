@@ -71,7 +71,7 @@ query!(
 
 query!(
     /// Of `POST /uploads/{id}/replay`.
-    ReplayQuery: code(), decimal(), timezone(), wait(),
+    ReplayQuery: code(), encoding(), decimal(), timezone(), wait(),
 );
 
 query!(

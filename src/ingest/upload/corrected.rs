@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use encoding_rs::Encoding;
+
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::column_names::{ColumnNames, Naming, plain_name, trimmed};
@@ -32,6 +34,8 @@ pub struct Corrected {
 pub struct CorrectedReader {
     columns: Arc<Columns>,
     names: ColumnNames,
+    /// The encoding that the sender named.
+    encoding: Option<&'static Encoding>,
     /// Bytes that were not decoded yet.
     held: Vec<u8>,
     decoder: Option<TextDecoder>,
@@ -44,11 +48,17 @@ pub struct CorrectedReader {
 }
 
 impl CorrectedReader {
-    /// `names`: columns that the file calls by other names.
-    pub fn new(columns: Arc<Columns>, names: ColumnNames, max_line_bytes: usize) -> Self {
+    /// `names`: columns that the file calls by other names. `encoding`: the one that the sender named.
+    pub fn new(
+        columns: Arc<Columns>,
+        names: ColumnNames,
+        encoding: Option<&'static Encoding>,
+        max_line_bytes: usize,
+    ) -> Self {
         Self {
             columns,
             names,
+            encoding,
             held: Vec::new(),
             decoder: None,
             is_decoded: false,
@@ -90,7 +100,7 @@ impl CorrectedReader {
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             None if self.held.len() < SNIFF_BYTES && !last => return Ok(None),
-            none => none.insert(TextDecoder::for_file(&self.held, None)?),
+            none => none.insert(TextDecoder::for_file(&self.held, self.encoding)?),
         };
         if !self.is_decoded && (last || !self.held.is_empty()) {
             self.is_decoded = last;
@@ -136,7 +146,7 @@ mod tests {
         let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [text.as_bytes(), &utf_16] {
             for size in [1, 3, 1000] {
-                let mut reader = CorrectedReader::new(columns.clone(), ColumnNames::default(), 1000);
+                let mut reader = CorrectedReader::new(columns.clone(), ColumnNames::default(), None, 1000);
                 let mut found = Vec::new();
                 for (piece, last) in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
                     reader.push(piece);

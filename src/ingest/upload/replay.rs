@@ -177,7 +177,7 @@ impl Uploader {
                 replay_id,
                 options,
             ),
-            corrected: CorrectedReader::new(columns, names, self.limits.max_line_bytes),
+            corrected: CorrectedReader::new(columns, names, read.encoding, self.limits.max_line_bytes),
             open,
             tally: Tally::new(limits),
             output: self.producing(replay_id, false)?,

@@ -184,3 +184,32 @@ async fn the_replay_command_reports_by_its_exit_code_whether_rejects_are_left() 
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("0 rows sent again") && out.contains("unclosed_quote"), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_corrected_rows_may_have_another_encoding() {
+    let server = Server::start(&[]).await;
+    let receipt = server.upload(bad_file(), "wait=visible").await.ok();
+    let list = download(&server, &receipt, "code=not_a_decimal").await;
+    // As a program for Windows saves it.
+    let corrected = list.replace(",12.5x,0", ",12.5,0").replace(" 日本", "");
+    let (bytes, ..) = encoding_rs::WINDOWS_1252.encode(&corrected);
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("corrected.csv");
+    std::fs::write(&file, &bytes).unwrap();
+    let (upload, path) = (text(&receipt, "upload_id"), file.to_str().unwrap());
+    let replay = |arguments: &[&str]| {
+        run(client("dlq replay", &server.addresses.api, "", &[&["--upload", upload], arguments].concat()))
+    };
+    let said = replay(&["--file", path]).await;
+    assert!(said.code == Some(1) && said.stdout.contains("(not_decodable)"), "{said:?}");
+    let said = replay(&["--file", path, "--encoding", "windows-1252"]).await;
+    assert!(said.stdout.contains("\n  1 accepted: 1 new, 0 already stored"), "{said:?}");
+    let stored = server.clickhouse("SELECT game_name FROM game_rounds WHERE game_instance_id = 10").await;
+    assert_eq!(stored, "Café");
+    // Without a file there is nothing to decode.
+    let said = replay(&["--encoding", "windows-1252"]).await;
+    assert!(said.code == Some(2) && said.stderr.contains("--file"), "{said:?}");
+    let asked = self::replay(&server, &receipt, "encoding=windows-1252", None).await;
+    let problem = asked.problem(400, "invalid_parameter");
+    assert_eq!(problem["parameter"], "encoding", "{problem:#}");
+}
