@@ -35,7 +35,7 @@ pub struct Page {
 
 /// Compare a CSV file with the stored rounds
 ///
-/// A background job compares every row, and every hour of its rounds. It survives a restart of the server. `GET /reconcile/{id}` shows
+/// A background job compares every valid row, and every hour of its rounds. It survives a restart of the server. `GET /reconcile/{id}` shows
 /// its state and result.
 #[utoipa::path(
     post, path = "/reconcile", tag = "reconciliation", operation_id = "reconcile", params(ReconcileQuery),

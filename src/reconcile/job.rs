@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use clickhouse::Row;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::attempts;
@@ -11,12 +13,15 @@ use super::compare;
 use super::context::{Context, JobError};
 use super::load;
 use super::queue::Job;
-use super::report::{Phase, Report, Verdict};
+use super::report::{Phase, ReplayedRows, Report, Verdict};
 use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
 /// How many uploads of the same bytes are considered. The newest count. Only `?force=true` makes more than one.
 const MAX_UPLOADS: u16 = 500;
+
+/// How many replays a report names. The newest count.
+const MAX_REPLAYS: u16 = 100;
 
 /// The report of a job, and the attempt whose differences count.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
         &job.progress,
     )
     .await?;
+    let replays = replays_of(context, &uploads, loaded.rejected).await?;
     let mut report = Report {
         verdict: Verdict::Mismatch,
         rows: loaded.accepted + loaded.rejected,
@@ -70,6 +76,7 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
         contradictory_in_file: compared.contradictory_in_file,
         unexpected: compared.unexpected,
         uploads,
+        replays,
         hours: compared.hours,
         settled: caught_up && compared.settled,
         sample: compared.sample,
@@ -92,4 +99,32 @@ async fn uploads_of(context: &Context, job: &Job) -> Result<Vec<Uuid>, Warehouse
     let query = query.param("sha256", &record.sha256).param("limit", MAX_UPLOADS);
     let ids: Vec<String> = in_time(query.fetch_all()).await?;
     Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
+}
+
+/// A row of `replays.sql`.
+#[derive(Row, Deserialize)]
+struct Replay {
+    upload_id: String,
+    replay_id: String,
+    rows: u64,
+}
+
+/// Returns the replays of rejected rows of these uploads, if the file has invalid rows.
+async fn replays_of(
+    context: &Context,
+    uploads: &[Uuid],
+    rejected: u64,
+) -> Result<Vec<ReplayedRows>, WarehouseError> {
+    if rejected == 0 || uploads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let uploads: Vec<String> = uploads.iter().map(Uuid::to_string).collect();
+    let query = context.warehouse.query(include_str!("../../queries/reconcile/replays.sql"));
+    let query = query.param("uploads", uploads).param("limit", MAX_REPLAYS);
+    let found: Vec<Replay> = in_time(query.fetch_all()).await?;
+    let replayed = |Replay { upload_id, replay_id, rows }| {
+        let ids = (Uuid::try_parse(&upload_id).ok()?, Uuid::try_parse(&replay_id).ok()?);
+        Some(ReplayedRows { upload_id: ids.0, replay_id: ids.1, rows })
+    };
+    Ok(found.into_iter().filter_map(replayed).collect())
 }

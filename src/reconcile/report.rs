@@ -130,6 +130,9 @@ pub struct Report {
     /// The uploads considered: uploads of the same bytes, or those that the request named.
     #[serde(default)]
     pub uploads: Vec<Uuid>,
+    /// Replays that have sent rejected rows of these uploads again, newest first. In the file these rows stay invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<ReplayedRows>,
     pub hours: Hours,
     /// False if acknowledged rows were not loaded in time, or if rows were being loaded all the time. What is reported as missing or
     /// different may then only not be loaded yet.
@@ -169,6 +172,16 @@ impl Report {
             Verdict::Mismatch
         }
     }
+}
+
+/// Rejected rows of an upload that a replay has sent again, as they were or corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedRows {
+    /// The upload that rejected the rows.
+    pub upload_id: Uuid,
+    /// The upload that the replay made.
+    pub replay_id: Uuid,
+    pub rows: u64,
 }
 
 /// The comparison of the file's rounds, by hour, player and game, with the hourly aggregates.

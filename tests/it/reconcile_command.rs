@@ -104,11 +104,10 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
     for arguments in [&[invalid.as_str()][..], &["--repair", "--remove-unexpected", &invalid]] {
         let said = reconcile(&api, KEY, arguments).await;
         assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
-        assert!(said.stdout.contains("verdict: no_valid_rows\n  2 rows: 0 matched, 0 missing"), "{said:?}");
-        assert!(
-            said.stdout.contains(", 2 not valid\n") && said.stdout.contains("--validate-only"),
-            "{said:?}"
-        );
+        let verdict =
+            "verdict: no_valid_rows; 2 invalid rows were not compared\n  2 rows: 0 matched, 0 missing";
+        assert!(said.stdout.contains(verdict), "{said:?}");
+        assert!(said.stdout.contains(", 2 invalid\n") && said.stdout.contains("--validate-only"), "{said:?}");
         let id = said.stdout.split_whitespace().nth(2).unwrap();
         let repair = server.url(&format!("/reconcile/{id}/repair?remove=unexpected"));
         server.send(|http| http.post(repair).bearer_auth(KEY)).await.problem(409, "no_valid_rows");
@@ -124,6 +123,49 @@ async fn the_exit_code_and_the_table_say_whether_the_file_is_stored() {
         let says_so = said.stdout.contains("2 rows of the file contradict other rows with the same");
         assert_eq!(says_so, arguments.len() > 1, "{said:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verdict_says_how_many_rows_are_invalid_and_which_replay_has_sent_them() {
+    let server = Server::start(&[]).await;
+    let api = server.addresses.api.clone();
+    let directory = TempDir::new().unwrap();
+    let file =
+        write(&directory, "invalid.csv", &format!("{}{}{}", csv(0..3), line(3, "12.5x"), line(4, "x")));
+    let said = reconcile(&api, "", &[&file]).await;
+    assert!(said.stdout.contains("verdict: mismatch; 2 invalid rows were not compared\n"), "{said:?}");
+    assert!(said.stdout.contains("roundhouse upload --validate-only FILE\n"), "{said:?}");
+
+    let uploaded = run(client("upload", &api, "", &[&file])).await;
+    assert_eq!(uploaded.code, Some(1), "{uploaded:?}");
+    let job = server.reconcile(std::path::Path::new(&file)).await;
+    let upload = job["uploads"][0].as_str().unwrap().to_owned();
+    assert!(job["replays"].is_null(), "{job:#}");
+    let said = reconcile(&api, "", &[&file]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let verdict = "verdict: match; 2 invalid rows were not compared\n  5 rows: 3 matched, 0 missing";
+    assert!(said.stdout.contains(verdict), "{said:?}");
+    let hint = format!("  to see and correct the invalid rows: roundhouse rejects {upload}\n");
+    assert!(said.stdout.ends_with(&hint), "{said:?}");
+
+    // One row is corrected, then the other. The file itself stays as it is.
+    let list = run(client("rejects", &api, "", &["-o", "-", &upload])).await.stdout;
+    for (from, to, are_all) in [("12.5x", "12.5", false), (",x,", ",1,", true)] {
+        let corrected = write(&directory, "corrected.csv", &list.replace(from, to));
+        run(client("dlq replay", &api, "", &["--upload", &upload, "--file", &corrected])).await;
+        let said = reconcile(&api, "", &[&file]).await;
+        assert!(said.code == Some(0) && said.stdout.contains(verdict), "{said:?}");
+        let sent = format!(" has sent 1 rejected row of upload {upload} again\n");
+        assert_eq!(said.stdout.matches(&sent).count(), if are_all { 2 } else { 1 }, "{said:?}");
+        assert!(said.stdout.contains("in this file these rows stay invalid"), "{said:?}");
+        assert_eq!(said.stdout.contains(&hint), !are_all, "{said:?}");
+    }
+    let job = server.reconcile(std::path::Path::new(&file)).await;
+    assert_eq!(
+        (&job["replays"][1]["rows"], &job["replays"][1]["upload_id"]),
+        (&1.into(), &upload.into()),
+        "{job:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

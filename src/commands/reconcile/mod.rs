@@ -1,4 +1,4 @@
-//! `roundhouse reconcile`: checks on a running server that every row of a file is stored, and reports the result.
+//! `roundhouse reconcile`: checks on a running server that every valid row of a file is stored, and reports the result.
 
 mod differences;
 mod job;

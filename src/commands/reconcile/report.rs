@@ -11,12 +11,16 @@ use crate::commands::client::problem::advice;
 use crate::counted::counted;
 use crate::settings::ReconcileOptions;
 
+/// Replays that are named.
+const SHOWN_REPLAYS: usize = 3;
+
 /// Returns the result of a file in a few lines.
 pub fn in_words(path: &Path, job: &Value) -> String {
     let mut lines =
         format!("{}: reconciliation {}\n", path.display(), job["id"].as_str().unwrap_or_default());
     if job["verdict"].is_string() {
         lines += &findings(job);
+        lines += &invalid_rows(job);
     }
     if job["repair"].is_object() {
         push_repair(&mut lines, &job["repair"]);
@@ -43,8 +47,9 @@ pub fn findings(job: &Value) -> String {
     // Writing to a String cannot fail; so below.
     let _ = write!(
         lines,
-        "  verdict: {}\n  {}: {} matched, {} missing, {} different, {} twice in the file",
+        "  verdict: {}{}\n  {}: {} matched, {} missing, {} different, {} twice in the file",
         job["verdict"].as_str().unwrap_or_default(),
+        not_compared(count(job, "rejected")),
         counted(rows, "row"),
         shown("matched"),
         shown("missing"),
@@ -52,7 +57,7 @@ pub fn findings(job: &Value) -> String {
         shown("duplicate_in_file"),
     );
     for (member, words) in
-        [("contradictory_in_file", "contradicting other rows of the file"), ("rejected", "not valid")]
+        [("contradictory_in_file", "contradicting other rows of the file"), ("rejected", "invalid")]
     {
         if count(job, member) > 0 {
             let _ = write!(lines, ", {} {words}", shown(member));
@@ -66,11 +71,50 @@ pub fn findings(job: &Value) -> String {
     lines += &hours(&job["hours"]);
     let _ = writeln!(lines, "  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
     if job["verdict"] == "no_valid_rows" {
-        lines +=
-            "  no row is valid, so nothing was compared; `roundhouse upload --validate-only` shows why\n";
+        lines += "  no row is valid, so nothing was compared\n";
     }
     if job["settled"] == false {
         lines += "  rows were still being loaded; what is missing or different may just not be loaded yet\n";
+    }
+    lines
+}
+
+/// Says how many rows the verdict is not about.
+fn not_compared(invalid: u64) -> String {
+    match invalid {
+        0 => String::new(),
+        1 => "; 1 invalid row was not compared".to_owned(),
+        _ => format!("; {} were not compared", counted(invalid, "invalid row")),
+    }
+}
+
+/// Says where the invalid rows of the file are, and what has become of them.
+fn invalid_rows(job: &Value) -> String {
+    let mut lines = String::new();
+    let invalid = count(job, "rejected");
+    if invalid == 0 {
+        return lines;
+    }
+    let replays = job["replays"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for replay in replays.iter().take(SHOWN_REPLAYS) {
+        let rows = counted(count(replay, "rows"), "rejected row");
+        let [upload, by] =
+            ["upload_id", "replay_id"].map(|member| replay[member].as_str().unwrap_or_default());
+        let _ = writeln!(lines, "  replay {by} has sent {rows} of upload {upload} again");
+    }
+    if replays.len() > SHOWN_REPLAYS {
+        let _ = writeln!(lines, "  … and {}", counted((replays.len() - SHOWN_REPLAYS) as u64, "more replay"));
+    }
+    if !replays.is_empty() {
+        lines += "  in this file these rows stay invalid; a reconciliation compares the file as it is\n";
+    }
+    let replayed: u64 = replays.iter().map(|replay| count(replay, "rows")).sum();
+    match job["uploads"][0].as_str() {
+        Some(upload) if replayed < invalid => {
+            let _ = writeln!(lines, "  to see and correct the invalid rows: roundhouse rejects {upload}");
+        }
+        Some(_) => {}
+        None => lines += "  to see why rows are invalid: roundhouse upload --validate-only FILE\n",
     }
     lines
 }

@@ -33,14 +33,14 @@ use crate::http::state::AppState;
 
 /// The introduction of the description.
 const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHouse, each row exactly once, serves hourly aggregates, and checks \
-     that every row of a file is stored. Times are RFC 3339 in UTC; money is a decimal string. An error is \
+     that every valid row of a file is stored. Times are RFC 3339 in UTC; money is a decimal string. An error is \
      `application/problem+json` (RFC 9457) with a stable `code`. Paths work with and without a trailing slash.";
 
 /// Groups of operations, in the order in which they are shown.
 const TAGS: [(&str, &str); 5] = [
     ("uploads", "Upload files, and see the result of each row"),
     ("aggregates", "Bets, wins and net per hour, player and game"),
-    ("reconciliation", "Check that every row of a file is stored, and repair differences"),
+    ("reconciliation", "Check that every valid row of a file is stored, and repair differences"),
     ("operations", "Health and metrics of the server"),
     ("description", "The addresses, this description, and the page that shows it"),
 ];
