@@ -1,11 +1,39 @@
 //! What the messages of a topic contain, and the schemas that they were written with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::chunks::{Content, Projection, Stored};
 use super::run::TopicKind;
+use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
 use crate::ingest::avro;
 use crate::registry::{Registry, RegistryError};
+
+/// What the messages of a topic contain.
+#[derive(Debug)]
+pub enum Content {
+    /// Rounds in Avro. For each schema id, how to read it, or why it cannot be read.
+    Rounds { stored: Stored, projections: HashMap<u32, Result<Projection, String>> },
+    /// Rejected lines. The headers say what is wrong with them.
+    Rejects,
+}
+
+/// The stored columns, and the positions of those with a special meaning.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub columns: Arc<Columns>,
+    /// Index of the column that identifies a round.
+    pub key: usize,
+    pub(super) upload_id: Option<usize>,
+    pub(super) line: Option<usize>,
+}
+
+/// Maps the columns of the schema that the messages were written with to the stored columns.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    pub(super) writer: Arc<Columns>,
+    /// For each stored column, the position of the writer's column. None if the writer's schema lacks it; it is nullable then.
+    pub(super) sources: Vec<Option<usize>>,
+}
 
 impl Content {
     /// # Errors
@@ -17,20 +45,27 @@ impl Content {
         Ok(Self::Rounds { stored, projections: HashMap::new() })
     }
 
-    /// Fetches the schema of a message, if it has one and it is new. An unusable schema is remembered with its error.
+    /// Returns the columns that are stored of a round; none for rejects.
+    pub(super) fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Rounds { stored, .. } => Some(stored),
+            Self::Rejects => None,
+        }
+    }
+
+    /// Returns the schema id of a message, if it has one that is new: see [`Content::learn`].
+    #[inline]
+    pub(super) fn unknown_schema(&self, payload: Option<&[u8]>) -> Option<u32> {
+        let Self::Rounds { projections, .. } = self else { return None };
+        payload.and_then(|payload| avro::schema_id(payload).ok()).filter(|id| !projections.contains_key(id))
+    }
+
+    /// Fetches a schema. An unusable schema is remembered with its error.
     ///
     /// # Errors
     /// The registry does not answer. The message must then wait; otherwise it would become a reject although it is valid.
-    pub(super) async fn learn(
-        &mut self,
-        registry: &Registry,
-        payload: Option<&[u8]>,
-    ) -> Result<(), RegistryError> {
+    pub(super) async fn learn(&mut self, registry: &Registry, id: u32) -> Result<(), RegistryError> {
         let Self::Rounds { stored, projections } = self else { return Ok(()) };
-        let Some(Ok(id)) = payload.map(avro::schema_id) else { return Ok(()) };
-        if projections.contains_key(&id) {
-            return Ok(());
-        }
         let projection = match registry.columns(id).await {
             Ok(writer) => Projection::new(writer, &stored.columns),
             Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
@@ -40,5 +75,51 @@ impl Content {
         };
         projections.insert(id, projection);
         Ok(())
+    }
+}
+
+impl Stored {
+    /// # Errors
+    /// No column identifies a round.
+    pub fn new(columns: Arc<Columns>) -> Result<Self, ColumnsError> {
+        let with = |source| columns.iter().position(|column| column.source == source);
+        let (key, upload_id, line) = (columns.key()?, with(Source::UploadId), with(Source::Line));
+        Ok(Self { columns, key, upload_id, line })
+    }
+}
+
+impl Projection {
+    /// Matches columns by name.
+    ///
+    /// # Errors
+    /// A column has another type, or is missing and not nullable. The text names the column.
+    pub fn new(writer: Arc<Columns>, stored: &Columns) -> Result<Self, String> {
+        let sources = stored
+            .iter()
+            .map(|column| match writer.position(&column.name) {
+                None if column.is_nullable() => Ok(None),
+                None => Err(format!("column {} is missing in the writer's schema", column.name)),
+                Some(at) => match writer.iter().nth(at) {
+                    Some(found)
+                        if same_wire_type(found.kind, column.kind)
+                            && (column.is_nullable() || !found.is_nullable()) =>
+                    {
+                        Ok(Some(at))
+                    }
+                    _ => Err(format!("column {} has another type in the writer's schema", column.name)),
+                },
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { writer, sources })
+    }
+}
+
+fn same_wire_type(one: Kind, other: Kind) -> bool {
+    match (one, other) {
+        (
+            Kind::Decimal { scale, precision },
+            Kind::Decimal { scale: other_scale, precision: other_precision },
+        ) => scale == other_scale && precision <= other_precision,
+        (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
     }
 }

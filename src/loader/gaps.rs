@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::LoaderError;
-use super::chunks::Chunk;
+use super::chunk::Chunk;
 use super::inbox::Inbox;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger};
@@ -150,7 +150,7 @@ pub(super) async fn record(
         // The token prevents a second reject if this runs again after a crash.
         let token = format!("gap:{topic}:{epoch}:{partition}:{}-{}", gap.first, gap.last);
         let reject = Bytes::from(gap.reject(lease, epoch));
-        lease.insert_block(&rejects_inbox().insert(), &token, reject).await?;
+        lease.insert_block(&rejects_inbox().insert(), &token, [reject]).await?;
         let row = Bytes::from(gap.row(lease, epoch));
         lease.insert_rows(&inbox().insert(), std::iter::once(row)).await?;
         // Counted last: after an error all of this runs again.

@@ -55,6 +55,11 @@ impl Inbox {
     pub(super) fn insert(&self) -> String {
         format!("INSERT INTO {} ({}, generation) FORMAT RowBinary", self.name, self.columns)
     }
+
+    /// Returns the statement that inserts rows in the Native format.
+    pub(super) fn insert_native(&self) -> String {
+        format!("INSERT INTO {} ({}, generation) FORMAT Native", self.name, self.columns)
+    }
 }
 
 /// Creates the inboxes that do not exist. If all exist, the ClickHouse user needs no CREATE privilege.

@@ -307,7 +307,7 @@ impl Candidate {
                 write_text(id.to_string().as_bytes(), &mut row);
             }
             let token = format!("lease:{generation}");
-            let inserted = self.warehouse.insert_block(INSERT, &token, "", Bytes::from(row));
+            let inserted = self.warehouse.insert_block(INSERT, &token, "", [Bytes::from(row)]);
             in_time(TIMEOUT, inserted).await?;
             let query = self.warehouse.query(include_str!("../../queries/loader/lease_of_generation.sql"));
             let taken: Vec<Taken> =
@@ -371,7 +371,12 @@ impl Lease {
     }
 
     /// Inserts a block through an inbox with a deduplication token: see [`Warehouse::insert_block`].
-    pub(super) async fn insert_block(&self, sql: &str, token: &str, block: Bytes) -> Result<(), LoaderError> {
+    pub(super) async fn insert_block(
+        &self,
+        sql: &str,
+        token: &str,
+        block: impl IntoIterator<Item = Bytes>,
+    ) -> Result<(), LoaderError> {
         Ok(self.warehouse().insert_block(sql, token, &self.tag(Kind::Block), block).await?)
     }
 

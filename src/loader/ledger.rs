@@ -7,7 +7,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::LoaderError;
-use super::chunks::Chunk;
+use super::chunk::Chunk;
 use super::inbox::Inbox;
 use super::lease::Lease;
 use crate::warehouse::client::{Warehouse, WarehouseError};

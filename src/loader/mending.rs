@@ -15,7 +15,8 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 
 use super::LoaderError;
-use super::chunks::{Chunk, Origin};
+use super::batch::{Origin, Table};
+use super::chunk::Chunk;
 use super::lease::Lease;
 use crate::warehouse::client::in_time;
 
@@ -29,13 +30,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MAX_LOOKS: u8 = 6;
 
 const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
-
-/// The tables that a chunk's blocks go into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    Rounds,
-    Rejects,
-}
 
 impl Table {
     fn count(self) -> &'static str {
@@ -53,17 +47,17 @@ impl Table {
     }
 }
 
-/// A chunk that was inserted again, and its origin.
+/// The rows of a chunk in the tables.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Repeated<'a> {
+pub(super) struct ChunkRows<'a> {
     pub(super) lease: &'a Lease,
     pub(super) origin: Origin<'a>,
     pub(super) chunk: &'a Chunk,
 }
 
-/// What a table holds of a chunk.
+/// How many there are in one table.
 #[derive(Debug, Row, Deserialize)]
-struct RowsOfChunk {
+struct Counted {
     rows: u64,
     offsets: u64,
 }
@@ -75,17 +69,17 @@ struct Differences {
     digest: u64,
 }
 
-impl Repeated<'_> {
+impl ChunkRows<'_> {
     /// Whether a table has each row of the chunk once. It may have more rows than the block if the topic has deleted some messages.
     pub(super) async fn is_whole(&self, table: Table, rows: u64) -> Result<bool, LoaderError> {
-        let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
+        let found: Counted = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
         Ok(found.offsets >= rows && found.rows == found.offsets)
     }
 
     /// Whether no table has a row of the chunk.
     pub(super) async fn is_missing(&self) -> Result<bool, LoaderError> {
         for table in [Table::Rounds, Table::Rejects] {
-            let found: RowsOfChunk = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
+            let found: Counted = in_time(QUERY_TIMEOUT, self.query(table.count()).fetch_one()).await?;
             if found.rows > 0 {
                 return Ok(false);
             }
@@ -94,8 +88,8 @@ impl Repeated<'_> {
     }
 
     pub(super) fn log_lost(&self, table: Table, rows: u64) {
-        let Origin { topic, partition, .. } = self.origin;
-        let first = self.chunk.first_offset;
+        let topic = self.origin.topic;
+        let Chunk { partition, first_offset: first, .. } = *self.chunk;
         tracing::warn!(
             topic,
             partition,
@@ -157,7 +151,7 @@ impl Repeated<'_> {
             .change(sql)
             .param("topic", self.origin.topic)
             .param("epoch", self.origin.epoch)
-            .param("partition", self.origin.partition)
+            .param("partition", self.chunk.partition)
             .param("first", self.chunk.first_offset)
             .param("last", self.chunk.last_offset)
     }

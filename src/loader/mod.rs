@@ -1,13 +1,14 @@
 //! Loads the topic into ClickHouse, each round once.
 //!
-//! The loader cuts each partition into chunks of offsets. It notes the chunks that it is about to insert in [`ledger`], inserts each one
-//! with a token that names its offsets, marks them done, and only then commits the offsets. After a crash, [`recovery`] reads the chunks
-//! again that were noted but not done. Duplicates are decided as they were before these chunks ([`known_ids`]), so that each block is the
-//! same as before, and it is inserted with the same token. Each table that the block goes into accepts a token once, whichever of them
-//! had it already. [`mending`] restores blocks whose token survived a crash without their rows. A round that comes again is compared with
+//! The loader gathers the messages that arrive into batches ([`gathering`]): a chunk of offsets for each partition, and a block of rows for
+//! each table ([`batch`]). It notes the chunks of a batch in [`ledger`], inserts the rows with a token that names all their offsets, marks
+//! the chunks done, and only then commits the offsets ([`loading`]). Meanwhile the next batch is gathered. After a crash, [`recovery`] reads
+//! the chunks again that were noted but not done. Duplicates are decided as they were before these chunks ([`known_ids`]), so that the rows
+//! are the same as before, and they are inserted with the same token. Each table that they go into accepts a token once, whichever of them
+//! had it already. [`mending`] restores rows whose token survived a crash without them. A round that comes again is compared with
 //! the stored one ([`repeats`]): it is a duplicate or a conflict, and changes nothing. The key of a message is the round's id, so one
 //! round is always in one partition, unless partitions were added. Therefore the known ids are one set for the whole topic, and no two
-//! chunks that are inserted together have a new round in common.
+//! chunks of a batch have a new round in common.
 //!
 //! The topic is checked every few seconds ([`layout`]): added partitions are loaded under the same epoch, and a recreated topic begins a
 //! new epoch. Messages that were deleted before they were loaded, or that cannot be read ([`unreadable`]), are recorded as gaps ([`gaps`]).
@@ -16,17 +17,22 @@
 //!
 //! One server at a time loads a topic: [`lease`] decides which one, and ClickHouse refuses what the others send.
 
-pub mod chunks;
-mod content;
+pub mod batch;
+pub mod chunk;
+pub mod content;
+mod epochs;
 mod gaps;
 pub mod gate;
+mod gathering;
 mod inbox;
 pub mod kafka_engine;
 pub mod known_ids;
 mod layout;
 pub mod lease;
 pub mod ledger;
+mod loading;
 pub(crate) mod mending;
+mod reading;
 mod recovery;
 pub mod repeats;
 mod restore;

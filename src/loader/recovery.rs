@@ -1,187 +1,166 @@
-//! Where loading begins: which epoch the topic is in, what is loaded of it, and which chunks were noted but not done.
+//! The begin of a session: loads the batch that was noted but not done, and records what can no longer be loaded.
 
-use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::OwnedMessage;
-use rdkafka::{Offset, TopicPartitionList};
+use roaring::RoaringTreemap;
 
-use super::LoaderError;
-use super::chunks::{self, Chunk};
-use super::ledger::{ChunkState, LastChunk, Ledger};
-use crate::kafka::{BrokerError, Kafka, Watermarks};
+use super::batch::{Batch, BatchBuilder};
+use super::chunk::fingerprint;
+use super::content::Content;
+use super::epochs::identify;
+use super::gaps::{self, Cause, Gap};
+use super::lease::Lease;
+use super::ledger::{LastChunk, Ledger};
+use super::loading::{Gathered, Target};
+use super::reading::read;
+use super::run::{Loader, Session};
+use super::{LoaderError, known_ids};
+use crate::kafka::Watermarks;
+use crate::warehouse::uploads::{self, Loaded};
 
-/// How long the broker may take to send messages that exist.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many acknowledged uploads are checked for lost rows if the topic was recreated.
+const MAX_UPLOADS: u64 = 10_000;
 
-/// What the loader finds when it begins.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) epoch: u32,
-    /// The last chunk of each partition that has any in this epoch.
-    pub(super) chunks: Vec<LastChunk>,
-    /// The previous epoch, if the topic was just found to be recreated. No more of it can be loaded.
-    pub(super) ended: Option<u32>,
-}
-
-/// Determines the epoch of a topic. Begins a new one if the topic was never loaded, or was recreated.
-///
-/// Not every broker gives topics an id. So a topic is recognized by the last loaded message, which must still be at its offset. If
-/// retention has deleted that message, everything before it is deleted too, and no later offset was used before: the epoch
-/// continues. It also continues if partitions were added. A topic never gets fewer.
-///
-/// # Errors
-/// A service does not answer.
-pub(super) async fn identify(
-    kafka: &Kafka,
-    ledger: &Ledger,
-    topic: &str,
-    watermarks: &Watermarks,
-) -> Result<Found, LoaderError> {
-    let partitions = u16::try_from(watermarks.len()).unwrap_or(u16::MAX);
-    let Some(known) = ledger.topic().await? else {
-        return begin_epoch(ledger, watermarks, None).await;
-    };
-    let chunks = ledger.last_chunks(known.epoch).await?;
-    let mut is_same = partitions >= known.partitions;
-    for chunk in &chunks {
-        is_same = is_same && is_there(kafka, topic, watermarks, chunk).await?;
-    }
-    if !is_same {
-        tracing::warn!(topic, "the topic was deleted and created again; beginning a new epoch");
-        return begin_epoch(ledger, watermarks, Some(known.epoch)).await;
-    }
-    if partitions > known.partitions {
-        tracing::info!(topic, from = known.partitions, to = partitions, "partitions were added to the topic");
-        ledger.add_partitions(known, partitions).await?;
-    }
-    Ok(Found { epoch: known.epoch, chunks, ended: None })
-}
-
-/// Begins an epoch. Messages that the topic deleted earlier are not counted as lost.
-async fn begin_epoch(
-    ledger: &Ledger,
-    watermarks: &Watermarks,
-    ended: Option<u32>,
-) -> Result<Found, LoaderError> {
-    let partitions = u16::try_from(watermarks.len()).unwrap_or(u16::MAX);
-    let epoch = ledger.begin_epoch(partitions).await?.epoch;
-    let begun: Vec<Chunk> = watermarks
-        .iter()
-        .filter(|(_, (low, _))| *low > 0)
-        .map(|(partition, (low, _))| Chunk {
-            partition: *partition,
-            first_offset: low - 1,
-            last_offset: low - 1,
-            ..Chunk::default()
-        })
-        .collect();
-    ledger.write_all(epoch, begun.iter(), &[ChunkState::Noted, ChunkState::Done]).await?;
-    Ok(Found { epoch, chunks: ledger.last_chunks(epoch).await?, ended })
-}
-
-/// Whether the topic still has the end of a chunk, or has deleted it through retention.
-async fn is_there(
-    kafka: &Kafka,
-    topic: &str,
-    watermarks: &Watermarks,
-    chunk: &LastChunk,
-) -> Result<bool, LoaderError> {
-    let Some(&(low, high)) = watermarks.get(&chunk.partition) else { return Ok(false) };
-    let last = chunk.last_offset.cast_signed();
-    if last >= high {
-        return Ok(false);
-    }
-    if last < low || !chunk.is_done || chunk.fingerprint == 0 {
-        return Ok(true);
-    }
-    match read(kafka, topic, chunk.partition, last..=last).await {
-        Ok(messages) => {
-            let found = messages.first().ok_or_else(|| BrokerError::NoTopic(topic.to_owned()))?;
-            Ok(chunks::fingerprint(found) == chunk.fingerprint && found.offset() == last)
+impl Session {
+    /// Finds out what is loaded, and loads the chunks that were noted but not done.
+    ///
+    /// # Errors
+    /// A service does not answer, or the lease was taken over.
+    pub(super) async fn begin(loader: &Loader, lease: &Lease) -> Result<Self, LoaderError> {
+        let watermarks = loader.kafka.watermarks(&loader.topic).await?;
+        let found = identify(&loader.kafka, &Ledger::new(lease), &loader.topic, &watermarks).await?;
+        let content = Content::of(&loader.kind)?;
+        let next = next_offsets(&watermarks, &found.chunks);
+        let known = match content {
+            Content::Rejects => RoaringTreemap::new(),
+            Content::Rounds { .. } => known_ids::before(&loader.warehouse, found.epoch, &next).await?,
+        };
+        let target = Target::new(lease, found.epoch, &loader.gate, &content);
+        let mut session = Self { loader: loader.clone(), target: target.into(), content, known, next };
+        let _loading = loader.gate.wait_to_load().await;
+        if let Some(ended) = found.ended {
+            session.note_ended(ended).await?;
         }
-        // The message was damaged after it was loaded. A recreated topic would have another message at this offset, or none.
-        Err(LoaderError::Broker(BrokerError::Unavailable(error))) if is_unreadable(&error) => Ok(true),
-        Err(error) => Err(error),
+        session.finish(&found.chunks, &watermarks).await?;
+        session.pass_over_deleted(&watermarks).await?;
+        Ok(session)
     }
-}
 
-/// Reads the messages of a partition at these offsets, except those that were deleted.
-///
-/// # Errors
-/// The broker does not answer.
-pub(super) async fn read(
-    kafka: &Kafka,
-    topic: &str,
-    partition: u16,
-    offsets: RangeInclusive<i64>,
-) -> Result<Vec<OwnedMessage>, LoaderError> {
-    let (kafka, topic) = (kafka.clone(), topic.to_owned());
-    let read = tokio::task::spawn_blocking(move || read_blocking(&kafka, &topic, partition, offsets));
-    Ok(read.await??)
-}
-
-fn read_blocking(
-    kafka: &Kafka,
-    topic: &str,
-    partition: u16,
-    offsets: RangeInclusive<i64>,
-) -> Result<Vec<OwnedMessage>, BrokerError> {
-    let (first, last) = offsets.into_inner();
-    let consumer: BaseConsumer = kafka
-        .consumer("roundhouse-recovery")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest")
-        .create()?;
-    let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, i32::from(partition), Offset::Offset(first))?;
-    consumer.assign(&assignment)?;
-    let started = Instant::now();
-    let mut messages = Vec::new();
-    while started.elapsed() < READ_TIMEOUT {
-        match consumer.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Ok(message)) if message.offset() > last => return Ok(messages),
-            Some(Ok(message)) => {
-                messages.push(message.detach());
-                if message.offset() == last {
-                    return Ok(messages);
-                }
+    /// Records what was acknowledged but not loaded in an epoch that has ended.
+    async fn note_ended(&self, ended: u32) -> Result<(), LoaderError> {
+        let (warehouse, topic) = (&self.loader.warehouse, self.loader.topic.as_str());
+        let loaded = Loaded::of_topic(warehouse, topic).await?;
+        let uploads = uploads::last_acknowledged(warehouse, MAX_UPLOADS).await?;
+        let mut gaps: BTreeMap<u16, Gap> = BTreeMap::new();
+        for upload in uploads.iter().filter(|upload| upload.topic == topic) {
+            for (partition, missing) in loaded.missing(&upload.offsets, upload.updated_at) {
+                let Some((_, last)) = upload.offsets.get(&partition).copied() else { continue };
+                let first = (last + 1).saturating_sub_unsigned(missing);
+                let gap = Gap { partition, first, last, cause: Cause::Recreated };
+                let noted = gaps.entry(partition).or_insert(gap);
+                (noted.first, noted.last) = (noted.first.min(first), noted.last.max(last));
             }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(messages),
-            Some(Err(error)) if is_transient(&error) => tracing::debug!(%error, "retrying to read a chunk"),
-            Some(Err(error)) => return Err(error.into()),
         }
+        self.note_gaps(ended, &gaps.into_values().collect::<Vec<_>>()).await
     }
-    Err(BrokerError::Unavailable(rdkafka::error::KafkaError::MessageConsumption(
-        rdkafka::error::RDKafkaErrorCode::OperationTimedOut,
-    )))
+
+    /// Loads the chunks that were noted but not done. They are one batch: its notes are written by one insert, and the next batch is noted
+    /// only after it is done.
+    async fn finish(
+        &mut self,
+        last_chunks: &[LastChunk],
+        watermarks: &Watermarks,
+    ) -> Result<(), LoaderError> {
+        let mut noted: Vec<LastChunk> = last_chunks.iter().filter(|chunk| !chunk.is_done).copied().collect();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        noted.sort_unstable_by_key(|chunk| chunk.partition);
+        let batch = self.gather_again(&noted).await?;
+        self.note_deleted_parts(&batch, watermarks).await?;
+        self.advance(&batch);
+        let prepared = Gathered(batch).noted_before();
+        prepared.insert_again(&self.target).await?.compare(&self.target).await?.finish(&self.target).await?;
+        Ok(())
+    }
+
+    /// Reads noted chunks again: the same messages give the same batch.
+    async fn gather_again(&mut self, noted: &[LastChunk]) -> Result<Batch, LoaderError> {
+        let Loader { kafka, registry, topic, .. } = &self.loader;
+        let mut builder = BatchBuilder::new(&self.content, self.target.origin()).retrying();
+        let mut fingerprints = BTreeMap::new();
+        for chunk in noted {
+            let partition = chunk.partition;
+            let (first, last) = (chunk.first_offset.cast_signed(), chunk.last_offset.cast_signed());
+            tracing::info!(topic, partition, first, last, "loading a noted chunk again");
+            let messages = read(kafka, topic, partition, first..=last).await?;
+            for message in &messages {
+                if let Some(schema) = self.content.unknown_schema(message.payload()) {
+                    self.content.learn(registry, schema).await?;
+                }
+                builder.push(message, &self.content, &self.known);
+            }
+            builder.cover(partition, first..=last);
+            fingerprints.insert(partition, messages.last().map_or(0, fingerprint));
+        }
+        Ok(builder.finish(|partition| fingerprints.get(&partition).copied().unwrap_or(0)))
+    }
+
+    /// Records messages of noted chunks that were deleted before they were inserted. A batch is inserted completely or not at all.
+    async fn note_deleted_parts(&self, batch: &Batch, watermarks: &Watermarks) -> Result<(), LoaderError> {
+        let mut gaps = Vec::new();
+        for chunk in &batch.chunks {
+            let low = watermarks.get(&chunk.partition).map_or(0, |(low, _)| *low);
+            let last = chunk.last_offset.min(low - 1);
+            if last >= chunk.first_offset && self.target.rows_of(chunk).is_missing().await? {
+                let (partition, first) = (chunk.partition, chunk.first_offset);
+                gaps.push(Gap { partition, first, last, cause: Cause::Deleted });
+            }
+        }
+        gaps::record(&self.target.lease, &self.loader.metrics, self.target.epoch, &gaps).await
+    }
+
+    /// Skips messages that were deleted before they were loaded.
+    async fn pass_over_deleted(&mut self, watermarks: &Watermarks) -> Result<(), LoaderError> {
+        let mut gaps = Vec::new();
+        for (partition, (low, _)) in watermarks {
+            let Some(next) = self.next.get_mut(partition).filter(|next| **next < *low) else { continue };
+            gaps.push(Gap { partition: *partition, first: *next, last: low - 1, cause: Cause::Deleted });
+            *next = *low;
+        }
+        self.note_gaps(self.target.epoch, &gaps).await
+    }
 }
 
-/// Whether librdkafka retries by itself after this consumer error.
-pub fn is_transient(error: &rdkafka::error::KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve)
-    )
+/// Returns where loading begins in each partition: after the last chunk, or at its start if it was noted but not done. A partition
+/// without a chunk begins at 0: if its first messages are missing, they were deleted before they were loaded ([`super::epochs`]).
+fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<u16, i64> {
+    let next = |partition: &u16| {
+        let last = last_chunks.iter().find(|chunk| chunk.partition == *partition);
+        last.map_or(0, |chunk| match chunk.is_done {
+            true => chunk.last_offset.cast_signed() + 1,
+            false => chunk.first_offset.cast_signed(),
+        })
+    };
+    watermarks.keys().map(|partition| (*partition, next(partition))).collect()
 }
 
-/// Whether a consumer error says that messages exist but cannot be read.
-pub(super) fn is_unreadable(error: &rdkafka::error::KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::BadMessage
-                | Code::BadCompression
-                | Code::InvalidMessage
-                | Code::InvalidMessageSize
-                | Code::InvalidRecord
-                | Code::NotImplemented
-                | Code::UnsupportedCompressionType
-        )
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loading_begins_after_a_done_chunk_and_at_the_start_of_an_open_one() {
+        let chunk = |partition, is_done| LastChunk {
+            partition,
+            first_offset: 5,
+            last_offset: 9,
+            is_done,
+            fingerprint: 0,
+        };
+        let watermarks = Watermarks::from([(0, (0, 20)), (1, (0, 20)), (2, (7, 20))]);
+        let next = next_offsets(&watermarks, &[chunk(0, true), chunk(1, false)]);
+        assert_eq!(next, BTreeMap::from([(0, 10), (1, 5), (2, 0)]));
+    }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use roaring::RoaringTreemap;
 
-use super::chunks::{Chunk, Origin, Repeat, Stored};
+use super::batch::{Batch, Origin};
+use super::chunk::{Chunk, Repeat};
+use super::content::Stored;
 use super::inbox::Inbox;
 use super::lease::Lease;
 use super::{LoaderError, known_ids};
@@ -50,7 +52,7 @@ struct Comparison<'a> {
 }
 
 /// Turns repeats whose known round is no longer stored, because someone deleted it, back into new rounds. This must happen before the
-/// chunks are noted: after a crash the known ids are read from the stored rounds again, and the blocks must be the same.
+/// batch is noted: after a crash the known ids are read from the stored rounds again, and the blocks must be the same.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -58,31 +60,21 @@ pub(super) async fn bring_back(
     lease: &Lease,
     stored: &Stored,
     epoch: u32,
-    chunks: &mut [Chunk],
+    batch: &mut Batch,
 ) -> Result<(), LoaderError> {
-    let known: RoaringTreemap = chunks.iter().flat_map(Chunk::known_ids).collect();
+    let known = batch.known_ids();
     if known.is_empty() {
         return Ok(());
     }
     let found = known_ids::stored(lease.warehouse(), &known, MAX_QUERY_BYTES);
     let found = tokio::time::timeout(TIMEOUT, found).await.map_err(|_| WarehouseError::TimedOut)??;
-    let mut gone = known - found;
+    let gone = known - found;
     if gone.is_empty() {
         return Ok(());
     }
-    for chunk in chunks {
-        let topic = lease.topic();
-        let origin = Origin { topic, epoch, partition: chunk.partition, generation: lease.generation };
-        let rounds = chunk.bring_back(&mut gone, stored, &origin);
-        if rounds > 0 {
-            tracing::info!(
-                topic,
-                partition = chunk.partition,
-                rounds,
-                "deleted rounds came again and are loaded as new"
-            );
-        }
-    }
+    let topic = lease.topic();
+    let rounds = batch.bring_back(gone, stored, &Origin { topic, epoch, generation: lease.generation });
+    tracing::info!(topic, rounds, "deleted rounds came again and are loaded as new");
     Ok(())
 }
 
@@ -153,10 +145,7 @@ impl<'a> Comparison<'a> {
             if other != id {
                 break;
             }
-            let sent = self
-                .chunks
-                .get(chunk)
-                .and_then(|chunk| chunk.repeated_rows.get(chunk.repeats.get(at)?.row.clone()));
+            let sent = self.chunks.get(chunk).and_then(|chunk| chunk.row(chunk.repeats.get(at)?));
             if sent == Some(row) {
                 *verdict = Verdict::Duplicate;
             } else if *verdict == Verdict::Gone {
@@ -250,7 +239,7 @@ fn conflict_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> impl Iterator<I
 }
 
 fn write_conflict(lease: &Lease, epoch: u32, chunk: &Chunk, repeat: &Repeat, out: &mut Vec<u8>) {
-    out.extend_from_slice(chunk.repeated_rows.get(repeat.row.clone()).unwrap_or_default());
+    out.extend_from_slice(chunk.row(repeat).unwrap_or_default());
     write_uuid(repeat.upload_id.unwrap_or_default(), out);
     out.push(u8::from(repeat.line.is_none()));
     out.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));

@@ -11,11 +11,14 @@ use std::collections::HashSet;
 use rdkafka::Message;
 use roaring::RoaringTreemap;
 
-use super::chunks::{Chunk, ChunkBuilder, Content, Origin, fingerprint};
+use super::batch::{BatchBuilder, Origin};
+use super::chunk::fingerprint;
+use super::content::Content;
 use super::lease::Lease;
-use super::mending::Repeated;
+use super::mending::ChunkRows;
+use super::reading::read;
 use super::run::{Loader, TopicKind, rounds_inbox};
-use super::{LoaderError, known_ids, recovery};
+use super::{LoaderError, known_ids};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
 
@@ -45,7 +48,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
     let mut restoring = Restoring {
         loader,
         lease,
-        insert: rounds_inbox(columns).insert(),
+        insert: rounds_inbox(columns).insert_native(),
         content: Content::of(&loader.kind)?,
         stored: known_ids::all(&loader.warehouse).await?,
     };
@@ -73,30 +76,29 @@ impl Restoring<'_> {
         let Loader { kafka, registry, topic, .. } = self.loader;
         let &ShortChunk { epoch, partition, .. } = short;
         let (first, last) = (short.first_offset.cast_signed(), short.last_offset.cast_signed());
-        let messages = recovery::read(kafka, topic, partition, first..=last).await?;
+        let messages = read(kafka, topic, partition, first..=last).await?;
         let found = messages.last().filter(|found| found.offset() == last);
         if found.is_none_or(|found| fingerprint(found) != short.fingerprint) {
             // The topic was recreated, or the messages are deleted.
             return Ok(0);
         }
         let conflicts = self.conflicts(short).await?;
-        let origin = Origin { topic, epoch, partition, generation: self.lease.generation };
-        let mut builder = ChunkBuilder::new(partition).recounting();
+        let origin = Origin { topic, epoch, generation: self.lease.generation };
+        let mut builder = BatchBuilder::new(&self.content, origin).recounting();
         for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
-            self.content.learn(registry, message.payload()).await?;
-            builder.push(message, &self.content, &origin, &self.stored, &mut RoaringTreemap::new());
+            if let Some(schema) = self.content.unknown_schema(message.payload()) {
+                self.content.learn(registry, schema).await?;
+            }
+            builder.push(message, &self.content, &self.stored);
         }
-        let mut chunk = builder.finish(short.fingerprint);
-        if chunk.new == 0 {
-            return Ok(0);
-        }
-        (chunk.first_offset, chunk.last_offset) = (first, last);
+        builder.cover(partition, first..=last);
+        let batch = builder.finish(|_| short.fingerprint);
         let token = format!("restored:{}", uuid::Uuid::now_v7());
-        self.lease.insert_block(&self.insert, &token, chunk.rounds.clone()).await?;
-        Repeated { lease: self.lease, origin, chunk: &chunk }.recount_hours().await?;
-        let Chunk { new, new_ids, .. } = chunk;
-        self.stored |= new_ids;
-        Ok(new)
+        let Some(chunk) = batch.chunks.first().filter(|chunk| chunk.new > 0) else { return Ok(0) };
+        self.lease.insert_block(&self.insert, &token, batch.rounds.pieces()).await?;
+        ChunkRows { lease: self.lease, origin, chunk }.recount_hours().await?;
+        self.stored |= &batch.new_ids;
+        Ok(chunk.new)
     }
 
     /// Returns the offsets of a chunk at which a round came again with other values.

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::recovery::is_transient;
+use super::reading::is_transient;
 use crate::kafka::{BrokerError, Kafka};
 
 /// How often reading the next message is tried before it counts as unreadable.

@@ -185,7 +185,7 @@ impl Warehouse {
         sql: &str,
         token: &str,
         tag: &str,
-        block: Bytes,
+        block: impl IntoIterator<Item = Bytes>,
     ) -> Result<(), WarehouseError> {
         let mut insert = self
             .client
@@ -200,7 +200,9 @@ impl Warehouse {
             .with_setting("max_insert_block_size", "10000000")
             .with_setting("min_insert_block_size_rows", "10000000")
             .with_setting("min_insert_block_size_bytes", "1073741824");
-        insert.send(block).await?;
+        for piece in block {
+            insert.send(piece).await?;
+        }
         insert.end().await?;
         Ok(())
     }

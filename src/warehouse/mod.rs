@@ -5,6 +5,7 @@ pub mod client;
 pub mod exception;
 pub mod later_headers;
 pub mod lost_parts;
+pub mod native;
 pub mod rejects;
 pub mod row_binary;
 mod schema;

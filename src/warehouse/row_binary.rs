@@ -11,16 +11,27 @@ pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u
     if column.is_nullable() {
         out.push(u8::from(value == Value::Null));
     }
+    write_known_value(column.kind, value, buffer, out);
+}
+
+/// Appends a value as a column has it that is not nullable. Nothing for null.
+#[inline]
+pub fn write_known_value(kind: Kind, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     match value {
         Value::Null => {}
         Value::Long(number) | Value::Timestamp(number) => out.extend_from_slice(&number.to_le_bytes()),
         Value::Decimal(unscaled) => {
-            let width = decimal_width(column.kind);
+            let width = decimal_width(kind);
             out.extend_from_slice(unscaled.to_le_bytes().get(..width).unwrap_or_default());
         }
         Value::Text { .. } => write_text(value.text(buffer), out),
         Value::Uuid(uuid) => write_uuid(uuid, out),
     }
+}
+
+/// Appends what stands for a missing value where every row has a value: zero, or an empty text.
+pub fn write_missing_value(kind: Kind, out: &mut Vec<u8>) {
+    out.extend_from_slice([0; 16].get(..fixed_width(kind)).unwrap_or_default());
 }
 
 /// Returns the ClickHouse type of what [`write_value`] writes for a column.
@@ -48,13 +59,17 @@ pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
 
 /// Appends a String: its length in LEB128, then its bytes.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    let mut length = text.len();
+    write_length(text.len() as u64, out);
+    out.extend_from_slice(text);
+}
+
+/// Appends a number in LEB128.
+pub fn write_length(mut length: u64, out: &mut Vec<u8>) {
     while length >= 0x80 {
         out.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;
     }
     out.push(length as u8);
-    out.extend_from_slice(text);
 }
 
 /// Returns the number of bytes of a column's value at the start of `bytes`, as [`write_value`] writes it. None if `bytes` ends before the
@@ -65,10 +80,8 @@ pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
         return Some(flag);
     }
     let length = match column.kind {
-        Kind::Long { .. } | Kind::Timestamp => 8,
-        Kind::Decimal { .. } => decimal_width(column.kind),
-        Kind::Uuid => 16,
         Kind::Text { .. } => text_length(bytes.get(flag..)?)?,
+        kind => fixed_width(kind),
     };
     (flag + length <= bytes.len()).then_some(flag + length)
 }
@@ -83,6 +96,16 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+/// Returns the number of bytes of a value; of a String, those of an empty one.
+fn fixed_width(kind: Kind) -> usize {
+    match kind {
+        Kind::Long { .. } | Kind::Timestamp => 8,
+        Kind::Decimal { .. } => decimal_width(kind),
+        Kind::Uuid => 16,
+        Kind::Text { .. } => 1,
+    }
 }
 
 /// Returns the number of bytes of a Decimal. In two's complement, a smaller width is the low bytes of a larger one.

@@ -10,7 +10,7 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::{BrokerError, Kafka};
-use crate::loader::recovery::is_transient;
+use crate::loader::reading::is_transient;
 
 /// How long the broker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::group::Group;
 use self::passed_over::Search;
 use super::LoaderError;
-use super::chunks::{Chunk, fingerprint};
+use super::chunk::{Chunk, fingerprint};
 use super::inbox::existing;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
@@ -276,7 +276,7 @@ async fn catch_up(loader: &Loader, ledger: &Ledger) -> Result<Option<TopicEpoch>
         next.insert(chunk.partition, chunk.last_offset.cast_signed() + 1);
     }
     let mut committed = group.committed(next.keys().copied()).await?;
-    // Offsets beyond the end belong to an earlier topic of this name: see `recovery::identify`.
+    // Offsets beyond the end belong to an earlier topic of this name: see [`super::epochs`].
     committed.retain(|partition, offset| watermarks.get(partition).is_some_and(|(_, high)| *offset <= *high));
     advance(loader, ledger, epoch, &group, &mut next, &committed).await?;
     Ok(Some(epoch))

@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 use super::reading::read;
 use crate::loader::LoaderError;
-use crate::loader::chunks::{ChunkBuilder, Content, Origin};
+use crate::loader::batch::{BatchBuilder, Origin};
+use crate::loader::content::Content;
 use crate::loader::gaps::rejects_inbox;
 use crate::loader::lease::Lease;
 use crate::loader::run::Loader;
@@ -69,7 +70,7 @@ impl<'a> Search<'a> {
             while !passed_over.is_empty() {
                 let Loader { kafka, topic, .. } = self.loader;
                 let messages = read(kafka, topic, partition, &mut passed_over).await?;
-                self.write(partition, &messages).await?;
+                self.write(&messages).await?;
             }
         }
         let has_rejects = !gaps.is_empty() || blocks.iter().any(|block| block.rejects > 0);
@@ -97,17 +98,18 @@ impl<'a> Search<'a> {
         Ok(found.into_iter().map(u64::cast_signed).collect())
     }
 
-    async fn write(&mut self, partition: u16, messages: &[OwnedMessage]) -> Result<(), LoaderError> {
+    async fn write(&mut self, messages: &[OwnedMessage]) -> Result<(), LoaderError> {
         for message in messages {
-            self.content.learn(&self.loader.registry, message.payload()).await?;
+            if let Some(schema) = self.content.unknown_schema(message.payload()) {
+                self.content.learn(&self.loader.registry, schema).await?;
+            }
         }
         let (topic, generation) = (self.loader.topic.as_str(), self.lease.generation);
-        let origin = Origin { topic, epoch: self.epoch, partition, generation };
-        let mut builder = ChunkBuilder::new(partition);
+        let mut builder = BatchBuilder::new(&self.content, Origin { topic, epoch: self.epoch, generation });
         for message in messages {
-            builder.push_passed_over(message, &self.content, &origin);
+            builder.push_passed_over(message, &self.content);
         }
-        let rejects = builder.finish(0).rejects;
+        let rejects = builder.finish(|_| 0).rejects;
         if rejects.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::{BrokerError, Kafka};
 use crate::loader::LoaderError;
-use crate::loader::recovery::is_transient;
+use crate::loader::reading::is_transient;
 
 /// How long to wait without receiving a message.
 const TIMEOUT: Duration = Duration::from_secs(10);

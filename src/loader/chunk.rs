@@ -1,0 +1,96 @@
+//! A chunk: a range of offsets of one partition, and what is known about its messages.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rdkafka::Message;
+use sha2::{Digest, Sha256};
+
+use super::batch::Table;
+use crate::domain::columns::Source;
+use crate::domain::value::Value;
+use crate::warehouse::upload_counts::UploadCounts;
+
+/// The messages of one partition in a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    pub partition: u16,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub messages: u64,
+    pub new: u64,
+    /// Repeats: rounds that were stored before. Until they are compared ([`super::repeats`]), conflicts are counted here too.
+    pub duplicate: u64,
+    /// Repeats whose stored round has other values.
+    pub conflict: u64,
+    pub undecodable: u64,
+    /// The new rounds that the view does not add to their hours. The loader recomputes those hours from their rounds.
+    pub recounted: u64,
+    /// Fingerprint of the last message.
+    pub fingerprint: u64,
+    /// Messages whose round was stored before, ordered by offset.
+    pub repeats: Vec<Repeat>,
+    /// The bytes that the ranges in `repeats` point into.
+    pub repeated_rows: Vec<u8>,
+    /// New, duplicate and conflicting rows of each upload.
+    pub uploads: BTreeMap<u128, UploadCounts>,
+}
+
+impl Chunk {
+    /// Returns how many of its messages are rows of a table.
+    pub(super) fn rows(&self, table: Table, is_of_rejects: bool) -> u64 {
+        match (table, is_of_rejects) {
+            (Table::Rounds, false) | (Table::Rejects, true) => self.new,
+            (Table::Rounds, true) => 0,
+            (Table::Rejects, false) => self.undecodable,
+        }
+    }
+
+    /// Returns a repeat's fields in RowBinary.
+    pub(super) fn row(&self, repeat: &Repeat) -> Option<&[u8]> {
+        self.repeated_rows.get(repeat.row.clone())
+    }
+}
+
+/// A message whose round was stored before.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    pub id: u64,
+    pub offset: i64,
+    /// None if the message was not produced by an upload.
+    pub upload_id: Option<u128>,
+    pub line: Option<u64>,
+    /// Its fields in RowBinary: a range of [`Chunk::repeated_rows`].
+    pub row: Range<usize>,
+    /// Whether the stored round has other values. Determined by [`super::repeats`].
+    pub is_conflict: bool,
+}
+
+impl Repeat {
+    /// Returns the value of a column that is not a field of a file.
+    pub(super) fn value(&self, source: Source) -> Value {
+        match source {
+            Source::UploadId => self.upload_id.map_or(Value::Null, Value::Uuid),
+            Source::Line => self.line.map_or(Value::Null, |line| Value::Long(line.cast_signed())),
+            Source::Field => Value::Null,
+        }
+    }
+}
+
+/// Returns the partition of a message. Kafka numbers partitions from 0.
+pub(super) fn partition_of(message: &impl Message) -> u16 {
+    u16::try_from(message.partition()).unwrap_or(u16::MAX)
+}
+
+/// Returns a hash of a message's time, key and value. If a topic was recreated, the same offset has another hash.
+pub fn fingerprint(message: &impl Message) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(message.timestamp().to_millis().unwrap_or(-1).to_le_bytes());
+    for part in [message.key(), message.payload()] {
+        hash.update([u8::from(part.is_some())]);
+        hash.update((part.unwrap_or_default().len() as u64).to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    let digest = hash.finalize();
+    digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
