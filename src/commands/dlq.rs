@@ -35,7 +35,7 @@ async fn replay(options: &ReplayOptions) -> Result<(), CommandError> {
         request = source.send(request, &sent);
         progress = Some(sent);
     }
-    let answer = api.json(request, "still_rejected").await;
+    let answer = api.answer_to_file(request, "still_rejected").await;
     if let Some(progress) = progress {
         progress.clear();
     }

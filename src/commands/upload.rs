@@ -101,7 +101,7 @@ async fn send(
     progress: &Progress,
 ) -> Result<(String, Value), Failure> {
     let request = api.request(Method::POST, address(api, options, name));
-    api.json(source.send(request, progress), "state").await
+    api.answer_to_file(source.send(request, progress), "state").await
 }
 
 /// Returns the URL of the upload. A parameter whose option is not given is left to the server.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use axum::Router;
 use axum::response::Html;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::harness::ROUNDHOUSE;
@@ -158,6 +159,39 @@ async fn a_server_that_is_not_roundhouse_is_named_with_what_it_answers() {
     let said = run(client("status", &addresses.api.replace("http:", "https:"), "", &[])).await;
     assert!(said.code == Some(2) && said.stderr.contains("no server answers at https://"), "{said:?}");
     assert!(said.stderr.contains(" ("), "without the cause: {said:?}");
+}
+
+/// Answers every request with a page, and closes the connection after the head of a request, without reading its body.
+async fn hasty_site() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut head = [0; 16];
+            let _ = connection.read_exact(&mut head).await;
+            if head.starts_with(b"GET") {
+                let _ = connection.read(&mut [0; 4096]).await;
+                let page = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+                let _ = connection.write_all(page.as_bytes()).await;
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_closes_the_connection_instead_of_reading_a_file_is_asked_who_it_is() {
+    let directory = TempDir::new().unwrap();
+    let file = write(&directory, "rounds.csv", &csv(0..50_000));
+    let address = hasty_site().await;
+    for command in ["upload", "reconcile"] {
+        let said = run(client(command, &address, "", &[file.as_str()])).await;
+        assert_eq!(said.code, Some(2), "{command}: {said:?}");
+        let text = format!(
+            "{address} answers, but it is not Roundhouse (404 Not Found, text/html); check --server\n"
+        );
+        assert!(said.stderr.ends_with(&text), "{command}: {said:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

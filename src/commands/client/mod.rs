@@ -189,6 +189,21 @@ impl Api {
         }
     }
 
+    /// Sends a file with a request, and returns the answer as [`Api::json()`] does. A server that does not read the file may close the
+    /// connection before its answer is read. So if the connection breaks, the server is asked whether it is Roundhouse.
+    pub async fn answer_to_file(
+        &self,
+        request: RequestBuilder,
+        member: &str,
+    ) -> Result<(String, Value), Failure> {
+        let answer = self.json(request, member).await;
+        let Err(broken @ Failure::Broken(_)) = answer else { return answer };
+        match self.get(self.url("/healthz"), "status").await {
+            Err(foreign @ Failure::Foreign { .. }) => Err(foreign),
+            _ => Err(broken),
+        }
+    }
+
     /// Gets an answer in JSON, as [`Api::json()`].
     pub async fn get(&self, url: Url, member: &str) -> Result<(String, Value), Failure> {
         self.json(self.request(Method::GET, url), member).await

@@ -134,7 +134,7 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
     let progress = source.progress(path);
     let request = source.send(api.request(Method::POST, url), &progress);
     let sent = tokio::select! {
-        sent = api.json(request, "id") => sent,
+        sent = api.answer_to_file(request, "id") => sent,
         () = INTERRUPT.cancelled() => {
             progress.clear();
             let sent = counted(progress.sent(), "byte");
