@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harness::files::csv;
 use crate::harness::server::Server;
 
 /// Rows per hour in the filled tables. Some players play far more than others.
@@ -17,6 +18,9 @@ const DEEP_PAGES: u64 = 10_000;
 
 /// If no merge has run for this many seconds, no more merges are expected.
 const QUIET_SECONDS: u32 = 5;
+
+/// Small files that are uploaded before, for the list of uploads.
+const UPLOADS: u64 = 200;
 
 /// Rows inserted by one statement that fills a table.
 const BATCH: u64 = 1_000_000;
@@ -54,6 +58,9 @@ struct Answered {
 /// Fills tables with these numbers of rows, and sends each request `requests` times.
 pub async fn measure(server: &Server, rows: [u64; 2], requests: u64) {
     println!("## Aggregates: {requests} requests each, one after the other\n");
+    for file in 0..UPLOADS {
+        server.upload(csv(file * 10..file * 10 + 10), "").await.ok();
+    }
     let mut measured: Vec<Vec<Answered>> = Vec::new();
     for rows in rows {
         fill(server, rows).await;
@@ -183,6 +190,14 @@ async fn ask_all(server: &Server, rows: u64, requests: u64) -> Vec<Answered> {
                      sum(bonus_amount_bet), sum(real_amount_win), sum(bonus_amount_win) FROM hourly_aggregates \
                      WHERE toDate(created_hour) BETWEEN '{first}' AND '{last}' GROUP BY created_hour WITH ROLLUP FORMAT JSONEachRow"
                 )
+            }),
+        },
+        Question {
+            name: "the last 50 uploads",
+            path: Box::new(|_| "/uploads".to_owned()),
+            by_hand: Box::new(|_| {
+                "SELECT * FROM upload_ledger FINAL ORDER BY upload_id DESC LIMIT 50 FORMAT JSONEachRow"
+                    .to_owned()
             }),
         },
         Question {

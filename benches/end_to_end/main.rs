@@ -21,6 +21,7 @@ mod limit;
 mod loaders;
 mod machine;
 mod reconcile;
+mod single_insert;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,7 @@ async fn whole_way(files: &mut Files, rows: u64, rounds: u64) {
     println!("## End to end, {rows} rows\n");
     let mut uploads = Vec::new();
     let mut limits: BTreeMap<Provenance, Vec<Usage>> = BTreeMap::new();
+    let mut inserts = Vec::new();
     for round in 0..rounds {
         let path = files.next(rows);
         for provenance in Provenance::ALL {
@@ -108,8 +110,10 @@ async fn whole_way(files: &mut Files, rows: u64, rounds: u64) {
             limits.entry(provenance).or_default().push(limit::produce(&server, &topic, messages).await);
         }
         uploads.push(upload::upload(&server, &path).await);
+        let directory = path.parent().expect("a directory");
+        inserts.push(single_insert::measure(&server, directory, rows).await);
     }
-    report(rows, &uploads, &limits);
+    report(rows, &uploads, &limits, &inserts);
     println!("Peak memory after it: {}\n", machine::peaks(&server));
 }
 
@@ -135,7 +139,7 @@ async fn memory(files: &mut Files, large: u64) {
     }
 }
 
-fn report(rows: u64, uploads: &[Uploaded], limits: &BTreeMap<Provenance, Vec<Usage>>) {
+fn report(rows: u64, uploads: &[Uploaded], limits: &BTreeMap<Provenance, Vec<Usage>>, inserts: &[Usage]) {
     let median = |mut times: Vec<f64>| {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
@@ -164,11 +168,14 @@ fn report(rows: u64, uploads: &[Uploaded], limits: &BTreeMap<Provenance, Vec<Usa
     line("upload, visible in the aggregates", uploads.iter().map(|upload| upload.visible).collect());
     let megabytes = uploads.iter().map(|upload| upload.bytes).max().unwrap_or_default() as f64 / 1e6;
     let acknowledged = wall(&uploads.iter().map(|upload| upload.acknowledged).collect::<Vec<_>>());
+    line("one INSERT of the same rows into ClickHouse", inserts.to_vec());
     let behind =
         uploads.iter().map(|upload| seconds(upload.visible.wall) - seconds(upload.acknowledged.wall));
+    let behind = median(behind.collect());
     println!(
-        "\nThe file: {megabytes:.0} MB, taken at {:.0} MB/s. Visible after the last acknowledgement: {:.2} s (median).",
+        "\nThe file: {megabytes:.0} MB, taken at {:.0} MB/s. Visible after the last acknowledgement: {behind:.2} s (median), \
+         {:.2} of the speed of the one INSERT.",
         megabytes / acknowledged,
-        median(behind.collect())
+        wall(inserts) / behind
     );
 }
