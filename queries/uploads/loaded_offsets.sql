@@ -1,11 +1,13 @@
 -- How far each partition of a topic is loaded, in each of its epochs: when the epoch began, whether it continues the previous one, and the
--- next offset. An epoch of which nothing is loaded yet has one row with offset 0.
+-- next offset. An epoch of which nothing is loaded yet has one row with offset 0. A gap is a chunk with fewer messages than offsets; so is
+-- what a compacted or transactional topic has.
 SELECT
     topics.epoch AS epoch,
     toUnixTimestamp64Milli(topics.since) AS started_at,
     topics.goes_on AS continues,
     chunks.partition AS partition,
-    chunks.next_offset AS next_offset
+    chunks.next_offset AS next_offset,
+    chunks.has_holes AS has_holes
 FROM
 (
     SELECT epoch, min(started_at) AS since, max(continues) AS goes_on
@@ -15,7 +17,11 @@ FROM
 ) AS topics
 LEFT JOIN
 (
-    SELECT epoch, partition, max(last_offset) + 1 AS next_offset
+    SELECT
+        epoch,
+        partition,
+        max(last_offset) + 1 AS next_offset,
+        max(messages < last_offset - first_offset + 1) AS has_holes
     FROM loader_chunks
     WHERE topic = {topic:String} AND state = 'done'
     GROUP BY epoch, partition

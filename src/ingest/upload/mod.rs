@@ -172,6 +172,11 @@ impl Uploader {
         &self.destination.columns
     }
 
+    /// Returns the topic of the valid rows.
+    pub fn topic(&self) -> &str {
+        &self.destination.topic
+    }
+
     /// Uploads one file. Returns once the broker has acknowledged every row.
     ///
     /// # Errors
