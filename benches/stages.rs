@@ -14,11 +14,11 @@ use roundhouse::domain::columns::Columns;
 use roundhouse::domain::decimal_mark::DecimalMark;
 use roundhouse::domain::value::Value;
 use roundhouse::generate;
-use roundhouse::ingest::avro;
 use roundhouse::ingest::decode::TextDecoder;
 use roundhouse::ingest::records::RecordReader;
 use roundhouse::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink};
 use roundhouse::settings::{Cli, Command, GenerateOptions};
+use roundhouse::wire::avro;
 
 const SCHEMA: &str = include_str!("../schemas/bets.avsc");
 const ROWS: u64 = 100_000;

@@ -11,11 +11,11 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use roundhouse::domain::columns::Columns;
 use roundhouse::domain::value::Value;
-use roundhouse::ingest::avro;
 use roundhouse::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink};
 use roundhouse::ingest::upload::producers;
 use roundhouse::kafka::Kafka;
 use roundhouse::settings::{Cli, Command};
+use roundhouse::wire::avro;
 use uuid::Uuid;
 
 use super::machine::{Stopwatch, Usage};

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::disk::Disk;
 use crate::kafka::health::TopicsHealth;
-use crate::loader::run::LoaderState;
+use crate::loader::state::LoaderState;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};

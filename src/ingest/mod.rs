@@ -5,7 +5,6 @@
 //! (how many fields a row has), [`validate`] (fields to values), [`notation`] (which decimal mark the file has), [`avro`] (values to bytes). [`rows`] connects them, for
 //! uploads and reconciliations alike. [`upload`] sends the rows of a file to Kafka, from a [`body`].
 
-pub mod avro;
 pub mod body;
 pub mod column_names;
 mod cuts;

@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 
 use super::chunk::{Chunk, Repeat, partition_of};
 use super::content::{Content, Projection, Stored};
+use super::inbox::Inbox;
+use crate::domain::columns::Columns;
 use crate::domain::value::Value;
-use crate::ingest::avro;
-use crate::ingest::upload::REPAIR_HEADER;
 use crate::warehouse::native::Block;
 use crate::warehouse::row_binary::{value_length, write_text, write_value};
+use crate::wire::{avro, headers as names};
 
 /// The columns of `game_rounds` that say where a round comes from, and the generation, with their ClickHouse types.
 const ORIGIN_COLUMNS: [(&str, &str); 5] = [
@@ -27,11 +28,12 @@ const ORIGIN_COLUMNS: [(&str, &str); 5] = [
     ("generation", "UInt32"),
 ];
 
-/// The tables that the rows of a batch go into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    Rounds,
-    Rejects,
+/// The inbox of `game_rounds`.
+pub(super) fn rounds_inbox(columns: &Columns) -> Inbox {
+    let others = columns.iter().filter(|column| !column.is_field());
+    let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
+    let columns = format!("{}, kafka_epoch, kafka_partition, kafka_offset, recounted", names.join(", "));
+    Inbox::new("game_rounds", columns)
 }
 
 /// Where a batch's messages come from, and under which lease it is loaded.
@@ -384,10 +386,10 @@ impl<'a> BatchBuilder<'a> {
             let text = header(name).and_then(|text| std::str::from_utf8(text).ok());
             text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
         };
-        write_text(header("upload_id").unwrap_or_default(), &mut self.rejects);
-        self.rejects.extend(number("line").to_le_bytes());
-        self.rejects.extend(number("byte_offset").to_le_bytes());
-        for name in ["column", "code", "reason", "faults"] {
+        write_text(header(names::UPLOAD_ID).unwrap_or_default(), &mut self.rejects);
+        self.rejects.extend(number(names::LINE).to_le_bytes());
+        self.rejects.extend(number(names::BYTE_OFFSET).to_le_bytes());
+        for name in [names::COLUMN, names::CODE, names::REASON, names::FAULTS] {
             write_text(header(name).unwrap_or_default(), &mut self.rejects);
         }
         self.push_reject_tail(message);
@@ -405,7 +407,7 @@ impl<'a> BatchBuilder<'a> {
 }
 
 fn is_repair(message: &impl Message) -> bool {
-    message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == REPAIR_HEADER))
+    message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == names::REPAIR))
 }
 
 /// Writes the columns of the schema for a round that was a repeat. `row`: its fields in RowBinary.
@@ -450,6 +452,7 @@ mod tests {
 
     use super::*;
     use crate::domain::columns::Columns;
+    use crate::loader::chunk::Table;
 
     const SCHEMA_ID: u32 = 1;
     const ORIGIN: Origin<'static> = Origin { topic: "t", epoch: 2, generation: 3 };

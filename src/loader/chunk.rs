@@ -6,10 +6,16 @@ use std::ops::Range;
 use rdkafka::Message;
 use sha2::{Digest, Sha256};
 
-use super::batch::Table;
 use crate::domain::columns::Source;
 use crate::domain::value::Value;
 use crate::warehouse::upload_counts::UploadCounts;
+
+/// The tables that the rows of a batch go into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Rounds,
+    Rejects,
+}
 
 /// The messages of one partition in a batch.
 #[derive(Clone, Debug, Default)]

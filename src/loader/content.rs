@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::run::TopicKind;
 use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
-use crate::ingest::avro;
 use crate::registry::{Registry, RegistryError};
+use crate::wire::avro;
+
+/// What kind of messages a topic has.
+#[derive(Clone, Debug)]
+pub enum TopicKind {
+    Rounds(Arc<Columns>),
+    Rejects,
+}
 
 /// What the messages of a topic contain.
 #[derive(Debug)]

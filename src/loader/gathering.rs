@@ -16,8 +16,8 @@ use super::LoaderError;
 use super::batch::{Batch, BatchBuilder, Pushed};
 use super::chunk::{fingerprint, partition_of};
 use super::content::Content;
+use super::needs::Loader;
 use super::reading::is_transient;
-use super::run::Loader;
 use crate::kafka::BrokerError;
 
 /// How long a first message waits for more before its batch is loaded.

@@ -45,7 +45,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::LoaderError;
-use super::run::LoaderState;
+use super::retry::wait_before_retry;
+use super::state::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
 use crate::warehouse::row_binary::write_text;
 use crate::warehouse::statements;
@@ -206,7 +207,7 @@ impl Candidate {
                 continue;
             }
             failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { failures + 1 };
-            super::run::wait_before_retry(failures, stop).await;
+            wait_before_retry(failures, stop).await;
         }
     }
 

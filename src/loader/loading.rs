@@ -1,13 +1,14 @@
 //! The stages of a batch: gathered, prepared, inserted, compared, done. Each consumes the one before, so none can be left out.
 
-use super::batch::{Batch, Origin, Table};
-use super::chunk::Chunk;
-use super::content::{Content, Stored};
+use super::batch::{Batch, Origin, rounds_inbox};
+use super::chunk::{Chunk, Table};
+use super::content::{Content, Stored, TopicKind};
 use super::gate::Gate;
+use super::inbox::create_missing;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger};
 use super::mending::ChunkRows;
-use super::run::rounds_inbox;
+use super::needs::Loader;
 use super::{LoaderError, gaps, repeats};
 
 /// What batches are loaded with, and under which lease.
@@ -44,6 +45,15 @@ pub(super) struct Compared(Batch);
 pub(super) struct Done {
     /// The next offset of each partition.
     pub(super) next: Vec<(u16, i64)>,
+}
+
+/// Creates the inboxes that do not exist.
+pub(super) async fn create_inboxes(loader: &Loader) -> Result<(), LoaderError> {
+    let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
+    if let TopicKind::Rounds(columns) = &loader.kind {
+        inboxes.extend([rounds_inbox(columns), repeats::conflicts_inbox(columns), repeats::counts_inbox()]);
+    }
+    create_missing(&loader.warehouse, &inboxes).await
 }
 
 impl Target {

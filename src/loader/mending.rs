@@ -15,8 +15,8 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 
 use super::LoaderError;
-use super::batch::{Origin, Table};
-use super::chunk::Chunk;
+use super::batch::Origin;
+use super::chunk::{Chunk, Table};
 use super::lease::Lease;
 use crate::warehouse::client::in_time;
 

@@ -32,11 +32,15 @@ pub mod lease;
 pub mod ledger;
 mod loading;
 pub(crate) mod mending;
+pub mod needs;
 mod reading;
 mod recovery;
 pub mod repeats;
 mod restore;
+mod retry;
 pub mod run;
+mod session;
+pub mod state;
 mod unreadable;
 pub mod visibility;
 

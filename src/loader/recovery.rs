@@ -13,14 +13,24 @@ use super::gaps::{self, Cause, Gap};
 use super::lease::Lease;
 use super::ledger::{LastChunk, Ledger};
 use super::loading::{Gathered, Target};
+use super::needs::Loader;
 use super::reading::read;
-use super::run::{Loader, Session};
+use super::session::Session;
 use super::{LoaderError, known_ids};
 use crate::kafka::Watermarks;
 use crate::warehouse::uploads::{self, Loaded};
 
 /// How many acknowledged uploads are checked for lost rows if the topic was recreated.
 const MAX_UPLOADS: u64 = 10_000;
+
+/// Finishes the noted chunks, so that another loader can continue. Returns the next offsets.
+///
+/// # Errors
+/// A service does not answer.
+pub(super) async fn settle(loader: &Loader, lease: &Lease) -> Result<BTreeMap<u16, i64>, LoaderError> {
+    let session = Session::begin(loader, lease).await?;
+    Ok(session.next)
+}
 
 impl Session {
     /// Finds out what is loaded, and loads the chunks that were noted but not done.

@@ -11,13 +11,13 @@ use std::collections::HashSet;
 use rdkafka::Message;
 use roaring::RoaringTreemap;
 
-use super::batch::{BatchBuilder, Origin};
+use super::batch::{BatchBuilder, Origin, rounds_inbox};
 use super::chunk::fingerprint;
-use super::content::Content;
+use super::content::{Content, TopicKind};
 use super::lease::Lease;
 use super::mending::ChunkRows;
+use super::needs::Loader;
 use super::reading::read;
-use super::run::{Loader, TopicKind, rounds_inbox};
 use super::{LoaderError, known_ids};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};

@@ -2,72 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::batch::{Batch, BatchBuilder};
-use super::content::Content;
-use super::gaps::{self, Cause, Gap};
-use super::gate::Gate;
+use super::gaps::{Cause, Gap};
 use super::gathering::Gatherer;
-use super::inbox::{Inbox, create_missing};
 use super::layout::{Change, Looks};
-use super::lease::{Candidate, Lease};
-use super::ledger::Ledger;
-use super::loading::{Done, Target};
+use super::lease::Lease;
+use super::loading::{Done, Target, create_inboxes};
+use super::needs::Loader;
 use super::reading::is_unreadable;
+use super::session::Session;
+use super::state::LoaderState;
 use super::unreadable::Probe;
-use super::{LoaderError, kafka_engine, repeats, restore};
-use crate::domain::columns::Columns;
-use crate::ingest::upload::under_way::UnderWay;
-use crate::kafka::{BrokerError, Kafka};
-use crate::metrics::Metrics;
-use crate::registry::Registry;
-use crate::warehouse::client::Warehouse;
-
-/// Pauses between attempts while a service does not answer.
-const RETRY_PAUSE: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
-
-/// What kind of messages a topic has.
-#[derive(Clone, Debug)]
-pub enum TopicKind {
-    Rounds(Arc<Columns>),
-    Rejects,
-}
-
-/// What a loader needs.
-#[derive(Clone, Debug)]
-pub struct Loader {
-    pub kafka: Kafka,
-    pub registry: Registry,
-    pub warehouse: Warehouse,
-    pub topic: String,
-    pub kind: TopicKind,
-    pub uploads: UnderWay,
-    pub gate: Gate,
-    pub candidate: Candidate,
-    pub metrics: Metrics,
-}
-
-/// The state of a loader, for `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoaderState {
-    Starting,
-    Running,
-    /// Another server loads the topic. This one takes over if the other dies.
-    Standby {
-        owner: Uuid,
-    },
-    /// An attempt failed; the loader retries by itself.
-    Waiting(String),
-}
+use super::{LoaderError, kafka_engine, restore};
+use crate::kafka::BrokerError;
 
 impl Loader {
     /// Loads until `stop` while this server holds the lease of the topic. Retries after failures.
@@ -76,22 +29,13 @@ impl Loader {
         self.candidate.run(&state, &stop, load).await;
     }
 
-    /// Finishes the noted chunks, so that another loader can continue. Returns the next offsets.
-    ///
-    /// # Errors
-    /// A service does not answer.
-    pub(super) async fn settle(&self, lease: &Lease) -> Result<BTreeMap<u16, i64>, LoaderError> {
-        let session = Session::begin(self, lease).await?;
-        Ok(session.next)
-    }
-
     async fn load(
         &self,
         lease: Lease,
         state: &watch::Sender<LoaderState>,
         end: CancellationToken,
     ) -> Result<(), LoaderError> {
-        self.create_inboxes().await?;
+        create_inboxes(self).await?;
         kafka_engine::hand_back(self, &lease).await?;
         let restarts = self.gate.restarts();
         restore::restore(self, &lease).await?;
@@ -105,39 +49,6 @@ impl Loader {
         );
         tokio::task::spawn_blocking(move || session.work(restarts, &end)).await?
     }
-
-    /// Creates the inboxes that do not exist.
-    pub(super) async fn create_inboxes(&self) -> Result<(), LoaderError> {
-        let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
-        if let TopicKind::Rounds(columns) = &self.kind {
-            inboxes.extend([
-                rounds_inbox(columns),
-                repeats::conflicts_inbox(columns),
-                repeats::counts_inbox(),
-            ]);
-        }
-        create_missing(&self.warehouse, &inboxes).await
-    }
-}
-
-/// Waits before the next attempt.
-pub(super) async fn wait_before_retry(failures: usize, stop: &CancellationToken) {
-    let pause = RETRY_PAUSE.get(failures).or(RETRY_PAUSE.last()).copied().unwrap_or_default();
-    tokio::select! {
-        () = tokio::time::sleep(pause) => {}
-        () = stop.cancelled() => {}
-    }
-}
-
-/// One run of the loader, from its start to the next failure.
-pub(super) struct Session {
-    pub(super) loader: Loader,
-    pub(super) target: Arc<Target>,
-    pub(super) content: Content,
-    /// Ids of the rounds of all partitions that are stored or being loaded. A round may be in any partition if some were added.
-    pub(super) known: RoaringTreemap,
-    /// The next offset to read of each partition.
-    pub(super) next: BTreeMap<u16, i64>,
 }
 
 /// The batch that is being loaded while the next one is gathered. One at a time: the ledger has one open batch.
@@ -233,17 +144,6 @@ impl Session {
         self.note_gaps(self.target.epoch, &gaps).await?;
         Ok(!gaps.is_empty())
     }
-
-    /// Records gaps of an epoch, and marks their offsets as loaded.
-    pub(super) async fn note_gaps(&self, epoch: u32, gaps: &[Gap]) -> Result<(), LoaderError> {
-        gaps::note(&self.target.lease, &self.target.ledger, &self.loader.metrics, epoch, gaps).await
-    }
-
-    /// Takes a batch into account for the next one.
-    pub(super) fn advance(&mut self, batch: &Batch) {
-        self.next.extend(batch.next_offsets());
-        self.known |= &batch.new_ids;
-    }
 }
 
 impl Loading {
@@ -263,12 +163,4 @@ impl Loading {
         }
         Ok(())
     }
-}
-
-/// The inbox of `game_rounds`.
-pub(super) fn rounds_inbox(columns: &Columns) -> Inbox {
-    let others = columns.iter().filter(|column| !column.is_field());
-    let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
-    let columns = format!("{}, kafka_epoch, kafka_partition, kafka_offset, recounted", names.join(", "));
-    Inbox::new("game_rounds", columns)
 }

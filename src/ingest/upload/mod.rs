@@ -34,7 +34,6 @@ use uuid::Uuid;
 
 pub use self::error::{Progress, UploadError, UploadFailure};
 pub use self::job::Finished;
-pub use self::producing::REPAIR_HEADER;
 pub use self::tally::{MaxRejects, SHOWN_REJECTS};
 
 use self::feed::Source;
@@ -115,7 +114,7 @@ pub struct UploadOptions {
     pub force: bool,
     /// Produce nothing.
     pub validate_only: bool,
-    /// The rows belong to a repair: see [`REPAIR_HEADER`].
+    /// The rows belong to a repair: see [`crate::wire::headers::REPAIR`].
     pub is_repair: bool,
 }
 

@@ -13,13 +13,9 @@ use super::producers::Producer;
 use super::{Destination, UploadError};
 use crate::disk::Disk;
 use crate::domain::value::Value;
-use crate::ingest::avro;
 use crate::ingest::rows::{Reject, Row};
 use crate::warehouse::uploads::Offsets;
-
-/// The header of a row that a repair produces. Its hour may count it already, or be wrong in another way. So the loader sets the hour to the
-/// sum of its rounds, and does not add to it.
-pub const REPAIR_HEADER: &str = "roundhouse-repair";
+use crate::wire::{avro, headers as names};
 
 /// Time for the records of an upload that a full disk stops: a broker that cannot write does not answer.
 const FULL_DISK_PATIENCE: Duration = Duration::from_secs(10);
@@ -99,13 +95,13 @@ impl Producing {
         self.message.clear();
         let Destination { columns, schema_id, topic, .. } = &self.destination;
         avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
-        let headers = if self.is_repair { REPAIR_HEADER.len() + MAX_HEADER_BYTES } else { 0 };
+        let headers = if self.is_repair { names::REPAIR.len() + MAX_HEADER_BYTES } else { 0 };
         let bytes = message_bytes(&self.key, &self.message, headers);
         check_size(row.line, topic, bytes, self.producer.limits.rounds)?;
         let mut record =
             BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
         if self.is_repair {
-            let header = Header { key: REPAIR_HEADER, value: Some("1") };
+            let header = Header { key: names::REPAIR, value: Some("1") };
             record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
         self.send(record, &self.rounds)?;
@@ -122,13 +118,13 @@ impl Producing {
         // Text is always JSON.
         let faults = serde_json::to_string(&reject.faults).unwrap_or_default();
         let mut headers = vec![
-            ("upload_id", self.upload_id.as_str()),
-            ("line", &line),
-            ("byte_offset", &byte_offset),
-            ("column", &reject.first.column),
-            ("code", reject.first.code),
-            ("reason", &reject.first.reason),
-            ("faults", &faults),
+            (names::UPLOAD_ID, self.upload_id.as_str()),
+            (names::LINE, &line),
+            (names::BYTE_OFFSET, &byte_offset),
+            (names::COLUMN, &reject.first.column),
+            (names::CODE, reject.first.code),
+            (names::REASON, &reject.first.reason),
+            (names::FAULTS, &faults),
         ];
         let topic = &self.destination.dead_letter_topic;
         let limit = self.producer.limits.dead_letters;

@@ -26,11 +26,16 @@ use self::group::Group;
 use self::passed_over::Search;
 use super::LoaderError;
 use super::chunk::{Chunk, fingerprint};
+use super::content::TopicKind;
 use super::inbox::existing;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger, TopicEpoch, TopicLoader};
+use super::loading::create_inboxes;
+use super::needs::Loader;
+use super::recovery::settle;
 use super::restore::restore;
-use super::run::{Loader, LoaderState, TopicKind, wait_before_retry};
+use super::retry::wait_before_retry;
+use super::state::LoaderState;
 use crate::kafka::{BrokerError, Observer, partitions_of};
 use crate::settings::ServiceUrl;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
@@ -136,12 +141,12 @@ impl Consumption {
     /// Creates the tables. The consumer group begins where the last loader ended.
     async fn start_consumer(&self, lease: &Lease) -> Result<Following, LoaderError> {
         let Loader { kafka, warehouse, topic, .. } = &self.loader;
-        self.loader.create_inboxes().await?;
+        create_inboxes(&self.loader).await?;
         drop_tables(&self.loader).await?;
         let ledger = Ledger::new(lease);
         catch_up(&self.loader, &ledger).await?;
         restore(&self.loader, lease).await?;
-        let next = self.loader.settle(lease).await?;
+        let next = settle(&self.loader, lease).await?;
         let epoch = match ledger.topic().await? {
             Some(known) if known.loader() == TopicLoader::ClickHouse => known,
             Some(known) => ledger.hand_over(known, TopicLoader::ClickHouse).await?,

@@ -20,7 +20,7 @@ use crate::loader::batch::{BatchBuilder, Origin};
 use crate::loader::content::Content;
 use crate::loader::gaps::rejects_inbox;
 use crate::loader::lease::Lease;
-use crate::loader::run::Loader;
+use crate::loader::needs::Loader;
 use crate::warehouse::client::WarehouseError;
 
 const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks.sql");

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::hours::{self, Loading};
 use super::tables::Tables;
 use super::{Loads, RepairError};
-use crate::loader::run::LoaderState;
+use crate::loader::state::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::lost_parts::{HOURS, LostParts, ROUNDS, lost_parts, short_chunks};
 
