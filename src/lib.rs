@@ -30,7 +30,7 @@
 //! | [`counted`] | Counts in words | nothing |
 //! | [`memory`] | Settings of the allocator | nothing |
 //! | [`domain`] | Money, times, columns: parsed once, no I/O | nothing |
-//! | [`roundhouse_listener`] | What all HTTP listeners share: which requests they accept, and how much of one | nothing |
+//! | [`roundhouse_listener`] | What all HTTP listeners share: which requests they accept, how much of one, and what its headers say | nothing |
 //! | [`roundhouse_part`] | What the embedded parts share, and the server uses for its own files: lifecycle, sandbox, locks, durable files | nothing |
 
 #[cfg(test)]

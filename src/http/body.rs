@@ -20,6 +20,7 @@ use crate::domain::time_zone::TimeZone;
 use crate::ingest::body::BodyError;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::rows::ReadOptions;
+use roundhouse_listener::content::{coding, content_type, media_type};
 
 /// Bytes that a decompressor returns at once.
 const DECOMPRESSED_PIECE_BYTES: usize = 65_536;
@@ -82,7 +83,7 @@ fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>,
 
 /// Whether the request is a form, by its `Content-Type`.
 pub fn is_form(headers: &HeaderMap) -> bool {
-    content_type(headers).to_ascii_lowercase().starts_with("multipart/form-data")
+    media_type(headers) == "multipart/form-data"
 }
 
 /// Says more about a file that cannot be read if the request's `Content-Type` shows why.
@@ -117,24 +118,13 @@ pub fn explained(problem: Problem, headers: &HeaderMap) -> Problem {
 /// # Errors
 /// It is compressed, or `Content-Type` has no boundary.
 pub fn read_form(request: Request) -> Result<Form, Problem> {
-    if !matches!(content_encoding(request.headers()).as_deref(), None | Some("identity" | "")) {
+    if coding(request.headers()).is_some() {
         let detail = "a form cannot be compressed; send the compressed file as the body of the request \
                       (curl --data-binary @FILE -H 'Content-Encoding: gzip')";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_form", detail));
     }
     let content_type = content_type(request.headers()).to_owned();
     Ok(Form::new(&content_type, request.into_body().into_data_stream())?)
-}
-
-/// The `Content-Encoding` in lower case, if there is one.
-fn content_encoding(headers: &HeaderMap) -> Option<String> {
-    let encoding = headers.get(header::CONTENT_ENCODING)?;
-    Some(encoding.to_str().unwrap_or_default().to_ascii_lowercase())
-}
-
-/// The `Content-Type`; empty if there is none.
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Goes on to the next file of a form, unless the server stops; returns its name.
@@ -179,11 +169,9 @@ pub fn decompressed(
 ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Problem> {
     let body = body.into_data_stream().map_err(std::io::Error::other);
     let piece = DECOMPRESSED_PIECE_BYTES;
-    match content_encoding(headers).as_deref() {
-        None | Some("identity" | "") if announced(headers) > max_bytes => {
-            Err(BodyError::TooLarge { limit: max_bytes }.into())
-        }
-        None | Some("identity" | "") => Ok(body.boxed()),
+    match coding(headers).as_deref() {
+        None if announced(headers) > max_bytes => Err(BodyError::TooLarge { limit: max_bytes }.into()),
+        None => Ok(body.boxed()),
         Some("gzip" | "x-gzip") => {
             let mut decoder = GzipDecoder::new(StreamReader::new(body));
             decoder.multiple_members(true);

@@ -9,10 +9,10 @@ use clickhouse::query::RowCursor;
 use clickhouse::{RowOwned, RowRead};
 use futures_util::{Stream, StreamExt, stream};
 
-use super::accept;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::warehouse::client::WarehouseError;
+use roundhouse_listener::accept;
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

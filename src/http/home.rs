@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::accept;
 use super::openapi::page::{FILE_HEADERS, own_url};
 use super::openapi::problems;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use roundhouse_listener::accept;
 
 const PAGE: &str = include_str!("home.html");
 

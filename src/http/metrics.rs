@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::accept;
 use super::freshness;
 use super::openapi::problems;
 use super::parameters::Parameters;
@@ -15,6 +14,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::metrics::{Metrics, Now, as_plain_text};
 use crate::warehouse::client::in_time;
+use roundhouse_listener::accept;
 
 /// How long ClickHouse may take. Metrics that it does not return in time are left out.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -1,6 +1,5 @@
 //! The API: thin handlers over the other modules. `router.rs` is its index.
 
-pub mod accept;
 pub mod admission;
 pub mod aggregates;
 pub mod auth;

@@ -1,7 +1,7 @@
 //! `GET /uploads/{id}/rejects`, `GET /uploads/{id}/conflicts` and `POST /uploads/{id}/replay`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -36,10 +36,10 @@ use crate::warehouse::client::WarehouseError;
 use crate::warehouse::rejects::{self, RejectRow, Rejected, StoredFault};
 use crate::warehouse::upload_counts;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded};
+use crate::warehouse::visibility;
 
 /// How long a request waits for rejects that are still in the dead-letter topic, and how often it checks.
 const LOADING_PATIENCE: Duration = Duration::from_secs(10);
-const LOADING_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Most characters of a code.
 pub const MAX_CODE: usize = 64;
@@ -103,19 +103,16 @@ fn code_parameter(parameters: &mut Parameters) -> Result<Option<String>, Problem
 
 /// Waits until the rejects of a finished upload are loaded.
 async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Problem> {
-    let started = Instant::now();
-    while row.state != LedgerState::Receiving && !row.dead_letter_offsets.is_empty() {
-        let loaded = Loaded::of_topic(&state.warehouse, &state.dead_letter_topic).await?;
-        if loaded.has(&row.dead_letter_offsets, row.updated_at) {
-            break;
-        }
-        if started.elapsed() > LOADING_PATIENCE {
-            let detail = "the rejects of this upload are not all loaded yet; try again soon";
-            return Err(Problem::unavailable("rejects_not_loaded", detail, "the loader lags"));
-        }
-        tokio::time::sleep(LOADING_INTERVAL).await;
+    if row.state == LedgerState::Receiving || row.dead_letter_offsets.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let is_loaded = |loaded: &Loaded| loaded.has(&row.dead_letter_offsets, row.updated_at);
+    let topic = &state.dead_letter_topic;
+    if visibility::wait_until_loaded(&state.warehouse, topic, LOADING_PATIENCE, is_loaded).await? {
+        return Ok(());
+    }
+    let detail = "the rejects of this upload are not all loaded yet; try again soon";
+    Err(Problem::unavailable("rejects_not_loaded", detail, "the loader lags"))
 }
 
 /// The columns of the upload's file.

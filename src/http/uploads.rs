@@ -1,7 +1,6 @@
 //! `GET /uploads` and `GET /uploads/{id}`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,9 +18,7 @@ use super::state::AppState;
 use super::upload_view::{Seen, UploadView, look};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, LedgerState, Loaded, LoadedWithGaps};
-
-/// The pause between two checks whether an upload is visible.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+use crate::warehouse::visibility::wait_until_found;
 
 /// A page of uploads, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -118,14 +115,6 @@ async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, Wa
 
 /// Waits until an acknowledged upload is visible, up to a limit and until the server stops. Returns the counts of its rows if it is.
 pub async fn wait_until_visible(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {
-    let started = Instant::now();
-    loop {
-        let seen = look_once(state, row).await?;
-        if seen.is_some() || started.elapsed() >= state.visible_timeout {
-            return Ok(seen);
-        }
-        if state.stopping.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_none() {
-            return Ok(None);
-        }
-    }
+    let seen = wait_until_found(state.visible_timeout, || look_once(state, row));
+    state.stopping.run_until_cancelled(seen).await.unwrap_or(Ok(None))
 }

@@ -1,7 +1,5 @@
 //! The ledger: epochs of topics, and chunks of offsets, noted before they are inserted and marked done afterwards.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use clickhouse::Row;
 use serde::Deserialize;
@@ -10,7 +8,7 @@ use super::LoaderError;
 use super::chunk::Chunk;
 use super::inbox::Inbox;
 use super::lease::Lease;
-use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::client::WarehouseError;
 use crate::warehouse::row_binary::write_text;
 
 /// The columns of a chunk's note.
@@ -221,25 +219,4 @@ impl Ledger {
         }
         self.lease.insert_rows(&self.inbox.insert(), std::iter::once(Bytes::from(rows))).await
     }
-}
-
-/// How far one partition is loaded.
-#[derive(Row, Deserialize)]
-struct LoadedOffset {
-    partition: u16,
-    next_offset: u64,
-}
-
-/// Returns the next offset to load for each partition of a topic.
-///
-/// # Errors
-/// ClickHouse does not answer.
-pub async fn loaded_offsets(
-    warehouse: &Warehouse,
-    topic: &str,
-) -> Result<BTreeMap<u16, i64>, WarehouseError> {
-    let query =
-        warehouse.query(include_str!("../../queries/loader/loaded_offsets.sql")).param("topic", topic);
-    let offsets = query.fetch_all::<LoadedOffset>().await?;
-    Ok(offsets.into_iter().map(|row| (row.partition, row.next_offset.cast_signed())).collect())
 }

@@ -42,7 +42,6 @@ pub mod run;
 mod session;
 pub mod state;
 mod unreadable;
-pub mod visibility;
 
 use thiserror::Error;
 

@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use crate::kafka::{BrokerError, Kafka, Watermarks};
-use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::uploads::Loaded;
+use crate::warehouse::visibility::wait_until_loaded;
 
 /// How long a job waits for rows that are being loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,7 +89,8 @@ impl Arrivals {
     ) -> Result<bool, WarehouseError> {
         match so_far {
             Some(next_offsets) => {
-                wait_until_loaded(warehouse, &self.topic, next_offsets, self.patience).await
+                let is_loaded = |loaded: &Loaded| loaded.reaches(next_offsets);
+                wait_until_loaded(warehouse, &self.topic, self.patience, is_loaded).await
             }
             None => Ok(false),
         }

@@ -15,5 +15,6 @@ pub mod text;
 mod transport;
 pub mod upload_counts;
 pub mod uploads;
+pub mod visibility;
 
 pub use self::schema::SchemaError;

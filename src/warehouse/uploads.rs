@@ -378,30 +378,50 @@ impl Loaded {
     /// Returns how many offsets are not loaded yet, for each partition that lags.
     pub fn missing(&self, offsets: &Offsets, written_at: i64) -> BTreeMap<u16, u64> {
         let epochs = self.epochs(written_at);
-        let next = |partition| {
-            let here =
-                |found: &&LoadedPartition| epochs.contains(&found.epoch) && found.partition == partition;
-            self.partitions.iter().filter(here).map(|found| found.next_offset).max().unwrap_or(0)
-        };
         offsets
             .iter()
             .map(|(partition, (_, last))| {
-                (*partition, (last + 1).cast_unsigned().saturating_sub(next(*partition)))
+                (*partition, (last + 1).cast_unsigned().saturating_sub(self.next(*partition, &epochs)))
             })
             .filter(|(_, missing)| *missing > 0)
             .collect()
     }
 
+    /// Whether the topic as it is now is loaded up to these next offsets of its partitions.
+    pub fn reaches(&self, next_offsets: &BTreeMap<u16, i64>) -> bool {
+        let epochs = self.current_epochs();
+        next_offsets.iter().all(|(partition, next)| self.next(*partition, &epochs) >= next.cast_unsigned())
+    }
+
+    /// Returns the next offset to load of a partition, in one of these epochs.
+    fn next(&self, partition: u16, epochs: &[u32]) -> u64 {
+        let here = |found: &&LoadedPartition| epochs.contains(&found.epoch) && found.partition == partition;
+        self.partitions.iter().filter(here).map(|found| found.next_offset).max().unwrap_or(0)
+    }
+
+    /// Returns the newest epoch, and the epochs that it continues.
+    fn current_epochs(&self) -> Vec<u32> {
+        let starts = self.starts();
+        let first = starts.iter().rposition(|(_, _, continues)| !continues).unwrap_or(0);
+        starts.iter().skip(first).map(|(epoch, ..)| *epoch).collect()
+    }
+
     /// Returns the epoch in which something was written, and the epochs that continue it.
     fn epochs(&self, written_at: i64) -> Vec<u32> {
-        let mut starts: Vec<(u32, i64, bool)> =
-            self.partitions.iter().map(|found| (found.epoch, found.started_at, found.continues)).collect();
-        starts.sort_unstable();
-        starts.dedup();
+        let starts = self.starts();
         // The first epoch begins when the loader first sees the topic, which may be older.
         let written_in = starts.iter().rposition(|(_, started, _)| *started <= written_at).unwrap_or(0);
         let after = starts.iter().skip(written_in + 1).take_while(|(_, _, continues)| *continues);
         starts.iter().skip(written_in).take(1).chain(after).map(|(epoch, ..)| *epoch).collect()
+    }
+
+    /// Returns the epochs in their order: when each began, and whether it continues the one before it.
+    fn starts(&self) -> Vec<(u32, i64, bool)> {
+        let mut starts: Vec<(u32, i64, bool)> =
+            self.partitions.iter().map(|found| (found.epoch, found.started_at, found.continues)).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
     }
 }
 
@@ -443,6 +463,15 @@ mod tests {
         loaded.partitions[1].continues = true;
         assert!(loaded.has(&offsets, 150) && loaded.has(&offsets, 250));
         assert!(!loaded.has(&offsets, 350));
+    }
+
+    #[test]
+    fn what_was_loaded_before_another_loader_took_over_counts_for_the_topic_as_it_is_now() {
+        let mut loaded = loaded(&[(1, 100, 0, 90), (2, 200, 0, 50), (3, 300, 0, 0)]);
+        let next_offsets = |next| BTreeMap::from([(0, next)]);
+        assert!(loaded.reaches(&next_offsets(0)) && !loaded.reaches(&next_offsets(1)));
+        loaded.partitions[2].continues = true;
+        assert!(loaded.reaches(&next_offsets(50)) && !loaded.reaches(&next_offsets(51)));
     }
 
     #[test]

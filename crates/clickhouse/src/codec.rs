@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use flate2::Compression;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
@@ -12,6 +12,7 @@ use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 
 use super::blocks;
 use super::exception::{Code, Exception};
+use roundhouse_listener::{accept, content};
 
 /// Largest window of a zstd body, as a power of two: 128 MiB, as `zstd --long` uses.
 const ZSTD_WINDOW_LOG: u32 = 27;
@@ -39,11 +40,8 @@ impl Coding {
     /// # Errors
     /// It is not supported.
     pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Self>, Exception> {
-        let Some(value) = headers.get(header::CONTENT_ENCODING) else {
-            return Ok(None);
-        };
-        match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Ok(None),
+        let Some(coding) = content::coding(headers) else { return Ok(None) };
+        match coding.as_str() {
             "gzip" | "x-gzip" => Ok(Some(Self::Gzip)),
             "deflate" => Ok(Some(Self::Deflate)),
             "zstd" => Ok(Some(Self::Zstd)),
@@ -59,18 +57,10 @@ impl Coding {
 
     /// The coding of an answer: the first one in ClickHouse's order that the client accepts.
     pub(super) fn of_answer(headers: &HeaderMap) -> Option<Self> {
-        let values = headers.get_all(header::ACCEPT_ENCODING);
-        let accepted: Vec<&str> = values
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter(|item| !item.replace(' ', "").ends_with(";q=0"))
-            .filter_map(|item| item.split(';').next())
-            .map(str::trim)
-            .collect();
+        let accepted: Vec<String> = accept::codings(headers).collect();
         [Self::Zstd, Self::Lz4, Self::Gzip, Self::Deflate]
             .into_iter()
-            .find(|coding| accepted.iter().any(|name| name.eq_ignore_ascii_case(coding.name())))
+            .find(|coding| accepted.iter().any(|name| name == coding.name()))
     }
 }
 
@@ -192,6 +182,8 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     #[test]
@@ -224,7 +216,7 @@ mod tests {
         };
         assert_eq!(accept("gzip, deflate, br, zstd"), Some(Coding::Zstd));
         assert_eq!(accept("gzip;q=0.5,LZ4"), Some(Coding::Lz4));
-        assert_eq!(accept("zstd;q=0, gzip"), Some(Coding::Gzip));
+        assert_eq!(accept("zstd;q=0.0, lz4;q=0, gzip"), Some(Coding::Gzip));
         assert_eq!(accept("br"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::body;
 use super::exception::{Code, Exception};
 use super::external::FormFile;
+use roundhouse_listener::content::media_type;
 
 /// Bytes of a whole form, its files included.
 const MAX_FORM: usize = 16 << 20;
@@ -23,10 +24,7 @@ const MAX_FIELDS: usize = 4096;
 const FORM_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("multipart/form-data"))
+    media_type(headers) == "multipart/form-data"
 }
 
 /// What a form has.

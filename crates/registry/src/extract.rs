@@ -3,7 +3,6 @@
 use axum::RequestExt;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::RegistryError;
 use super::state::Visibility;
 use super::subject::{Subject, VersionSelector};
+use roundhouse_listener::content::media_type;
 
 /// Accepted media types of bodies. Others are refused; some of them a web page could send without permission.
 const JSON_TYPES: [&str; 3] =
@@ -143,10 +143,7 @@ impl<S: Send + Sync, T: DeserializeOwned + 'static> FromRequest<S> for Body<T> {
     type Rejection = RegistryError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, RegistryError> {
-        let media_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let media_type = media_type.split(';').next().unwrap_or("").trim();
-        if !JSON_TYPES.iter().any(|known| known.eq_ignore_ascii_case(media_type)) {
+        if !JSON_TYPES.contains(&media_type(request.headers()).as_str()) {
             return Err(RegistryError::UnsupportedMediaType);
         }
         let body: Bytes = request.extract().await?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::{MAX_BODY_BYTES, MAX_REQUESTS, REQUEST_TIMEOUT, RegistryError};
+use roundhouse_listener::accept;
 use roundhouse_listener::guard::Guard;
 use roundhouse_listener::http1::is_head_too_large;
 
@@ -53,14 +54,17 @@ async fn refuse_foreign(State(guard): State<Arc<Guard>>, request: Request, next:
     }
 }
 
-/// Sets the media type: the registry's own, or plain JSON for clients that accept only that.
+/// The registry's own media type.
+const OWN_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Sets the media type: the registry's own, or plain JSON for clients that prefer it.
 async fn name_media_type(request: Request, next: Next) -> Response {
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
-    let own = accept.contains("application/vnd.schemaregistry") || !accept.contains("application/json");
-    let media_type = match own {
-        true => "application/vnd.schemaregistry.v1+json",
-        false => "application/json",
+    let find = |kind: &str| match kind {
+        OWN_TYPE | "application/vnd.schemaregistry+json" => Some(OWN_TYPE),
+        "application/json" => Some("application/json"),
+        _ => None,
     };
+    let media_type = accept::preferred(request.headers(), find).unwrap_or(OWN_TYPE);
     let mut response = next.run(request).await;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response

@@ -2,10 +2,10 @@
 
 use axum::http::HeaderMap;
 
-use crate::http::accept;
 use crate::http::parameters::Parameters;
 use crate::http::problem::Problem;
 use crate::warehouse::aggregates::PageFormat;
+use roundhouse_listener::accept;
 
 /// The format of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use super::{RepairError, Repairer};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::ingest::rows::ReadOptions;
 use crate::ingest::upload::{Outcome, UploadOptions};
-use crate::loader::visibility::wait_until_loaded;
 use crate::warehouse::client::WarehouseError;
-use crate::warehouse::uploads::LedgerRow;
+use crate::warehouse::uploads::{LedgerRow, Loaded};
+use crate::warehouse::visibility::wait_until_loaded;
 
 const MISSING_ROWS: &str = include_str!("../../../queries/repair/missing_rows.sql");
 
@@ -69,8 +69,8 @@ impl Repairer {
 
 /// Waits until the rows of an upload are visible.
 pub(super) async fn until_visible(tables: &Tables, row: &LedgerRow) -> Result<(), RepairError> {
-    let next_offsets = row.offsets.iter().map(|(partition, (_, last))| (*partition, last + 1)).collect();
-    match wait_until_loaded(&tables.warehouse, &row.topic, &next_offsets, VISIBLE_PATIENCE).await? {
+    let is_loaded = |loaded: &Loaded| loaded.has(&row.offsets, row.updated_at);
+    match wait_until_loaded(&tables.warehouse, &row.topic, VISIBLE_PATIENCE, is_loaded).await? {
         true => Ok(()),
         false => Err(RepairError::NotVisible),
     }

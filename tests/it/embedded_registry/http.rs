@@ -309,6 +309,8 @@ async fn answers_have_the_media_type_that_the_client_accepts() {
         ("*/*", own),
         ("application/json", "application/json"),
         ("application/vnd.schemaregistry.v1+json, application/json", own),
+        ("application/vnd.schemaregistry.v1+json;q=0.5, application/json", "application/json"),
+        ("text/html", own),
     ] {
         for path in ["/subjects", "/schemas/ids/77"] {
             let response = registry.request(Method::GET, path).header(ACCEPT, accept).send().await.unwrap();
