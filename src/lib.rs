@@ -15,7 +15,7 @@
 //! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
 //! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part` |
 //! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `domain`, `roundhouse_listener`, `roundhouse_part` |
-//! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `owner`, `disk`, `domain`, `roundhouse_part` |
+//! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `disk`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `domain` |
 //! | [`ingest`] | Bytes of CSV to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `disk`, `domain`, `roundhouse_part` |
 //! | [`metrics`] | Counts for Prometheus | `warehouse` |

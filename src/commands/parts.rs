@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::services::Services;
 use crate::embedded::supervisor::{PartSpec, PartStatus, Program, Supervisor};
-use crate::http::health::{LocalParts, PartHealth};
+use crate::http::readiness::{LocalParts, PartHealth};
 use crate::settings::{EngineOptions, HostOptions, LoaderKind, ServeOptions};
 use roundhouse_part::EmbeddedError;
 

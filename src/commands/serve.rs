@@ -23,8 +23,8 @@ use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::embedded::supervisor::Supervisor;
 use crate::http::freshness::Freshness;
-use crate::http::health::{LocalParts, Readiness};
 use crate::http::home::{ServiceAddresses, examples};
+use crate::http::readiness::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::state::AppState;
@@ -386,6 +386,7 @@ fn app_state(
     let metrics = shared.metrics;
     // Queries compare only the built-in columns.
     let reconciler = Reconciler::new(
+        shared.owner,
         clients.warehouse.clone(),
         arrivals,
         Arc::new(built_in),

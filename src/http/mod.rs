@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod parameters;
 pub mod places;
 pub mod problem;
+pub mod readiness;
 pub mod reconcile;
 pub mod rejects;
 pub mod repair;

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::freshness::Freshness;
-use super::health::Readiness;
+use super::readiness::Readiness;
 use crate::disk::Disk;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;

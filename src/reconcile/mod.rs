@@ -136,12 +136,13 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Opens `spool_directory`, which must hold nothing else. Nothing runs until [`Reconciler::run`]. `disk` is the disk on which an embedded
-    /// ClickHouse keeps its tables.
+    /// Opens `spool_directory`, which must hold nothing else. Nothing runs until [`Reconciler::run`]. `owner` is this server; it works on its
+    /// own jobs only. `disk` is the disk on which an embedded ClickHouse keeps its tables.
     ///
     /// # Errors
     /// The directory cannot be used.
     pub fn new(
+        owner: Uuid,
         warehouse: Warehouse,
         arrivals: Arrivals,
         columns: Arc<Columns>,
@@ -152,7 +153,7 @@ impl Reconciler {
         let spool_disk = Disk::new(spool_directory, limits.disk_reserve_bytes);
         let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes, spool_disk)?;
         Ok(Self {
-            store: Store::new(warehouse.for_requests(), spool.owner()),
+            store: Store::new(warehouse.for_requests(), owner),
             context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes, disk },
             spool,
             queue: Queue::new(limits.max_waiting_reconciliations),

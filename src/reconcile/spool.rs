@@ -17,16 +17,11 @@ use super::SubmitError;
 use crate::disk::Disk;
 use crate::ingest::FileError;
 use crate::ingest::body::Body;
-use crate::owner::owner;
-
-/// The file with the UUID of this directory. Jobs name it as their owner.
-const OWNER_FILE: &str = "owner";
 
 /// The directory. Only one process may use it.
 #[derive(Debug)]
 pub(super) struct Spool {
     directory: PathBuf,
-    owner: Uuid,
     limit: u64,
     disk: Disk,
     used: Arc<AtomicU64>,
@@ -41,7 +36,6 @@ impl Spool {
     /// The directory cannot be read or written.
     pub(super) fn open(directory: &Path, limit: u64, disk: Disk) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let owner = owner(&directory.join(OWNER_FILE))?;
         let mut found = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
@@ -55,11 +49,7 @@ impl Spool {
             }
         }
         let used = Arc::new(AtomicU64::new(found.iter().map(|(_, bytes)| bytes).sum()));
-        Ok(Self { directory: directory.to_owned(), owner, limit, disk, used, found })
-    }
-
-    pub(super) fn owner(&self) -> Uuid {
-        self.owner
+        Ok(Self { directory: directory.to_owned(), limit, disk, used, found })
     }
 
     /// Files that existed when the directory was opened, with their sizes.
@@ -206,7 +196,6 @@ mod tests {
         fs::write(&part, "a").unwrap();
         let again = open(directory.path(), 100).unwrap();
         assert_eq!(again.found(), [(id, 4)]);
-        assert_eq!(again.owner(), spool.owner());
         assert!(!part.exists());
     }
 
@@ -222,9 +211,7 @@ mod tests {
         let taken = spool.take(Uuid::now_v7(), &mut body(&[b"a", b"b", b"c"]), &mut refuse_second).await;
         assert!(matches!(taken, Err(SubmitError::File(_))));
         assert_eq!(seen, [(b"a".to_vec(), false), (b"b".to_vec(), false)]);
-        let left: Vec<_> =
-            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, [OWNER_FILE]);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         take(&spool, Uuid::now_v7(), &[&[0; 100]]).await.unwrap();
     }
 

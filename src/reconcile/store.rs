@@ -132,6 +132,11 @@ impl Store {
         Self { warehouse, owner }
     }
 
+    /// Returns the server whose jobs are changed here.
+    pub(super) fn owner(&self) -> Uuid {
+        self.owner
+    }
+
     /// Returns a job of any server.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use roundhouse::disk::Disk;
 use roundhouse::domain::columns::Columns;
+use roundhouse::owner::owner;
 use roundhouse::reconcile::arrivals::Arrivals;
 use roundhouse::reconcile::differences::Kinds;
 use roundhouse::reconcile::report::{Difference, Hours, JobState, JobView, Kind, Phase, Report, Verdict};
@@ -112,9 +113,11 @@ impl Bench {
 
     fn reconciler_in(&self, spool: &Path) -> Arc<Reconciler> {
         let columns = Arc::new(Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap());
+        // Each directory is one server, across restarts.
+        let owner = owner(&spool.join("owner")).unwrap();
         let (warehouse, arrivals) = (self.warehouse.clone(), self.arrivals.clone());
         let reconciler =
-            Reconciler::new(warehouse, arrivals, columns, &self.limits, spool, Disk::new(spool, 0));
+            Reconciler::new(owner, warehouse, arrivals, columns, &self.limits, spool, Disk::new(spool, 0));
         Arc::new(reconciler.unwrap())
     }
 

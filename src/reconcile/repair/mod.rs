@@ -249,7 +249,7 @@ impl Repairer {
     ) -> Self {
         let (queue, queued) = mpsc::channel(MAX_WAITING);
         Self {
-            store: Store::new(warehouse.for_requests(), reconciler.spool.owner()),
+            store: Store::new(warehouse.for_requests(), reconciler.store.owner()),
             reconciler,
             uploader,
             loads,

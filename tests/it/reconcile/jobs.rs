@@ -42,8 +42,8 @@ pub async fn until_phase(server: &Server, path: &str, phase: &str) {
 pub async fn until_nothing_left(server: &Server) {
     let spool = server.data_dir().join("reconcile");
     until("nothing is left of jobs", async || {
-        let files = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().file_name());
-        let files: Vec<_> = files.filter(|name| name != "owner").collect();
+        let files: Vec<_> =
+            std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         let in_clickhouse = server
             .clickhouse(
                 "SELECT (SELECT count() FROM system.tables WHERE match(name, '^re[a-z]+_.*[0-9a-f]{32}') AND database = 'game_data'), \
