@@ -2,8 +2,8 @@
 //!
 //! The pure part, without I/O, in the order in which it sees a byte: [`parts`] (files that were joined), [`decode`] (any encoding to UTF-8),
 //! [`records`] (text to CSV records), [`header`], [`later_headers`] and [`column_names`] (which field is which column), [`row_ends`] and `cuts`
-//! (how many fields a row has), [`validate`] (fields to values), [`notation`] (which decimal mark the file has), [`avro`] (values to bytes). [`rows`] connects them, for
-//! uploads and reconciliations alike. [`upload`] sends the rows of a file to Kafka, from a [`body`].
+//! (how many fields a row has), [`validate`] (fields to values), [`notation`] (which decimal mark the file has). [`rows`] connects them, for
+//! uploads and reconciliations alike. [`upload`] sends the rows of a file to Kafka, from a [`body`], as Avro ([`crate::wire::avro`]).
 
 pub mod body;
 pub mod column_names;
