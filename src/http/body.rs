@@ -5,21 +5,14 @@ use async_compression::zstd::DParameter;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use encoding_rs::Encoding;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 use tokio_util::sync::CancellationToken;
 
 use super::form::{Form, FormError, NoFile};
-use super::parameters::Parameters;
 use super::problem::Problem;
-use crate::domain::columns::Columns;
-use crate::domain::decimal_mark::DecimalMark;
-use crate::domain::time_zone::TimeZone;
 use crate::ingest::body::BodyError;
-use crate::ingest::column_names::ColumnNames;
-use crate::ingest::rows::ReadOptions;
 use roundhouse_listener::content::{coding, content_type, media_type};
 
 /// Bytes that a decompressor returns at once.
@@ -31,55 +24,6 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// The type that curl gives a body by itself.
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
-
-/// Takes the parameter `encoding`: a label of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>), or
-/// `auto`.
-fn encoding_parameter(parameters: &mut Parameters) -> Result<Option<&'static Encoding>, Problem> {
-    let label = parameters.one("encoding")?.filter(|label| label != "auto");
-    let Some(label) = label else { return Ok(None) };
-    Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
-        Problem::must_be("encoding", "auto, or a label of the WHATWG Encoding Standard such as utf-16le")
-    })
-}
-
-/// Takes the parameters that say how to read a file of these columns.
-pub fn read_parameters(parameters: &mut Parameters, columns: &Columns) -> Result<ReadOptions, Problem> {
-    Ok(ReadOptions { columns: columns_parameter(parameters, columns)?, ..reread_parameters(parameters)? })
-}
-
-/// Takes those of them that a replay has too.
-pub fn reread_parameters(parameters: &mut Parameters) -> Result<ReadOptions, Problem> {
-    Ok(ReadOptions {
-        encoding: encoding_parameter(parameters)?,
-        decimal: decimal_parameter(parameters)?,
-        time_zone: time_zone_parameter(parameters)?,
-        ..ReadOptions::default()
-    })
-}
-
-/// Takes the parameter `timezone`: the zone of the file's times without one; none for `auto`.
-fn time_zone_parameter(parameters: &mut Parameters) -> Result<Option<TimeZone>, Problem> {
-    let name = parameters.one("timezone")?.filter(|name| name != "auto");
-    let Some(name) = name else { return Ok(None) };
-    TimeZone::of_name(&name).map(Some).ok_or_else(|| {
-        let what = "auto, a name of the IANA time zone database, such as Europe/Malta, or an offset, such as +02:00 (in a URL: %2B02:00)";
-        Problem::must_be("timezone", what)
-    })
-}
-
-/// Takes the parameter `columns`: which columns the file calls by other names.
-fn columns_parameter(parameters: &mut Parameters, columns: &Columns) -> Result<ColumnNames, Problem> {
-    let text = parameters.one("columns")?.filter(|text| !text.is_empty());
-    let Some(text) = text else { return Ok(ColumnNames::default()) };
-    ColumnNames::parse(&text, columns).map_err(|error| Problem::parameter("columns", error.to_string()))
-}
-
-/// Takes the parameter `decimal`: the decimal mark of the file's amounts; none for `auto`.
-fn decimal_parameter(parameters: &mut Parameters) -> Result<Option<DecimalMark>, Problem> {
-    let name = parameters.one("decimal")?.filter(|name| name != "auto");
-    let Some(name) = name else { return Ok(None) };
-    DecimalMark::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("decimal", "auto, comma or point"))
-}
 
 /// Whether the request is a form, by its `Content-Type`.
 pub fn is_form(headers: &HeaderMap) -> bool {

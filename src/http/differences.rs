@@ -4,16 +4,26 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::download::{Format, csv_record, escape_formula, pieces, respond};
-use super::openapi::parameters::{DifferencesQuery, Id};
+use super::download::{Format, ListQuery, csv_record, escape_formula, pieces, respond};
+use super::openapi::parameters::Id;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::values::choice;
+use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::reconcile::find;
 use super::state::AppState;
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
 use crate::reconcile::report::{JobState, Kind};
+
+query! {
+    /// The parameters of `GET /reconcile/{id}/differences`.
+    pub struct DifferencesQuery {
+        /// Only differences of this kind
+        kind: Option<Kind> = choice(Kind::ALL.map(|kind| (kind.name(), kind))).optional(),
+        list: ListQuery,
+    }
+}
 
 /// List all differences
 ///
@@ -31,12 +41,9 @@ pub async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    mut parameters: Parameters,
+    Query(DifferencesQuery { kind, list }): Query<DifferencesQuery>,
 ) -> Result<Response, Problem> {
-    let format = Format::of_request(&mut parameters, &headers)?;
-    let kind = kind_parameter(&mut parameters)?;
-    let escape_formulas = parameters.flag("escape_formulas")?;
-    parameters.finish("kind, format, escape_formulas")?;
+    let (format, escape_formulas) = (Format::of(list.format, &headers), list.escape_formulas);
     let job = find(&state, &id).await?;
     let report = job.report.filter(|_| job.state == JobState::Done).ok_or_else(|| not_done(job.state))?;
     let differences = state.reconciler.differences(job.id).await?.ok_or_else(|| not_done(job.state))?;
@@ -49,12 +56,6 @@ pub async fn list(
         writer.write(row, state.reconciler.columns(), out);
     });
     respond(&format!("differences-{}", job.id), format, pieces).await
-}
-
-fn kind_parameter(parameters: &mut Parameters) -> Result<Option<Kind>, Problem> {
-    let Some(name) = parameters.one("kind")? else { return Ok(None) };
-    let known = || Kind::ALL.map(Kind::name).join(", ");
-    Kind::of_name(&name).map(Some).ok_or_else(|| Problem::must_be("kind", format_args!("one of {}", known())))
 }
 
 fn not_done(state: JobState) -> Problem {

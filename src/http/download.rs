@@ -9,7 +9,8 @@ use clickhouse::query::RowCursor;
 use clickhouse::{RowOwned, RowRead};
 use futures_util::{Stream, StreamExt, stream};
 
-use super::parameters::Parameters;
+use super::parameters::values::{choice, flag};
+use super::parameters::{Parameter, query};
 use super::problem::Problem;
 use crate::warehouse::client::WarehouseError;
 use roundhouse_listener::accept;
@@ -22,15 +23,24 @@ pub enum Format {
     Ndjson,
 }
 
+query! {
+    /// How to write a list.
+    pub struct ListQuery {
+        /// Format of the list. Without it, the `Accept` header decides; without both it is CSV
+        pub format: Option<Format> = Format::parameter(),
+        /// In CSV: put an apostrophe before each cell that a spreadsheet would read as a formula
+        pub escape_formulas: bool = flag(),
+    }
+}
+
 impl Format {
-    /// Takes the parameter `format`. Without it the `Accept` header decides, and without both the format is CSV.
-    pub fn of_request(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
-        match parameters.one("format")?.as_deref() {
-            Some("csv") => Ok(Self::Csv),
-            Some("ndjson") => Ok(Self::Ndjson),
-            Some(_) => Err(Problem::must_be("format", "csv or ndjson")),
-            None => Ok(Self::accepted(headers)),
-        }
+    pub(super) fn parameter() -> Parameter<Option<Self>> {
+        choice([Self::Csv, Self::Ndjson].map(|format| (format.name(), format))).optional()
+    }
+
+    /// The format that the request names, else that of its `Accept` header.
+    pub fn of(named: Option<Self>, headers: &HeaderMap) -> Self {
+        named.unwrap_or_else(|| Self::accepted(headers))
     }
 
     fn accepted(headers: &HeaderMap) -> Self {
@@ -49,7 +59,8 @@ impl Format {
         }
     }
 
-    fn extension(self) -> &'static str {
+    /// Its name in a query, and the extension of a file.
+    fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
@@ -97,7 +108,7 @@ pub async fn respond(name: &str, format: Format, mut pieces: Pieces) -> Result<R
     let mut response = Body::from_stream(body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    let disposition = format!("attachment; filename=\"{name}.{}\"", format.extension());
+    let disposition = format!("attachment; filename=\"{name}.{}\"", format.name());
     if let Ok(disposition) = HeaderValue::try_from(disposition) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::openapi::page::{FILE_HEADERS, own_url};
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::Query;
 use super::problem::Problem;
 use roundhouse_listener::accept;
 
@@ -72,11 +72,10 @@ pub struct Home {
     )
 )]
 pub async fn home(
-    parameters: Parameters,
+    _: Query<()>,
     headers: HeaderMap,
     Extension(Shown(services)): Extension<Shown>,
 ) -> Result<Response, Problem> {
-    parameters.finish("none")?;
     let find = |kind: &str| match kind {
         "text/html" | "application/xhtml+xml" | "text/*" => Some(true),
         "application/json" | "application/*" | "*/*" => Some(false),

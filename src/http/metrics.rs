@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::freshness;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::Query;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::metrics::{Metrics, Now, as_plain_text};
@@ -35,10 +35,9 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 )]
 pub async fn metrics(
     State(state): State<AppState>,
-    parameters: Parameters,
+    _: Query<()>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    parameters.finish("none")?;
     let lag = in_time(PATIENCE, freshness::lag(&state.warehouse, &state.uploader.ledger)).await;
     let lag = lag.inspect_err(|error| tracing::debug!(%error, "cannot read the lag")).ok();
     let now = Now {

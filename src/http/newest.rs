@@ -4,18 +4,30 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::parameters::Parameters;
-use super::problem::Problem;
+use super::parameters::describe::text;
+use super::parameters::values::{Value, limit};
+use super::parameters::{Parameter, query};
 
-pub const DEFAULT_LIMIT: u64 = 50;
-pub const MAX_LIMIT: u64 = 1000;
+query! {
+    /// The requested page.
+    pub struct Newest {
+        /// Rows of a page
+        limit: u64 = limit(50, 1000),
+        /// The `next_cursor` of the page before; empty for the first page
+        cursor: Option<Uuid> = cursor(),
+    }
+}
 
-/// The requested page.
-#[derive(Clone, Copy, Debug)]
-pub struct Newest {
-    limit: u64,
-    /// Only older items.
-    pub before: Option<Uuid>,
+/// The id of the last item of a page, or nothing.
+fn cursor() -> Parameter<Option<Uuid>> {
+    let schema = text().pattern(Some("^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"));
+    let read = |text: &str| match text {
+        "" => Ok(None),
+        text => {
+            Uuid::try_parse(text).map(Some).map_err(|_| "the next_cursor of a page of this list".to_owned())
+        }
+    };
+    Value::new(schema, read).or("")
 }
 
 /// The position of a page.
@@ -37,30 +49,23 @@ pub struct Links {
 }
 
 impl Newest {
-    /// Takes `limit` and `cursor`, the only parameters of such a list.
-    ///
-    /// # Errors
-    /// A value is invalid, or there is another parameter.
-    pub fn of(mut parameters: Parameters) -> Result<Self, Problem> {
-        let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
-        let cursor = parameters.one("cursor")?.filter(|cursor| !cursor.is_empty());
-        parameters.finish("limit, cursor")?;
-        let not_a_cursor = |_| Problem::must_be("cursor", "the next_cursor of a page of this list");
-        let before = cursor.map(|text| Uuid::try_parse(&text).map_err(not_a_cursor)).transpose()?;
-        Ok(Self { limit, before })
+    /// Only items that are older than this one.
+    pub fn before(&self) -> Option<Uuid> {
+        self.cursor
     }
 
     /// How many items to fetch: one more than the page shows, to know whether there is a next page.
-    pub fn wanted(self) -> u64 {
+    pub fn wanted(&self) -> u64 {
         self.limit + 1
     }
 
     /// Keeps the items of the page, and returns where the next page of the list at `path` is.
-    pub fn cut<T>(self, path: &str, items: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> (Position, Links) {
-        let is_more = items.len() as u64 > self.limit;
-        items.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+    pub fn cut<T>(&self, path: &str, items: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> (Position, Links) {
+        let limit = self.limit;
+        let is_more = items.len() as u64 > limit;
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next_cursor = items.last().filter(|_| is_more).map(id);
-        let next = next_cursor.map(|cursor| format!("{path}?limit={}&cursor={cursor}", self.limit));
-        (Position { limit: self.limit, next_cursor }, Links { next })
+        let next = next_cursor.map(|cursor| format!("{path}?limit={limit}&cursor={cursor}"));
+        (Position { limit, next_cursor }, Links { next })
     }
 }

@@ -10,11 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{decompressed, explained, is_form, next_file, read_form, read_parameters};
+use super::body::{decompressed, explained, is_form, next_file, read_form};
 use super::newest::{Links, Newest, Position};
-use super::openapi::parameters::{Id, ReconcileQuery, ReconciliationsQuery};
+use super::openapi::parameters::Id;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::describe::uuid;
+use super::parameters::file::FileQuery;
+use super::parameters::values::Value;
+use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::repair::RepairedJob;
 use super::state::AppState;
@@ -22,7 +25,22 @@ use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
 
 /// Uploads that a request may name.
-pub const MAX_NAMED_UPLOADS: usize = 100;
+const MAX_NAMED_UPLOADS: usize = 100;
+
+query! {
+    /// The parameters of `POST /reconcile`.
+    pub struct ReconcileQuery {
+        file: FileQuery,
+        /// Uploads that this file corresponds to, if its bytes differ
+        upload_id: Vec<Uuid> = upload_id().repeated(MAX_NAMED_UPLOADS),
+    }
+}
+
+/// The id of an upload. Whether there is such an upload is checked later.
+fn upload_id() -> Value<Uuid> {
+    let what = "the id of an upload; GET /uploads lists them";
+    Value::new(uuid(), move |text| Uuid::try_parse(text).map_err(|_| what.to_owned()))
+}
 
 /// A page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,14 +64,12 @@ pub struct Page {
 )]
 pub async fn submit(
     State(state): State<AppState>,
-    mut parameters: Parameters,
+    Query(ReconcileQuery { file, upload_id }): Query<ReconcileQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let file_name = parameters.one("name")?.unwrap_or_default();
-    let read = read_parameters(&mut parameters, state.reconciler.columns())?;
-    let uploads = parameters.all("upload_id");
-    parameters.finish("name, encoding, decimal, columns, timezone, upload_id")?;
-    let uploads = known_uploads(&state, &uploads).await?;
+    let file_name = file.name.clone();
+    let read = file.options(state.reconciler.columns())?;
+    let uploads = known_uploads(&state, upload_id).await?;
     let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
@@ -70,17 +86,9 @@ pub async fn submit(
 }
 
 /// Checks that the named uploads exist.
-async fn known_uploads(state: &AppState, texts: &[String]) -> Result<Vec<Uuid>, Problem> {
-    if texts.len() > MAX_NAMED_UPLOADS {
-        return Err(Problem::parameter(
-            "upload_id",
-            format!("it may be given {MAX_NAMED_UPLOADS} times at most"),
-        ));
-    }
+async fn known_uploads(state: &AppState, named: Vec<Uuid>) -> Result<Vec<Uuid>, Problem> {
     let mut ids = Vec::new();
-    for text in texts {
-        let id = Uuid::try_parse(text)
-            .map_err(|_| Problem::must_be("upload_id", "the id of an upload; GET /uploads lists them"))?;
+    for id in named {
         if state.uploader.ledger.get(id).await?.is_none() {
             return Err(Problem::parameter(
                 "upload_id",
@@ -111,12 +119,14 @@ fn accepted(job: &JobView) -> Response {
 
 /// List reconciliations, newest first
 #[utoipa::path(
-    get, path = "/reconcile", tag = "reconciliation", operation_id = "list_reconciliations", params(ReconciliationsQuery),
+    get, path = "/reconcile", tag = "reconciliation", operation_id = "list_reconciliations", params(Newest),
     responses((status = 200, description = "A page of reconciliations", body = Page), problems::Query)
 )]
-pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
-    let newest = Newest::of(parameters)?;
-    let mut items = state.reconciler.page(newest.before, newest.wanted()).await?;
+pub async fn list(
+    State(state): State<AppState>,
+    Query(newest): Query<Newest>,
+) -> Result<Json<Page>, Problem> {
+    let mut items = state.reconciler.page(newest.before(), newest.wanted()).await?;
     let (page, links) = newest.cut("/reconcile", &mut items, |job| job.id);
     Ok(Json(Page { items, page, links }))
 }
@@ -129,9 +139,8 @@ pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Resu
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    parameters: Parameters,
+    _: Query<()>,
 ) -> Result<Json<RepairedJob>, Problem> {
-    parameters.finish("none")?;
     Ok(Json(RepairedJob::find(&state, &id).await?))
 }
 
@@ -143,9 +152,8 @@ pub async fn show(
 pub async fn cancel(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    parameters: Parameters,
+    _: Query<()>,
 ) -> Result<Json<JobView>, Problem> {
-    parameters.finish("none")?;
     let id = Uuid::try_parse(&id).map_err(|_| no_such_job())?;
     Ok(Json(state.reconciler.cancel(id).await?))
 }

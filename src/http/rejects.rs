@@ -16,15 +16,19 @@ use uuid::Uuid;
 
 use axum::response::{IntoResponse, Response};
 
-use super::body::{decompressed, explained, is_form, next_file, read_form, reread_parameters};
-use super::download::{Format, Pieces, csv_record, escape_formula, formula_starts, pieces, respond};
+use super::body::{decompressed, explained, is_form, next_file, read_form};
+use super::download::{
+    Format, ListQuery, Pieces, csv_record, escape_formula, formula_starts, pieces, respond,
+};
 use super::form::NoFile;
-use super::openapi::parameters::{ConflictsQuery, Id, RejectsQuery, ReplayQuery};
+use super::openapi::parameters::Id;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::describe::text;
+use super::parameters::file::{RowsQuery, waits_until_visible};
+use super::parameters::values::{Value, flag};
+use super::parameters::{Parameter, Query, query};
 use super::problem::Problem;
 use super::state::AppState;
-use super::upload::wait_parameter;
 use super::upload_view::{UploadView, names};
 use super::uploads::{find, wait_until_visible};
 use crate::ingest::column_names::ColumnNames;
@@ -41,8 +45,46 @@ use crate::warehouse::visibility;
 /// How long a request waits for rejects that are still in the dead-letter topic, and how often it checks.
 const LOADING_PATIENCE: Duration = Duration::from_secs(10);
 
+query! {
+    /// The parameters of `GET /uploads/{id}/rejects`.
+    pub struct RejectsQuery {
+        /// Only rows that have a fault with this code
+        code: Option<String> = code(),
+        /// Format of the list. Without it, the `Accept` header decides; without both it is CSV
+        format: Option<Format> = Format::parameter(),
+        /// List the rejects that a replay has produced, instead of the open ones
+        replayed: bool = flag(),
+        /// Put an apostrophe before each cell that a spreadsheet would read as a formula. For viewing only: do not upload that copy
+        escape_formulas: bool = flag(),
+    }
+}
+
+query! {
+    /// The parameters of `POST /uploads/{id}/replay`.
+    pub struct ReplayQuery {
+        /// Only rows that have a fault with this code
+        code: Option<String> = code(),
+        rows: RowsQuery,
+        /// When to answer: once Kafka has acknowledged every row, or once the rows are visible in the aggregates
+        wait: bool = waits_until_visible(),
+    }
+}
+
+/// The code of a fault.
+fn code() -> Parameter<Option<String>> {
+    let schema = text().pattern(Some("^[a-z0-9_]+$")).examples([json!("not_a_decimal")]);
+    let is_of_code = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let code = Value::new(schema.min_length(Some(1)).max_length(Some(MAX_CODE)), move |text| {
+        let is_code = (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(is_of_code);
+        is_code
+            .then(|| text.to_owned())
+            .ok_or_else(|| "the code of a rejected row, such as not_a_decimal".to_owned())
+    });
+    code.optional()
+}
+
 /// Most characters of a code.
-pub const MAX_CODE: usize = 64;
+const MAX_CODE: usize = 64;
 
 /// The columns that are added to those of the file.
 const REJECT_COLUMNS: [&str; 7] = [
@@ -70,13 +112,9 @@ pub async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    mut parameters: Parameters,
+    Query(RejectsQuery { code, format, replayed, escape_formulas }): Query<RejectsQuery>,
 ) -> Result<Response, Problem> {
-    let format = Format::of_request(&mut parameters, &headers)?;
-    let code = code_parameter(&mut parameters)?;
-    let replayed = parameters.flag("replayed")?;
-    let escape_formulas = parameters.flag("escape_formulas")?;
-    parameters.finish("code, format, replayed, escape_formulas")?;
+    let format = Format::of(format, &headers);
     let row = find(&state, &id).await?;
     wait_until_loaded(&state, &row).await?;
     let rejected = Rejected { upload_id: row.upload_id, code: code.as_deref(), replayed };
@@ -85,20 +123,6 @@ pub async fn list(
     let start = writer.start();
     let pieces = pieces(cursor, start, move |reject, out| writer.write(reject, out));
     respond(&format!("rejects-{}", row.upload_id), format, pieces).await
-}
-
-fn code_parameter(parameters: &mut Parameters) -> Result<Option<String>, Problem> {
-    let code = parameters.one("code")?;
-    let is_code = |code: &String| {
-        (1..=MAX_CODE).contains(&code.len())
-            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    };
-    match code {
-        Some(code) if !is_code(&code) => {
-            Err(Problem::must_be("code", "the code of a rejected row, such as not_a_decimal"))
-        }
-        code => Ok(code),
-    }
 }
 
 /// Waits until the rejects of a finished upload are loaded.
@@ -257,7 +281,7 @@ impl Writer {
 /// Each field as sent, and as stored (`stored_…`). A round that is stored with the values that were sent, as after a repair, is not
 /// listed.
 #[utoipa::path(
-    get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ConflictsQuery),
+    get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ListQuery),
     responses(
         (status = 200, description = "All of them, ordered by line", content((String = "text/csv"), (String = "application/x-ndjson")),
          headers(("Content-Disposition" = String, description = "The file's name"))),
@@ -268,11 +292,9 @@ pub async fn conflicts(
     State(state): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    mut parameters: Parameters,
+    Query(ListQuery { format, escape_formulas }): Query<ListQuery>,
 ) -> Result<Response, Problem> {
-    let format = Format::of_request(&mut parameters, &headers)?;
-    let escape_formulas = parameters.flag("escape_formulas")?;
-    parameters.finish("format, escape_formulas")?;
+    let format = Format::of(format, &headers);
     let row = find(&state, &id).await?;
     let name = match format {
         Format::Csv => "CSVWithNames",
@@ -300,14 +322,10 @@ pub async fn conflicts(
 pub async fn replay(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    mut parameters: Parameters,
+    Query(ReplayQuery { code, rows, wait }): Query<ReplayQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let code = code_parameter(&mut parameters)?;
-    let read = reread_parameters(&mut parameters)?;
-    let wait_visible = wait_parameter(&mut parameters)?;
-    parameters.finish("code, encoding, decimal, timezone, wait")?;
-    let query = Replay { code, read, wait_visible };
+    let query = Replay { code, read: rows.options(), waits: wait };
     let row = find(&state, &id).await?;
     if row.failure_code == "decimal_comma" && query.read.decimal.is_none() {
         let detail = "this upload was refused because its amounts have decimal commas; name the mark of its rows, comma or point";
@@ -402,7 +420,7 @@ pub async fn first_open(state: &AppState, row: &LedgerRow, wait: bool) -> Option
 struct Replay {
     code: Option<String>,
     read: ReadOptions,
-    wait_visible: bool,
+    waits: bool,
 }
 
 async fn replay_body(
@@ -425,7 +443,7 @@ async fn replay_body(
         return Ok(Json(NothingReplayed::of(row.upload_id)).into_response());
     };
     let finished = replayed.finished;
-    let seen = if query.wait_visible { wait_until_visible(state, &finished.row).await? } else { None };
+    let seen = if query.waits { wait_until_visible(state, &finished.row).await? } else { None };
     let mut view = UploadView::of(&finished.row, state.uploader.columns()).with_rejects(finished.rejects);
     view.replayed = Some(replayed.lines);
     view.still_rejected = Some(finished.row.rejected);

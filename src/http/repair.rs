@@ -8,9 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::openapi::parameters::{Id, RepairQuery};
+use super::openapi::parameters::Id;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::values::{choice, flag};
+use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::reconcile;
 use super::state::AppState;
@@ -18,6 +19,18 @@ use crate::reconcile::repair::RequestError;
 use crate::reconcile::repair::preview::RepairPreview;
 use crate::reconcile::repair::record::{Prefer, RepairView, Wishes};
 use crate::reconcile::report::JobView;
+
+query! {
+    /// The parameters of `POST /reconcile/{id}/repair`.
+    pub struct RepairQuery {
+        /// Which values win when a stored round differs from the file
+        prefer: Prefer = choice(Prefer::ALL.map(|prefer| (prefer.name(), prefer))).or(Prefer::default().name()),
+        /// Remove rounds that the file's upload stored and that are not in the file
+        remove: bool = choice([("nothing", false), ("unexpected", true)]).or("nothing"),
+        /// Only report what the repair would change, and change nothing
+        preview: bool = flag(),
+    }
+}
 
 /// A job with its last repair.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,13 +89,11 @@ pub struct PreviewedJob {
 pub async fn repair(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    mut parameters: Parameters,
+    Query(RepairQuery { prefer, remove, preview }): Query<RepairQuery>,
 ) -> Result<Response, Problem> {
-    let wishes = wishes(&mut parameters)?;
-    let is_preview = parameters.flag("preview")?;
-    parameters.finish("prefer, remove, preview")?;
+    let wishes = Wishes { prefer, removes_unexpected: remove };
     let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
-    if is_preview {
+    if preview {
         let patience = state.query_limits.timeout;
         let (job, preview) = state.repairer.preview(id, wishes, patience).await?;
         return Ok(Json(PreviewedJob { job, preview }).into_response());
@@ -93,19 +104,6 @@ pub async fn repair(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
-}
-
-fn wishes(parameters: &mut Parameters) -> Result<Wishes, Problem> {
-    let prefer = match parameters.one("prefer")? {
-        None => Prefer::default(),
-        Some(name) => Prefer::parse(&name).ok_or_else(|| Problem::must_be("prefer", "stored or file"))?,
-    };
-    let removes_unexpected = match parameters.one("remove")?.as_deref() {
-        None | Some("nothing") => false,
-        Some("unexpected") => true,
-        Some(_) => return Err(Problem::must_be("remove", "nothing or unexpected")),
-    };
-    Ok(Wishes { prefer, removes_unexpected })
 }
 
 impl From<RequestError> for Problem {

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::Extension;
+use axum::extract::{DefaultBodyLimit, Extension};
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::deadline::Deadline;
+use super::deadline::{Deadline, answer_in_time};
 use super::home::{ServiceAddresses, Shown};
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
-use super::openapi::{self, Api};
+use super::openapi::{self, taking};
 use super::state::AppState;
 use super::{
     admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
@@ -25,6 +27,41 @@ use roundhouse_listener::guard::Guard;
 /// What is worth compressing: Parquet is compressed already.
 fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
+}
+
+/// Routes that need an API key, if the server has any. A handler that takes a file limits time and bytes itself.
+fn keyed() -> OpenApiRouter<AppState> {
+    let files = OpenApiRouter::default()
+        .routes(taking(Files::Several, routes!(upload::upload_csv)))
+        .routes(taking(Files::AtMostOne, routes!(rejects::replay)))
+        .routes(taking(Files::One, routes!(reconcile::submit)))
+        .layer(DefaultBodyLimit::disable());
+    OpenApiRouter::default()
+        .routes(routes!(uploads::list))
+        .routes(routes!(uploads::show))
+        .routes(routes!(rejects::list))
+        .routes(routes!(rejects::conflicts))
+        .routes(routes!(aggregates::aggregates))
+        .routes(routes!(aggregates::summary::summary))
+        .routes(routes!(reconcile::list))
+        .routes(routes!(reconcile::show, reconcile::cancel))
+        .routes(routes!(differences::list))
+        .routes(routes!(repair::repair))
+        .routes(routes!(metrics::metrics))
+        .layer(middleware::from_fn(answer_in_time))
+        .merge(files)
+}
+
+/// Routes that need no API key.
+fn open() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(home::home))
+        .routes(routes!(page::description))
+        .routes(routes!(page::page))
+        .routes(routes!(page::file))
+        .layer(middleware::from_fn(answer_in_time))
 }
 
 /// Builds the API and its description. Paths answer with and without a trailing slash.
@@ -40,31 +77,9 @@ pub fn router(
     // Anyone may ask for the page that shows them.
     let shown = Shown(keys.is_empty().then(|| services.into()));
     let keys: Arc<[ApiKey]> = keys.into();
-    let keyed = Api::behind_key()
-        .taking(Files::Several, upload::__path_upload_csv, upload::upload_csv)
-        .route(uploads::__path_list, uploads::list)
-        .route(uploads::__path_show, uploads::show)
-        .route(rejects::__path_list, rejects::list)
-        .route(rejects::__path_conflicts, rejects::conflicts)
-        .taking(Files::AtMostOne, rejects::__path_replay, rejects::replay)
-        .route(aggregates::__path_aggregates, aggregates::aggregates)
-        .route(aggregates::__path_summary, aggregates::summary)
-        .taking(Files::One, reconcile::__path_submit, reconcile::submit)
-        .route(reconcile::__path_list, reconcile::list)
-        .route(reconcile::__path_show, reconcile::show)
-        .route(reconcile::__path_cancel, reconcile::cancel)
-        .route(differences::__path_list, differences::list)
-        .route(repair::__path_repair, repair::repair)
-        .route(metrics::__path_metrics, metrics::metrics);
-    let open = Api::open()
-        .route(health::__path_healthz, health::healthz)
-        .route(health::__path_readyz, health::readyz)
-        .route(home::__path_home, home::home)
-        .route(page::__path_description, page::description)
-        .route(page::__path_page, page::page)
-        .route(page::__path_file, page::file);
-    let ((keyed, described_keyed), (open, described_open)) = (keyed.into_parts(), open.into_parts());
-    let document = openapi::text([described_keyed, described_open], !keys.is_empty())?;
+    let ((open, described_open), (keyed, described_keyed)) =
+        (open().split_for_parts(), keyed().split_for_parts());
+    let document = openapi::text(described_keyed, described_open, !keys.is_empty())?;
     let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let deadline = Deadline::with_query(state.query_limits.timeout);

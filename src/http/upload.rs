@@ -8,22 +8,45 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use futures_util::Stream;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
-use super::body::{decompressed, explained, is_form, next_file, read_form, read_parameters};
-use super::openapi::parameters::UploadQuery;
+use super::body::{decompressed, explained, is_form, next_file, read_form};
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::describe::text;
+use super::parameters::file::{FileQuery, waits_until_visible};
+use super::parameters::values::{Value, choice, flag};
+use super::parameters::{Parameter, Query, query};
 use super::problem::Problem;
 use super::rejects::first_open;
 use super::state::AppState;
 use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
 use crate::domain::columns::Columns;
-use crate::ingest::upload::{Outcome, UploadOptions};
+use crate::ingest::upload::{MaxRejects, Outcome, UploadOptions};
 
-const KNOWN: &str =
-    "name, encoding, decimal, columns, timezone, on_error, max_rejects, force, validate_only, wait";
+query! {
+    /// The parameters of `POST /uploadcsv`.
+    pub struct UploadQuery {
+        file: FileQuery,
+        /// What to do at an invalid row: `continue` with the rest of the file, or `abort`. Rows already sent stay
+        on_error: bool = choice([("continue", false), ("abort", true)]).or("continue"),
+        /// Stop after this number or percentage of rejected rows. A percentage is checked after the first 1,000 rows and again at the end
+        max_rejects: Option<MaxRejects> = max_rejects(),
+        /// Send a file again that was uploaded before. Each round still counts once
+        force: bool = flag(),
+        /// Check the file without producing anything. Cannot be combined with `force` or `wait=visible`
+        validate_only: bool = flag(),
+        /// When to answer: once Kafka has acknowledged every row, or once the rows are visible in the aggregates
+        wait: bool = waits_until_visible(),
+    }
+}
+
+fn max_rejects() -> Parameter<Option<MaxRejects>> {
+    let pattern = r"^([0-9]{1,19}|(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%)$";
+    let schema = text().pattern(Some(pattern)).examples([json!("5%")]);
+    Value::new(schema, |text| text.parse().map_err(str::to_owned)).optional()
+}
 
 /// The receipts of a form of several files.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,55 +62,27 @@ pub enum Uploaded {
     Several(Receipts),
 }
 
-/// The parameters of an upload.
-#[derive(Clone, Debug)]
-struct Query {
-    options: UploadOptions,
-    wait_visible: bool,
-}
-
-impl Query {
-    fn parse(mut parameters: Parameters, columns: &Columns) -> Result<Self, Problem> {
-        let file_name = parameters.one("name")?.unwrap_or_default();
-        let read = read_parameters(&mut parameters, columns)?;
-        let abort_on_reject = match parameters.one("on_error")?.as_deref() {
-            None | Some("continue") => false,
-            Some("abort") => true,
-            Some(_) => return Err(Problem::must_be("on_error", "abort or continue")),
-        };
-        let max_rejects = parameters.one("max_rejects")?.map(|text| text.parse()).transpose();
-        let max_rejects = max_rejects.map_err(|help| Problem::must_be("max_rejects", help))?;
-        let force = parameters.flag("force")?;
-        let validate_only = parameters.flag("validate_only")?;
-        let wait_visible = wait_parameter(&mut parameters)?;
-        parameters.finish(KNOWN)?;
-        for (name, is_set) in [("force", force), ("wait", wait_visible)] {
-            if validate_only && is_set {
-                return Err(Problem::parameter(
-                    name,
-                    "it cannot be combined with validate_only; remove one of the two",
-                ));
+impl UploadQuery {
+    /// How to upload the files.
+    ///
+    /// # Errors
+    /// Two parameters contradict each other, or `columns` names other columns.
+    fn options(self, columns: &Columns) -> Result<UploadOptions, Problem> {
+        for (name, is_set) in [("force", self.force), ("wait", self.wait)] {
+            if self.validate_only && is_set {
+                let detail = "it cannot be combined with validate_only; remove one of the two";
+                return Err(Problem::parameter(name, detail));
             }
         }
-        let options = UploadOptions {
-            file_name,
-            read,
-            abort_on_reject,
-            max_rejects,
-            force,
-            validate_only,
+        Ok(UploadOptions {
+            file_name: self.file.name.clone(),
+            read: self.file.options(columns)?,
+            abort_on_reject: self.on_error,
+            max_rejects: self.max_rejects,
+            force: self.force,
+            validate_only: self.validate_only,
             is_repair: false,
-        };
-        Ok(Self { options, wait_visible })
-    }
-}
-
-/// Takes the parameter `wait`: whether the response waits until the rows are visible.
-pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
-    match parameters.one("wait")?.as_deref() {
-        None | Some("acknowledged") => Ok(false),
-        Some("visible") => Ok(true),
-        Some(_) => Err(Problem::must_be("wait", "acknowledged or visible")),
+        })
     }
 }
 
@@ -102,22 +97,28 @@ pub fn wait_parameter(parameters: &mut Parameters) -> Result<bool, Problem> {
 )]
 pub async fn upload_csv(
     State(state): State<AppState>,
-    parameters: Parameters,
+    Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Result<Json<Uploaded>, Problem> {
-    let query = Query::parse(parameters, state.uploader.columns())?;
+    let waits = query.wait;
+    let options = query.options(state.uploader.columns())?;
     if is_form(request.headers()) {
-        upload_form(&state, &query, request).await
+        upload_form(&state, &options, waits, request).await
     } else {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
-        let receipt = upload_one(&state, &query, query.options.clone(), body).await;
+        let receipt = upload_one(&state, options, waits, body).await;
         let receipt = receipt.map_err(|problem| explained(problem, &parts.headers))?;
         Ok(Json(Uploaded::One(Box::new(receipt))))
     }
 }
 
-async fn upload_form(state: &AppState, query: &Query, request: Request) -> Result<Json<Uploaded>, Problem> {
+async fn upload_form(
+    state: &AppState,
+    options: &UploadOptions,
+    waits: bool,
+    request: Request,
+) -> Result<Json<Uploaded>, Problem> {
     let mut form = read_form(request)?;
     let mut receipts = Vec::new();
     loop {
@@ -126,11 +127,11 @@ async fn upload_form(state: &AppState, query: &Query, request: Request) -> Resul
         if receipts.len() as u64 >= state.max_form_files {
             return Err(with_receipts(too_many_files(state.max_form_files), &receipts));
         }
-        let mut options = query.options.clone();
+        let mut options = options.clone();
         if !file_name.is_empty() {
             options.file_name = file_name.clone();
         }
-        let receipt = upload_one(state, query, options, &mut form).await;
+        let receipt = upload_one(state, options, waits, &mut form).await;
         let named = |problem: Problem| with_receipts(problem.of_file(&file_name), &receipts);
         let receipt = receipt.map_err(named)?;
         receipts.push(receipt);
@@ -150,8 +151,8 @@ fn too_many_files(limit: u64) -> Problem {
 /// Uploads one file, and with `wait=visible` waits until its rows are visible.
 async fn upload_one<S>(
     state: &AppState,
-    query: &Query,
     options: UploadOptions,
+    waits: bool,
     body: S,
 ) -> Result<UploadView, Problem>
 where
@@ -169,7 +170,7 @@ where
             let view = UploadView::of(&row, columns).duplicate(started.elapsed().as_secs_f64());
             let view = match row.rejected {
                 0 => view,
-                _ => view.with_stored_rejects(first_open(state, &row, query.wait_visible).await),
+                _ => view.with_stored_rejects(first_open(state, &row, waits).await),
             };
             (row, view)
         }
@@ -177,7 +178,7 @@ where
             return Ok(UploadView::of(&finished.row, columns).with_rejects(finished.rejects).validated());
         }
     };
-    if !query.wait_visible {
+    if !waits {
         return Ok(view);
     }
     let not_seen = |error| Problem::from(error).with("upload_id", row.upload_id.to_string());

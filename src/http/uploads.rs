@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::newest::{Links, Newest, Position};
-use super::openapi::parameters::{Id, UploadsQuery};
+use super::openapi::parameters::Id;
 use super::openapi::problems;
-use super::parameters::Parameters;
+use super::parameters::Query;
 use super::problem::Problem;
 use super::state::AppState;
 use super::upload_view::{Seen, UploadView, look};
@@ -31,15 +31,17 @@ pub struct Page {
 
 /// List uploads, newest first
 #[utoipa::path(
-    get, path = "/uploads", tag = "uploads", operation_id = "list_uploads", params(UploadsQuery),
+    get, path = "/uploads", tag = "uploads", operation_id = "list_uploads", params(Newest),
     responses((status = 200, description = "A page of uploads", body = Page), problems::Query)
 )]
-pub async fn list(State(state): State<AppState>, parameters: Parameters) -> Result<Json<Page>, Problem> {
-    let newest = Newest::of(parameters)?;
+pub async fn list(
+    State(state): State<AppState>,
+    Query(newest): Query<Newest>,
+) -> Result<Json<Page>, Problem> {
     let topic = state.uploader.topic();
     // At once: ClickHouse takes longer to plan each of them than to read it.
     let (mut rows, loaded) = tokio::try_join!(
-        async { Ok(state.uploader.ledger.page(newest.before, newest.wanted() as usize).await?) },
+        async { Ok(state.uploader.ledger.page(newest.before(), newest.wanted() as usize).await?) },
         async { Ok::<_, Problem>(loaded_with_gaps(&state, topic).await?) },
     )?;
     let (page, links) = newest.cut("/uploads", &mut rows, |row| row.upload_id);
@@ -80,9 +82,8 @@ async fn loaded_with_gaps(state: &AppState, topic: &str) -> Result<LoadedWithGap
 pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    parameters: Parameters,
+    _: Query<()>,
 ) -> Result<Json<UploadView>, Problem> {
-    parameters.finish("none")?;
     let row = find(&state, &id).await?;
     let seen = look_once(&state, &row).await?;
     Ok(Json(UploadView::of(&row, state.uploader.columns()).seen(seen)))

@@ -2,8 +2,8 @@
 
 use axum::http::HeaderMap;
 
-use crate::http::parameters::Parameters;
-use crate::http::problem::Problem;
+use crate::http::parameters::Parameter;
+use crate::http::parameters::values::choice;
 use crate::warehouse::aggregates::PageFormat;
 use roundhouse_listener::accept;
 
@@ -32,14 +32,16 @@ const FORMATS: [(&str, Format, &[&str]); 5] = [
     ),
 ];
 
-/// Takes the parameter `format`. Without it the `Accept` header decides, and without both the format is JSON.
-pub(super) fn of_request(parameters: &mut Parameters, headers: &HeaderMap) -> Result<Format, Problem> {
-    let Some(name) = parameters.one("format")? else { return Ok(accepted(headers)) };
-    let found = FORMATS.iter().find(|(known, ..)| *known == name).map(|(_, format, _)| *format);
-    found.ok_or_else(|| Problem::must_be("format", "json, csv, ndjson, arrow or parquet"))
-}
-
 impl Format {
+    pub(super) fn parameter() -> Parameter<Option<Self>> {
+        choice(FORMATS.map(|(name, format, _)| (name, format))).optional()
+    }
+
+    /// The format that the request names, else that of its `Accept` header, else JSON.
+    pub(super) fn of(named: Option<Self>, headers: &HeaderMap) -> Self {
+        named.unwrap_or_else(|| accepted(headers))
+    }
+
     /// The value of `format`.
     pub(super) fn name(self) -> &'static str {
         FORMATS.iter().find(|(_, format, _)| *format == self).map_or("json", |(name, ..)| name)

@@ -19,20 +19,17 @@ use utoipa::ToSchema;
 
 use self::format::Format;
 use self::items::Items;
-pub use self::summary::{__path_summary, summary};
+use self::request::AggregatesQuery;
 use super::download::formula_starts;
 use super::freshness::Fresh;
-use super::openapi::parameters::AggregatesQuery;
+use super::openapi::parameters::IfNoneMatch;
 use super::openapi::{answers, problems};
-use super::parameters::Parameters;
+use super::parameters::Query;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::domain::timestamp;
 use crate::warehouse::aggregates::{Filter, Key, Page, PageFormat, Rows, fetch, fetch_items};
 use crate::warehouse::client::WarehouseError;
-
-const KNOWN: &str =
-    "player_id, game_id, date_from, date_to, limit, skip, cursor, sort, format, escape_formulas";
 
 /// The time up to which acknowledged rows are included.
 const AS_OF: HeaderName = HeaderName::from_static("roundhouse-as-of");
@@ -73,20 +70,18 @@ struct End {
     get,
     path = "/aggregates",
     tag = "aggregates",
-    params(AggregatesQuery),
+    params(AggregatesQuery, IfNoneMatch),
     responses(answers::Aggregates, problems::Aggregates)
 )]
 pub async fn aggregates(
     State(state): State<AppState>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-    mut parameters: Parameters,
+    Query(AggregatesQuery { filters, page, format, escape_formulas }): Query<AggregatesQuery>,
 ) -> Result<Response, Problem> {
-    let format = format::of_request(&mut parameters, &headers)?;
-    let filter = request::filter(&mut parameters)?;
-    let page = request::page(&mut parameters, &filter)?;
-    let escape_formulas = parameters.flag("escape_formulas")?;
-    parameters.finish(KNOWN)?;
+    let filter = filters.into_filter()?;
+    let page = page.after_cursor(&filter)?;
+    let format = Format::of(format, &headers);
     let query = uri.query().unwrap_or_default();
     in_time(&state, answer(&state, &headers, query, &filter, page, (format, escape_formulas))).await
 }

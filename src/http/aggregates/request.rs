@@ -1,107 +1,156 @@
 //! The request: filters, order and page.
 
+use serde_json::json;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::Type;
+
+use super::cursor;
+use super::format::Format;
 use crate::domain::timestamp;
 use crate::domain::value::ValueError;
-use crate::http::aggregates::cursor;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::describe::{one_of, text};
+use crate::http::parameters::values::{Value, any, flag, limit, whole};
+use crate::http::parameters::{Parameter, query};
 use crate::http::problem::Problem;
 use crate::warehouse::aggregates::{Filter, Order, Page, SortKey};
 
 /// Most values of one repeatable parameter.
-pub const MAX_VALUES: usize = 100;
+const MAX_VALUES: usize = 100;
 
 /// Most characters of a player's id.
-pub const MAX_PLAYER_CHARACTERS: usize = 128;
-
-pub const DEFAULT_LIMIT: u64 = 100;
-pub const MAX_LIMIT: u64 = 10_000;
+const MAX_PLAYER_CHARACTERS: usize = 128;
 
 /// Most rows to skip, since each of them has to be read. A cursor has no such limit.
-pub const MAX_SKIP: u64 = 1_000_000;
+const MAX_SKIP: u64 = 1_000_000;
 
-/// Takes the filters. Repeated values count once.
-pub(super) fn filter(parameters: &mut Parameters) -> Result<Filter, Problem> {
-    let mut players = parameters.all("player_id");
-    let games = parameters.all("game_id");
-    for (name, count) in [("player_id", players.len()), ("game_id", games.len())] {
-        if count > MAX_VALUES {
-            return Err(Problem::parameter(name, format_args!("it may be given {MAX_VALUES} times at most")));
+query! {
+    /// The parameters of `GET /aggregates`.
+    pub struct AggregatesQuery {
+        pub(super) filters: Filters,
+        pub(super) page: PageQuery,
+        /// Format of the rows. Without it, the `Accept` header decides; without both it is JSON
+        pub(super) format: Option<Format> = Format::parameter(),
+        /// In CSV: put an apostrophe before each cell that a spreadsheet would read as a formula
+        pub(super) escape_formulas: bool = flag(),
+    }
+}
+
+query! {
+    /// Which rows.
+    pub struct Filters {
+        /// Only these players
+        player_id: Vec<String> = player().repeated(MAX_VALUES),
+        /// Only these games
+        game_id: Vec<u64> = game().repeated(MAX_VALUES),
+        /// From this date or time (inclusive)
+        date_from: Option<u32> = time(0, "1970-01-01", "2019-10-22"),
+        /// Until this date (inclusive) or this time (exclusive)
+        date_to: Option<u32> = time(1, "2105-12-31", "2019-10-22T09:00:00Z"),
+    }
+}
+
+query! {
+    /// Which page of them.
+    pub struct PageQuery {
+        /// Rows of a page
+        limit: u64 = limit(100, 10_000),
+        /// Rows to skip. More than 0 cannot be combined with `cursor`, which is faster
+        skip: u64 = whole(0, MAX_SKIP, "; follow links.next to go further").or(0),
+        /// The `next_cursor` of the page before, with the same filters and order; empty for the first page
+        cursor: String = any(text().pattern(Some("^[A-Za-z0-9_-]*$"))).or(""),
+        /// Sort column; prefix with `-` for descending order
+        sort: Order = sort(),
+    }
+}
+
+impl Filters {
+    /// Repeated values count once.
+    ///
+    /// # Errors
+    /// The time is empty.
+    pub(super) fn into_filter(self) -> Result<Filter, Problem> {
+        let (mut players, mut games) = (self.player_id, self.game_id);
+        players.sort_unstable();
+        players.dedup();
+        games.sort_unstable();
+        games.dedup();
+        let (from, before) = (self.date_from, self.date_to);
+        if let (Some(from), Some(before)) = (from, before)
+            && from >= before
+        {
+            return Err(Problem::must_be("date_to", "later than date_from"));
+        }
+        Ok(Filter { players, games, from, before })
+    }
+}
+
+impl PageQuery {
+    /// The page of the rows that a filter selects.
+    ///
+    /// # Errors
+    /// The cursor is malformed, or belongs to another filter or order, or there are rows to skip too.
+    pub(super) fn after_cursor(self, filter: &Filter) -> Result<Page, Problem> {
+        let (limit, order) = (self.limit, self.sort);
+        match (self.skip, self.cursor.as_str()) {
+            (skip, "") => Ok(Page { limit, skip, order, after: None }),
+            (0, cursor) => {
+                Ok(Page { limit, skip: 0, order, after: Some(cursor::decode(cursor, filter, order)?) })
+            }
+            _ => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
         }
     }
-    let is_id = |id: &String| (1..=MAX_PLAYER_CHARACTERS).contains(&id.chars().count());
-    if !players.iter().all(is_id) {
-        return Err(Problem::must_be(
-            "player_id",
-            format_args!("1 to {MAX_PLAYER_CHARACTERS} characters long"),
-        ));
-    }
-    let not_a_game = |_| Problem::must_be("game_id", format_args!("a whole number from 0 to {}", u64::MAX));
-    let mut games: Vec<u64> =
-        games.iter().map(|id| id.parse().map_err(not_a_game)).collect::<Result<_, _>>()?;
-    players.sort_unstable();
-    players.dedup();
-    games.sort_unstable();
-    games.dedup();
-    let from = bound(parameters, "date_from", 0)?;
-    let before = bound(parameters, "date_to", 1)?;
-    if let (Some(from), Some(before)) = (from, before)
-        && from >= before
-    {
-        return Err(Problem::must_be("date_to", "later than date_from"));
-    }
-    Ok(Filter { players, games, from, before })
+}
+
+fn player() -> Value<String> {
+    let schema = text().min_length(Some(1)).max_length(Some(MAX_PLAYER_CHARACTERS));
+    Value::new(schema, |text| match text.chars().count() {
+        1..=MAX_PLAYER_CHARACTERS => Ok(text.to_owned()),
+        _ => Err(format!("1 to {MAX_PLAYER_CHARACTERS} characters long")),
+    })
+}
+
+fn game() -> Value<u64> {
+    let what = || format!("a whole number from 0 to {}", u64::MAX);
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0));
+    Value::new(schema, move |text| text.parse().map_err(|_| what()))
+}
+
+/// A date or a time from 1970 to 2105, as [`seconds`]; without a zone it is in UTC. `bound`: the same as no limit.
+fn time(days: i64, bound: &str, example: &str) -> Parameter<Option<u32>> {
+    let pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$";
+    let schema = text().pattern(Some(pattern)).default(Some(json!(bound))).examples([json!(example)]);
+    Value::new(schema, move |text| seconds(text, days)).optional()
 }
 
 /// A date or a time as seconds since 1970, rounded up. A date is its first moment, or that of the day `days` later.
-fn bound(parameters: &mut Parameters, name: &str, days: i64) -> Result<Option<u32>, Problem> {
-    let Some(text) = parameters.one(name)? else { return Ok(None) };
+fn seconds(text: &str, days: i64) -> Result<u32, String> {
     let millis = match text.len() {
         10 => {
             timestamp::parse(format!("{text} 00:00:00").as_bytes()).map(|millis| millis + days * 86_400_000)
         }
         _ => timestamp::parse(text.as_bytes()),
     };
-    let out_of_range = || Problem::must_be(name, "between 1970 and 2105");
+    let out_of_range = || "between 1970 and 2105".to_owned();
     let millis = millis.map_err(|error| match error {
         ValueError::TimestampOutOfRange => out_of_range(),
-        _ => Problem::must_be(name, "a date such as 2019-10-22, or a time such as 2019-10-22T08:20:41Z"),
+        _ => "a date such as 2019-10-22, or a time such as 2019-10-22T08:20:41Z".to_owned(),
     })?;
     let seconds = u32::try_from(millis.div_euclid(1000) + i64::from(millis % 1000 > 0));
-    seconds.map(Some).map_err(|_| out_of_range())
+    seconds.map_err(|_| out_of_range())
 }
 
-/// Takes the order and the page.
-pub(super) fn page(parameters: &mut Parameters, filter: &Filter) -> Result<Page, Problem> {
-    let limit = parameters.number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT)?;
-    let skip = parameters.one("skip")?.map_or(Ok(0), |text| text.parse());
-    let detail = format_args!("a whole number from 0 to {MAX_SKIP}; follow links.next to go further");
-    let skip = skip.ok().filter(|skip| *skip <= MAX_SKIP).ok_or_else(|| Problem::must_be("skip", detail))?;
-    let cursor = parameters.one("cursor")?.filter(|cursor| !cursor.is_empty());
-    let order = order(parameters)?;
-    match (skip, cursor) {
-        (1.., Some(_)) => Err(Problem::parameter("skip", "it cannot be combined with cursor")),
-        (skip, None) => Ok(Page { limit, skip, order, after: None }),
-        (0, Some(cursor)) => {
-            let after = cursor::decode(&cursor, filter, order)?;
-            Ok(Page { limit, skip: 0, order, after: Some(after) })
-        }
-    }
-}
+/// The columns to sort by.
+const SORT_KEYS: [(&str, SortKey); 3] =
+    [("created_hour", SortKey::CreatedHour), ("player_id", SortKey::Player), ("game_id", SortKey::Game)];
 
-fn order(parameters: &mut Parameters) -> Result<Order, Problem> {
-    let sort = parameters.one("sort")?.unwrap_or_else(|| "created_hour".to_owned());
-    let (key, descending) = match sort.strip_prefix('-') {
-        Some(key) => (key, true),
-        None => (sort.as_str(), false),
+fn sort() -> Parameter<Order> {
+    let names = ["", "-"].into_iter().flat_map(|sign| SORT_KEYS.map(|(name, _)| format!("{sign}{name}")));
+    let read = |text: &str| {
+        let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+        let found = SORT_KEYS.iter().find(|(known, _)| *known == name);
+        found.map(|(_, key)| Order { key: *key, descending }).ok_or_else(|| {
+            "created_hour, player_id or game_id; prefix with - for descending order".to_owned()
+        })
     };
-    let key = match key {
-        "created_hour" => SortKey::CreatedHour,
-        "player_id" => SortKey::Player,
-        "game_id" => SortKey::Game,
-        _ => {
-            let detail = "created_hour, player_id or game_id; prefix with - for descending order";
-            return Err(Problem::must_be("sort", detail));
-        }
-    };
-    Ok(Order { key, descending })
+    Value::new(one_of(names), read).or("created_hour")
 }

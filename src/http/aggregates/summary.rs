@@ -8,18 +8,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::format::Format;
+use super::request::Filters;
 use super::stream::{PIECE_BYTES, Pieces, push_element};
-use super::{Conditions, in_time, request, respond, stream};
+use super::{Conditions, in_time, respond, stream};
 use crate::domain::timestamp;
-use crate::http::openapi::parameters::SummaryQuery;
+use crate::http::openapi::parameters::IfNoneMatch;
 use crate::http::openapi::{answers, problems};
-use crate::http::parameters::Parameters;
+use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
 use crate::warehouse::aggregates::{Filter, Totals, fetch_summary};
 use crate::warehouse::client::WarehouseError;
-
-const KNOWN: &str = "player_id, game_id, date_from, date_to";
 
 /// Sums of everything that matches the filters, or of one hour of it. Money is a decimal string.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,16 +65,15 @@ impl Sums {
     path = "/aggregates/summary",
     tag = "aggregates",
     operation_id = "aggregates_summary",
-    params(SummaryQuery),
+    params(Filters, IfNoneMatch),
     responses(answers::Summary, problems::Aggregates)
 )]
 pub async fn summary(
     State(state): State<AppState>,
     headers: HeaderMap,
-    mut parameters: Parameters,
+    Query(filters): Query<Filters>,
 ) -> Result<Response, Problem> {
-    let filter = request::filter(&mut parameters)?;
-    parameters.finish(KNOWN)?;
+    let filter = filters.into_filter()?;
     in_time(&state, answer(&state, &headers, &filter)).await
 }
 

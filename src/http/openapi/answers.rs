@@ -87,7 +87,7 @@ fn fresh(about: &str) -> ResponseBuilder {
 
 fn header(about: &str) -> Header {
     HeaderBuilder::new()
-        .schema(ObjectBuilder::new().schema_type(Type::String))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .description(Some(about))
         .build()
 }

@@ -1,12 +1,9 @@
 //! Request bodies that are files.
 
 use serde_json::json;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Required, Schema};
-
-use super::parameters::choice;
 
 /// A file that can be uploaded unchanged.
 const FILE: &str = include_str!("examples/file.csv");
@@ -52,15 +49,4 @@ impl Files {
             .content("multipart/form-data", ContentBuilder::new().schema(Some(Schema::from(form))).build())
             .build()
     }
-}
-
-/// The header that names the compression of a body.
-pub fn content_encoding() -> Parameter {
-    ParameterBuilder::new()
-        .name("Content-Encoding")
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some("Compression of the request body. Not supported for multipart forms"))
-        .schema(Some(choice(&["gzip", "x-gzip", "zstd", "identity", ""], Some("identity"))))
-        .build()
 }

@@ -1,5 +1,5 @@
-//! The description of the API (OpenAPI 3.1), made from the handlers. [`Api`] is both the router and the description, so that every route
-//! is described. `/docs` shows it ([`page`]).
+//! The description of the API (OpenAPI 3.1). The router collects it with the handlers, so that every route is described. `/docs` shows it
+//! ([`page`]).
 
 pub mod answers;
 mod examples;
@@ -9,25 +9,19 @@ pub mod parameters;
 pub mod problems;
 mod tidy;
 
-use std::fmt;
-
-use axum::extract::DefaultBodyLimit;
-use axum::handler::Handler;
-use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, middleware};
-use utoipa::__dev::{SchemaReferences, Tags};
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Schema};
-use utoipa::{IntoResponses, Path, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa_axum::router::UtoipaMethodRouter;
 
 use self::files::Files;
+use self::parameters::ContentEncoding;
 use self::problems::Unauthorized;
-use crate::http::deadline::answer_in_time;
 use crate::http::problem::ProblemBody;
 use crate::http::state::AppState;
 
@@ -49,94 +43,25 @@ const TAGS: [(&str, &str); 5] = [
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
-/// Routes and their description. Each route comes from the `#[utoipa::path]` of its handler.
-pub struct Api {
-    router: Router<AppState>,
-    document: OpenApi,
-    asks_for_key: bool,
+/// Describes the body of a handler that takes a file, or a form with files.
+pub fn taking(files: Files, (schemas, mut paths, route): Route) -> Route {
+    for operation in operations(&mut paths) {
+        operation.request_body = Some(files.request_body().into());
+        let parameters = ContentEncoding::into_params(|| None).into_iter().map(RefOr::T);
+        operation.parameters.get_or_insert_default().extend(parameters);
+    }
+    (schemas, paths, route)
 }
 
-impl fmt::Debug for Api {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").field("router", &self.router).finish_non_exhaustive()
-    }
-}
+/// A handler with its description.
+type Route = UtoipaMethodRouter<AppState>;
 
-impl Api {
-    /// Routes that need an API key, if the server has any.
-    pub fn behind_key() -> Self {
-        Self { router: Router::new(), document: document(), asks_for_key: true }
-    }
-
-    /// Routes that need no API key.
-    pub fn open() -> Self {
-        Self { router: Router::new(), document: document(), asks_for_key: false }
-    }
-
-    /// Adds a handler at the path of its description (`__path_…`, made by `#[utoipa::path]`), with a time limit.
-    pub fn route<D, H, T>(self, description: D, handler: H) -> Self
-    where
-        D: Description,
-        H: Handler<T, AppState>,
-        T: 'static,
-    {
-        let route = on(methods::<D>(), handler).layer(middleware::from_fn(answer_in_time));
-        self.add(description, route, D::operation())
-    }
-
-    /// Adds a handler that takes a file as its body, or a form with files. It limits the bytes itself.
-    pub fn taking<D, H, T>(self, files: Files, description: D, handler: H) -> Self
-    where
-        D: Description,
-        H: Handler<T, AppState>,
-        T: 'static,
-    {
-        let route = on(methods::<D>(), handler).layer(DefaultBodyLimit::disable());
-        let mut operation = D::operation();
-        operation.request_body = Some(files.request_body());
-        operation.parameters.get_or_insert_default().push(files::content_encoding());
-        self.add(description, route, operation)
-    }
-
-    fn add<D: Description>(mut self, _: D, route: MethodRouter<AppState>, mut operation: Operation) -> Self {
-        if self.asks_for_key {
-            operation.responses.responses.extend(Unauthorized::responses());
-        } else {
-            operation.security = Some(Vec::new());
-        }
-        operation.tags = Some(D::tags().into_iter().map(str::to_owned).collect());
-        self.document.paths.add_path_operation(D::path(), D::methods(), operation);
-        let mut schemas = Vec::new();
-        D::schemas(&mut schemas);
-        self.document.components.get_or_insert_default().schemas.extend(schemas);
-        self.router = self.router.route(&D::path(), route);
-        self
-    }
-
-    /// Returns the routes and the description.
-    pub fn into_parts(self) -> (Router<AppState>, OpenApi) {
-        (self.router, self.document)
-    }
-}
-
-/// The description that `#[utoipa::path]` makes of a handler.
-pub trait Description: Path + SchemaReferences + for<'t> Tags<'t> {}
-
-impl<D: Path + SchemaReferences + for<'t> Tags<'t>> Description for D {}
-
-fn methods<D: Path>() -> MethodFilter {
-    let filter = |method: &HttpMethod| match method {
-        HttpMethod::Get => MethodFilter::GET,
-        HttpMethod::Post => MethodFilter::POST,
-        HttpMethod::Put => MethodFilter::PUT,
-        HttpMethod::Delete => MethodFilter::DELETE,
-        HttpMethod::Options => MethodFilter::OPTIONS,
-        HttpMethod::Head => MethodFilter::HEAD,
-        HttpMethod::Patch => MethodFilter::PATCH,
-        HttpMethod::Trace => MethodFilter::TRACE,
-    };
-    // utoipa asks for one method at least.
-    D::methods().iter().map(filter).reduce(MethodFilter::or).unwrap_or(MethodFilter::GET)
+/// All operations of some paths.
+fn operations(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
+    paths.paths.values_mut().flat_map(|item| {
+        let PathItem { get, put, post, delete, options, head, patch, trace, query, .. } = item;
+        [get, put, post, delete, options, head, patch, trace, query].into_iter().flatten()
+    })
 }
 
 /// The description without operations.
@@ -186,10 +111,18 @@ fn schemas<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
     schemas
 }
 
-/// Writes the text of `/openapi.json` from its parts. A server without API keys names no way to send one.
-pub fn text(parts: impl IntoIterator<Item = OpenApi>, has_keys: bool) -> serde_json::Result<String> {
+/// Writes the text of `/openapi.json`. `keyed`: the routes that need an API key, if the server has any; it names no way to send one if it
+/// has none.
+pub fn text(mut keyed: OpenApi, mut open: OpenApi, has_keys: bool) -> serde_json::Result<String> {
+    for operation in operations(&mut keyed.paths) {
+        operation.responses.responses.extend(Unauthorized::responses());
+    }
+    for operation in operations(&mut open.paths) {
+        operation.security = Some(Vec::new());
+    }
     let mut whole = document();
-    parts.into_iter().for_each(|part| whole.merge(part));
+    whole.merge(keyed);
+    whole.merge(open);
     if !has_keys {
         whole.security = None;
         whole.components.get_or_insert_default().security_schemes.clear();

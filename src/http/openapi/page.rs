@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_swagger_ui::Config;
 
-use super::parameters::PageFile;
+use super::parameters::outside_query;
 use super::problems::NoFile;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::Query;
+use crate::http::parameters::describe::one_of;
 use crate::http::problem::Problem;
 
 const PAGE: &str = include_str!("page.html");
@@ -22,7 +23,12 @@ const STYLE: &str = include_str!("page.css");
 const HOME_STYLE: &str = include_str!("../home.css");
 
 /// The files of Swagger UI that the page loads.
-pub(super) const FILES: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
+const FILES: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
+
+outside_query!(
+    /// The name of a file of the pages.
+    PageFile: Path, "file", "The file's name", one_of(FILES)
+);
 
 /// The page may send requests to this server only, run only its own files, and no other page may frame it. Swagger UI has icons in its
 /// style sheet (`data:`).
@@ -61,11 +67,10 @@ pub fn own_url(headers: &HeaderMap) -> String {
     responses((status = 200, description = "The description", body = Object))
 )]
 pub async fn description(
-    parameters: Parameters,
+    _: Query<()>,
     headers: HeaderMap,
     Extension(document): Extension<Document>,
 ) -> Result<Response, Problem> {
-    parameters.finish("none")?;
     // A page of this server sends its requests to where the page came from, whatever a proxy did to the scheme.
     let is_own_page = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
     let url = if is_own_page { "/".to_owned() } else { own_url(&headers) };

@@ -231,8 +231,9 @@ fn response(status: u16, codes: &[(&'static str, &str)]) -> Response {
         ResponseBuilder::new().description(whens.join("\n\n")).content(CONTENT_TYPE, content.build());
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let header =
-            HeaderBuilder::new().schema(seconds).description(Some("Seconds to wait before trying again"));
+        let header = HeaderBuilder::new()
+            .schema(Some(seconds))
+            .description(Some("Seconds to wait before trying again"));
         response = response.header("Retry-After", header.build());
     }
     response.build()

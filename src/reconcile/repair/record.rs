@@ -61,12 +61,15 @@ pub enum Prefer {
 }
 
 impl Prefer {
+    pub const ALL: [Self; 2] = [Self::Stored, Self::File];
+
     /// Returns the choice of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Stored, Self::File].into_iter().find(|prefer| prefer.name() == name)
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|prefer| prefer.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    /// Its name in the API and in the table.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::File => "file",
