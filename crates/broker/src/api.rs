@@ -262,7 +262,7 @@ impl Broker {
             TXN_OFFSET_COMMIT => transactions::requests::add_offsets(self, call, reader).await?,
             END_TXN => transactions::requests::end(self, call, reader).await?,
             OFFSET_COMMIT => offsets::commit(self, call, reader).await?,
-            OFFSET_FETCH => offsets::fetch(self, call, reader)?,
+            OFFSET_FETCH => offsets::fetch(self, call, reader).await?,
             OFFSET_DELETE => offsets::delete(self, call, reader).await?,
             _ => return Err(Refusal::Unsupported(call.key, call.version)),
         })

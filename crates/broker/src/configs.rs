@@ -7,6 +7,7 @@ use crate::api::{Broker, Call};
 use crate::error_code::ErrorCode;
 use crate::log::{SettingError, TopicSettings};
 use crate::offsets::MAX_METADATA_BYTES;
+use crate::store::RETENTION_HOURS;
 use crate::topics::DEFAULT_PARTITIONS;
 use crate::transactions::MAX_TIMEOUT_MS;
 use crate::wire::{Parsed, Reader, Writer};
@@ -24,6 +25,7 @@ fn of_broker() -> Vec<(&'static str, String, bool)> {
         ("message.max.bytes", MAX_BATCH_BYTES.to_string()),
         ("num.partitions", DEFAULT_PARTITIONS.to_string()),
         ("offset.metadata.max.bytes", MAX_METADATA_BYTES.to_string()),
+        ("offsets.retention.minutes", (60 * RETENTION_HOURS).to_string()),
         ("transaction.max.timeout.ms", MAX_TIMEOUT_MS.to_string()),
     ];
     settings.into_iter().map(|(name, value)| (name, value, true)).collect()

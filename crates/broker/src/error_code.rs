@@ -38,6 +38,8 @@ pub(crate) enum ErrorCode {
     InvalidSessionTimeout = 26,
     #[error("the group is rebalancing")]
     RebalanceInProgress = 27,
+    #[error("the offsets of the group take too much space")]
+    InvalidCommitOffsetSize = 28,
     #[error("the timestamp is out of range")]
     InvalidTimestamp = 32,
     #[error("the version of the request is not supported")]

@@ -8,7 +8,7 @@ use futures_util::future::select_all;
 use tokio::time::Instant;
 
 use crate::api::Call;
-use crate::log::{Isolation, Log, Partition, ReadError, end_of};
+use crate::log::{Aborted, Fetched, Isolation, Log, Partition, ReadError};
 use crate::wire::{Malformed, Reader};
 
 /// The longest time that a fetch waits, whatever it asks for.
@@ -41,7 +41,7 @@ struct Found {
     stable_end: i64,
     records: Bytes,
     /// For clients that read committed records only: the producers and first offsets of aborted transactions, whose records they skip.
-    aborted: Vec<(i64, i64)>,
+    aborted: Vec<Aborted>,
 }
 
 impl Found {
@@ -146,41 +146,33 @@ fn read(log: &Log, request: &Request) -> Vec<(String, Vec<Found>)> {
 fn read_partition(partition: &Partition, wanted: Wanted, isolation: Isolation, left: usize) -> Found {
     let (start, end, stable_end) =
         (partition.start_offset(), partition.end_offset(), partition.last_stable_offset());
-    let refused = |error| Found { start, end, stable_end, ..Found::refused(wanted.number, error) };
+    let found = |error, records, aborted| Found {
+        number: wanted.number,
+        error,
+        start,
+        end,
+        stable_end,
+        records,
+        aborted,
+    };
+    let refused = |error| found(Some(error), Bytes::new(), Vec::new());
     if !(start..=end).contains(&wanted.offset) {
         return refused(ErrorCode::OffsetOutOfRange);
     }
-    match records(partition, wanted, isolation, left) {
-        Ok((records, aborted)) => {
-            Found { number: wanted.number, error: None, start, end, stable_end, records, aborted }
-        }
+    if left == 0 || wanted.offset >= partition.visible_end(isolation) {
+        return found(None, Bytes::new(), Vec::new());
+    }
+    match partition.fetch(wanted.offset, wanted.max_bytes.min(left), isolation) {
+        Ok(Fetched { records, aborted }) => found(None, records, aborted),
         // Kafka answers the same. A client can continue at the offset of the next whole batch.
         Err(ReadError::Damaged) => refused(ErrorCode::CorruptMessage),
+        Err(ReadError::Deleted) if partition.is_deleted() => refused(ErrorCode::UnknownTopicOrPartition),
+        Err(ReadError::Deleted) => refused(ErrorCode::OffsetOutOfRange),
         Err(ReadError::Io(error)) => {
             tracing::error!(%error, "cannot read the log");
             refused(ErrorCode::KafkaStorageError)
         }
     }
-}
-
-/// Returns whole batches, and the aborted transactions among them.
-fn records(
-    partition: &Partition,
-    wanted: Wanted,
-    isolation: Isolation,
-    left: usize,
-) -> Result<(Bytes, Vec<(i64, i64)>), ReadError> {
-    if left == 0 || wanted.offset >= partition.visible_end(isolation) {
-        return Ok((Bytes::new(), Vec::new()));
-    }
-    let records = partition.read(wanted.offset, wanted.max_bytes.min(left), isolation)?;
-    let aborted = match isolation {
-        Isolation::ReadCommitted => {
-            partition.aborted(wanted.offset, end_of(&records).unwrap_or(wanted.offset))?
-        }
-        Isolation::ReadUncommitted => Vec::new(),
-    };
-    Ok((records, aborted))
 }
 
 fn answer(call: &Call, error: Option<ErrorCode>, topics: &[(String, Vec<Found>)]) -> Bytes {
@@ -202,8 +194,8 @@ fn answer(call: &Call, error: Option<ErrorCode>, topics: &[(String, Vec<Found>)]
             if call.version >= 5 {
                 answer.i64(found.start);
             }
-            answer.structs(&found.aborted, |answer, (producer, first)| {
-                answer.i64(*producer).i64(*first);
+            answer.structs(&found.aborted, |answer, aborted| {
+                answer.i64(aborted.producer_id).i64(aborted.first_offset);
             });
             if call.version >= 11 {
                 answer.i32(-1);

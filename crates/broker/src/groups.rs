@@ -37,7 +37,7 @@ pub(crate) async fn join(broker: &Broker, call: &Call, mut reader: Reader) -> Pa
     };
     let joined = broker.groups.join(request).await;
     let mut answer = call.answer_since(2);
-    answer.error(joined.error).i32(joined.generation).string(joined.protocol.as_deref().unwrap_or_default());
+    answer.error(joined.error).i32(joined.generation).string(&joined.protocol);
     answer.string(&joined.leader).string(&joined.member_id).structs(&joined.members, |answer, member| {
         answer.string(&member.member_id);
         if version >= 5 {
@@ -53,18 +53,10 @@ pub(crate) async fn sync(broker: &Broker, call: &Call, mut reader: Reader) -> Pa
     let (group_id, generation, member_id) = (reader.text()?, reader.i32()?, reader.text()?);
     let instance_id = if call.version >= 3 { reader.string()? } else { None };
     let assignments = reader.structs(|member| Ok((member.text()?, member.bytes()?.unwrap_or_default())))?;
-    let request = SyncRequest {
-        group_id,
-        generation,
-        member_id,
-        instance_id,
-        protocol_type: None,
-        protocol: None,
-        assignments,
-    };
-    let synced = broker.groups.sync(request).await;
+    let synced =
+        broker.groups.sync(SyncRequest { group_id, generation, member_id, instance_id, assignments }).await;
     let mut answer = call.answer_since(1);
-    answer.outcome(&synced).bytes(synced.as_ref().map_or(&[], |synced| &synced.assignment));
+    answer.outcome(&synced).bytes(synced.as_deref().unwrap_or_default());
     Ok(answer.finish())
 }
 
@@ -156,6 +148,7 @@ pub(crate) async fn delete(broker: &Broker, call: &Call, mut reader: Reader) -> 
 }
 
 async fn delete_one(broker: &Broker, group: &str) -> Result<(), ErrorCode> {
-    broker.groups.delete(group)?;
-    broker.store.change(Change::ForgetGroup { group: group.to_owned() }).await
+    let slot = broker.store.reserve().await?;
+    let change = Change::ForgetGroup { group: group.to_owned() };
+    broker.groups.delete(group, || slot.send(change))?.wait().await
 }

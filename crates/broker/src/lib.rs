@@ -34,6 +34,7 @@ mod topics;
 mod transactions;
 mod wire;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -111,22 +112,16 @@ pub async fn run(
     let accepting =
         tokio::spawn(accept(Arc::clone(&broker), listener, slots, connections.clone(), stop.clone()));
     announcer.ready(PART, address);
-    let (groups, transactions) = (Arc::clone(&broker), Arc::clone(&broker));
-    let tending = [
-        tokio::spawn(async move { groups.groups.keep_time().await }),
-        tokio::spawn(async move { transactions.transactions.keep_time().await }),
-        tokio::spawn(close_idle_files(Arc::clone(&broker.log))),
-        tokio::spawn(Arc::clone(&broker.log).keep_clean()),
-        tokio::spawn(announce_damages(Arc::clone(&broker.log), *announcer)),
-    ];
+    let mut tending = tend(&broker, *announcer);
     tokio::select! {
         () = stop.cancelled() => {}
-        () = disk_failure.cancelled() => return Err(failed("a sync of the disk failed; see the log")),
+        () = disk_failure.cancelled() => return Err(failed("the disk failed; see the log")),
+        _ = tending.join_next() => return Err(failed("a task ended unexpectedly; see the log")),
     }
     let _ = accepting.await;
     connections.close();
     let _ = tokio::time::timeout(STOP_PATIENCE, connections.wait()).await;
-    tending.iter().for_each(JoinHandle::abort);
+    tending.abort_all();
     broker.log.sync_all().map_err(|error| EmbeddedError::directory(&options.data_dir, error))?;
     // The store has nothing to write: what it has acknowledged is on disk.
     Ok(())
@@ -141,12 +136,27 @@ async fn open(
     let open = move || {
         let failed = |error| EmbeddedError::directory(&directory, error);
         let catalogue = Catalogue::open(&directory).map_err(failed)?;
-        let log = Log::open(&directory.join("log"), &catalogue.topics(), open_files, disk_failure)
-            .map_err(failed)?;
-        let store = Store::open(&directory, |topic| catalogue.topic(topic).is_some())?;
+        let failure = disk_failure.clone();
+        let log =
+            Log::open(&directory.join("log"), &catalogue.topics(), open_files, failure).map_err(failed)?;
+        let topics: HashSet<_> = catalogue.topics().into_iter().map(|topic| topic.id).collect();
+        let store = Store::open(&directory, |topic| topics.contains(&topic), disk_failure)?;
         Ok(Arc::new(Broker::new(catalogue, log, store)))
     };
     tokio::task::spawn_blocking(open).await.map_err(|error| failed(error.to_string()))?
+}
+
+/// Starts what runs as long as the broker does.
+fn tend(broker: &Arc<Broker>, announcer: Announcer) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let [groups, transactions, offsets] = [(); 3].map(|()| Arc::clone(broker));
+    tasks.spawn(async move { groups.groups.keep_time().await });
+    tasks.spawn(async move { transactions.transactions.keep_time().await });
+    tasks.spawn(async move { offsets::keep_fresh(&offsets).await });
+    tasks.spawn(close_idle_files(Arc::clone(&broker.log)));
+    tasks.spawn(Arc::clone(&broker.log).keep_clean());
+    tasks.spawn(announce_damages(Arc::clone(&broker.log), announcer));
+    tasks
 }
 
 /// Regularly closes files that are no longer used.
@@ -215,3 +225,6 @@ async fn accept_one(
 fn failed(reason: impl Into<String>) -> EmbeddedError {
     EmbeddedError::Failed { part: PART, reason: reason.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::catalogue::{Catalogue, TopicEntry};
 use crate::configs::{self, Refusal};
 use crate::error_code::ErrorCode;
 use crate::log::{Log, TopicSettings};
+use crate::store::Change;
 use crate::wire::{Parsed, Reader};
 
 /// Number of partitions if the request does not give one.
@@ -143,9 +144,7 @@ pub(crate) async fn delete(broker: &Broker, call: &Call, mut reader: Reader) -> 
 
 async fn delete_one(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
     let _one_at_a_time = broker.topic_changes.lock().await;
-    if broker.catalogue.topic(name).is_none() {
-        return Err(ErrorCode::UnknownTopicOrPartition);
-    }
+    let id = broker.catalogue.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?.id;
     let topic = name.to_owned();
     let remove = move |catalogue: &Catalogue, log: &Log| {
         log.begin_deletion(&topic)?;
@@ -164,8 +163,10 @@ async fn delete_one(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
         tracing::error!(topic = name, %error, "cannot delete a topic");
         ErrorCode::KafkaStorageError
     })?;
-    // Or they would apply to the next topic with this name. A start forgets offsets of topics that do not exist.
-    broker.store.forget_topic(name).await
+    if let Err(error) = broker.store.change(Change::ForgetTopic { topic: id }).await {
+        tracing::warn!(topic = name, %error, "cannot forget what groups have committed for a deleted topic; the next start does");
+    }
+    Ok(())
 }
 
 /// Versions 0 and 1.

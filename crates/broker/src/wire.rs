@@ -186,6 +186,13 @@ impl Writer {
         Self { bytes, flexible }
     }
 
+    /// Continues in the other kind of encoding.
+    #[cfg(test)]
+    pub fn flexible(mut self, flexible: bool) -> Self {
+        self.flexible = flexible;
+        self
+    }
+
     pub fn bool(&mut self, value: bool) -> &mut Self {
         self.i8(i8::from(value))
     }

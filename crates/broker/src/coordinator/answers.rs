@@ -12,8 +12,8 @@ const NO_GENERATION: i32 = -1;
 pub(crate) struct JoinAnswer {
     pub error: Option<ErrorCode>,
     pub generation: i32,
-    pub protocol_type: Option<String>,
-    pub protocol: Option<String>,
+    /// Empty if the group has selected none.
+    pub protocol: String,
     pub leader: String,
     pub member_id: String,
     /// Only for the leader.
@@ -25,8 +25,7 @@ impl JoinAnswer {
         Self {
             error: Some(error),
             generation: NO_GENERATION,
-            protocol_type: None,
-            protocol: None,
+            protocol: String::new(),
             leader: String::new(),
             member_id: member_id.into(),
             members: Vec::new(),
@@ -43,16 +42,8 @@ pub(crate) struct JoinedMember {
     pub metadata: Bytes,
 }
 
-/// The answer to `SyncGroup`.
-pub(crate) type SyncAnswer = Result<Synced, ErrorCode>;
-
-/// A member's assignment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Synced {
-    pub protocol_type: Option<String>,
-    pub protocol: Option<String>,
-    pub assignment: Bytes,
-}
+/// The answer to `SyncGroup`: the member's assignment.
+pub(crate) type SyncAnswer = Result<Bytes, ErrorCode>;
 
 /// The answers that are now due, with those who wait for them: `J` waits for the answer to a join, `S` for that to a sync.
 #[derive(Debug)]

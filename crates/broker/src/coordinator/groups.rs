@@ -203,6 +203,12 @@ impl<J, S> Groups<J, S> {
         }
     }
 
+    /// Returns the groups with members.
+    pub fn used(&self) -> Vec<String> {
+        let used = self.groups.iter().filter(|(_, entry)| !entry.group.is_unused());
+        used.map(|(group_id, _)| group_id.clone()).collect()
+    }
+
     /// When [`Self::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.deadlines.first().map(|(deadline, _)| *deadline)

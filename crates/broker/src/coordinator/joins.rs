@@ -44,9 +44,7 @@ impl<J, S> Group<J, S> {
         }
         let is_same_type =
             self.members.is_empty() || self.protocol_type.as_ref() == Some(&request.protocol_type);
-        let is_common =
-            |protocol: &Protocol| self.members.values().all(|member| member.supports(&protocol.name));
-        if is_same_type && request.protocols.iter().any(is_common) {
+        if is_same_type && request.protocols.iter().any(|protocol| self.is_common(protocol)) {
             Ok(())
         } else {
             Err(ErrorCode::InconsistentGroupProtocol)
@@ -186,8 +184,7 @@ impl<J, S> Group<J, S> {
         JoinAnswer {
             error: None,
             generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
+            protocol: protocol.to_owned(),
             leader: self.leader.clone().unwrap_or_default(),
             member_id: member_id.to_owned(),
             members,

@@ -1,11 +1,11 @@
 //! The rebalance of a group: its start, the next generation, and the assignments of the leader.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::answers::{Due, JoinAnswer, SyncAnswer, Synced};
+use super::answers::{Due, JoinAnswer, SyncAnswer};
 use super::group::{Group, Phase};
 use super::limits::{
     INITIAL_REBALANCE_DELAY, MAX_ASSIGNMENT_BYTES, MAX_INITIAL_REBALANCE_DELAY, MIN_REBALANCE_TIMEOUT,
@@ -41,11 +41,6 @@ impl<J, S> Group<J, S> {
 
     fn check_sync(&self, request: &SyncRequest) -> Result<(), ErrorCode> {
         self.check_generation(request.identity())?;
-        let differs = |own: &Option<String>, sent: &Option<String>| sent.is_some() && own != sent;
-        if differs(&self.protocol_type, &request.protocol_type) || differs(&self.protocol, &request.protocol)
-        {
-            return Err(ErrorCode::InconsistentGroupProtocol);
-        }
         if let Phase::Preparing { .. } = self.phase {
             return Err(ErrorCode::RebalanceInProgress);
         }
@@ -67,12 +62,9 @@ impl<J, S> Group<J, S> {
 
     /// Answers the syncs that wait with the assignments.
     fn answer_syncs(&mut self, now: Duration, due: &mut Due<J, S>) {
-        let (protocol_type, protocol) = (&self.protocol_type, &self.protocol);
         for member in self.members.values_mut().filter(|member| member.sync.is_some()) {
             let assignment = member.assignment.clone();
-            let synced =
-                Synced { protocol_type: protocol_type.clone(), protocol: protocol.clone(), assignment };
-            answer_sync(now, member, Ok(synced), due);
+            answer_sync(now, member, Ok(assignment), due);
         }
     }
 
@@ -170,32 +162,22 @@ impl<J, S> Group<J, S> {
     /// Every member votes for the first of its protocols that all support. The one with the most votes wins; of several, the one
     /// that the leader prefers.
     pub(super) fn select_protocol(&self) -> Option<String> {
-        let common = self.common_protocols();
-        let is_common = |protocol: &&Protocol| common.contains(protocol.name.as_str());
+        let leader = self.members.get(self.leader.as_ref()?)?;
+        let names = leader.protocols.iter().filter(|protocol| self.is_common(protocol));
+        let common: Vec<&str> = names.map(|protocol| protocol.name.as_str()).collect();
         let mut votes: HashMap<&str, usize> = HashMap::new();
         for member in self.members.values() {
-            let first = member.protocols.iter().find(is_common)?;
+            let first = member.protocols.iter().find(|protocol| common.contains(&protocol.name.as_str()))?;
             *votes.entry(&first.name).or_default() += 1;
         }
         let most = votes.values().max()?;
-        let leader = self.members.get(self.leader.as_ref()?)?;
-        let winner =
-            leader.protocols.iter().find(|protocol| votes.get(protocol.name.as_str()) == Some(most))?;
-        Some(winner.name.clone())
+        let winner = common.iter().find(|name| votes.get(**name) == Some(most))?;
+        Some((*winner).to_owned())
     }
 
-    /// The protocols that all members support.
-    fn common_protocols(&self) -> HashSet<&str> {
-        let mut supporters: HashMap<&str, usize> = HashMap::new();
-        for member in self.members.values() {
-            let names: HashSet<&str> =
-                member.protocols.iter().map(|protocol| protocol.name.as_str()).collect();
-            for name in names {
-                *supporters.entry(name).or_default() += 1;
-            }
-        }
-        supporters.retain(|_, count| *count == self.members.len());
-        supporters.into_keys().collect()
+    /// Whether all members support a protocol.
+    pub(super) fn is_common(&self, protocol: &Protocol) -> bool {
+        self.members.values().all(|member| member.supports(&protocol.name))
     }
 }
 

@@ -83,10 +83,6 @@ pub(crate) struct SyncRequest {
     pub member_id: String,
     /// From version 3.
     pub instance_id: Option<String>,
-    /// From version 5.
-    pub protocol_type: Option<String>,
-    /// From version 5.
-    pub protocol: Option<String>,
     /// From the leader: member ids and their assignments.
     pub assignments: Vec<(String, Bytes)>,
 }

@@ -102,20 +102,30 @@ impl Coordinator {
         self.with_groups(|groups, now, due| groups.leave(now, group_id, members, due))
     }
 
-    /// Checks whether `OffsetCommit` may store offsets.
+    /// Calls `send` if `OffsetCommit` may store offsets. Until it returns, the group does not change. It must not wait for anything.
     ///
     /// # Errors
     /// The commit must be refused.
-    pub fn check_commit(&self, group_id: &str, member: Identity<'_>) -> Result<(), ErrorCode> {
-        self.with_groups(|groups, now, _| groups.check_commit(now, group_id, member))
+    pub fn commit<T>(
+        &self,
+        group_id: &str,
+        member: Identity<'_>,
+        send: impl FnOnce() -> T,
+    ) -> Result<T, ErrorCode> {
+        self.with_groups(|groups, now, _| groups.check_commit(now, group_id, member).map(|()| send()))
     }
 
-    /// Checks whether `TxnOffsetCommit` may store offsets.
+    /// Calls `send` if `TxnOffsetCommit` may store offsets. Until it returns, the group does not change. It must not wait for anything.
     ///
     /// # Errors
     /// The commit must be refused.
-    pub fn check_transactional_commit(&self, group_id: &str, member: Identity<'_>) -> Result<(), ErrorCode> {
-        self.with_groups(|groups, _, _| groups.check_transactional_commit(group_id, member))
+    pub fn transactional_commit<T>(
+        &self,
+        group_id: &str,
+        member: Identity<'_>,
+        send: impl FnOnce() -> T,
+    ) -> Result<T, ErrorCode> {
+        self.with_groups(|groups, _, _| groups.check_transactional_commit(group_id, member).map(|()| send()))
     }
 
     /// `DescribeGroups`. A group that does not exist is dead.
@@ -128,20 +138,30 @@ impl Coordinator {
         self.with_groups(|groups, _, _| groups.list(with_offsets))
     }
 
-    /// `DeleteGroups`: forgets the group. The caller must then delete its offsets.
+    /// `DeleteGroups`: forgets the group, and calls `send`, which deletes its offsets, before anyone can join it again.
     ///
     /// # Errors
     /// The group has members, or does not exist.
-    pub fn delete(&self, group_id: &str) -> Result<(), ErrorCode> {
-        self.with_groups(|groups, _, _| groups.delete(group_id))
+    pub fn delete<T>(&self, group_id: &str, send: impl FnOnce() -> T) -> Result<T, ErrorCode> {
+        self.with_groups(|groups, _, _| groups.delete(group_id).map(|()| send()))
     }
 
-    /// `OffsetDelete`: the topics whose committed offsets must not be deleted.
+    /// `OffsetDelete`: calls `send` with the topics whose committed offsets must not be deleted. Until it returns, the group does not
+    /// change.
     ///
     /// # Errors
     /// The group does not exist, or has members that are not consumers.
-    pub fn subscription(&self, group_id: &str) -> Result<Subscription, ErrorCode> {
-        self.with_groups(|groups, _, _| groups.subscription(group_id))
+    pub fn with_subscription<T>(
+        &self,
+        group_id: &str,
+        send: impl FnOnce(&Subscription) -> T,
+    ) -> Result<T, ErrorCode> {
+        self.with_groups(|groups, _, _| groups.subscription(group_id).map(|topics| send(&topics)))
+    }
+
+    /// Calls `send` with the groups that have members. Until it returns, no group changes.
+    pub fn with_used<T>(&self, send: impl FnOnce(Vec<String>) -> T) -> T {
+        self.with_groups(|groups, _, _| send(groups.used()))
     }
 
     /// Runs a call, and sends the answers that it made due.

@@ -31,6 +31,8 @@ pub(crate) enum ReadError {
     Io(#[from] io::Error),
     #[error("the records are damaged")]
     Damaged,
+    #[error("the records were deleted in the meantime")]
+    Deleted,
 }
 
 /// A damage, with its partition and file.

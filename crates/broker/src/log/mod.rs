@@ -36,14 +36,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(super) use self::batch::{Batch, BatchError, Header, end_of};
+pub(super) use self::batch::{Batch, BatchError, Header};
 use self::damage::PartitionName;
 pub(super) use self::damage::{Damages, ReadError};
 pub(super) use self::files::OpenFiles;
-pub(super) use self::partition::{Appended, Partition};
+pub(super) use self::partition::{Appended, Fetched, Partition};
 use self::settings::Settings;
 pub(super) use self::settings::{SettingError, TopicSettings};
-pub(super) use self::transactions::Isolation;
+pub(super) use self::transactions::{Aborted, Isolation};
 use crate::catalogue::TopicEntry;
 use roundhouse_part::durable::{remove_if_exists, sync_directory};
 use roundhouse_part::lock;
@@ -78,6 +78,7 @@ struct Shared {
 /// A topic's partitions. The directory is named after the topic's id, so that a recreated topic starts empty.
 #[derive(Debug)]
 pub(super) struct Topic {
+    pub id: Uuid,
     directory: PathBuf,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
@@ -165,6 +166,11 @@ impl Log {
         lock::read(&self.topics).iter().map(|(name, topic)| (name.clone(), numbers(topic))).collect()
     }
 
+    /// Returns the names of all topics by their ids.
+    pub fn names(&self) -> HashMap<Uuid, String> {
+        lock::read(&self.topics).iter().map(|(name, topic)| (topic.id, name.clone())).collect()
+    }
+
     /// Returns the directory of the files.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -198,7 +204,8 @@ impl Log {
         let partitions = known.chain(missing).collect::<io::Result<_>>()?;
         sync_directory(&directory)?;
         sync_directory(&self.directory)?;
-        let opened = Arc::new(Topic { directory, settings, shared: Arc::clone(&self.shared), partitions });
+        let shared = Arc::clone(&self.shared);
+        let opened = Arc::new(Topic { id: topic.id, directory, settings, shared, partitions });
         lock::write(&self.topics).insert(topic.name.clone(), opened);
         Ok(())
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::Shared;
-use super::batch::{Batch, Header, Marker, Outcome};
+use super::batch::{Batch, Header, Marker, Outcome, end_of};
 use super::damage::{Damage, PartitionName, Place, ReadError};
 use super::producers::{Producers, Verdict};
 use super::recovery::{Recovered, recover};
@@ -72,6 +72,15 @@ struct MarkState {
 pub(crate) struct Appended {
     pub base_offset: i64,
     pub next_offset: i64,
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// Whole batches.
+    pub records: Bytes,
+    /// The aborted transactions among them.
+    pub aborted: Vec<Aborted>,
 }
 
 impl Writer {
@@ -264,7 +273,8 @@ impl Partition {
         self.safe.subscribe()
     }
 
-    fn is_deleted(&self) -> bool {
+    /// Whether its topic was deleted.
+    pub fn is_deleted(&self) -> bool {
         self.safe.borrow().end < 0
     }
 
@@ -352,55 +362,135 @@ impl Partition {
 
     /// Reads whole batches, starting with the one that contains `offset`: about `max_bytes`, but at least one batch if there is one.
     ///
-    /// With [`Isolation::ReadCommitted`], the records can include some of [`Partition::aborted`] transactions, which the reader must skip.
+    /// With [`Isolation::ReadCommitted`], the records can include some of aborted transactions, which the reader must skip. Their list is
+    /// that of the same files: compaction removes both the records and the entries of the list.
     ///
     /// # Errors
-    /// The record at `offset` is damaged. Reading can continue at the next whole batch.
+    /// The record at `offset` is damaged. Reading can continue at the next whole batch. Or it was deleted in the meantime.
+    pub fn fetch(&self, offset: i64, max_bytes: usize, isolation: Isolation) -> Result<Fetched, ReadError> {
+        self.fetch_with(offset, max_bytes, isolation, || ())
+    }
+
+    /// `between`: called between the two steps of an attempt. Tests change the files there.
+    pub(super) fn fetch_with(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+        mut between: impl FnMut(),
+    ) -> Result<Fetched, ReadError> {
+        loop {
+            let segments = self.segments_from(offset);
+            let fetched = self.fetch_from(&segments, offset, max_bytes, isolation, &mut between);
+            if segments.iter().any(|segment| segment.is_replaced()) {
+                // Another file was read, or another list.
+                continue;
+            }
+            if self.is_deleted() || self.start_offset() > offset {
+                // Some files were not there any more.
+                return Err(ReadError::Deleted);
+            }
+            return fetched;
+        }
+    }
+
+    fn fetch_from(
+        &self,
+        segments: &[Arc<Segment>],
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+        between: impl FnOnce(),
+    ) -> Result<Fetched, ReadError> {
+        let records = self.read_from(segments, offset, max_bytes, isolation)?;
+        between();
+        let aborted = match (isolation, end_of(&records)) {
+            (Isolation::ReadCommitted, Some(end)) => self.aborted_in(segments, offset, end)?,
+            _ => Vec::new(),
+        };
+        Ok(Fetched { records, aborted })
+    }
+
+    /// Reads whole batches like [`Partition::fetch`], without the list of aborted transactions.
+    ///
+    /// # Errors
+    /// See [`Partition::fetch`].
     pub fn read(&self, offset: i64, max_bytes: usize, isolation: Isolation) -> Result<Bytes, ReadError> {
+        let segments = self.segments_from(offset);
+        let read = self.read_from(&segments, offset, max_bytes, isolation);
+        match read {
+            Err(_) if segments.iter().any(|segment| segment.is_replaced()) => {
+                self.read(offset, max_bytes, isolation)
+            }
+            read => read,
+        }
+    }
+
+    /// Returns the segment with this offset and all after it. If the offset is before the first segment, returns all.
+    fn segments_from(&self, offset: i64) -> Vec<Arc<Segment>> {
         let segments = lock::read(&self.segments);
         let after = segments.partition_point(|segment| segment.base_offset <= offset);
-        // If the offset is before the first segment, its file is missing.
-        let segment = segments.get(after.saturating_sub(1)).cloned();
-        drop(segments);
-        let Some(segment) = segment else { return Ok(Bytes::new()) };
-        if segment.base_offset > offset {
-            self.report_missing(&segment);
+        segments.get(after.saturating_sub(1)..).unwrap_or_default().to_vec()
+    }
+
+    fn read_from(
+        &self,
+        segments: &[Arc<Segment>],
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Bytes, ReadError> {
+        if let Some(first) = segments.first().filter(|first| first.base_offset > offset) {
+            // The file before it is missing.
+            self.report_missing(first);
             return Err(ReadError::Damaged);
         }
-        match segment.read(offset, self.visible_end(isolation), max_bytes)? {
-            Batches::Whole(batches) => Ok(batches),
-            Batches::Damaged(_) if segment.is_replaced() => self.read(offset, max_bytes, isolation),
-            Batches::Damaged(damage) => {
-                self.report(&segment, damage);
-                Err(ReadError::Damaged)
+        let end = self.visible_end(isolation);
+        let (mut from, mut bare) = (offset, Bytes::new());
+        for segment in segments {
+            match segment.read(from, end, max_bytes)? {
+                Batches::Whole(batches) => return Ok(batches),
+                Batches::Bare(last) => {
+                    let next = end_of(&last);
+                    bare = if last.is_empty() { bare } else { last };
+                    match next.filter(|next| *next == segment.end().offset && *next < end) {
+                        Some(next) => from = next,
+                        None => break,
+                    }
+                }
+                Batches::Damaged(_) if !bare.is_empty() => break,
+                Batches::Damaged(damage) => {
+                    if !segment.is_replaced() {
+                        self.report(segment, damage);
+                    }
+                    return Err(ReadError::Damaged);
+                }
             }
         }
+        Ok(bare)
     }
 
-    /// Returns the aborted transactions that have records from `from` to before `to`: the producer's id and the first offset of each, in the
-    /// order of the first offsets.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn aborted(&self, from: i64, to: i64) -> io::Result<Vec<(i64, i64)>> {
-        let found = self.aborted_between(from, to)?;
-        Ok(found.iter().map(|aborted| (aborted.producer_id, aborted.first_offset)).collect())
-    }
-
-    /// Returns the aborted transactions that have records from `from` to before `to`, in the order of their first offsets.
-    pub(super) fn aborted_between(&self, from: i64, to: i64) -> io::Result<Vec<Aborted>> {
-        let segments = self.segments();
-        let after = segments.partition_point(|segment| segment.base_offset <= from);
+    /// Returns the aborted transactions that have records from `from` to before `to`, in the order of their first offsets. `segments`: those
+    /// from `from` on.
+    fn aborted_in(&self, segments: &[Arc<Segment>], from: i64, to: i64) -> io::Result<Vec<Aborted>> {
         let mut found = Vec::new();
-        for (number, segment) in segments.iter().enumerate().skip(after.saturating_sub(1)) {
-            let earlier = segments.get(..number).unwrap_or_default();
-            let before = || producers_before(&self.directory, earlier, segment.base_offset);
+        for segment in segments {
+            let before = || {
+                let mut earlier = self.segments();
+                earlier.retain(|earlier| earlier.base_offset < segment.base_offset);
+                producers_before(&self.directory, &earlier, segment.base_offset)
+            };
             if !transactions::overlapping(&segment.aborted(before)?, from, to, &mut found) {
                 break;
             }
         }
         found.sort_unstable_by_key(|aborted| aborted.first_offset);
         Ok(found)
+    }
+
+    /// Returns the aborted transactions that have records from `from` to before `to`, in the order of their first offsets.
+    pub(super) fn aborted_between(&self, from: i64, to: i64) -> io::Result<Vec<Aborted>> {
+        self.aborted_in(&self.segments_from(from), from, to)
     }
 
     /// Returns the whole first batch that has a record at least as new as `timestamp` (milliseconds).

@@ -79,10 +79,14 @@ impl Times {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index(Vec<(i64, u64)>);
 
-/// The batches that were read, or the damage in their place.
+/// What was read.
 #[derive(Debug)]
 pub(super) enum Batches {
+    /// Whole batches. The first one has records.
     Whole(Bytes),
+    /// There are no records. The last batch without records, or nothing.
+    Bare(Bytes),
+    /// The damage in place of the batches.
     Damaged(Damage),
 }
 
@@ -187,7 +191,7 @@ impl Segment {
         let position = self.end().bytes;
         let prefix = batch.stored_prefix(base_offset);
         let rest = batch.bytes.get(prefix.len()..).unwrap_or_default();
-        let file = self.files.lend(self.id, &self.path)?;
+        let file = self.lend()?;
         // Write the prefix last: without it there is no batch.
         let written = file.write(|file| {
             file.write_all_at(rest, position + prefix.len() as u64)?;
@@ -225,13 +229,22 @@ impl Segment {
     /// Returns the newest timestamp of its records, in milliseconds since 1970. If no record can be read, this is when the file was
     /// written. None if the file is missing.
     pub fn newest_timestamp(&self) -> io::Result<Option<i64>> {
-        let known = self.contents().times;
-        let times = match known.map_or_else(|| self.read_times(), Ok) {
+        let times = match self.times() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             times => times?,
         };
-        self.contents().times = Some(times);
         Ok(times.newest.or_else(|| self.written_at()))
+    }
+
+    /// Returns its timestamps. They may have to be read from the file.
+    fn times(&self) -> io::Result<Times> {
+        let known = self.contents().times;
+        if let Some(times) = known {
+            return Ok(times);
+        }
+        let times = self.read_times()?;
+        self.contents().times = Some(times);
+        Ok(times)
     }
 
     fn written_at(&self) -> Option<i64> {
@@ -240,17 +253,27 @@ impl Segment {
     }
 
     fn read_times(&self) -> io::Result<Times> {
-        let file = self.files.lend(self.id, &self.path)?;
-        let (end, damages) = self.end_and_damages();
-        let mut walk = Walk::new(&file, 0, self.base_offset, end, &damages);
         let mut times = Times::default();
+        let file = self.lend()?;
+        self.each_batch(&file, |_, header| {
+            times.note(&header);
+            true
+        })?;
+        Ok(times)
+    }
+
+    /// Calls `seen` with the position and the header of each batch, until it returns false.
+    fn each_batch(&self, file: &File, mut seen: impl FnMut(u64, Header) -> bool) -> io::Result<()> {
+        let (end, damages) = self.end_and_damages();
+        let mut walk = Walk::new(file, 0, self.base_offset, end, &damages);
         while let Some(found) = walk.next()? {
             match found {
-                Found::Batch(_, header) => times.note(&header),
+                Found::Batch(position, header) if !seen(position, header) => break,
+                Found::Batch(..) => {}
                 Found::Damage(damage) => self.note(damage),
             }
         }
-        Ok(times)
+        Ok(())
     }
 
     /// Sets the aborted transactions of the active segment.
@@ -320,7 +343,7 @@ impl Segment {
 
     /// Reads all headers and remembers what producers sent. Returns the aborted transactions.
     pub fn replay(&self, producers: &mut Producers) -> io::Result<Vec<Aborted>> {
-        let file = self.files.lend(self.id, &self.path)?;
+        let file = self.lend()?;
         let (end, damages) = self.end_and_damages();
         let mut walk = Walk::new(&file, 0, self.base_offset, end, &damages);
         let mut aborted = Vec::new();
@@ -347,13 +370,14 @@ impl Segment {
 
     /// Waits until everything appended is on disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.files.lend(self.id, &self.path)?.sync()
+        self.lend()?.sync()
     }
 
     /// Reads whole batches, starting with the one that contains `offset` and not beyond `end_offset`: as many as fit into `max_bytes`, but
-    /// at least one if there is one.
+    /// at least one if there is one. Skips batches without records at the start: to librdkafka an answer with nothing else looks like a
+    /// record that does not fit.
     pub fn read(&self, offset: i64, end_offset: i64, max_bytes: usize) -> io::Result<Batches> {
-        let file = match self.files.lend(self.id, &self.path) {
+        let file = match self.lend() {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.missing()),
             Err(error) => return Err(error),
@@ -361,46 +385,71 @@ impl Segment {
         let (end, damages) = self.end_and_damages();
         let (start, position) = self.position_before(&file, offset)?;
         let mut walk = Walk::new(&file, position, start, end, &damages);
-        let (position, first) = loop {
-            match walk.next()? {
-                Some(Found::Batch(at, header)) if header.next_offset() > offset => break (at, header),
-                Some(Found::Damage(damage)) => {
+        let mut bare = None;
+        while let Some(found) = walk.next()? {
+            match found {
+                Found::Batch(_, header) if header.next_offset() <= offset => {}
+                Found::Batch(_, header) if header.next_offset() > end_offset => break,
+                Found::Batch(position, header) if header.is_empty() => bare = Some((position, header)),
+                Found::Batch(position, first) => {
+                    return self.read_from(&file, position, &first, end_offset, max_bytes);
+                }
+                Found::Damage(damage) => {
                     self.note(damage);
-                    if damage.next > offset {
+                    if damage.next > offset && bare.is_none() {
                         return Ok(Batches::Damaged(damage));
+                    } else if damage.next > offset {
+                        break;
                     }
                 }
-                Some(Found::Batch(..)) => {}
-                None => return Ok(Batches::Whole(Bytes::new())),
             }
-        };
-        if first.next_offset() > end_offset {
-            return Ok(Batches::Whole(Bytes::new()));
         }
+        let Some((position, last)) = bare else { return Ok(Batches::Bare(Bytes::new())) };
+        Ok(match self.read_from(&file, position, &last, last.next_offset(), 0)? {
+            Batches::Whole(batch) => Batches::Bare(batch),
+            other => other,
+        })
+    }
+
+    /// Reads whole batches, starting with `first` at this position.
+    fn read_from(
+        &self,
+        file: &File,
+        position: u64,
+        first: &Header,
+        end_offset: i64,
+        max_bytes: usize,
+    ) -> io::Result<Batches> {
+        let end = self.end();
         let wanted = (max_bytes as u64).max(first.bytes).min(end.bytes - position);
         let mut bytes = BytesMut::zeroed(usize::try_from(wanted).map_err(io::Error::other)?);
-        read_at(&file, &mut bytes, position)?;
+        read_at(file, &mut bytes, position)?;
         bytes.truncate(whole_batches(&bytes, first.base_offset, end_offset));
         if !bytes.is_empty() {
             return Ok(Batches::Whole(bytes.freeze()));
         }
-        let damage = damage_at(&file, position, first.base_offset, end)?;
+        let damage = damage_at(file, position, first.base_offset, end)?;
         self.note(damage);
         Ok(Batches::Damaged(damage))
     }
 
     /// Returns the whole first batch whose newest record is at least as new as `timestamp` (milliseconds). Skips damaged batches, because
-    /// their timestamps are unknown.
+    /// their timestamps are unknown. Reads all headers only once, and then only if there is such a batch.
     pub fn first_since(
         &self,
         timestamp: i64,
         from_offset: i64,
         end_offset: i64,
     ) -> io::Result<Option<Bytes>> {
+        if self.times()?.newest < Some(timestamp) {
+            return Ok(None);
+        }
         let mut from = from_offset.max(self.base_offset);
         while let Some(header) = self.header_since(timestamp, from, end_offset)? {
             match self.read(header.base_offset, end_offset, 0)? {
-                Batches::Whole(batch) => return Ok((!batch.is_empty()).then_some(batch)),
+                Batches::Whole(batch) | Batches::Bare(batch) => {
+                    return Ok((!batch.is_empty()).then_some(batch));
+                }
                 Batches::Damaged(damage) => from = damage.next,
             }
         }
@@ -408,21 +457,16 @@ impl Segment {
     }
 
     fn header_since(&self, timestamp: i64, from: i64, end_offset: i64) -> io::Result<Option<Header>> {
-        let file = self.files.lend(self.id, &self.path)?;
-        let (end, damages) = self.end_and_damages();
-        let mut walk = Walk::new(&file, 0, self.base_offset, end, &damages);
-        while let Some(found) = walk.next()? {
-            match found {
-                Found::Batch(_, header) if header.next_offset() > end_offset => break,
-                Found::Batch(_, header)
-                    if header.next_offset() > from && header.max_timestamp >= timestamp =>
-                {
-                    return Ok(Some(header));
-                }
-                _ => {}
+        let mut first = None;
+        let file = self.lend()?;
+        self.each_batch(&file, |_, header| {
+            let is_visible = header.next_offset() <= end_offset;
+            if is_visible && header.next_offset() > from && header.max_timestamp >= timestamp {
+                first = Some(header);
             }
-        }
-        Ok(None)
+            is_visible && first.is_none()
+        })?;
+        Ok(first)
     }
 
     /// Returns the damages found so far.
@@ -453,15 +497,11 @@ impl Segment {
         if let Some(index) = &self.contents().index {
             return Ok(index.before(offset, self.base_offset));
         }
-        let (end, damages) = self.end_and_damages();
         let mut index = Index::default();
-        let mut walk = Walk::new(file, 0, self.base_offset, end, &damages);
-        while let Some(found) = walk.next()? {
-            match found {
-                Found::Batch(position, header) => index.note(header.base_offset, position),
-                Found::Damage(damage) => self.note(damage),
-            }
-        }
+        self.each_batch(file, |position, header| {
+            index.note(header.base_offset, position);
+            true
+        })?;
         let found = index.before(offset, self.base_offset);
         self.contents().index = Some(index);
         Ok(found)

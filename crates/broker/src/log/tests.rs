@@ -140,7 +140,7 @@ fn read(partition: &Partition, offset: i64) -> Option<()> {
             Some(())
         }
         Err(ReadError::Damaged) => None,
-        Err(ReadError::Io(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
 }
 

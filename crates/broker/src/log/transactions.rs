@@ -67,7 +67,7 @@ pub(super) struct Ended {
 
 /// An aborted transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Aborted {
+pub(crate) struct Aborted {
     pub producer_id: i64,
     pub first_offset: i64,
     /// The offset of the control batch that ended it.

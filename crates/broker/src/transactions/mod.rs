@@ -4,23 +4,28 @@
 //! partition, then stores that it is complete, together with the offsets that consumer groups get by it. A start completes what a crash
 //! interrupted. A transaction that takes longer than its timeout is aborted, and its producer is fenced.
 //!
-//! Limits: [`MAX_IDS`] transactional ids; beyond that, those that were idle the longest are forgotten.
+//! Limits: [`MAX_IDS`] transactional ids; beyond that, those that were idle the longest are forgotten. If too few are idle, a new one is
+//! refused.
 
+mod deadlines;
 pub(crate) mod requests;
 mod transaction;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roundhouse_part::lock::{self, lock};
-use tokio::sync::Notify;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use self::deadlines::Deadlines;
+use self::transaction::TopicPartition;
 pub(crate) use self::transaction::{End, MAX_TIMEOUT_MS, Phase, Producer, Transaction};
 use crate::error_code::ErrorCode;
 use crate::log::{Log, Partition};
-use crate::store::{Change, Committed, Store, TopicPartition};
+use crate::store::{Change, Committed, PartitionId, Sent, Slot, Store};
 
 /// Maximum number of transactional ids.
 const MAX_IDS: usize = 10_000;
@@ -40,10 +45,11 @@ pub(crate) struct Transactions {
     log: Arc<Log>,
     store: Arc<Store>,
     ids: Mutex<HashMap<String, Arc<Entry>>>,
+    /// [`MAX_IDS`], except in tests.
+    max_ids: usize,
     /// What the producers of ongoing transactions may write to. Locked for reading while they write.
     writers: RwLock<HashMap<i64, Writer>>,
-    /// Wakes [`Transactions::keep_time`] when a transaction begins.
-    begun: Notify,
+    deadlines: Deadlines,
 }
 
 /// A transactional id. Its requests are handled one after the other.
@@ -53,8 +59,10 @@ type Entry = tokio::sync::Mutex<Timed>;
 struct Timed {
     /// None until a producer has started.
     state: Option<Transaction>,
-    /// When the transaction must have ended.
+    /// When the transaction must have ended. It is also in [`Transactions::deadlines`].
     deadline: Option<Instant>,
+    /// Whether the id was forgotten. Who has waited for this lock must look for the id again.
+    is_forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +73,15 @@ struct Writer {
 
 impl Timed {
     fn entry(state: Option<Transaction>) -> Arc<Entry> {
-        Arc::new(Entry::new(Self { state, deadline: None }))
+        Arc::new(Entry::new(Self { state, deadline: None, is_forgotten: false }))
+    }
+
+    /// Since when there has been no transaction, in seconds since 1970. None if there is one.
+    fn idle_since(&self) -> Option<u64> {
+        match &self.state {
+            None => Some(0),
+            Some(state) => matches!(state.phase, Phase::Idle(_)).then_some(state.changed_at),
+        }
     }
 }
 
@@ -74,24 +90,31 @@ impl Transactions {
     pub fn new(log: Arc<Log>, store: Arc<Store>) -> Self {
         let entry = |(id, state)| (id, Timed::entry(Some(state)));
         let ids = store.transactions().into_iter().map(entry).collect();
-        Self { log, store, ids: Mutex::new(ids), writers: RwLock::default(), begun: Notify::new() }
+        Self {
+            log,
+            store,
+            ids: Mutex::new(ids),
+            max_ids: MAX_IDS,
+            writers: RwLock::default(),
+            deadlines: Deadlines::default(),
+        }
     }
 
     /// Completes transactions that were ending, gives ongoing ones their time again, and aborts what no transactional id has. What
     /// fails is tried again later, so that it affects no other client.
     pub async fn recover(&self) {
-        for entry in self.entries() {
-            let mut timed = entry.1.lock().await;
+        for (id, entry) in self.entries() {
+            let mut timed = entry.lock().await;
             let Some(state) = timed.state.clone() else { continue };
             match state.phase {
                 Phase::Idle(_) => {}
                 Phase::Ending(_) => {
-                    self.take_effect(&mut timed, state);
-                    if let Err(error) = self.complete(&entry.0, &mut timed).await {
-                        tracing::error!(id = entry.0, %error, "cannot end a transaction; trying again");
+                    self.take_effect(&id, &mut timed, state);
+                    if let Err(error) = self.complete(&id, &mut timed).await {
+                        tracing::error!(id, %error, "cannot end a transaction; trying again");
                     }
                 }
-                Phase::Ongoing => self.take_effect(&mut timed, state),
+                Phase::Ongoing => self.take_effect(&id, &mut timed, state),
             }
         }
         let partitions = self.log.partitions();
@@ -119,30 +142,26 @@ impl Transactions {
     /// Aborts transactions whose time is up, and completes those whose end has failed. It sleeps until then, and for ever while there is none.
     pub async fn keep_time(&self) {
         loop {
-            let mut next: Option<Instant> = None;
-            for (id, entry) in self.entries() {
-                let mut timed = entry.lock().await;
-                let Some(deadline) = timed.deadline else { continue };
-                if deadline > Instant::now() {
-                    next = Some(next.map_or(deadline, |next| next.min(deadline)));
-                } else if let Err(error) = self.abort(&id, &mut timed).await {
-                    tracing::error!(id, %error, "cannot end a transaction; trying again");
-                    let retry = Instant::now() + RETRY_INTERVAL;
-                    timed.deadline = Some(retry);
-                    next = Some(next.map_or(retry, |next| next.min(retry)));
-                }
-            }
-            let over = async {
-                match next {
-                    Some(next) => tokio::time::sleep_until(next).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = over => {}
-                () = self.begun.notified() => {}
+            for id in self.deadlines.wait().await {
+                self.end_late(&id).await;
             }
         }
+    }
+
+    /// Ends the transaction of an id if its time is up.
+    async fn end_late(&self, id: &str) {
+        let Ok(mut timed) = self.lock(id).await else { return };
+        if timed.deadline.is_none_or(|deadline| deadline > Instant::now()) {
+            return;
+        }
+        let retry = match self.abort(id, &mut timed).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(id, %error, "cannot end a transaction; trying again");
+                Some(Instant::now() + RETRY_INTERVAL)
+            }
+        };
+        self.set_deadline(id, &mut timed, retry);
     }
 
     /// Gives a transactional id to a producer that starts. Aborts the transaction of the one before it.
@@ -158,16 +177,18 @@ impl Transactions {
         if !(1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
             return Err(ErrorCode::InvalidTransactionTimeout);
         }
-        let entry = self.entry_or_new(id).await?;
-        let mut timed = entry.lock().await;
+        let mut timed = self.lock_or_new(id).await?;
+        // Kafka does the same for an id that it does not know any more: no other producer can have it.
+        let known = known.filter(|_| timed.state.is_some());
         if let (Some(known), Some(state)) = (known, &timed.state) {
             // Before the abort, which raises the epoch.
-            state.check(known)?;
+            if state.check_start(known)? {
+                return Ok(state.producer);
+            }
         }
         self.abort(id, &mut timed).await?;
         let next = match &timed.state {
-            Some(state) => state.started(timeout_ms, new_producer_id()),
-            None if known.is_some() => return Err(ErrorCode::InvalidProducerIdMapping),
+            Some(state) => state.started(known, timeout_ms, new_producer_id()),
             None => Transaction::new(new_producer_id(), timeout_ms),
         };
         let producer = next.producer;
@@ -196,18 +217,22 @@ impl Transactions {
         self.step(id, |state| state.with_group(producer, group)).await
     }
 
-    /// Adds offsets of a group to the transaction.
+    /// Adds offsets of a group to the transaction. `send` sends the change to the store, if the client may commit for the group.
     ///
     /// # Errors
-    /// See [`Transactions::add_partitions`]. Or the group was not added.
+    /// See [`Transactions::add_partitions`]. Or the group was not added, or the client may not commit.
     pub async fn add_offsets(
         &self,
         id: &str,
         producer: Producer,
         group: &str,
-        offsets: Vec<(TopicPartition, Committed)>,
+        offsets: Vec<(PartitionId, Committed)>,
+        send: impl FnOnce(Slot<'_>, Change) -> Result<Sent, ErrorCode>,
     ) -> Result<(), ErrorCode> {
-        self.step(id, |state| state.with_offsets(producer, group, offsets)).await
+        let mut timed = self.lock(id).await?;
+        let state = timed.state.as_ref().ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        let next = state.with_offsets(producer, group, offsets)?;
+        self.put_with(id, &mut timed, next, send).await
     }
 
     /// Commits or aborts the transaction. On return, consumers see that.
@@ -215,8 +240,7 @@ impl Transactions {
     /// # Errors
     /// Another producer has taken over, there is no transaction, or the disk failed. Then it is undecided: the client may try again.
     pub async fn end(&self, id: &str, producer: Producer, end: End) -> Result<(), ErrorCode> {
-        let entry = self.entry(id)?;
-        let mut timed = entry.lock().await;
+        let mut timed = self.lock(id).await?;
         let state = timed.state.as_ref().ok_or(ErrorCode::InvalidProducerIdMapping)?;
         let Some(next) = state.ending(producer, end)? else { return Ok(()) };
         self.put(id, &mut timed, next).await?;
@@ -249,8 +273,7 @@ impl Transactions {
         id: &str,
         step: impl FnOnce(&Transaction) -> Result<Transaction, ErrorCode>,
     ) -> Result<(), ErrorCode> {
-        let entry = self.entry(id)?;
-        let mut timed = entry.lock().await;
+        let mut timed = self.lock(id).await?;
         let state = timed.state.as_ref().ok_or(ErrorCode::InvalidProducerIdMapping)?;
         let next = step(state)?;
         if next == *state { Ok(()) } else { self.put(id, &mut timed, next).await }
@@ -276,85 +299,132 @@ impl Transactions {
             state.partitions.iter().filter_map(|(topic, number)| self.log.partition(topic, *number));
         mark(partitions.collect(), state.producer, end).await?;
         let (next, mut offsets) = state.ended();
+        let topics: HashSet<Uuid> = self.log.names().into_keys().collect();
         for offsets in offsets.values_mut() {
-            offsets.retain(|((topic, number), _)| self.log.partition(topic, *number).is_some());
+            offsets.retain(|(partition, _)| topics.contains(&partition.topic));
         }
         let offsets = offsets.into_iter().collect();
         let next = Transaction { changed_at: seconds_since_1970(), ..next };
         let change = Change::EndTransaction { id: id.to_owned(), state: next.clone(), offsets };
         self.store.change(change).await?;
-        self.take_effect(timed, next);
+        self.take_effect(id, timed, next);
         Ok(())
     }
 
     /// Stores a state, and lets it take effect.
     async fn put(&self, id: &str, timed: &mut Timed, next: Transaction) -> Result<(), ErrorCode> {
+        self.put_with(id, timed, next, |slot, change| Ok(slot.send(change))).await
+    }
+
+    /// Stores a state if `send` sends it, and lets it take effect.
+    async fn put_with(
+        &self,
+        id: &str,
+        timed: &mut Timed,
+        next: Transaction,
+        send: impl FnOnce(Slot<'_>, Change) -> Result<Sent, ErrorCode>,
+    ) -> Result<(), ErrorCode> {
         let next = Transaction { changed_at: seconds_since_1970(), ..next };
-        self.store.change(Change::Transaction { id: id.to_owned(), state: next.clone() }).await?;
-        self.take_effect(timed, next);
+        let change = Change::Transaction { id: id.to_owned(), state: next.clone() };
+        send(self.store.reserve().await?, change)?.wait().await?;
+        self.take_effect(id, timed, next);
         Ok(())
     }
 
-    fn take_effect(&self, timed: &mut Timed, next: Transaction) {
+    fn take_effect(&self, id: &str, timed: &mut Timed, next: Transaction) {
         let producer = next.producer;
         let mut writers = lock::write(&self.writers);
         if let Some(before) = &timed.state {
             writers.remove(&before.producer.id);
         }
-        if next.phase == Phase::Ongoing {
-            let writer = Writer { epoch: producer.epoch, partitions: next.partitions.clone() };
-            writers.insert(producer.id, writer);
-            if timed.deadline.is_none() {
+        let deadline = match next.phase {
+            Phase::Ongoing => {
+                let writer = Writer { epoch: producer.epoch, partitions: next.partitions.clone() };
+                writers.insert(producer.id, writer);
                 let timeout = Duration::from_millis(u64::from(next.timeout_ms.unsigned_abs()));
-                timed.deadline = Some(Instant::now() + timeout);
-                self.begun.notify_one();
+                Some(timed.deadline.unwrap_or_else(|| Instant::now() + timeout))
             }
-        } else if matches!(next.phase, Phase::Ending(_)) {
-            timed.deadline = Some(Instant::now() + RETRY_INTERVAL);
-            self.begun.notify_one();
-        } else {
-            timed.deadline = None;
-        }
+            Phase::Ending(_) => Some(Instant::now() + RETRY_INTERVAL),
+            Phase::Idle(_) => None,
+        };
+        drop(writers);
+        self.set_deadline(id, timed, deadline);
         timed.state = Some(next);
+    }
+
+    fn set_deadline(&self, id: &str, timed: &mut Timed, deadline: Option<Instant>) {
+        self.deadlines.replace(id, timed.deadline, deadline);
+        timed.deadline = deadline;
     }
 
     fn entries(&self) -> Vec<(String, Arc<Entry>)> {
         lock(&self.ids).iter().map(|(id, entry)| (id.clone(), Arc::clone(entry))).collect()
     }
 
-    fn entry(&self, id: &str) -> Result<Arc<Entry>, ErrorCode> {
-        lock(&self.ids).get(id).cloned().ok_or(ErrorCode::InvalidProducerIdMapping)
+    /// Locks a transactional id, once the request before this one is complete.
+    async fn lock(&self, id: &str) -> Result<OwnedMutexGuard<Timed>, ErrorCode> {
+        loop {
+            let entry = lock(&self.ids).get(id).cloned().ok_or(ErrorCode::InvalidProducerIdMapping)?;
+            let timed = entry.lock_owned().await;
+            if !timed.is_forgotten {
+                return Ok(timed);
+            }
+        }
     }
 
-    async fn entry_or_new(&self, id: &str) -> Result<Arc<Entry>, ErrorCode> {
+    /// Locks a transactional id, which need not exist yet.
+    async fn lock_or_new(&self, id: &str) -> Result<OwnedMutexGuard<Timed>, ErrorCode> {
         if id.is_empty() || id.len() > MAX_ID_BYTES {
             return Err(ErrorCode::InvalidRequest);
         }
-        if let Ok(entry) = self.entry(id) {
-            return Ok(entry);
+        loop {
+            if !self.make_entry(id) {
+                self.forget_the_quietest().await?;
+                if !self.make_entry(id) {
+                    // Clients try again after this error.
+                    return Err(ErrorCode::CoordinatorNotAvailable);
+                }
+            }
+            if let Ok(timed) = self.lock(id).await {
+                return Ok(timed);
+            }
         }
-        if lock(&self.ids).len() >= MAX_IDS {
-            self.forget_the_quietest().await?;
-        }
-        Ok(Arc::clone(lock(&self.ids).entry(id.to_owned()).or_insert_with(|| Timed::entry(None))))
     }
 
-    /// Forgets the tenth of the transactional ids that have been idle the longest.
+    /// Makes sure that a transactional id has an entry. Returns false if there are too many.
+    fn make_entry(&self, id: &str) -> bool {
+        let mut ids = lock(&self.ids);
+        let has_room = ids.len() < self.max_ids || ids.contains_key(id);
+        if has_room {
+            ids.entry(id.to_owned()).or_insert_with(|| Timed::entry(None));
+        }
+        has_room
+    }
+
+    /// Forgets the tenth of the transactional ids that have been idle the longest. They stay locked until that is on disk, and who waits for
+    /// one of them then finds that it does not exist.
     async fn forget_the_quietest(&self) -> Result<(), ErrorCode> {
         let mut idle = Vec::new();
         for (id, entry) in self.entries() {
             // One that is locked is in use.
             let Ok(timed) = entry.try_lock() else { continue };
-            match &timed.state {
-                None => idle.push((0, id)),
-                Some(state) if matches!(state.phase, Phase::Idle(_)) => idle.push((state.changed_at, id)),
-                Some(_) => {}
-            }
+            idle.extend(timed.idle_since().map(|since| (since, id, Arc::clone(&entry))));
         }
-        idle.sort();
-        for (_, id) in idle.into_iter().take(MAX_IDS / 10) {
-            self.store.change(Change::ForgetTransaction { id: id.clone() }).await?;
-            lock(&self.ids).remove(&id);
+        idle.sort_unstable_by(|(one, id, _), (other, other_id, _)| (one, id).cmp(&(other, other_id)));
+        idle.truncate((self.max_ids / 10).max(1));
+        let lock_again = |(since, id, entry): (u64, String, Arc<Entry>)| {
+            let timed = entry.try_lock_owned().ok()?;
+            (!timed.is_forgotten && timed.idle_since() == Some(since)).then_some((id, timed))
+        };
+        let (ids, mut locked): (Vec<_>, Vec<_>) = idle.into_iter().filter_map(lock_again).unzip();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.store.change(Change::ForgetTransactions { ids: ids.clone() }).await?;
+        let mut known = lock(&self.ids);
+        for (id, timed) in ids.iter().zip(&mut locked) {
+            timed.is_forgotten = true;
+            known.remove(id);
         }
         Ok(())
     }
@@ -409,3 +479,6 @@ pub(crate) fn new_producer_id() -> i64 {
 fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

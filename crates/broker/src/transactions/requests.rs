@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
+use super::transaction::TopicPartition;
 use super::{End, Producer, new_producer_id};
 use crate::api::{Broker, Call};
 use crate::coordinator::Identity;
 use crate::error_code::ErrorCode;
-use crate::offsets;
-use crate::store::{Committed, TopicPartition};
+use crate::offsets::{self, Outcome};
+use crate::store::{Committed, Slot};
 use crate::wire::{Parsed, Reader};
 
 /// InitProducerId, versions 0 to 4. Without a transactional id, gives an id to an idempotent producer.
@@ -80,14 +81,18 @@ pub(crate) async fn add_offsets(broker: &Broker, call: &Call, mut reader: Reader
         Ok((number, Committed { offset, leader_epoch, metadata: partition.string()?.unwrap_or_default() }))
     })?;
     let identity = Identity { generation, member_id: &member, instance_id: instance.as_deref() };
-    let allowed = broker.groups.check_transactional_commit(&group, identity);
-    let checked = offsets::check(broker, topics, allowed);
-    let stored = match offsets::accepted(&checked) {
-        accepted if accepted.is_empty() => Ok(()),
-        accepted => broker.transactions.add_offsets(&id, producer, &group, accepted).await,
+    let checked = offsets::check(broker, topics);
+    let accepted = offsets::accepted(&checked);
+    // In one step: a member that the group has replaced must not commit after the next one has read what was committed.
+    let mut allowed = Ok(());
+    let send = |slot: Slot<'_>, change| {
+        let sent = broker.groups.transactional_commit(&group, identity, || slot.send(change));
+        allowed = sent.as_ref().map(drop).map_err(|error| *error);
+        sent
     };
+    let stored = broker.transactions.add_offsets(&id, producer, &group, accepted, send).await;
     let mut answer = call.answer_since(0);
-    offsets::write_outcomes(&mut answer, &checked, stored);
+    offsets::write_outcomes(&mut answer, &checked, Outcome { allowed, stored });
     Ok(answer.finish())
 }
 

@@ -1,17 +1,20 @@
 //! One transactional id as a state machine: no I/O and no clock. Each step returns the next state, which takes effect once it is on disk.
 //!
-//! Source: Kafka's KIP-98 and its `TransactionCoordinator`. A difference: a request waits until the one before it is complete, so no client
-//! sees `CONCURRENT_TRANSACTIONS`.
+//! Source: Kafka's KIP-98 and KIP-360, and its `TransactionCoordinator`. A difference: a request waits until the one before it is complete,
+//! so no client sees `CONCURRENT_TRANSACTIONS`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error_code::ErrorCode;
-use crate::store::{Committed, TopicPartition};
+use crate::store::{Committed, OVERHEAD_BYTES, PartitionId};
 
 /// The longest time for a transaction, like Kafka's `transaction.max.timeout.ms`.
 pub(crate) const MAX_TIMEOUT_MS: i32 = 15 * 60 * 1000;
+
+/// The name of a topic, and the number of one of its partitions.
+pub(crate) type TopicPartition = (String, i32);
 
 /// Maximum partitions and offsets of one transaction.
 const MAX_PARTS: usize = 100_000;
@@ -53,7 +56,10 @@ pub(crate) struct Transaction {
     /// Partitions that the producer may write to.
     pub partitions: BTreeSet<TopicPartition>,
     /// The consumer groups whose offsets the transaction may commit, and the offsets.
-    pub groups: BTreeMap<String, Vec<(TopicPartition, Committed)>>,
+    pub groups: BTreeMap<String, Vec<(PartitionId, Committed)>>,
+    /// The producer as the client knew it when it asked for the present one, if it knew one. If it asks with that again, it has not
+    /// received the answer (KIP-360).
+    pub before: Option<Producer>,
     /// When this changed last, in seconds since 1970.
     pub changed_at: u64,
 }
@@ -67,18 +73,34 @@ impl Transaction {
             phase: Phase::Idle(None),
             partitions: BTreeSet::new(),
             groups: BTreeMap::new(),
+            before: None,
             changed_at: 0,
         }
     }
 
-    /// Gives the id to a producer that starts, and fences the one before it. There must be no transaction any more. `new_id`: for
-    /// when the epochs of the present id are used up.
-    pub fn started(&self, timeout_ms: i32, new_id: i64) -> Self {
+    /// Gives the id to a producer that starts, and fences the one before it. There must be no transaction any more. `known`: the producer
+    /// that the client was before, if it was one. `new_id`: for when the epochs of the present id are used up.
+    pub fn started(&self, known: Option<Producer>, timeout_ms: i32, new_id: i64) -> Self {
         let producer = match self.producer {
             Producer { epoch: LAST_EPOCH.., .. } => Producer { id: new_id, epoch: 0 },
             Producer { id, epoch } => Producer { id, epoch: epoch + 1 },
         };
-        Self { producer, timeout_ms, ..self.clone() }
+        Self { producer, timeout_ms, phase: Phase::Idle(None), before: known, ..self.clone() }
+    }
+
+    /// Checks that a client that was this producer before may start again. Returns whether it has already done so and did not receive the
+    /// answer. The rules are Kafka's.
+    ///
+    /// # Errors
+    /// Another producer has taken over.
+    pub fn check_start(&self, known: Producer) -> Result<bool, ErrorCode> {
+        if known == self.producer {
+            Ok(false)
+        } else if self.before == Some(known) {
+            Ok(true)
+        } else {
+            Err(ErrorCode::ProducerFenced)
+        }
     }
 
     /// Begins a transaction, unless there is one, and adds partitions to it.
@@ -113,7 +135,7 @@ impl Transaction {
         &self,
         producer: Producer,
         group: &str,
-        offsets: Vec<(TopicPartition, Committed)>,
+        offsets: Vec<(PartitionId, Committed)>,
     ) -> Result<Self, ErrorCode> {
         self.check(producer)?;
         let mut next = self.clone();
@@ -146,11 +168,11 @@ impl Transaction {
         }
         let Producer { id, epoch } = self.producer;
         let producer = Producer { id, epoch: epoch.saturating_add(1) };
-        Some(Self { producer, phase: Phase::Ending(End::Abort), ..self.clone() })
+        Some(Self { producer, phase: Phase::Ending(End::Abort), before: None, ..self.clone() })
     }
 
     /// The transaction has ended: all partitions have its marker. Returns the next state, and the offsets that the groups now have.
-    pub fn ended(&self) -> (Self, BTreeMap<String, Vec<(TopicPartition, Committed)>>) {
+    pub fn ended(&self) -> (Self, BTreeMap<String, Vec<(PartitionId, Committed)>>) {
         let end = match self.phase {
             Phase::Ending(end) => Some(end),
             Phase::Idle(end) => end,
@@ -177,6 +199,14 @@ impl Transaction {
         Ok(())
     }
 
+    /// What it takes in memory, roughly. `id`: the transactional id.
+    pub fn bytes(&self, id: &str) -> usize {
+        let partitions = self.partitions.iter().map(|(topic, _)| OVERHEAD_BYTES + topic.len());
+        let offsets = self.groups.values().flatten().map(|(_, committed)| committed.bytes());
+        let groups = self.groups.keys().map(|group| OVERHEAD_BYTES + group.len());
+        OVERHEAD_BYTES + id.len() + partitions.chain(offsets).chain(groups).sum::<usize>()
+    }
+
     fn ongoing(&self, producer: Producer) -> Result<Self, ErrorCode> {
         self.check(producer)?;
         match self.phase {
@@ -195,11 +225,16 @@ impl Transaction {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
 
     fn bets(partition: i32) -> TopicPartition {
         ("bets".to_owned(), partition)
+    }
+
+    fn place(number: i32) -> PartitionId {
+        PartitionId { topic: Uuid::from_u128(1), number }
     }
 
     fn committed(offset: i64) -> Committed {
@@ -218,15 +253,15 @@ mod tests {
                 .with_partitions(producer, [bets(0)])
                 .and_then(|state| state.with_group(producer, "group"));
             let ongoing = ongoing
-                .and_then(|state| state.with_offsets(producer, "group", vec![(bets(1), committed(3))]));
+                .and_then(|state| state.with_offsets(producer, "group", vec![(place(1), committed(3))]));
             let ongoing = ongoing
-                .and_then(|state| state.with_offsets(producer, "group", vec![(bets(1), committed(5))]));
+                .and_then(|state| state.with_offsets(producer, "group", vec![(place(1), committed(5))]));
             let ending =
                 ongoing.and_then(|state| state.ending(producer, end)).expect("ending").expect("a new state");
             let (ended, offsets) = ending.ended();
             assert_eq!(ended.phase, Phase::Idle(Some(end)));
             assert!(ended.partitions.is_empty() && ended.groups.is_empty());
-            let expected = BTreeMap::from([("group".to_owned(), vec![(bets(1), committed(5))])]);
+            let expected = BTreeMap::from([("group".to_owned(), vec![(place(1), committed(5))])]);
             assert_eq!(offsets, if end == End::Commit { expected } else { BTreeMap::new() });
             assert_eq!(ended.ending(producer, end), Ok(None), "sent again");
             let other = if end == End::Commit { End::Abort } else { End::Commit };
@@ -248,7 +283,7 @@ mod tests {
     #[test]
     fn a_producer_that_starts_fences_the_one_before_it() {
         let first = idle();
-        let second = first.started(1_000, 99);
+        let second = first.started(None, 1_000, 99);
         assert_eq!(second.producer, Producer { id: 7, epoch: 1 });
         assert_eq!(second.with_group(first.producer, "group"), Err(ErrorCode::ProducerFenced));
         assert_eq!(second.check(first.producer), Err(ErrorCode::ProducerFenced));
@@ -256,13 +291,34 @@ mod tests {
         let other = Producer { id: 8, epoch: 1 };
         assert_eq!(second.with_group(other, "group"), Err(ErrorCode::InvalidProducerIdMapping));
         let last = Transaction { producer: Producer { id: 7, epoch: LAST_EPOCH }, ..first };
-        assert_eq!(last.started(1_000, 99).producer, Producer { id: 99, epoch: 0 });
+        assert_eq!(last.started(None, 1_000, 99).producer, Producer { id: 99, epoch: 0 });
+    }
+
+    #[test]
+    fn a_client_that_did_not_receive_its_new_epoch_may_ask_again() {
+        let first = idle();
+        let known = first.producer;
+        assert_eq!(first.check_start(known), Ok(false));
+        let second = first.started(Some(known), 1_000, 99);
+        assert_eq!(second.check_start(known), Ok(true), "the answer was lost");
+        assert_eq!(second.check_start(second.producer), Ok(false));
+        let third = second.started(Some(second.producer), 1_000, 99);
+        assert_eq!(third.check_start(known), Err(ErrorCode::ProducerFenced), "it is two epochs behind");
+        let other = second.started(None, 1_000, 99);
+        assert_eq!(other.check_start(known), Err(ErrorCode::ProducerFenced), "another client has taken over");
+        let late =
+            second.with_partitions(second.producer, [bets(0)]).expect("ongoing").fenced().expect("late");
+        assert_eq!(late.check_start(known), Err(ErrorCode::ProducerFenced), "its transaction was aborted");
+        let last = Transaction { producer: Producer { id: 7, epoch: LAST_EPOCH }, ..first };
+        let renewed = last.started(Some(last.producer), 1_000, 99);
+        assert_eq!(renewed.producer, Producer { id: 99, epoch: 0 });
+        assert_eq!(renewed.check_start(last.producer), Ok(true), "it did not receive its new id");
     }
 
     #[test]
     fn offsets_need_their_group_in_the_transaction() {
         let producer = idle().producer;
-        let offsets = || vec![(bets(0), committed(1))];
+        let offsets = || vec![(place(0), committed(1))];
         assert_eq!(idle().with_offsets(producer, "group", offsets()), Err(ErrorCode::InvalidTxnState));
         let ongoing = idle().with_group(producer, "other").expect("ongoing");
         assert_eq!(ongoing.with_offsets(producer, "group", offsets()), Err(ErrorCode::InvalidTxnState));
@@ -300,14 +356,14 @@ mod tests {
                     Step::Start => {
                         pending = None;
                         let (quiet, _) = state.fenced().unwrap_or_else(|| state.clone()).ended();
-                        let started = quiet.started(1, 1);
+                        let started = quiet.started(None, 1, 1);
                         producer = started.producer;
                         Ok(started)
                     }
                     Step::Partition(number) => state.with_partitions(producer, [bets(number)]),
                     Step::Offset(offset) => {
                         let ongoing = state.with_group(producer, "group");
-                        let next = ongoing.and_then(|state| state.with_offsets(producer, "group", vec![(bets(0), committed(offset))]));
+                        let next = ongoing.and_then(|state| state.with_offsets(producer, "group", vec![(place(0), committed(offset))]));
                         if next.is_ok() {
                             pending = Some(offset);
                         }

@@ -169,6 +169,12 @@ impl<R: Serialize + DeserializeOwned> RecordLog<R> {
         self.length
     }
 
+    /// Whether it is unknown what the file contains, because a failed write could not be undone. Every later write fails. Only opening the
+    /// log again helps, so its part should end and be started again.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Gives a complete new file the log's name and continues in it.
     fn switch_to(&mut self, draft: &Path, path: &Path, id: Uuid, length: u64) -> io::Result<()> {
         let mut file = OpenOptions::new().read(true).write(true).open(draft)?;

@@ -12,10 +12,7 @@ fn the_first_member_joins_after_the_initial_delay() {
     world.wait(Duration::from_millis(1));
     let answer = world.joined(first);
     assert_eq!((answer.generation, answer.leader.as_str(), answer.member_id.as_str()), (1, "m1", "m1"));
-    assert_eq!(
-        (answer.protocol.as_deref(), answer.protocol_type.as_deref()),
-        (Some("range"), Some("consumer"))
-    );
+    assert_eq!(answer.protocol, "range");
     assert_eq!(answer.members.len(), 1);
 }
 
@@ -141,7 +138,7 @@ fn the_protocol_with_the_most_votes_among_the_common_ones_wins() {
     world.join(prefers(&["not common", "sticky", "range"]));
     let last = world.join(prefers(&["sticky", "range"]));
     world.wait(SECOND);
-    assert_eq!(world.joined(last).protocol.as_deref(), Some("sticky"));
+    assert_eq!(world.joined(last).protocol, "sticky");
 }
 
 #[test]
@@ -151,7 +148,7 @@ fn of_protocols_with_the_same_number_of_votes_the_leader_decides() {
         let leader = world.join(JoinRequest { protocols: protocols(&[first, second]), ..join() });
         world.join(JoinRequest { protocols: protocols(&[second, first]), ..join() });
         world.wait(SECOND);
-        assert_eq!(world.joined(leader).protocol.as_deref(), Some(first));
+        assert_eq!(world.joined(leader).protocol, first);
     }
 }
 

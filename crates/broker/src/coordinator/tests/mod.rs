@@ -112,7 +112,7 @@ impl World {
 
     /// The assignment that a sync returned.
     fn assignment(&self, waiter: u32) -> Result<Bytes, ErrorCode> {
-        self.syncs.get(&waiter).expect("the sync is not answered").clone().map(|synced| synced.assignment)
+        self.syncs.get(&waiter).expect("the sync is not answered").clone()
     }
 
     /// A stable group of new members. Returns their ids, the leader first.
@@ -189,8 +189,6 @@ fn sync(generation: i32, member_id: &str) -> SyncRequest {
         generation,
         member_id: member_id.to_owned(),
         instance_id: None,
-        protocol_type: None,
-        protocol: None,
         assignments: Vec::new(),
     }
 }

@@ -157,12 +157,12 @@ impl Run {
             client.syncing = None;
             match answer.clone() {
                 Err(error) => client.react(error),
-                Ok(synced) => {
+                Ok(assigned) => {
                     let generation = client.joined.as_ref().unwrap().generation;
                     let key = instance(i).unwrap_or(&client.member_id);
                     let expected = assignment(generation, &self.leaders[&generation], key);
-                    assert_eq!(synced.assignment, expected, "the assignment is that of the leader");
-                    client.assignment = Some(synced.assignment);
+                    assert_eq!(assigned, expected, "the assignment is that of the leader");
+                    client.assignment = Some(assigned);
                 }
             }
         }

@@ -51,13 +51,10 @@ async fn members_get_the_assignments_of_their_leader() {
         )
     })
     .await;
-    assert_eq!(
-        [a.unwrap().assignment, b.unwrap().assignment],
-        [follower.member_id, leader.member_id.clone()]
-    );
+    assert_eq!([a.unwrap(), b.unwrap()], [follower.member_id, leader.member_id.clone()]);
     let identity = Identity { generation: 1, member_id: &leader.member_id, instance_id: None };
     assert_eq!(coordinator.heartbeat(GROUP, identity), Ok(()));
-    assert_eq!(coordinator.check_commit(GROUP, identity), Ok(()));
+    assert_eq!(coordinator.commit(GROUP, identity, || 7), Ok(7));
     let sleeps = coordinator.tick().unwrap();
     assert!(sleeps > Duration::from_secs(600), "the timer sleeps until a session ends");
     assert_eq!(coordinator.leave(GROUP, &[leaving(&leader.member_id, None)]), Ok(vec![Ok(())]));

@@ -29,11 +29,6 @@ fn followers_wait_for_the_assignments_of_the_leader() {
     let leader = world.sync(assigning(&[("m1", "a"), ("m2", "b"), ("stranger", "c")]));
     assert_eq!(world.assignment(leader), Ok("a".into()));
     assert_eq!(world.assignment(follower), Ok("b".into()));
-    let synced = world.syncs[&leader].clone().unwrap();
-    assert_eq!(
-        (synced.protocol_type.as_deref(), synced.protocol.as_deref()),
-        (Some("consumer"), Some("range"))
-    );
     assert_eq!(world.state(), "Stable");
 }
 
@@ -95,8 +90,6 @@ fn syncs_that_do_not_fit_the_group_are_refused() {
         (sync(0, "m1"), ErrorCode::IllegalGeneration),
         (sync(2, "m1"), ErrorCode::IllegalGeneration),
         (SyncRequest { instance_id: other(), ..sync(1, "m1") }, ErrorCode::UnknownMemberId),
-        (SyncRequest { protocol_type: other(), ..sync(1, "m1") }, ErrorCode::InconsistentGroupProtocol),
-        (SyncRequest { protocol: other(), ..sync(1, "m1") }, ErrorCode::InconsistentGroupProtocol),
         (SyncRequest { assignments: too_large, ..sync(1, "m1") }, ErrorCode::InvalidRequest),
     ];
     for (request, error) in cases {

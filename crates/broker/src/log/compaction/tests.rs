@@ -12,9 +12,10 @@ use super::*;
 use crate::catalogue::TopicEntry;
 use crate::error_code::ErrorCode;
 use crate::log::batch::Outcome;
+use crate::log::batch::end_of;
 use crate::log::batch::tests::{batch_of, keyed_batch, of_producer};
 use crate::log::settings::CleanupPolicy;
-use crate::log::{Batch, Log, end_of};
+use crate::log::{Batch, Fetched, Log, ReadError};
 
 /// Bytes of a segment: a few batches.
 const SEGMENT_BYTES: u64 = 600;
@@ -226,41 +227,46 @@ fn consume(partition: &Partition, mut from: i64) -> Vec<Seen> {
     let mut seen = Vec::new();
     loop {
         let start = from;
-        let records = partition.read(from, 300, Isolation::ReadCommitted).expect("read");
-        let Some(end) = end_of(&records) else { return seen };
-        let pending = partition.aborted(from, end).expect("a list");
-        let mut ended = BTreeSet::new();
-        let mut rest = &records[..];
-        while let Some(header) = Header::parse(rest) {
-            let (batch, after) = rest.split_at(header.bytes as usize);
-            rest = after;
-            let is_skipped = header.is_transactional()
-                && pending.iter().any(|aborted| {
-                    aborted.0 == header.producer_id
-                        && aborted.1 <= header.base_offset
-                        && !ended.contains(aborted)
-                });
-            if header.outcome(batch) == Some(Outcome::Abort) {
-                let of_producer = pending
-                    .iter()
-                    .filter(|(id, first)| *id == header.producer_id && *first < header.base_offset);
-                ended.extend(of_producer.copied());
-            } else if !is_skipped && !header.is_control() {
-                let mut deltas = Vec::new();
-                header.records(batch, |record| deltas.push(record.offset_delta)).expect("records");
-                for (record, delta) in Records::of(&header, batch).expect("records").iter().zip(deltas) {
-                    let record = record.expect("a record");
-                    assert_eq!(record.offset_delta, delta);
-                    let offset = header.base_offset + i64::from(delta);
-                    if offset >= start {
-                        let key = record.key.expect("a key").to_vec();
-                        seen.push((offset, key, record.value.map(<[u8]>::to_vec)));
-                    }
+        let fetched = partition.fetch(from, 300, Isolation::ReadCommitted).expect("fetched");
+        let Some(end) = end_of(&fetched.records) else { return seen };
+        seen.extend(records_for(&fetched, start));
+        from = end;
+    }
+}
+
+/// Returns what a consumer of committed records makes of an answer. `start`: the offset that it has asked for.
+fn records_for(fetched: &Fetched, start: i64) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let pending: Vec<_> =
+        fetched.aborted.iter().map(|aborted| (aborted.producer_id, aborted.first_offset)).collect();
+    let mut ended = BTreeSet::new();
+    let mut rest = &fetched.records[..];
+    while let Some(header) = Header::parse(rest) {
+        let (batch, after) = rest.split_at(header.bytes as usize);
+        rest = after;
+        let is_skipped = header.is_transactional()
+            && pending.iter().any(|aborted| {
+                aborted.0 == header.producer_id && aborted.1 <= header.base_offset && !ended.contains(aborted)
+            });
+        if header.outcome(batch) == Some(Outcome::Abort) {
+            let of_producer =
+                pending.iter().filter(|(id, first)| *id == header.producer_id && *first < header.base_offset);
+            ended.extend(of_producer.copied());
+        } else if !is_skipped && !header.is_control() {
+            let mut deltas = Vec::new();
+            header.records(batch, |record| deltas.push(record.offset_delta)).expect("records");
+            for (record, delta) in Records::of(&header, batch).expect("records").iter().zip(deltas) {
+                let record = record.expect("a record");
+                assert_eq!(record.offset_delta, delta);
+                let offset = header.base_offset + i64::from(delta);
+                if offset >= start {
+                    let key = record.key.expect("a key").to_vec();
+                    seen.push((offset, key, record.value.map(<[u8]>::to_vec)));
                 }
             }
         }
-        from = end;
     }
+    seen
 }
 
 #[derive(Clone, Debug)]
@@ -457,4 +463,73 @@ fn after_a_pass_that_stops_in_a_segment_consumers_still_learn_of_every_aborted_t
         "the pass rewrote the segment"
     );
     fixture.check();
+}
+
+#[test]
+fn a_fetch_during_compaction_gets_the_records_and_the_aborted_transactions_of_the_same_files() {
+    let mut fixture = Fixture::new();
+    fixture.append(Some(0), 0, &[1]);
+    fixture.end(0, false);
+    for _ in 0..20 {
+        fixture.append(None, 0, &[2]);
+    }
+    let partition = fixture.partition();
+    let mut compactions = 0;
+    let compact = || {
+        partition.compact_with(0, 1_000).expect("compacted");
+        compactions += 1;
+    };
+    let fetched = partition.fetch_with(0, 300, Isolation::ReadCommitted, compact).expect("fetched");
+    let seen = records_for(&fetched, 0);
+    assert!(!seen.is_empty() && is_subsequence(&seen, &fixture.committed()), "{seen:?}");
+    assert!(compactions > 1, "the first attempt was repeated");
+}
+
+#[test]
+fn records_that_are_deleted_while_they_are_fetched_are_not_delivered() {
+    let mut fixture = Fixture::new();
+    fixture.append(Some(0), 0, &[1]);
+    fixture.end(0, false);
+    for _ in 0..20 {
+        fixture.append(None, 0, &[2]);
+    }
+    let partition = fixture.partition();
+    let delete = || partition.delete_before(partition.end_offset()).expect("deleted");
+    let fetched = partition.fetch_with(0, 300, Isolation::ReadCommitted, delete);
+    assert!(matches!(fetched, Err(ReadError::Deleted)), "{fetched:?}");
+}
+
+#[test]
+fn a_reader_gets_records_at_once_although_whole_segments_have_none_any_more() {
+    let mut fixture = Fixture::new();
+    for _ in 0..200 {
+        fixture.append(None, 0, &[1, 2]);
+    }
+    fixture.compact(0, 1_000);
+    let partition = fixture.partition();
+    assert!(partition.segments().len() > 12, "librdkafka gives up after ten answers without records");
+    let fetched = partition.fetch(0, 300, Isolation::ReadUncommitted).expect("fetched");
+    assert!(!records_for(&fetched, 0).is_empty());
+    fixture.check();
+}
+
+#[test]
+fn a_reader_reaches_the_end_although_nothing_is_left() {
+    let mut fixture = Fixture::new();
+    for _ in 0..20 {
+        fixture.append(Some(0), 0, &[1]);
+        fixture.end(0, false);
+    }
+    let partition = fixture.partition();
+    let end = partition.end_offset();
+    partition.roll_if_before(end).expect("a new segment");
+    fixture.compact(0, 1_000);
+    assert!(partition.segments().len() > 4);
+    let fetched = partition.fetch(0, 300, Isolation::ReadCommitted).expect("fetched");
+    assert_eq!(
+        (end_of(&fetched.records), fetched.records.len()),
+        (Some(end), 61),
+        "one batch without records"
+    );
+    assert!(fetched.aborted.is_empty());
 }

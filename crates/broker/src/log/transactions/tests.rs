@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::error_code::ErrorCode;
 use crate::log::batch::Outcome;
+use crate::log::batch::end_of;
 use crate::log::batch::tests::{batch_of, of_producer};
-use crate::log::{Appended, Batch, Header, Log, Partition, TopicEntry, TopicSettings, end_of};
+use crate::log::{Appended, Batch, Header, Log, Partition, TopicEntry, TopicSettings};
 
 /// Bytes of a segment: a few batches.
 const SEGMENT_BYTES: u64 = 400;
@@ -269,18 +270,19 @@ fn copy_all(from: &Path, to: &Path) {
 fn consume(partition: &Partition, mut from: i64, max_bytes: usize) -> Vec<i64> {
     let mut values = Vec::new();
     loop {
-        let records = partition.read(from, max_bytes, Isolation::ReadCommitted).expect("read");
+        let fetched = partition.fetch(from, max_bytes, Isolation::ReadCommitted).expect("fetched");
+        let records = fetched.records;
         let Some(end) = end_of(&records) else { return values };
-        let mut pending = partition.aborted(from, end).expect("a list");
+        let mut pending = fetched.aborted;
         let mut skipped = BTreeSet::new();
         let mut rest = &records[..];
         while let Some(header) = Header::parse(rest) {
             let (batch, after) = rest.split_at(header.bytes as usize);
             rest = after;
-            pending.retain(|(producer, first)| {
-                let begins = *first < header.next_offset();
+            pending.retain(|aborted| {
+                let begins = aborted.first_offset < header.next_offset();
                 if begins {
-                    skipped.insert(*producer);
+                    skipped.insert(aborted.producer_id);
                 }
                 !begins
             });
