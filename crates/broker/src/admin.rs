@@ -1,27 +1,35 @@
 //! Requests of administrators: deletes records, describes the files, and says that there are no access control lists.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::api::Call;
+use crate::api::{Broker, Call, MAX_PARTITIONS_IN_TURN};
 use crate::error_code::ErrorCode;
 use crate::log::Log;
 use crate::wire::{Parsed, Reader};
 
-/// Versions 0 and 1.
-pub(crate) async fn delete_records(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+/// Versions 0 and 1. Of several offsets for a partition, the last one counts, as in Kafka.
+pub(crate) async fn delete_records(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
     let topics = reader.topics(|partition| Ok((partition.i32()?, partition.i64()?)))?;
-    let log = Arc::clone(log);
-    let shorten = move || {
-        let of_topic = |(topic, wanted): (String, Vec<(i32, i64)>)| {
-            let shorten = |(number, offset)| (number, shorten(&log, &topic, number, offset));
-            let results = wanted.into_iter().map(shorten).collect::<Vec<_>>();
-            (topic, results)
-        };
-        topics.into_iter().map(of_topic).collect::<Vec<_>>()
+    let all = topics.into_iter().flat_map(|(topic, offsets)| {
+        offsets.into_iter().map(move |(number, offset)| ((topic.clone(), number), offset))
+    });
+    let all: BTreeMap<(String, i32), i64> = all.collect();
+    let shorten = move |log: &Log| {
+        let mut results: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (place, ((topic, number), offset)) in all.into_iter().enumerate() {
+            let is_too_much = place >= MAX_PARTITIONS_IN_TURN;
+            let shortened = if is_too_much {
+                Err(ErrorCode::PolicyViolation)
+            } else {
+                shorten(log, &topic, number, offset)
+            };
+            results.entry(topic).or_default().push((number, shortened));
+        }
+        Vec::from_iter(results)
     };
-    let topics = tokio::task::spawn_blocking(shorten).await.unwrap_or_default();
+    let topics = broker.in_turn(shorten).await.unwrap_or_default();
     let mut answer = call.answer_since(0);
     answer.topics(&topics, |answer, (number, start)| {
         answer.i32(*number).i64(start.unwrap_or(-1)).outcome(start);
@@ -39,10 +47,9 @@ fn shorten(log: &Log, topic: &str, number: i32, offset: i64) -> Result<i64, Erro
 }
 
 /// Versions 0 and 1. There is one directory.
-pub(crate) async fn describe_log_dirs(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+pub(crate) async fn describe_log_dirs(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
     let wanted = reader.nullable_structs(|topic| Ok((topic.text()?, topic.array(Reader::i32)?)))?;
-    let log = Arc::clone(log);
-    let measure = move || {
+    let measure = move |log: &Log| {
         let topics = wanted.unwrap_or_else(|| log.partitions());
         let of_topic = |(topic, numbers): (String, Vec<i32>)| {
             let size = |number| Some((number, log.partition(&topic, number)?.bytes()));
@@ -52,7 +59,7 @@ pub(crate) async fn describe_log_dirs(log: &Arc<Log>, call: &Call, mut reader: R
         let topics: Vec<(_, Vec<_>)> = topics.into_iter().map(of_topic).collect();
         (log.directory().display().to_string(), topics)
     };
-    let (directory, topics) = tokio::task::spawn_blocking(measure).await.unwrap_or_default();
+    let (directory, topics) = broker.in_turn(measure).await.unwrap_or_default();
     let mut answer = call.answer_since(0);
     answer.array(1).error(None).string(&directory);
     answer.topics(&topics, |answer, (number, bytes)| {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use roundhouse_part::lock::lock;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::catalogue::Catalogue;
 use crate::coordinator::Coordinator;
@@ -111,6 +112,12 @@ fn max_bytes(key: i16) -> usize {
     }
 }
 
+/// How many clients may search the log or delete records at the same time. Others wait.
+const MAX_TURNS: usize = 8;
+
+/// Maximum partitions of a request that searches the log or deletes records.
+pub(crate) const MAX_PARTITIONS_IN_TURN: usize = 2_000;
+
 /// Kinds of unsupported requests that are remembered, so that each is logged once.
 const MAX_REMEMBERED_REFUSALS: usize = 1_000;
 
@@ -124,6 +131,8 @@ pub(crate) struct Broker {
     pub transactions: Transactions,
     /// Locked while a topic is created, changed or deleted.
     pub topic_changes: tokio::sync::Mutex<()>,
+    /// Turns for work that may read or write many files.
+    turns: Arc<Semaphore>,
     /// Unsupported requests that were logged: client id, key, version.
     refusals: Mutex<HashSet<(String, i16, i16)>>,
 }
@@ -169,10 +178,12 @@ impl Call {
 }
 
 /// The answer to a request.
-pub(crate) enum Answer {
+pub(crate) enum Answer<'a> {
     Now(Bytes),
-    /// Sent in this request's turn, once it is complete.
+    /// Sent in this request's turn, once it is complete. Meanwhile the next request is handled.
     Later(BoxFuture<'static, Bytes>),
+    /// Waits for other clients, or for a while. It is dropped if the client disconnects.
+    Wait(BoxFuture<'a, Bytes>),
     /// No answer, because the client wants none (`acks=0`).
     None,
 }
@@ -204,12 +215,28 @@ impl Broker {
             groups: Coordinator::new(Box::new(move |group| offsets.has_offsets(group))),
             transactions,
             topic_changes: tokio::sync::Mutex::default(),
+            turns: Arc::new(Semaphore::new(MAX_TURNS)),
             refusals: Mutex::default(),
         }
     }
 
+    /// Does work that may read or write many files, on a thread that may block. Only [`MAX_TURNS`] clients may do so at a time: the threads
+    /// are those that sync the log.
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Log) -> T + Send + 'static,
+    ) -> Option<T> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        let log = Arc::clone(&self.log);
+        let work = move || {
+            let _turn = turn;
+            work(&log)
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
     /// Answers one request. `frame`: the whole request, including its length.
-    pub async fn answer(&self, frame: Bytes, ends: Ends) -> Result<Answer, Refusal> {
+    pub async fn answer(&self, frame: Bytes, ends: Ends) -> Result<Answer<'_>, Refusal> {
         let size = frame.len();
         let mut reader = Reader::new(frame.slice(4.min(size)..), false);
         let (key, version, correlation_id) = (reader.i16()?, reader.i16()?, reader.i32()?);
@@ -228,7 +255,9 @@ impl Broker {
         match key {
             PRODUCE => Ok(produce::produce(self, &call, reader)?),
             _ if size > max_bytes(key) => Err(Refusal::Malformed),
-            FETCH => Ok(Answer::Now(fetch::fetch(&self.log, &call, reader).await?)),
+            FETCH => Ok(Answer::Wait(Box::pin(fetch::fetch(&self.log, call.clone(), reader)?))),
+            JOIN_GROUP => Ok(Answer::Wait(Box::pin(groups::join(self, call.clone(), reader)?))),
+            SYNC_GROUP => Ok(Answer::Wait(Box::pin(groups::sync(self, call.clone(), reader)?))),
             _ => self.answer_small(&call, reader).await.map(Answer::Now),
         }
     }
@@ -239,18 +268,16 @@ impl Broker {
             METADATA => cluster::metadata(self, call, reader)?,
             FIND_COORDINATOR => cluster::find_coordinator(call, reader)?,
             DESCRIBE_CLUSTER => cluster::describe(call, reader)?,
-            LIST_OFFSETS => list_offsets::list(&self.log, call, reader).await?,
+            LIST_OFFSETS => list_offsets::list(self, call, reader).await?,
             CREATE_TOPICS => topics::create(self, call, reader).await?,
             DELETE_TOPICS => topics::delete(self, call, reader).await?,
             CREATE_PARTITIONS => topics::add_partitions(self, call, reader).await?,
-            DELETE_RECORDS => admin::delete_records(&self.log, call, reader).await?,
-            DESCRIBE_LOG_DIRS => admin::describe_log_dirs(&self.log, call, reader).await?,
+            DELETE_RECORDS => admin::delete_records(self, call, reader).await?,
+            DESCRIBE_LOG_DIRS => admin::describe_log_dirs(self, call, reader).await?,
             DESCRIBE_ACLS => admin::describe_acls(call),
             DESCRIBE_CONFIGS => configs::describe(self, call, reader)?,
             ALTER_CONFIGS => configs::alter(self, call, reader).await?,
             INCREMENTAL_ALTER_CONFIGS => configs::alter_incrementally(self, call, reader).await?,
-            JOIN_GROUP => groups::join(self, call, reader).await?,
-            SYNC_GROUP => groups::sync(self, call, reader).await?,
             HEARTBEAT => groups::heartbeat(self, call, reader)?,
             LEAVE_GROUP => groups::leave(self, call, reader)?,
             DESCRIBE_GROUPS => groups::describe(self, call, reader)?,
@@ -269,7 +296,7 @@ impl Broker {
     }
 
     /// Refuses an unsupported request. Only for `ApiVersions`, every client understands an answer in version 0.
-    fn refuse(&self, call: &Call) -> Result<Answer, Refusal> {
+    fn refuse(&self, call: &Call) -> Result<Answer<'static>, Refusal> {
         let (key, version) = (call.key, call.version);
         let mut refusals = lock(&self.refusals);
         if refusals.len() < MAX_REMEMBERED_REFUSALS && refusals.insert((call.client_id.clone(), key, version))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::MAX_BATCH_BYTES;
 use crate::api::{Broker, Call};
+use crate::connection::MAX_IDLE;
 use crate::error_code::ErrorCode;
 use crate::log::{SettingError, TopicSettings};
 use crate::offsets::MAX_METADATA_BYTES;
@@ -20,6 +21,7 @@ const BROKER: i8 = 4;
 fn of_broker() -> Vec<(&'static str, String, bool)> {
     let settings = [
         ("auto.create.topics.enable", "false".to_owned()),
+        ("connections.max.idle.ms", MAX_IDLE.as_millis().to_string()),
         ("default.replication.factor", "1".to_owned()),
         ("delete.topic.enable", "true".to_owned()),
         ("message.max.bytes", MAX_BATCH_BYTES.to_string()),

@@ -59,10 +59,18 @@ impl Found {
 }
 
 /// Reads what was requested, as soon as there is enough of it or the time is up.
-pub(crate) async fn fetch(log: &Log, call: &Call, reader: Reader) -> Result<Bytes, Malformed> {
+pub(crate) fn fetch(
+    log: &Log,
+    call: Call,
+    reader: Reader,
+) -> Result<impl Future<Output = Bytes> + Send + '_, Malformed> {
     let request = parse(call.version, reader)?;
+    Ok(async move { wait(log, &call, &request).await })
+}
+
+async fn wait(log: &Log, call: &Call, request: &Request) -> Bytes {
     if request.in_session {
-        return Ok(answer(call, Some(ErrorCode::FetchSessionIdNotFound), &[]));
+        return answer(call, Some(ErrorCode::FetchSessionIdNotFound), &[]);
     }
     let deadline = Instant::now() + request.wait;
     let partitions: Vec<_> = request
@@ -72,12 +80,12 @@ pub(crate) async fn fetch(log: &Log, call: &Call, reader: Reader) -> Result<Byte
         .collect();
     loop {
         let mut ends: Vec<_> = partitions.iter().map(|partition| partition.watch_end()).collect();
-        let found = tokio::task::block_in_place(|| read(log, &request));
+        let found = tokio::task::block_in_place(|| read(log, request));
         let all = || found.iter().flat_map(|(_, found)| found);
         let bytes: usize = all().map(|found| found.records.len()).sum();
         let refused = all().any(|found| found.error.is_some());
         if bytes >= request.min_bytes || refused || Instant::now() >= deadline {
-            return Ok(answer(call, None, &found));
+            return answer(call, None, &found);
         }
         if ends.is_empty() {
             tokio::time::sleep_until(deadline).await;

@@ -6,13 +6,17 @@ use bytes::Bytes;
 
 use crate::api::{Broker, Call};
 use crate::cluster::{GROUP_OPERATIONS, NOT_REQUESTED};
-use crate::coordinator::{Description, Identity, JoinRequest, Leaving, Protocol, SyncRequest};
+use crate::coordinator::{Description, Identity, JoinAnswer, JoinRequest, Leaving, Protocol, SyncRequest};
 use crate::error_code::ErrorCode;
 use crate::store::Change;
 use crate::wire::{Parsed, Reader, Writer};
 
 /// JoinGroup, versions 0 to 5.
-pub(crate) async fn join(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+pub(crate) fn join(
+    broker: &Broker,
+    call: Call,
+    mut reader: Reader,
+) -> Parsed<impl Future<Output = Bytes> + Send + '_> {
     let version = call.version;
     let group_id = reader.text()?;
     let session_timeout_ms = reader.i32()?;
@@ -35,29 +39,38 @@ pub(crate) async fn join(broker: &Broker, call: &Call, mut reader: Reader) -> Pa
         protocol_type,
         protocols,
     };
-    let joined = broker.groups.join(request).await;
+    Ok(async move { write_joined(&call, &broker.groups.join(request).await) })
+}
+
+fn write_joined(call: &Call, joined: &JoinAnswer) -> Bytes {
     let mut answer = call.answer_since(2);
     answer.error(joined.error).i32(joined.generation).string(&joined.protocol);
     answer.string(&joined.leader).string(&joined.member_id).structs(&joined.members, |answer, member| {
         answer.string(&member.member_id);
-        if version >= 5 {
+        if call.version >= 5 {
             answer.nullable_string(member.instance_id.as_deref());
         }
         answer.bytes(&member.metadata);
     });
-    Ok(answer.finish())
+    answer.finish()
 }
 
 /// SyncGroup, versions 0 to 3.
-pub(crate) async fn sync(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+pub(crate) fn sync(
+    broker: &Broker,
+    call: Call,
+    mut reader: Reader,
+) -> Parsed<impl Future<Output = Bytes> + Send + '_> {
     let (group_id, generation, member_id) = (reader.text()?, reader.i32()?, reader.text()?);
     let instance_id = if call.version >= 3 { reader.string()? } else { None };
     let assignments = reader.structs(|member| Ok((member.text()?, member.bytes()?.unwrap_or_default())))?;
-    let synced =
-        broker.groups.sync(SyncRequest { group_id, generation, member_id, instance_id, assignments }).await;
-    let mut answer = call.answer_since(1);
-    answer.outcome(&synced).bytes(synced.as_deref().unwrap_or_default());
-    Ok(answer.finish())
+    let request = SyncRequest { group_id, generation, member_id, instance_id, assignments };
+    Ok(async move {
+        let synced = broker.groups.sync(request).await;
+        let mut answer = call.answer_since(1);
+        answer.outcome(&synced).bytes(synced.as_deref().unwrap_or_default());
+        answer.finish()
+    })
 }
 
 /// Heartbeat, versions 0 to 3.

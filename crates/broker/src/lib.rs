@@ -48,6 +48,7 @@ use tokio_util::task::TaskTracker;
 
 use self::api::Broker;
 use self::catalogue::Catalogue;
+use self::connection::Limits;
 use self::descriptors::Descriptors;
 use self::log::Log;
 use self::store::Store;
@@ -192,7 +193,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, slot)) => {
-                let serving = connection::serve(Arc::clone(&broker), stream);
+                let serving = connection::serve(Arc::clone(&broker), stream, Limits::default());
                 let stop = stop.clone();
                 connections.spawn(async move {
                     tokio::select! {

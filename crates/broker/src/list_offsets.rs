@@ -1,11 +1,11 @@
 //! ListOffsets requests: the first and last offset of a partition, and the first offset since a time.
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::api::Call;
+use crate::api::{Broker, Call, MAX_PARTITIONS_IN_TURN};
 use crate::error_code::ErrorCode;
 use crate::log::{Header, Isolation, Log, Partition};
 use crate::wire::{Parsed, Reader};
@@ -21,6 +21,13 @@ struct Wanted {
     timestamp: i64,
 }
 
+impl Wanted {
+    /// Whether the files must be searched.
+    fn is_search(&self) -> bool {
+        !matches!(self.timestamp, LATEST | EARLIEST)
+    }
+}
+
 /// An offset and the timestamp of its record (milliseconds). Each is -1 if there is none.
 #[derive(Clone, Copy)]
 struct Found {
@@ -31,7 +38,7 @@ struct Found {
 const NOTHING: Found = Found { offset: -1, timestamp: -1 };
 
 /// Versions 1 to 7. Searches the log if an offset is requested by time.
-pub(crate) async fn list(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
+pub(crate) async fn list(broker: &Broker, call: &Call, mut reader: Reader) -> Parsed<Bytes> {
     let version = call.version;
     let _replica = reader.i32()?;
     let isolation = if version >= 2 { Isolation::of(reader.i8()?) } else { Isolation::ReadUncommitted };
@@ -42,18 +49,7 @@ pub(crate) async fn list(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Par
         }
         Ok(Wanted { partition: number, timestamp: partition.i64()? })
     })?;
-    let log = Arc::clone(log);
-    let look = move || {
-        let of_topic = |(topic, wanted): (String, Vec<Wanted>)| {
-            let found = wanted
-                .iter()
-                .map(|wanted| (wanted.partition, find_in(&log, &topic, wanted, isolation)))
-                .collect();
-            (topic, found)
-        };
-        topics.into_iter().map(of_topic).collect::<Vec<(_, Vec<_>)>>()
-    };
-    let topics = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+    let topics = look_up(broker, topics, isolation).await;
     let mut answer = call.answer_since(2);
     answer.topics(&topics, |answer, (number, found)| {
         let Found { offset, timestamp } = found.unwrap_or(NOTHING);
@@ -66,9 +62,58 @@ pub(crate) async fn list(log: &Arc<Log>, call: &Call, mut reader: Reader) -> Par
     Ok(answer.finish())
 }
 
-fn find_in(log: &Log, topic: &str, wanted: &Wanted, isolation: Isolation) -> Result<Found, ErrorCode> {
-    let partition = log.partition(topic, wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    match wanted.timestamp {
+type Looked = (String, Vec<(i32, Result<Found, ErrorCode>)>);
+
+/// Looks up each partition once: a request that repeats one, or that has too many to search, gets an error for those, as in Kafka.
+async fn look_up(broker: &Broker, topics: Vec<(String, Vec<Wanted>)>, isolation: Isolation) -> Vec<Looked> {
+    let mut seen = HashSet::new();
+    let mut searches = 0;
+    let judge = |topic: &str, wanted: Wanted| {
+        searches += usize::from(wanted.is_search());
+        let judged = if !seen.insert((topic.to_owned(), wanted.partition)) {
+            Err(ErrorCode::InvalidRequest)
+        } else if searches > MAX_PARTITIONS_IN_TURN {
+            Err(ErrorCode::PolicyViolation)
+        } else {
+            Ok(wanted.timestamp)
+        };
+        (wanted.partition, judged)
+    };
+    let topics = each_partition(topics, judge);
+    if searches == 0 {
+        return each_partition(topics, |topic, (number, wanted)| {
+            (number, wanted.and_then(|wanted| find_in(&broker.log, topic, number, wanted, isolation)))
+        });
+    }
+    let search = move |log: &Log| {
+        each_partition(topics, |topic, (number, wanted)| {
+            (number, wanted.and_then(|wanted| find_in(log, topic, number, wanted, isolation)))
+        })
+    };
+    broker.in_turn(search).await.unwrap_or_default()
+}
+
+/// Calls `change` with each partition and the name of its topic.
+fn each_partition<T, U>(
+    topics: Vec<(String, Vec<T>)>,
+    mut change: impl FnMut(&str, T) -> U,
+) -> Vec<(String, Vec<U>)> {
+    let of_topic = |(topic, partitions): (String, Vec<T>)| {
+        let changed = partitions.into_iter().map(|partition| change(&topic, partition)).collect();
+        (topic, changed)
+    };
+    topics.into_iter().map(of_topic).collect()
+}
+
+fn find_in(
+    log: &Log,
+    topic: &str,
+    number: i32,
+    timestamp: i64,
+    isolation: Isolation,
+) -> Result<Found, ErrorCode> {
+    let partition = log.partition(topic, number).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    match timestamp {
         LATEST => Ok(Found { offset: partition.visible_end(isolation), timestamp: -1 }),
         EARLIEST => Ok(Found { offset: partition.start_offset(), timestamp: -1 }),
         NEWEST => match partition.newest_timestamp(isolation).map_err(unreadable)? {

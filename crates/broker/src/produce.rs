@@ -10,6 +10,9 @@ use crate::log::{Appended, Batch, BatchError, Partition};
 use crate::transactions::Producer;
 use crate::wire::{Malformed, Reader};
 
+/// Maximum batches of a request.
+const MAX_BATCHES: usize = 10_000;
+
 struct TopicData {
     name: String,
     partitions: Vec<PartitionData>,
@@ -51,7 +54,7 @@ struct Outcome {
 }
 
 /// Appends the batches. The answer waits for the disk while the connection's next request is handled.
-pub(crate) fn produce(broker: &Broker, call: &Call, reader: Reader) -> Result<Answer, Malformed> {
+pub(crate) fn produce(broker: &Broker, call: &Call, reader: Reader) -> Result<Answer<'static>, Malformed> {
     let request = parse(reader)?;
     let acks = request.acks;
     // On this thread: for a small request, another thread would cost more than writing to the page cache.
@@ -82,21 +85,28 @@ fn append(broker: &Broker, request: Request) -> Vec<(String, Vec<Outcome>)> {
         -1..=1 => None,
         _ => Some(ErrorCode::InvalidRequiredAcks),
     };
-    let append_topic = |TopicData { name, partitions }| {
+    let (mut batches, mut is_logged) = (0, false);
+    let mut append_topic = |TopicData { name, partitions }| {
         let outcome = |PartitionData { number, records }| {
+            batches += 1;
             let appended = match refusal {
                 Some(code) => Err(code.into()),
+                None if batches > MAX_BATCHES => Err(ErrorCode::PolicyViolation.into()),
                 None => append_one(broker, &name, number, records),
             };
-            if let Err(Refused { reason: Some(reason), .. }) = &appended {
+            if let Err(Refused { reason: Some(reason), .. }) = &appended
+                && !is_logged
+            {
+                // One line per request: it may have thousands of batches.
                 tracing::warn!(topic = name, partition = number, reason, "a batch was refused");
+                is_logged = true;
             }
             Outcome { number, appended }
         };
         let outcomes: Vec<_> = partitions.into_iter().map(outcome).collect();
         (name, outcomes)
     };
-    request.topics.into_iter().map(append_topic).collect()
+    request.topics.into_iter().map(&mut append_topic).collect()
 }
 
 fn append_one(

@@ -1,5 +1,6 @@
 //! A broker without a process and a port: requests are passed to it as bytes, as a connection does.
 
+mod limits;
 mod offsets;
 
 use std::path::Path;
@@ -50,17 +51,12 @@ impl TestBroker {
         flexible: bool,
         body: impl FnOnce(&mut Writer),
     ) -> Reader {
-        // The first field of a request is its key and version, where an answer has its correlation id.
-        let mut request = Writer::answer(i32::from(key) << 16 | i32::from(version), 256, false);
-        request.i32(7).nullable_string(Some("tests"));
-        let mut request = request.flexible(flexible);
-        request.tags();
-        body(&mut request);
+        let request = request(key, version, flexible, body);
         let address = SocketAddr::from(([127, 0, 0, 1], 9092));
-        let answer = self.broker.answer(request.finish(), Ends { broker: address, client: address }).await;
+        let answer = self.broker.answer(request, Ends { broker: address, client: address }).await;
         let bytes = match answer.expect("an answer") {
             Answer::Now(bytes) => bytes,
-            Answer::Later(answer) => answer.await,
+            Answer::Later(answer) | Answer::Wait(answer) => answer.await,
             Answer::None => Bytes::new(),
         };
         let mut reader = Reader::new(bytes.slice(8..), flexible);
@@ -92,4 +88,23 @@ impl TestBroker {
 /// Returns the number of an error, or 0.
 pub(crate) fn number(error: Option<ErrorCode>) -> i16 {
     error.map_or(0, ErrorCode::number)
+}
+
+/// Returns the frame of a request.
+fn request(key: i16, version: i16, flexible: bool, body: impl FnOnce(&mut Writer)) -> Bytes {
+    // Its first field is its key and version, where an answer has its correlation id.
+    let mut request = Writer::answer(i32::from(key) << 16 | i32::from(version), 256, false);
+    request.i32(7).nullable_string(Some("tests"));
+    let mut request = request.flexible(flexible);
+    request.tags();
+    body(&mut request);
+    request.finish()
+}
+
+/// Returns a join of a new consumer that need not ask for its member id.
+pub(crate) fn join_request(group: &str) -> Bytes {
+    request(11, 3, false, |request| {
+        request.string(group).i32(60_000).i32(60_000).string("").string("consumer");
+        request.array(1).string("range").bytes(&[]);
+    })
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::answers::{Description, Due, JoinAnswer, State};
 use super::limits::OVERHEAD_BYTES;
-use super::member::Member;
+use super::member::{Member, Waiter};
 use super::requests::{Identity, Leaving};
 use super::subscription::{self, Subscription};
 use crate::error_code::ErrorCode;
@@ -204,6 +204,20 @@ impl<J, S> Group<J, S> {
         self.take_out(&member_id, due);
         self.rebalance_without_removed(now, due);
         Ok(())
+    }
+
+    /// The client of a join or a sync has disconnected. A member that cannot come back, because its client does not know its id, is removed
+    /// at once, others when their sessions end.
+    pub fn withdraw(&mut self, now: Duration, member_id: &str, may_return: bool, due: &mut Due<J, S>)
+    where
+        J: Waiter,
+        S: Waiter,
+    {
+        let withdrawn = self.members.get_mut(member_id).is_some_and(|member| member.withdraw(now));
+        if withdrawn && !may_return {
+            self.take_out(member_id, due);
+            self.rebalance_without_removed(now, due);
+        }
     }
 
     /// `DescribeGroups`.

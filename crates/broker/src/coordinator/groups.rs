@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::answers::{Description, Due, JoinAnswer, Listed, State};
 use super::group::Group;
 use super::limits::{MAX_BYTES, MAX_GROUPS};
+use super::member::Waiter;
 use super::requests::{Identity, JoinRequest, Leaving, SyncRequest, check_group_id};
 use super::subscription::Subscription;
 use crate::error_code::ErrorCode;
@@ -87,6 +88,21 @@ impl<J, S> Groups<J, S> {
         }
         let group_id = request.group_id.clone();
         self.change(&group_id, |group| group.sync(now, request, waiter, due));
+    }
+
+    /// The client of a join or a sync has disconnected. `may_return`: it can come back as the same member.
+    pub fn withdraw(
+        &mut self,
+        now: Duration,
+        group_id: &str,
+        member_id: &str,
+        may_return: bool,
+        due: &mut Due<J, S>,
+    ) where
+        J: Waiter,
+        S: Waiter,
+    {
+        self.change(group_id, |group| group.withdraw(now, member_id, may_return, due));
     }
 
     /// `Heartbeat`.

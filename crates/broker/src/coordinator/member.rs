@@ -8,6 +8,12 @@ use super::answers::{JoinedMember, MemberDescription};
 use super::limits::{NEW_MEMBER_JOIN_TIMEOUT, OVERHEAD_BYTES};
 use super::requests::{JoinRequest, Protocol, protocols_bytes};
 
+/// Who waits for the answer to a join or a sync.
+pub(super) trait Waiter {
+    /// Whether its client has disconnected.
+    fn is_gone(&self) -> bool;
+}
+
 #[derive(Debug)]
 pub(super) struct Member<J, S> {
     pub instance_id: Option<String>,
@@ -63,6 +69,22 @@ impl<J, S> Member<J, S> {
     pub fn contact(&mut self, now: Duration) {
         let session = now + self.session_timeout;
         self.deadline = if self.is_new { self.deadline.max(session) } else { session };
+    }
+
+    /// Forgets the requests whose client has disconnected. Its session goes on without them. Returns whether there were any.
+    pub fn withdraw(&mut self, now: Duration) -> bool
+    where
+        J: Waiter,
+        S: Waiter,
+    {
+        let join = self.join.take_if(|join| join.is_gone()).is_some();
+        let sync = self.sync.take_if(|sync| sync.is_gone()).is_some();
+        if join {
+            self.has_joined(now);
+        } else if sync {
+            self.contact(now);
+        }
+        join || sync
     }
 
     /// Its join is answered: from now on the client must send heartbeats.

@@ -19,6 +19,6 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::answers::Description;
+pub(crate) use self::answers::{Description, JoinAnswer};
 pub(crate) use self::requests::{Identity, JoinRequest, Leaving, Protocol, SyncRequest};
 pub(crate) use self::shell::Coordinator;

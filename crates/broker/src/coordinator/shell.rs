@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answers::{Description, Due, JoinAnswer, Listed, SyncAnswer};
 use super::groups::{Groups, HasOffsets};
 use super::limits::MAX_MEMBER_ID_PREFIX;
+use super::member::Waiter;
 use super::requests::{Identity, JoinRequest, Leaving, SyncRequest};
 use super::subscription::Subscription;
 use crate::error_code::ErrorCode;
@@ -67,19 +68,24 @@ impl Coordinator {
 
     /// `JoinGroup`: waits until the rebalance ends.
     pub async fn join(&self, request: JoinRequest) -> JoinAnswer {
-        let member_id = request.member_id.clone();
-        let new_id = new_member_id(&request);
+        let (group_id, given_id, new_id) =
+            (request.group_id.clone(), request.member_id.clone(), new_member_id(&request));
+        let may_return = !given_id.is_empty() || request.instance_id.is_some();
+        let member_id = if given_id.is_empty() { new_id.clone() } else { given_id.clone() };
         let (waiter, answer) = oneshot::channel();
         self.with_groups(|groups, now, due| groups.join(now, request, new_id, waiter, due));
-        let stopped = |_| JoinAnswer::refused(member_id, ErrorCode::CoordinatorNotAvailable);
-        answer.await.unwrap_or_else(stopped)
+        let mut waiting = Waiting { coordinator: self, group_id, member_id, may_return, answer };
+        let stopped = |_| JoinAnswer::refused(given_id, ErrorCode::CoordinatorNotAvailable);
+        (&mut waiting.answer).await.unwrap_or_else(stopped)
     }
 
     /// `SyncGroup`: waits until the leader has sent the assignments.
     pub async fn sync(&self, request: SyncRequest) -> SyncAnswer {
+        let (group_id, member_id) = (request.group_id.clone(), request.member_id.clone());
         let (waiter, answer) = oneshot::channel();
         self.with_groups(|groups, now, due| groups.sync(now, request, waiter, due));
-        answer.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
+        let mut waiting = Waiting { coordinator: self, group_id, member_id, may_return: true, answer };
+        (&mut waiting.answer).await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
     }
 
     /// `Heartbeat`.
@@ -192,6 +198,36 @@ impl Coordinator {
         drop(state);
         send(due);
         awaited
+    }
+}
+
+/// A request that waits. If it is dropped before its answer, the client has disconnected: from then on, the time of the member's session
+/// runs.
+struct Waiting<'a, T> {
+    coordinator: &'a Coordinator,
+    group_id: String,
+    member_id: String,
+    /// Whether the client can come back as the same member.
+    may_return: bool,
+    answer: oneshot::Receiver<T>,
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        if self.answer.is_terminated() {
+            return;
+        }
+        // This is how the group tells this request from a later one of the member.
+        self.answer.close();
+        self.coordinator.with_groups(|groups, now, due| {
+            groups.withdraw(now, &self.group_id, &self.member_id, self.may_return, due);
+        });
+    }
+}
+
+impl<T> Waiter for oneshot::Sender<T> {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
     }
 }
 

@@ -208,3 +208,37 @@ fn a_group_without_members_but_with_offsets_goes_on_with_its_generations() {
     world.wait(SECOND);
     assert_eq!(world.joined(next).generation, 3, "the empty group was generation 2");
 }
+
+#[test]
+fn a_member_whose_client_disconnects_while_it_waits_is_removed_when_its_session_ends() {
+    let mut world = World::new();
+    let ids = world.stable([join(), join()]);
+    // Waits from here on are those of clients that disconnect.
+    world.last_waiter = 1_000;
+    let rebalance = i32::try_from(Duration::from_hours(1).as_millis()).unwrap();
+    world.join(JoinRequest { rebalance_timeout_ms: rebalance, ..join_as(&ids[0]) });
+    let mut due = Due::default();
+    world.groups.withdraw(world.now, GROUP, &ids[0], true, &mut due);
+    world.keep(due);
+    assert_eq!(world.member_ids().len(), 2, "it may come back");
+    world.last_waiter = 100;
+    let other = world.join(join_as(&ids[1]));
+    world.wait(SESSION);
+    assert_eq!(world.joined(other).members.len(), 1);
+    assert_eq!(world.member_ids(), [ids[1].clone()]);
+}
+
+#[test]
+fn a_withdrawal_affects_only_the_request_of_the_client_that_has_disconnected() {
+    let mut world = World::new();
+    let ids = world.stable([join(), join()]);
+    let again = world.join(join_as(&ids[0]));
+    // An earlier request of the member is gone. This one, of its next connection, is not.
+    let mut due = Due::default();
+    world.groups.withdraw(world.now, GROUP, &ids[0], false, &mut due);
+    world.groups.withdraw(world.now, GROUP, "stranger", false, &mut due);
+    world.groups.withdraw(world.now, "no group", &ids[0], false, &mut due);
+    world.keep(due);
+    world.join(join_as(&ids[1]));
+    assert_eq!(world.joined(again).generation, 2);
+}

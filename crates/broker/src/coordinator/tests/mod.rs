@@ -17,8 +17,16 @@ use bytes::Bytes;
 
 use super::answers::{Due, JoinAnswer, SyncAnswer};
 use super::groups::Groups;
+use super::member::Waiter;
 use super::requests::{Identity, JoinRequest, Leaving, Protocol, SyncRequest};
 use crate::error_code::ErrorCode;
+
+impl Waiter for u32 {
+    /// Those of the first thousand are connected.
+    fn is_gone(&self) -> bool {
+        *self > 1_000
+    }
+}
 
 const GROUP: &str = "g";
 const SESSION: Duration = Duration::from_secs(6);
