@@ -113,7 +113,7 @@ fn max_bytes(key: i16) -> usize {
 }
 
 /// How many clients may search the log or delete records at the same time. Others wait.
-const MAX_TURNS: usize = 8;
+pub(crate) const MAX_TURNS: usize = 8;
 
 /// Maximum partitions of a request that searches the log or deletes records.
 pub(crate) const MAX_PARTITIONS_IN_TURN: usize = 2_000;

@@ -298,4 +298,6 @@ fn complete_deletion(directory: &Path, is_listed: bool) -> io::Result<()> {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;

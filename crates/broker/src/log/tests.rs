@@ -1,13 +1,14 @@
 //! Tests with a partition whose files are damaged while it is closed.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
 
 use super::batch::tests::batch_of;
+use super::fixture::{TestLog, append_to, topic, try_open};
 use super::*;
 use crate::error_code::ErrorCode;
 
@@ -15,46 +16,42 @@ use crate::error_code::ErrorCode;
 const RECORDS: i64 = 3;
 const BATCHES: i64 = 6;
 
-/// A log with one topic of one partition, and its directory.
+/// A log with some batches, which is closed while its files are damaged.
 struct Fixture {
-    runtime: Runtime,
-    directory: tempfile::TempDir,
+    base: TestLog,
     topic: TopicEntry,
+}
+
+impl Deref for Fixture {
+    type Target = TestLog;
+
+    fn deref(&self) -> &TestLog {
+        &self.base
+    }
 }
 
 impl Fixture {
     /// Creates the topic and appends some batches; all are acknowledged.
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let topic = TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 1 };
-        let fixture = Self { runtime, directory, topic };
-        let log = Log::open(fixture.directory.path(), &[], 4, CancellationToken::new()).expect("opened");
-        log.create(&fixture.topic, TopicSettings::default()).expect("created");
-        log.undo_deletion(&fixture.topic.name).expect("listed by the catalogue");
+        let mut base = TestLog::new(TopicSettings::default());
         for number in 0..BATCHES {
-            fixture.append(&log, number);
+            base.append(content(number));
         }
-        fixture
+        base.close();
+        Self { base, topic: topic() }
     }
 
     fn open(&self) -> Log {
-        let topics = [self.topic.clone()];
-        Log::open(self.directory.path(), &topics, 4, CancellationToken::new()).expect("opened")
+        try_open(self.directory.path(), &[topic()]).expect("opened")
     }
 
     fn append(&self, log: &Log, number: i64) -> Appended {
         let partition = log.partition("topic", 0).expect("a partition");
-        self.runtime.block_on(async {
-            let batch = Batch::from_producer(content(number), 1 << 20).expect("a batch");
-            let appended = partition.append(&batch).expect("appended");
-            partition.wait_until_safe(appended).await.expect("safe");
-            appended
-        })
+        self.runtime.block_on(append_to(&partition, content(number)))
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(self.topic.id.to_string()).join("0").join(name)
+        self.partition_directory().join(name)
     }
 
     fn segment(&self) -> PathBuf {
@@ -67,7 +64,7 @@ fn an_interrupted_creation_or_deletion_of_a_topic_does_not_prevent_the_next_star
     let directory = tempfile::tempdir().expect("temporary directory");
     let topic = TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 2 };
     let of_topic = directory.path().join(topic.id.to_string());
-    let open = |topics: &[TopicEntry]| Log::open(directory.path(), topics, 4, CancellationToken::new());
+    let open = |topics: &[TopicEntry]| try_open(directory.path(), topics);
     let log = open(&[]).expect("opened");
     log.create(&topic, TopicSettings::default()).expect("created");
     drop(log);
@@ -102,8 +99,7 @@ fn a_partition_whose_disk_has_failed_is_not_taken_for_a_deleted_one() {
 #[test]
 fn records_of_a_topic_that_the_catalogue_has_lost_are_kept_and_those_of_a_deleted_topic_are_not() {
     let fixture = Fixture::new();
-    let open =
-        |topics: &[TopicEntry]| Log::open(fixture.directory.path(), topics, 4, CancellationToken::new());
+    let open = |topics: &[TopicEntry]| try_open(fixture.directory.path(), topics);
     let error = open(&[]).unwrap_err().to_string();
     assert!(error.contains(&format!("log/{} has records of a topic", fixture.topic.id)), "{error}");
     assert!(fixture.segment().exists());

@@ -1,7 +1,9 @@
 //! Requests that ask for very much.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
-use crate::api::MAX_PARTITIONS_IN_TURN;
+use crate::api::{MAX_PARTITIONS_IN_TURN, MAX_TURNS};
 
 const LATEST: i64 = -1;
 
@@ -49,25 +51,34 @@ async fn a_request_searches_only_so_many_partitions() {
 }
 
 #[tokio::test]
-async fn searches_take_turns_and_delay_only_each_other() {
+async fn only_a_few_clients_search_at_a_time_and_the_others_do_not_wait_for_them() {
     let broker = TestBroker::start().await;
     broker.create_topic("topic", 1).await;
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
     let mut searches = JoinSet::new();
-    for _ in 0..8 {
+    for _ in 0..3 * MAX_TURNS {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
         let (broker, wait) = (Arc::clone(&broker.broker), Arc::clone(&wait));
-        searches
-            .spawn(async move { broker.in_turn(move |_| drop(wait.lock().map(|wait| wait.recv()))).await });
+        let search = move |_: &Log| {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            drop(wait.lock().map(|wait| wait.recv()));
+            running.fetch_sub(1, Ordering::SeqCst);
+        };
+        searches.spawn(async move { broker.in_turn(search).await });
     }
-    // Each has a turn: it was spawned before what follows, on the same thread.
-    tokio::task::yield_now().await;
-    assert_eq!(broker.list_offsets([0], LATEST).await, [0]);
-    let mut by_time = Box::pin(broker.list_offsets([0], 0));
-    let early = tokio::time::timeout(Duration::ZERO, &mut by_time).await;
-    assert!(early.is_err(), "all turns are taken");
+    let all_turns = async {
+        while running.load(Ordering::SeqCst) < MAX_TURNS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_turns).await.expect("all turns are taken");
+    assert_eq!(broker.list_offsets([0], LATEST).await, [0], "this is no search");
     drop(release);
-    assert_eq!(tokio::time::timeout(PATIENCE, by_time).await.expect("its turn"), [0]);
+    tokio::time::timeout(PATIENCE, searches.join_all()).await.expect("each has its turn");
+    assert_eq!(most.load(Ordering::SeqCst), MAX_TURNS);
+    assert_eq!(broker.list_offsets([0], 0).await, [0]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Committed offsets, also those of transactions.
 
 use super::*;
-use crate::coordinator::{Identity, JoinRequest, Protocol, SyncRequest};
+use crate::coordinator::{Identity, JoinRequest, Leaving, Protocol, SyncRequest};
 use crate::store::{Change, Committed, PartitionId};
 use crate::transactions::{End, Producer};
 
@@ -99,6 +99,11 @@ impl TestBroker {
         (generation, member_id)
     }
 
+    fn leave(&self, member_id: &str) {
+        let leaving = Leaving { member_id: member_id.to_owned(), instance_id: None };
+        self.broker.groups.leave(GROUP, &[leaving]).expect("left").remove(0).expect("left");
+    }
+
     /// Lets the groups' timers run, as [`run`] does.
     fn keep_time(&self) -> JoinSet<()> {
         let broker = Arc::clone(&self.broker);
@@ -173,8 +178,7 @@ async fn a_member_that_was_replaced_cannot_commit_although_its_commit_had_begun(
     }
     let replaced = async {
         tokio::task::yield_now().await;
-        let leaving = crate::coordinator::Leaving { member_id: member_id.clone(), instance_id: None };
-        broker.broker.groups.leave(GROUP, &[leaving]).expect("left").remove(0).expect("left");
+        broker.leave(&member_id);
         drop(places);
     };
     let unknown = number(Some(ErrorCode::UnknownMemberId));
@@ -219,8 +223,7 @@ async fn the_offsets_of_a_group_without_members_expire_and_those_of_one_with_mem
     };
     pass_hours(crate::store::RETENTION_HOURS + 1).await;
     assert_eq!(broker.committed("topic").await, 5);
-    let leaving = crate::coordinator::Leaving { member_id: member_id.clone(), instance_id: None };
-    broker.broker.groups.leave(GROUP, &[leaving]).expect("left").remove(0).expect("left");
+    broker.leave(&member_id);
     pass_hours(crate::store::RETENTION_HOURS - 1).await;
     assert_eq!(broker.committed("topic").await, 5);
     pass_hours(1).await;

@@ -1,21 +1,19 @@
 //! Tests that compare what consumers see after compaction with what was written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::*;
-use crate::catalogue::TopicEntry;
 use crate::error_code::ErrorCode;
 use crate::log::batch::Outcome;
 use crate::log::batch::end_of;
 use crate::log::batch::tests::{batch_of, keyed_batch, of_producer};
+use crate::log::fixture::TestLog;
 use crate::log::settings::CleanupPolicy;
-use crate::log::{Batch, Fetched, Log, ReadError};
+use crate::log::{Batch, Fetched, ReadError};
 
 /// Bytes of a segment: a few batches.
 const SEGMENT_BYTES: u64 = 600;
@@ -28,9 +26,7 @@ type Entry = (Vec<u8>, Option<Vec<u8>>);
 type Seen = (i64, Vec<u8>, Option<Vec<u8>>);
 
 struct Fixture {
-    runtime: Runtime,
-    directory: tempfile::TempDir,
-    log: Option<Log>,
+    base: TestLog,
     /// All records with the number of their transaction.
     written: Vec<(Seen, Option<usize>)>,
     /// How each transaction ended.
@@ -40,49 +36,31 @@ struct Fixture {
     values: u32,
 }
 
-fn topic() -> TopicEntry {
-    TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 1 }
+impl Deref for Fixture {
+    type Target = TestLog;
+
+    fn deref(&self) -> &TestLog {
+        &self.base
+    }
 }
 
 impl Fixture {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let log = Log::open(directory.path(), &[], 4, CancellationToken::new()).expect("opened");
-        let mut settings = TopicSettings { segment_bytes: SEGMENT_BYTES, ..TopicSettings::default() };
-        settings.cleanup_policy = CleanupPolicy { delete: false, compact: true };
-        settings.min_cleanable_dirty_ratio = 0.0;
-        settings.delete_retention_ms = 100;
-        log.create(&topic(), settings).expect("created");
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let settings = TopicSettings {
+            segment_bytes: SEGMENT_BYTES,
+            cleanup_policy: CleanupPolicy { delete: false, compact: true },
+            min_cleanable_dirty_ratio: 0.0,
+            delete_retention_ms: 100,
+            ..TopicSettings::default()
+        };
         Self {
-            runtime,
-            directory,
-            log: Some(log),
+            base: TestLog::new(settings),
             written: Vec::new(),
             transactions: Vec::new(),
             sequences: BTreeMap::new(),
             open: BTreeMap::new(),
             values: 0,
         }
-    }
-
-    fn partition(&self) -> Arc<Partition> {
-        self.log.as_ref().and_then(|log| log.partition("topic", 0)).expect("a partition")
-    }
-
-    fn files(&self) -> PathBuf {
-        self.directory.path().join(topic().id.to_string()).join("0")
-    }
-
-    fn store(&self, bytes: Vec<u8>) -> i64 {
-        let batch = Batch::from_producer(bytes.into(), 1 << 20).expect("a batch");
-        let partition = self.partition();
-        self.runtime.block_on(async {
-            let appended = partition.append(&batch).expect("appended");
-            partition.wait_until_safe(appended).await.expect("safe");
-            appended.base_offset
-        })
     }
 
     /// Appends records with these keys. Negative keys: without a value. Without a producer they are not transactional.
@@ -102,7 +80,7 @@ impl Fixture {
                 self.transactions.len() - 1
             })
         });
-        let base = self.store(bytes);
+        let base = self.base.append(bytes).base_offset;
         let seen =
             entries.into_iter().enumerate().map(|(number, (key, value))| (base + number as i64, key, value));
         self.written.extend(seen.map(|seen| (seen, transaction)));
@@ -148,7 +126,7 @@ impl Fixture {
                 fs::copy(from.join(name), to.join(name)).expect("copied");
             }
         };
-        let files = self.files();
+        let files = self.partition_directory();
         let names: Vec<PathBuf> = files
             .read_dir()
             .expect("a directory")
@@ -156,7 +134,7 @@ impl Fixture {
             .collect();
         names.iter().for_each(|name| copy(name, &files, before.path()));
         self.partition().compact_with(now, max_keys).expect("compacted");
-        self.log = None;
+        self.base.close();
         let mut logs: Vec<&PathBuf> =
             names.iter().filter(|name| name.extension().is_some_and(|kind| kind == "log")).collect();
         logs.sort();
@@ -171,25 +149,19 @@ impl Fixture {
         }
         let _ = fs::remove_file(files.join("compacted"));
         copy(Path::new("compacted"), before.path(), &files);
-        self.open_again();
+        self.base.open_again();
     }
 
     /// Removes what can be made again from the log.
     fn lose_snapshots(&mut self) {
-        self.log = None;
-        for entry in self.files().read_dir().expect("a directory") {
+        self.base.close();
+        for entry in self.partition_directory().read_dir().expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|kind| kind == "aborted" || kind == "producers") {
                 fs::remove_file(path).expect("removed");
             }
         }
-        self.open_again();
-    }
-
-    fn open_again(&mut self) {
-        self.log = None;
-        let opened = Log::open(self.directory.path(), &[topic()], 4, CancellationToken::new());
-        self.log = Some(opened.expect("opened"));
+        self.base.open_again();
     }
 
     fn check(&self) {
@@ -201,7 +173,7 @@ impl Fixture {
         let middle = partition.last_stable_offset() / 2;
         let late: Vec<Seen> = seen.into_iter().filter(|(offset, ..)| *offset >= middle).collect();
         assert_eq!(consume(&partition, middle), late);
-        assert_eq!(self.log.as_ref().map(|log| log.damages().reasons()), Some(Vec::new()));
+        assert_eq!(self.log().damages().reasons(), Vec::<String>::new());
     }
 }
 
@@ -314,7 +286,7 @@ proptest! {
                     fixture.compact(now, max_keys);
                 }
                 Step::Crash { max_keys, segments } => fixture.crash(now, max_keys, segments),
-                Step::Restart => fixture.open_again(),
+                Step::Restart => fixture.base.open_again(),
             }
             fixture.check();
         }
@@ -347,7 +319,7 @@ fn older_records_of_a_key_are_removed_and_a_reader_of_the_old_file_continues() {
     let same = old[0].read(0, 80, 1_000).expect("read");
     assert_eq!(format!("{whole:?}"), format!("{same:?}"), "the old file is still open");
     drop(held);
-    fixture.log.as_ref().expect("open").files().close_idle(std::time::Duration::ZERO);
+    fixture.log().files().close_idle(std::time::Duration::ZERO);
     // The old segment now finds the new file. A reader must not take that for damage.
     assert!(old[0].is_replaced());
     fixture.check();
@@ -387,7 +359,7 @@ fn a_record_without_a_key_is_refused() {
 fn compaction_waits_for_the_ratio_and_the_lag_and_stops_at_an_open_transaction() {
     let mut fixture = Fixture::new();
     let change = |fixture: &Fixture, change: fn(&mut TopicSettings)| {
-        let topic = fixture.log.as_ref().and_then(|log| log.topic("topic")).expect("a topic");
+        let topic = fixture.log().topic("topic").expect("a topic");
         let mut settings = topic.settings();
         change(&mut settings);
         topic.change(settings).expect("changed");
@@ -429,22 +401,22 @@ fn damaged_segments_stay_as_they_are() {
         fixture.append(None, 0, &[1]);
     }
     let second = fixture.partition().segments()[1].path.clone();
-    fixture.log = None;
+    fixture.base.close();
     let mut bytes = fs::read(&second).expect("read");
     let last = bytes.len() - 10;
     bytes[last] ^= 1;
     fs::write(&second, &bytes).expect("write");
-    fixture.open_again();
+    fixture.base.open_again();
     fixture.compact(1_000, 1_000);
     assert_eq!(fs::read(&second).expect("read"), bytes);
-    assert_eq!(fixture.log.as_ref().expect("open").damages().reasons().len(), 1);
+    assert_eq!(fixture.log().damages().reasons().len(), 1);
 }
 
 #[test]
 fn after_a_pass_that_stops_in_a_segment_consumers_still_learn_of_every_aborted_transaction_in_it() {
     let mut fixture = Fixture::new();
     // The markers are much newer than the other records. They must not begin a new segment.
-    let topic = fixture.log.as_ref().and_then(|log| log.topic("topic")).expect("a topic");
+    let topic = fixture.log().topic("topic").expect("a topic");
     topic.change(TopicSettings { segment_ms: i64::MAX, ..topic.settings() }).expect("changed");
     fixture.append(None, 0, &[1, 1]);
     // The pass has room for one key, so it stops here.
@@ -465,14 +437,20 @@ fn after_a_pass_that_stops_in_a_segment_consumers_still_learn_of_every_aborted_t
     fixture.check();
 }
 
-#[test]
-fn a_fetch_during_compaction_gets_the_records_and_the_aborted_transactions_of_the_same_files() {
+/// A partition that begins with an aborted transaction, and has some full segments.
+fn aborted_and_full() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.append(Some(0), 0, &[1]);
     fixture.end(0, false);
     for _ in 0..20 {
         fixture.append(None, 0, &[2]);
     }
+    fixture
+}
+
+#[test]
+fn a_fetch_during_compaction_gets_the_records_and_the_aborted_transactions_of_the_same_files() {
+    let fixture = aborted_and_full();
     let partition = fixture.partition();
     let mut compactions = 0;
     let compact = || {
@@ -487,12 +465,7 @@ fn a_fetch_during_compaction_gets_the_records_and_the_aborted_transactions_of_th
 
 #[test]
 fn records_that_are_deleted_while_they_are_fetched_are_not_delivered() {
-    let mut fixture = Fixture::new();
-    fixture.append(Some(0), 0, &[1]);
-    fixture.end(0, false);
-    for _ in 0..20 {
-        fixture.append(None, 0, &[2]);
-    }
+    let fixture = aborted_and_full();
     let partition = fixture.partition();
     let delete = || partition.delete_before(partition.end_offset()).expect("deleted");
     let fetched = partition.fetch_with(0, 300, Isolation::ReadCommitted, delete);

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::Arc;
+use std::ops::Deref;
 
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::*;
 use crate::error_code::ErrorCode;
 use crate::log::batch::Outcome;
 use crate::log::batch::end_of;
 use crate::log::batch::tests::{batch_of, of_producer};
-use crate::log::{Appended, Batch, Header, Log, Partition, TopicEntry, TopicSettings};
+use crate::log::fixture::TestLog;
+use crate::log::{Appended, Batch, Header, Partition, TopicSettings};
 
 /// Bytes of a segment: a few batches.
 const SEGMENT_BYTES: u64 = 400;
@@ -98,35 +96,24 @@ impl Model {
 }
 
 struct Fixture {
-    runtime: Runtime,
-    directory: tempfile::TempDir,
-    log: Option<Log>,
+    base: TestLog,
     model: Model,
     next: i64,
     last: Option<Appended>,
 }
 
-fn topic() -> TopicEntry {
-    TopicEntry { name: "topic".to_owned(), id: Uuid::from_u128(7), partitions: 1 }
-}
+impl Deref for Fixture {
+    type Target = TestLog;
 
-fn open(directory: &Path) -> Log {
-    Log::open(directory, &[topic()], 4, CancellationToken::new()).expect("opened")
+    fn deref(&self) -> &TestLog {
+        &self.base
+    }
 }
 
 impl Fixture {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let log = Log::open(directory.path(), &[], 4, CancellationToken::new()).expect("opened");
         let settings = TopicSettings { segment_bytes: SEGMENT_BYTES, ..TopicSettings::default() };
-        log.create(&topic(), settings).expect("created");
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-        Self { runtime, directory, log: Some(log), model: Model::default(), next: 0, last: None }
-    }
-
-    fn partition(&self) -> Arc<Partition> {
-        self.log.as_ref().and_then(|log| log.partition("topic", 0)).expect("a partition")
+        Self { base: TestLog::new(settings), model: Model::default(), next: 0, last: None }
     }
 
     fn run(&mut self, step: Step) {
@@ -212,15 +199,15 @@ impl Fixture {
 
     fn restart(&mut self, lose: Option<&str>) {
         self.wait();
-        self.log.take().expect("open").sync_all().expect("synced");
-        let partition = self.directory.path().join(topic().id.to_string()).join("0");
-        for entry in partition.read_dir().expect("a directory") {
+        self.log().sync_all().expect("synced");
+        self.base.close();
+        for entry in self.partition_directory().read_dir().expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|kind| lose.is_some_and(|lose| kind == lose)) {
                 fs::remove_file(path).expect("removed");
             }
         }
-        self.log = Some(open(self.directory.path()));
+        self.base.open_again();
     }
 
     /// Continues with a copy of the files, as a killed process leaves them.
@@ -228,8 +215,9 @@ impl Fixture {
         let copy = tempfile::tempdir().expect("temporary directory");
         copy_all(self.directory.path(), copy.path());
         self.wait();
-        self.log = Some(open(copy.path()));
-        self.directory = copy;
+        self.base.close();
+        self.base.directory = copy;
+        self.base.open_again();
     }
 
     fn check(&self) {
@@ -339,7 +327,7 @@ fn a_damaged_list_of_aborted_transactions_is_made_again() {
         fixture.run(Step::End { producer, commit: producer == 1 });
     }
     fixture.restart(None);
-    let partition = fixture.directory.path().join(topic().id.to_string()).join("0");
+    let partition = fixture.partition_directory();
     let mut lists = 0;
     for entry in partition.read_dir().expect("a directory") {
         let path = entry.expect("an entry").path();
