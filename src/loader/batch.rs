@@ -514,7 +514,7 @@ mod tests {
         if batch.rounds.rows() == 0 {
             return Vec::new();
         }
-        let pieces = batch.rounds.pieces();
+        let pieces = batch.rounds.clone().into_pieces();
         // Head and values of id, head, flags and values of game and upload, head and values of the columns of the origin.
         let numbers = |at: usize, width: usize| {
             let values = pieces[at].chunks(width);

@@ -1,5 +1,7 @@
 //! The stages of a batch: gathered, prepared, inserted, compared, done. Each consumes the one before, so none can be left out.
 
+use bytes::Bytes;
+
 use super::batch::{Batch, Origin, rounds_inbox};
 use super::chunk::{Chunk, Table};
 use super::content::{Content, Stored, TopicKind};
@@ -30,7 +32,11 @@ pub(super) struct Gathered(pub(super) Batch);
 
 /// A batch whose chunks are noted in the ledger. A crash from here on makes the next session read the same offsets again.
 #[derive(Debug)]
-pub(super) struct Prepared(Batch);
+pub(super) struct Prepared {
+    batch: Batch,
+    /// The block for `game_rounds`, in pieces.
+    rounds: Vec<Bytes>,
+}
 
 /// A batch whose rows are in their tables and in their hours.
 #[derive(Debug)]
@@ -89,36 +95,6 @@ impl Target {
     pub(super) fn rows_of<'a>(&'a self, chunk: &'a Chunk) -> ChunkRows<'a> {
         ChunkRows { lease: &self.lease, origin: self.origin(), chunk }
     }
-
-    async fn insert(&self, table: Table, batch: &Batch, token: &str) -> Result<(), LoaderError> {
-        match table {
-            Table::Rounds => self.lease.insert_block(&self.insert_rounds, token, batch.rounds.pieces()).await,
-            Table::Rejects => {
-                self.lease.insert_block(&self.insert_rejects, token, [batch.rejects.clone()]).await
-            }
-        }
-    }
-
-    /// Makes sure that a table has each row of a batch that was inserted again once. If not, deletes the batch's rows and inserts them under another token.
-    /// Rows are missing if only the token survived, and stored twice if an earlier release used another token.
-    async fn complete(&self, table: Table, batch: &Batch, token: &str) -> Result<(), LoaderError> {
-        let mut is_whole = true;
-        for chunk in &batch.chunks {
-            let rows = chunk.rows(table, self.stored.is_none());
-            let is_there = self.rows_of(chunk).is_whole(table, rows).await?;
-            if !is_there {
-                self.rows_of(chunk).log_lost(table, rows);
-            }
-            is_whole &= is_there;
-        }
-        if is_whole {
-            return Ok(());
-        }
-        for chunk in &batch.chunks {
-            self.rows_of(chunk).delete(table).await?;
-        }
-        self.insert(table, batch, &format!("{token}:{}", uuid::Uuid::now_v7())).await
-    }
 }
 
 impl Gathered {
@@ -128,47 +104,85 @@ impl Gathered {
             repeats::bring_back(&target.lease, stored, target.epoch, &mut self.0).await?;
         }
         target.ledger.write(target.epoch, self.0.chunks.iter(), ChunkState::Noted).await?;
-        Ok(Prepared(self.0))
+        Ok(Prepared::of(self.0))
     }
 
     /// For a batch that an earlier session has prepared.
     pub(super) fn noted_before(self) -> Prepared {
-        Prepared(self.0)
+        Prepared::of(self.0)
     }
 }
 
 impl Prepared {
+    fn of(mut batch: Batch) -> Self {
+        let rounds = std::mem::take(&mut batch.rounds).into_pieces();
+        Self { batch, rounds }
+    }
+
     /// Inserts the rows. The hours of recounted rounds become the sums of their rounds.
     pub(super) async fn insert(self, target: &Target) -> Result<Inserted, LoaderError> {
-        let token = self.0.token(&target.origin());
+        let token = self.batch.token(&target.origin());
         for table in self.tables() {
-            target.insert(table, &self.0, &token).await?;
+            self.insert_into(table, target, &token).await?;
         }
-        for chunk in self.0.chunks.iter().filter(|chunk| chunk.recounted > 0) {
+        for chunk in self.batch.chunks.iter().filter(|chunk| chunk.recounted > 0) {
             target.rows_of(chunk).recount_hours().await?;
         }
-        Ok(Inserted(self.0))
+        Ok(Inserted(self.batch))
     }
 
     /// Inserts the rows of a batch that an earlier session may have inserted, completely or in part: see [`super::mending`].
     pub(super) async fn insert_again(self, target: &Target) -> Result<Inserted, LoaderError> {
-        let token = self.0.token(&target.origin());
+        let token = self.batch.token(&target.origin());
         for table in self.tables() {
-            target.insert(table, &self.0, &token).await?;
-            target.complete(table, &self.0, &token).await?;
+            self.insert_into(table, target, &token).await?;
+            self.complete(table, target, &token).await?;
         }
         if target.stored.is_some() {
             // Only after all inserts, because chunks share hours.
-            for chunk in &self.0.chunks {
+            for chunk in &self.batch.chunks {
                 target.rows_of(chunk).mend_hours().await?;
             }
         }
-        Ok(Inserted(self.0))
+        Ok(Inserted(self.batch))
     }
 
-    fn tables(&self) -> impl Iterator<Item = Table> {
-        let rounds = (self.0.rounds.rows() > 0).then_some(Table::Rounds);
-        rounds.into_iter().chain((!self.0.rejects.is_empty()).then_some(Table::Rejects))
+    /// Returns the tables that get rows.
+    fn tables(&self) -> impl Iterator<Item = Table> + use<> {
+        let rounds = (!self.rounds.is_empty()).then_some(Table::Rounds);
+        rounds.into_iter().chain((!self.batch.rejects.is_empty()).then_some(Table::Rejects))
+    }
+
+    async fn insert_into(&self, table: Table, target: &Target, token: &str) -> Result<(), LoaderError> {
+        match table {
+            Table::Rounds => {
+                target.lease.insert_block(&target.insert_rounds, token, self.rounds.iter().cloned()).await
+            }
+            Table::Rejects => {
+                target.lease.insert_block(&target.insert_rejects, token, [self.batch.rejects.clone()]).await
+            }
+        }
+    }
+
+    /// Makes sure that a table has each row of the batch once. If not, deletes the batch's rows and inserts them under another token. Rows
+    /// are missing if only the token survived, and stored twice if an earlier release used another token.
+    async fn complete(&self, table: Table, target: &Target, token: &str) -> Result<(), LoaderError> {
+        let mut is_whole = true;
+        for chunk in &self.batch.chunks {
+            let rows = chunk.rows(table, target.stored.is_none());
+            let is_there = target.rows_of(chunk).is_whole(table, rows).await?;
+            if !is_there {
+                target.rows_of(chunk).log_lost(table, rows);
+            }
+            is_whole &= is_there;
+        }
+        if is_whole {
+            return Ok(());
+        }
+        for chunk in &self.batch.chunks {
+            target.rows_of(chunk).delete(table).await?;
+        }
+        self.insert_into(table, target, &format!("{token}:{}", uuid::Uuid::now_v7())).await
     }
 }
 

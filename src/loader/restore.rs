@@ -95,7 +95,7 @@ impl Restoring<'_> {
         let batch = builder.finish(|_| short.fingerprint);
         let token = format!("restored:{}", uuid::Uuid::now_v7());
         let Some(chunk) = batch.chunks.first().filter(|chunk| chunk.new > 0) else { return Ok(0) };
-        self.lease.insert_block(&self.insert, &token, batch.rounds.pieces()).await?;
+        self.lease.insert_block(&self.insert, &token, batch.rounds.into_pieces()).await?;
         ChunkRows { lease: self.lease, origin, chunk }.recount_hours().await?;
         self.stored |= &batch.new_ids;
         Ok(chunk.new)

@@ -10,8 +10,9 @@ use super::row_binary::{column_type, write_known_value, write_length, write_miss
 use crate::domain::columns::Column;
 use crate::domain::value::Value;
 
-/// Bytes of a column are kept in pieces of about this size: a growing vector would need up to twice its size.
-const PIECE_BYTES: usize = 64 << 10;
+/// Bytes of a column are kept in pieces of about this size. A growing vector would need up to twice its size. And memory of at least this
+/// size is returned to the system when it is freed ([`crate::memory`]); until it is used, it costs nothing.
+const PIECE_BYTES: usize = 512 << 10;
 
 /// Rows of one insert, by column.
 #[derive(Clone, Debug, Default)]
@@ -41,16 +42,18 @@ struct Pieces {
 impl Pieces {
     /// Returns where the next value is written.
     fn end(&mut self) -> &mut Vec<u8> {
-        if self.last.len() >= PIECE_BYTES {
-            let piece = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 16));
-            self.full.push(Bytes::from(piece));
+        if self.last.capacity() == 0 || self.last.len() >= PIECE_BYTES {
+            // The last value may go beyond the size of a piece.
+            let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 16);
+            let piece = std::mem::replace(&mut self.last, next);
+            self.full.extend((!piece.is_empty()).then(|| Bytes::from(piece)));
         }
         &mut self.last
     }
 
-    fn all(&self) -> impl Iterator<Item = Bytes> {
-        let last = (!self.last.is_empty()).then(|| Bytes::copy_from_slice(&self.last));
-        self.full.iter().cloned().chain(last)
+    fn into_all(self) -> impl Iterator<Item = Bytes> {
+        let last = (!self.last.is_empty()).then(|| Bytes::from(self.last));
+        self.full.into_iter().chain(last)
     }
 }
 
@@ -123,8 +126,8 @@ impl Block {
         self.rows += 1;
     }
 
-    /// Returns the encoded block in pieces. Most of them share its bytes.
-    pub fn pieces(&self) -> Vec<Bytes> {
+    /// Returns the encoded block in pieces; nothing if it has no row.
+    pub fn into_pieces(self) -> Vec<Bytes> {
         if self.rows == 0 {
             return Vec::new();
         }
@@ -132,11 +135,11 @@ impl Block {
         let mut head = Vec::new();
         write_length(self.columns.len() as u64, &mut head);
         write_length(self.rows, &mut head);
-        for column in &self.columns {
+        for column in self.columns {
             write_text(column.name.as_bytes(), &mut head);
             write_text(column.kind.as_bytes(), &mut head);
             pieces.push(Bytes::from(std::mem::take(&mut head)));
-            pieces.extend(column.nulls.all().chain(column.values.all()));
+            pieces.extend(column.nulls.into_all().chain(column.values.into_all()));
         }
         pieces
     }
@@ -174,7 +177,7 @@ mod tests {
         expected.extend(b"\x03tax\x17Nullable(Decimal(5, 2))\0\x01\xff\xff\xff\xff\0\0\0\0");
         expected.extend(b"\x04note\x10Nullable(String)\0\x01\x02ab\0");
         expected.extend(b"\x06number\x06UInt16\x01\0\x02\0");
-        assert_eq!(block.pieces().concat(), expected);
+        assert_eq!(block.into_pieces().concat(), expected);
     }
 
     #[test]
@@ -197,6 +200,6 @@ mod tests {
             copied.end_row();
         }
         assert_eq!(typed.bytes(), copied.bytes());
-        assert_eq!(typed.pieces(), copied.pieces());
+        assert_eq!(typed.into_pieces(), copied.into_pieces());
     }
 }
