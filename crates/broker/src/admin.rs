@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::api::{Broker, Call, MAX_PARTITIONS_IN_TURN};
+use crate::broker::{Broker, Call, MAX_PARTITIONS_IN_TURN};
 use crate::error_code::ErrorCode;
 use crate::log::Log;
 use crate::wire::{Parsed, Reader};

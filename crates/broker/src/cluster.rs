@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::api::{Broker, Call};
+use crate::broker::{Broker, Call};
 use crate::catalogue::TopicEntry;
 use crate::error_code::ErrorCode;
 use crate::topics::is_legal_name;

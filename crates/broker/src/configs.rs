@@ -2,16 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::MAX_BATCH_BYTES;
-use crate::api::{Broker, Call};
+use crate::broker::{Broker, Call};
 use crate::connection::MAX_IDLE;
 use crate::error_code::ErrorCode;
 use crate::log::{SettingError, TopicSettings};
 use crate::offsets::MAX_METADATA_BYTES;
-use crate::store::RETENTION_HOURS;
-use crate::topics::DEFAULT_PARTITIONS;
-use crate::transactions::MAX_TIMEOUT_MS;
+use crate::store::{MAX_TIMEOUT_MS, RETENTION_HOURS};
 use crate::wire::{Parsed, Reader, Writer};
+use crate::{DEFAULT_PARTITIONS, MAX_BATCH_BYTES};
 
 /// Kafka's numbers for kinds of resources.
 const TOPIC: i8 = 2;

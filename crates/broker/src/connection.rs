@@ -15,7 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use crate::api::{Answer, Broker, Ends};
+use crate::broker::{Answer, Broker, Ends};
 
 /// Maximum bytes of a request, like Kafka's `socket.request.max.bytes`.
 const MAX_FRAME_BYTES: usize = 100 << 20;

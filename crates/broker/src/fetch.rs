@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::select_all;
 use tokio::time::Instant;
 
-use crate::api::Call;
+use crate::broker::Call;
 use crate::log::{Aborted, Fetched, Isolation, Log, Partition, ReadError};
 use crate::wire::{Malformed, Reader};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::api::{Broker, Call};
+use crate::broker::{Broker, Call};
 use crate::cluster::{GROUP_OPERATIONS, NOT_REQUESTED};
 use crate::coordinator::{Description, Identity, JoinAnswer, JoinRequest, Leaving, Protocol, SyncRequest};
 use crate::error_code::ErrorCode;

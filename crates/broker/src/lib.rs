@@ -16,6 +16,7 @@
 
 mod admin;
 mod api;
+mod broker;
 mod catalogue;
 mod cluster;
 mod configs;
@@ -31,6 +32,7 @@ mod offsets;
 mod produce;
 mod store;
 mod topics;
+mod transaction_requests;
 mod transactions;
 mod wire;
 
@@ -46,7 +48,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::api::Broker;
+use self::broker::Broker;
 use self::catalogue::Catalogue;
 use self::connection::Limits;
 use self::descriptors::Descriptors;
@@ -65,6 +67,9 @@ const NODE_ID: i32 = 1;
 
 /// Maximum bytes of one batch. A producer's `message.max.bytes` may be set up to this.
 const MAX_BATCH_BYTES: usize = 32 << 20;
+
+/// Number of partitions of a new topic if the request does not give one.
+const DEFAULT_PARTITIONS: u32 = 1;
 
 /// Maximum number of connections, if the process may have enough descriptors; further ones wait.
 const MAX_CONNECTIONS: usize = 512;

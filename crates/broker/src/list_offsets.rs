@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::api::{Broker, Call, MAX_PARTITIONS_IN_TURN};
+use crate::broker::{Broker, Call, MAX_PARTITIONS_IN_TURN};
 use crate::error_code::ErrorCode;
 use crate::log::{Header, Isolation, Log, Partition};
 use crate::wire::{Parsed, Reader};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::{Broker, Call};
+use crate::broker::{Broker, Call};
 use crate::coordinator::Identity;
 use crate::error_code::ErrorCode;
 use crate::store::{Change, Committed, PartitionId};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::error_code::ErrorCode;
 use bytes::Bytes;
 
-use crate::api::{Answer, Broker, Call};
+use crate::broker::{Answer, Broker, Call};
 use crate::log::{Appended, Batch, BatchError, Partition};
-use crate::transactions::Producer;
+use crate::store::Producer;
 use crate::wire::{Malformed, Reader};
 
 /// Maximum batches of a request.

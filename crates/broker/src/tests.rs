@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::api::{Answer, Ends};
+use crate::broker::{Answer, Ends};
 use crate::error_code::ErrorCode;
 use crate::wire::{Reader, Writer};
 

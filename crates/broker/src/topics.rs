@@ -6,16 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::api::{Broker, Call};
+use crate::DEFAULT_PARTITIONS;
+use crate::broker::{Broker, Call};
 use crate::catalogue::{Catalogue, TopicEntry};
 use crate::configs::{self, Refusal};
 use crate::error_code::ErrorCode;
 use crate::log::{Log, TopicSettings};
 use crate::store::Change;
 use crate::wire::{Parsed, Reader};
-
-/// Number of partitions if the request does not give one.
-pub(crate) const DEFAULT_PARTITIONS: u32 = 1;
 
 /// Maximum number of partitions of a topic.
 pub(crate) const MAX_PARTITIONS: u32 = 256;

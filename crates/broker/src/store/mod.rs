@@ -6,7 +6,9 @@
 //!
 //! If it is unknown what is in the log, because a failed write could not be undone, the broker ends: a start reads it again.
 
+mod offset;
 mod state;
+mod transaction;
 mod writer;
 
 use std::collections::HashSet;
@@ -22,12 +24,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use self::offset::{Committed, GroupOffsets, PartitionId};
 use self::state::State;
-pub(crate) use self::state::{Change, Committed, GroupOffsets, OVERHEAD_BYTES, PartitionId, RETENTION_HOURS};
+pub(crate) use self::state::{Change, RETENTION_HOURS};
+pub(crate) use self::transaction::{End, MAX_TIMEOUT_MS, Phase, Producer, TopicPartition, Transaction};
 use self::writer::{Job, Writer};
 use crate::PART;
 use crate::error_code::ErrorCode;
-use crate::transactions::Transaction;
 
 /// The log's files and limits.
 const FILE: LogFile = LogFile {

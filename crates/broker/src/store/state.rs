@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::offset::{Committed, GroupOffsets, OVERHEAD_BYTES, PartitionId};
+use super::transaction::{Phase, Transaction};
 use crate::error_code::ErrorCode;
-use crate::transactions::{Phase, Transaction};
 
 /// Maximum bytes of everything that is kept. A change that would need more is refused.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -17,37 +18,6 @@ pub(super) const MAX_PART_BYTES: usize = 8 << 20;
 /// For how many hours a group without members keeps its offsets, like Kafka's `offsets.retention.minutes`. Only hours in which the broker
 /// runs count.
 pub(crate) const RETENTION_HOURS: u32 = 7 * 24;
-
-/// What an entry takes in memory in addition to its texts, roughly.
-pub(crate) const OVERHEAD_BYTES: usize = 128;
-
-/// A partition, by the id of its topic. A topic that is created again has another id, so nothing that is stored for the earlier one applies
-/// to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct PartitionId {
-    pub topic: Uuid,
-    pub number: i32,
-}
-
-/// An offset that a group has committed for a partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Committed {
-    pub offset: i64,
-    /// The epoch of the partition's leader as the client knows it, or -1.
-    pub leader_epoch: i32,
-    /// The client's own note.
-    pub metadata: String,
-}
-
-impl Committed {
-    /// What it takes in memory, roughly.
-    pub fn bytes(&self) -> usize {
-        OVERHEAD_BYTES + self.metadata.len()
-    }
-}
-
-/// The offsets of one group.
-pub(crate) type GroupOffsets = BTreeMap<PartitionId, Committed>;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::api::{MAX_PARTITIONS_IN_TURN, MAX_TURNS};
+use crate::broker::{MAX_PARTITIONS_IN_TURN, MAX_TURNS};
 
 const LATEST: i64 = -1;
 

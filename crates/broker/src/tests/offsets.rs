@@ -3,7 +3,7 @@
 use super::*;
 use crate::coordinator::{Identity, JoinRequest, Leaving, Protocol, SyncRequest};
 use crate::store::{Change, Committed, PartitionId};
-use crate::transactions::{End, Producer};
+use crate::store::{End, Producer};
 
 const GROUP: &str = "group";
 

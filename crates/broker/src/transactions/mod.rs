@@ -8,8 +8,6 @@
 //! refused.
 
 mod deadlines;
-pub(crate) mod requests;
-mod transaction;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
@@ -21,11 +19,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::deadlines::Deadlines;
-use self::transaction::TopicPartition;
-pub(crate) use self::transaction::{End, MAX_TIMEOUT_MS, Phase, Producer, Transaction};
 use crate::error_code::ErrorCode;
 use crate::log::{Log, Partition};
-use crate::store::{Change, Committed, PartitionId, Sent, Slot, Store};
+use crate::store::{
+    Change, Committed, End, MAX_TIMEOUT_MS, PartitionId, Phase, Producer, Sent, Slot, Store, TopicPartition,
+    Transaction,
+};
 
 /// Maximum number of transactional ids.
 const MAX_IDS: usize = 10_000;

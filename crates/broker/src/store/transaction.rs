@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::offset::{Committed, OVERHEAD_BYTES, PartitionId};
 use crate::error_code::ErrorCode;
-use crate::store::{Committed, OVERHEAD_BYTES, PartitionId};
 
 /// The longest time for a transaction, like Kafka's `transaction.max.timeout.ms`.
 pub(crate) const MAX_TIMEOUT_MS: i32 = 15 * 60 * 1000;

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
-use super::transaction::TopicPartition;
-use super::{End, Producer, new_producer_id};
-use crate::api::{Broker, Call};
+use crate::broker::{Broker, Call};
 use crate::coordinator::Identity;
 use crate::error_code::ErrorCode;
 use crate::offsets::{self, Outcome};
-use crate::store::{Committed, Slot};
+use crate::store::{Committed, End, Producer, Slot, TopicPartition};
+use crate::transactions::new_producer_id;
 use crate::wire::{Parsed, Reader};
 
 /// InitProducerId, versions 0 to 4. Without a transactional id, gives an id to an idempotent producer.
