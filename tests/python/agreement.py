@@ -2,8 +2,10 @@
 
 Usage: agreement.py MANIFEST, a JSON file
   {"files": [{"path", "encoding", "delimiter"}], "amounts": ["12.5"], "times": ["2019-10-22 08:20:41"],
+   "zones": {"Europe/Malta": PATH of its rules}, "local_times": ["2019-10-22 08:20"],
    "precision": 28, "scale": 8, "last_millis": 4291747199999}
-Prints {"files": [[[line, [field, ...]], ...], ...], "amounts": ["1250000000" or null, ...], "times": [millis or null, ...]}:
+Prints {"files": [[[line, [field, ...]], ...], ...], "amounts": ["1250000000" or null, ...], "times": [millis or null, ...],
+"zones": {"Europe/Malta": [seconds of UTC or null, ...]}}:
 an amount is unscaled, as text; null is what is no amount of that precision and scale, or no time in range.
 """
 
@@ -13,6 +15,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -51,6 +54,18 @@ def millis(text, last):
     return found if 0 <= found <= last else None
 
 
+def utc_seconds(zone, text):
+    """Seconds since 1970 of a local time; None if the clocks of the zone showed it twice or never."""
+    local = datetime.fromisoformat(text)
+    first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return (local.replace(tzinfo=timezone.utc) - first - EPOCH) // timedelta(seconds=1) if first == second else None
+
+
+def zone(path):
+    with open(path, "rb") as file:
+        return ZoneInfo.from_file(file)
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         manifest = json.load(file)
@@ -60,6 +75,10 @@ def main():
         "files": [records(file["path"], file["encoding"], file["delimiter"]) for file in manifest["files"]],
         "amounts": [amount(text, precision, scale) for text in manifest["amounts"]],
         "times": [millis(text, manifest["last_millis"]) for text in manifest["times"]],
+        "zones": {
+            name: [utc_seconds(rules, text) for text in manifest["local_times"]]
+            for name, rules in ((name, zone(path)) for name, path in manifest["zones"].items())
+        },
     }, sys.stdout)
 
 

