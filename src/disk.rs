@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::counted::counted;
+
 /// The file system of a directory, and its reserve.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -21,7 +23,9 @@ pub struct Disk {
 /// Less space is free than the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the disk is full: {free} bytes are free, fewer than the reserve of {reserve}; free some space, or lower --disk-reserve-bytes"
+    "the disk is full: {} free, less than the reserve of {}; free some space, or lower --disk-reserve-bytes",
+    counted(*free, "byte"),
+    counted(*reserve, "byte")
 )]
 pub struct DiskFull {
     pub free: u64,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::CommandError;
 use super::schema::RowSchema;
 use super::services::{Addresses, Services};
+use crate::counted::counted;
 use crate::kafka::{BrokerError, Kafka};
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{ServeOptions, ServiceUrl};
@@ -142,9 +143,9 @@ where
             return Err(CommandError::failed(format!("{what} cannot be used: {reason}")));
         }
         if started.elapsed() >= PATIENCE {
-            let seconds = PATIENCE.as_secs();
+            let waited = counted(PATIENCE.as_secs(), "second");
             return Err(CommandError::failed(format!(
-                "{what} cannot be used after {seconds} seconds: {reason}; start it, or correct its address"
+                "{what} cannot be used after {waited}: {reason}; start it, or correct its address"
             )));
         }
         if logged.as_ref().is_none_or(|(last, at)| *last != reason || at.elapsed() >= LOG_INTERVAL) {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::CommandError;
 use super::client;
 use super::generate;
-use super::reconcile::report::{self, per_second};
+use super::reconcile::report::{self, speed};
 use super::serve::{Server, WHOLE_STOP_PATIENCE};
 use super::table;
 use super::usage;
@@ -113,15 +113,15 @@ async fn show_upload(client: &reqwest::Client, api: &str, file: &Path) -> Result
     let visible = started.elapsed().as_secs_f64();
     let (rows, seconds) = (number(&receipt, "rows"), receipt["seconds"].as_f64().unwrap_or_default());
     table::print(format_args!(
-        "  {} in {}: {}, {} accepted, {} rejected\n  acknowledged by Kafka after {seconds:.2} s ({:.0} rows/s)\n  \
-         in the hourly aggregates after {visible:.2} s ({:.0} rows/s)\n\n",
+        "  {} in {}: {}, {} accepted, {} rejected\n  acknowledged by Kafka after {seconds:.2} s ({})\n  \
+         in the hourly aggregates after {visible:.2} s ({})\n\n",
         text(&receipt, "state"),
         text(&receipt, "encoding"),
         counted(rows, "row"),
         HumanCount(number(&receipt, "accepted")),
         HumanCount(number(&receipt, "rejected")),
-        per_second(rows, seconds),
-        per_second(rows, visible),
+        speed(rows, seconds),
+        speed(rows, visible),
     ))?;
     if text(&receipt, "state") == "visible" {
         return Ok(());

@@ -22,6 +22,7 @@ pub(super) async fn run(command: DlqCommand) -> Result<(), CommandError> {
 }
 
 async fn replay(options: &ReplayOptions) -> Result<(), CommandError> {
+    options.check().map_err(CommandError::usage)?;
     let api = Api::new(&options.server)?;
     let mut request = api.request(Method::POST, address(&api, options));
     let mut progress = None;

@@ -33,7 +33,7 @@ fn in_words(status: &Value) -> String {
     let parts = status["parts"].as_object();
     let count = |ready: bool| parts.into_iter().flatten().filter(|(_, part)| part["ready"] == ready).count();
     let first = match (status["ready"] == true, count(false), count(false) + count(true)) {
-        (true, _, all) => format!("ready: all of {}", counted(all as u64, "part")),
+        (true, _, all) => format!("ready: {all} of {}", counted(all as u64, "part")),
         (false, away, all) => format!("not ready: {away} of {}", counted(all as u64, "part")),
     };
     let mut table = table::new(["part", "state", "details"].into_iter());
@@ -75,6 +75,6 @@ mod tests {
         assert!(line("disk").contains("2.00 GB free, 1.00 GB kept in reserve"), "{shown}");
         let shown =
             in_words(&json!({ "ready": true, "loader": "none", "parts": { "disk": { "ready": true } } }));
-        assert!(shown.starts_with("ready: all of 1 part; --loader is none\n"), "{shown}");
+        assert!(shown.starts_with("ready: 1 of 1 part; --loader is none\n"), "{shown}");
     }
 }

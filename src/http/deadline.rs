@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
+use crate::counted::counted;
 
 /// Time for a request besides one ClickHouse query.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ pub async fn answer_in_time(
     next: Next,
 ) -> Response {
     tokio::time::timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no response within {} seconds; try again later", deadline.as_secs());
+        let detail = format!("no response within {}; try again later", counted(deadline.as_secs(), "second"));
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail).into_response()
     })
 }

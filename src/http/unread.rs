@@ -19,6 +19,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::places::place_of;
 use super::problem::Problem;
+use crate::counted::counted;
 use crate::ingest::pace::Pace;
 
 /// Limits of reading on. Beyond them the connection is closed, as it would have been at once.
@@ -120,7 +121,7 @@ impl Stream for Lent {
             let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
             ready!(waiting.as_mut().poll(context));
             this.pieces = None;
-            let reason = format!("nothing arrived for {} seconds", idle.as_secs());
+            let reason = format!("nothing arrived for {}", counted(idle.as_secs(), "second"));
             return Poll::Ready(Some(Err(axum::Error::new(reason))));
         };
         this.waiting = None;

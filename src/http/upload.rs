@@ -22,6 +22,7 @@ use super::rejects::first_open;
 use super::state::AppState;
 use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
+use crate::counted::counted;
 use crate::domain::columns::Columns;
 use crate::ingest::upload::{MaxRejects, Outcome, UploadOptions};
 
@@ -144,7 +145,8 @@ async fn upload_form(
 }
 
 fn too_many_files(limit: u64) -> Problem {
-    let detail = format!("the form has more than {limit} files; send the others in another form");
+    let detail =
+        format!("the form has more than {}; send the others in another form", counted(limit, "file"));
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail).with("limit", limit)
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
+use crate::counted::counted;
 use crate::settings::Limits;
 
 /// Time of waiting for a sender over which its speed is measured.
@@ -19,9 +20,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// The reason why reading a body stops.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    #[error("the file broke off after {bytes} bytes: {reason}")]
+    #[error("the file broke off after {}: {reason}", counted(*bytes, "byte"))]
     BrokenOff { reason: String, bytes: u64 },
-    #[error("the file is larger than {limit} bytes")]
+    #[error("the file is larger than {}", counted(*limit, "byte"))]
     TooLarge { limit: u64 },
     #[error("upload too slow: {found} bytes/s, the minimum is {least}")]
     TooSlow { found: u64, least: u64 },
@@ -175,7 +176,7 @@ where
                 return Err(BodyError::GaveWay { found, least: self.limits.crowded });
             }
             next = next => next.map_err(|_| {
-                let reason = format!("no data for {} seconds", self.limits.idle.as_secs());
+                let reason = format!("no data for {}", counted(self.limits.idle.as_secs(), "second"));
                 BodyError::BrokenOff { reason, bytes: self.bytes }
             })?,
         };

@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use self::missing_columns::MissingColumns;
 use self::notation::DecimalComma;
+use crate::counted::counted;
 
 /// Why reading a file stops. What is wrong with a single row is a [`rows::Reject`].
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub enum FileError {
     HeaderChanged { line: u64, reason: String },
     #[error("{0}")]
     DecimalComma(Box<DecimalComma>),
-    #[error("line {line} is longer than {limit} bytes; perhaps a quote is not closed")]
+    #[error("line {line} is longer than {}; perhaps a quote is not closed", counted(*limit as u64, "byte"))]
     LineTooLong { line: u64, limit: usize },
 }
 

@@ -15,6 +15,7 @@ use super::FileError;
 use super::cuts::{CutFields, Shown, is_amount, likely_cut, possible_cut, text_of};
 use super::header::Header;
 use super::records::Record;
+use crate::counted::counted;
 use crate::domain::columns::Columns;
 use crate::domain::decimal_mark::{DecimalMark, is_ambiguous, shows_comma};
 
@@ -77,8 +78,10 @@ impl fmt::Display for DecimalComma {
             let lines: Vec<String> = ambiguous_lines.iter().map(u64::to_string).collect();
             write!(
                 f,
-                "; {ambiguous_rows} rows with amounts such as 1.000 were read with a decimal point before this line (lines {}{}); check \
-                 them with reconcile and decimal=comma, and repair them with prefer=file",
+                "; rows with amounts such as 1.000 were read with a decimal point before this line: {} ({} {}{}); check them with reconcile \
+                 and decimal=comma, and repair them with prefer=file",
+                counted(*ambiguous_rows, "row"),
+                if *ambiguous_rows == 1 { "line" } else { "lines" },
                 lines.join(", "),
                 if (lines.len() as u64) < *ambiguous_rows { ", …" } else { "" }
             )?;

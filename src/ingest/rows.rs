@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::counted::counted;
 use crate::domain::columns::{Column, Columns, Source};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::{Clock, TimeZone};
@@ -624,7 +625,8 @@ fn whole_line(record: &Record<'_>, header: &Header, columns: &Columns, mark: Dec
     } else if record.raw.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT) {
         (ValueError::NotDecodable.code(), ValueError::NotDecodable.to_string())
     } else {
-        let mut reason = format!("the row has {} fields, the header {}", record.width, header.width);
+        let mut reason =
+            format!("the row has {}, the header {}", counted(record.width as u64, "field"), header.width);
         if header.delimiter == b',' && record.width > header.width {
             reason += &cause_of_width(record, header, columns, mark);
         }

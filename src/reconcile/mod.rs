@@ -51,6 +51,7 @@ use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
 use self::tables::Tables;
+use crate::counted::counted;
 use crate::disk::{Disk, DiskFull};
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
@@ -74,10 +75,11 @@ pub enum SubmitError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
-        "files of {limit} bytes wait for reconciliation, which is the limit; try again when one has ended"
+        "the files that wait for reconciliation have {} together, which is the limit; try again when one has ended",
+        counted(*limit, "byte")
     )]
     SpoolFull { limit: u64 },
-    #[error("{limit} reconciliations wait; try again when one has ended")]
+    #[error("the limit of {} is reached; try again when one has ended", counted(*limit as u64, "waiting reconciliation"))]
     QueueFull { limit: usize },
     #[error(transparent)]
     DiskFull(#[from] DiskFull),

@@ -38,7 +38,7 @@ pub struct ReplayOptions {
     #[arg(long)]
     pub file: Option<PathBuf>,
     /// With --file: its encoding, a label of the WHATWG Encoding Standard [default: from the byte order mark, else detected]
-    #[arg(long, value_name = "LABEL", value_parser = encoding, requires = "file")]
+    #[arg(long, value_name = "LABEL", value_parser = encoding)]
     pub encoding: Option<String>,
     /// Decimal mark of the amounts [default: that of the upload]
     #[arg(long, value_enum)]
@@ -54,6 +54,19 @@ pub struct ReplayOptions {
     /// Print the server's answer unchanged, in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl ReplayOptions {
+    /// # Errors
+    /// The encoding of a file is given, and no file.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match (&self.encoding, &self.file) {
+            (Some(_), None) => Err(
+                "--encoding is that of a file of corrected rows; add --file, or leave --encoding out (see --help)",
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

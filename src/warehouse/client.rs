@@ -11,6 +11,7 @@ use url::Url;
 
 use super::exception::Exception;
 use super::transport;
+use crate::counted::counted;
 use crate::settings::Secret;
 
 /// Time limit for an insert. Far more than a chunk needs, so only a server that hangs exceeds it.
@@ -46,7 +47,7 @@ pub enum WarehouseError {
     #[error("ClickHouse does not answer: {0}")]
     Unreachable(#[source] clickhouse::error::Error),
     /// A client's query asks for too much: more rows than may be read, or too much memory.
-    #[error("the query would read more than {rows} rows, or use too much memory")]
+    #[error("the query would read more than {}, or use too much memory", counted(*rows, "row"))]
     TooMuch { rows: u64 },
     /// ClickHouse answered with an error.
     #[error("ClickHouse failed: {0}")]

@@ -5,6 +5,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::client::{Warehouse, WarehouseError};
+use crate::counted::counted;
 
 const LOST: &str = include_str!("../../queries/lost_parts/lost_parts.sql");
 const SHORT_CHUNKS: &str = include_str!("../../queries/lost_parts/short_chunks.sql");
@@ -105,7 +106,9 @@ impl LostParts {
             .parts
             .iter()
             .take(NAMED_PARTS)
-            .map(|LostPart { table, name, bytes, .. }| format!("{name} of {table} ({bytes} bytes)"))
+            .map(|LostPart { table, name, bytes, .. }| {
+                format!("{name} of {table} ({})", counted(*bytes, "byte"))
+            })
             .collect();
         let more = match self.parts.len().saturating_sub(NAMED_PARTS) {
             0 => String::new(),
@@ -113,7 +116,7 @@ impl LostParts {
         };
         let rounds = match self.missing_rounds {
             None | Some(0) => String::new(),
-            Some(missing) => format!("; {missing} rounds are missing"),
+            Some(missing) => format!("; missing: {}", counted(missing, "round")),
         };
         format!(
             "ClickHouse cannot read some parts of tables and has detached them: {}{more}{rounds}",
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(
             lost.reason(),
             "ClickHouse cannot read some parts of tables and has detached them: a of hourly_aggregates (12 bytes), b of \
-             hourly_aggregates (12 bytes), c of hourly_aggregates (12 bytes), and 1 more; 990 rounds are missing"
+             hourly_aggregates (12 bytes), c of hourly_aggregates (12 bytes), and 1 more; missing: 990 rounds"
         );
     }
 }

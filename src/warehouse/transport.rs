@@ -16,6 +16,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
+use crate::counted::counted;
+
 /// Time limit for opening a connection to ClickHouse.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -91,7 +93,7 @@ impl<C: Read + Unpin> Read for Impatient<C> {
         let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
         ready!(waiting.as_mut().poll(context));
         // This also closes a connection that was only kept for the next statement.
-        let reason = format!("nothing was received for {} seconds", silence.as_secs());
+        let reason = format!("nothing was received for {}", counted(silence.as_secs(), "second"));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
     }
 }

@@ -144,7 +144,7 @@ async fn lost_rounds_are_not_restored_if_others_were_deleted_on_purpose_and_an_u
     assert!(missing > 1, "the part had rounds");
     let reason =
         server.get("/readyz").await.problem(503, "not_ready")["parts"]["tables"]["reason"].to_string();
-    assert!(reason.contains(&format!("{missing} rounds are missing")), "{reason}");
+    assert!(reason.contains(&format!("; missing: {missing} rounds")), "{reason}");
     server.get("/aggregates").await.problem(503, "aggregates_incomplete");
     until("the hours are the sums of the remaining rounds", async || {
         (hours_that_differ(&server).await == "0").then_some(())

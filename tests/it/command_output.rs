@@ -282,7 +282,8 @@ async fn a_known_file_shows_again_why_its_rows_were_rejected_until_a_replay_has_
     assert!(said.stdout.starts_with("1 row sent again as upload "), "{said:?}");
     let again = run(client("upload", api, "", &[&file])).await;
     assert_eq!((again.code, reasons(&again).len()), (Some(0), 0), "{again:?}");
-    assert!(again.stdout.contains("were sent again"), "{again:?}");
+    let hint = format!("were sent again by a replay; to see them: roundhouse rejects {upload} --replayed\n");
+    assert!(again.stdout.ends_with(&hint), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

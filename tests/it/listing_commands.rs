@@ -138,7 +138,7 @@ async fn the_status_names_each_part_and_its_exit_code_says_whether_all_are_ready
     let server = Server::start(&["--disk-reserve-bytes", "16MiB"]).await;
     server.until_ready().await;
     let text = shown(said(&server, "status", &[]).await);
-    assert!(text.starts_with("ready: all of 7 parts;") && text.contains("--loader is roundhouse"), "{text}");
+    assert!(text.starts_with("ready: 7 of 7 parts;") && text.contains("--loader is roundhouse"), "{text}");
     for part in ["broker", "registry", "clickhouse", "disk", "16.78 MB kept in reserve"] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -157,7 +157,7 @@ async fn the_verdict_says_how_many_rows_are_invalid_and_which_replay_has_sent_th
         assert!(said.code == Some(0) && said.stdout.contains(verdict), "{said:?}");
         let sent = format!(" has sent 1 rejected row of upload {upload} again\n");
         assert_eq!(said.stdout.matches(&sent).count(), if are_all { 2 } else { 1 }, "{said:?}");
-        assert!(said.stdout.contains("in this file these rows stay invalid"), "{said:?}");
+        assert!(said.stdout.contains("the file itself still has its invalid rows"), "{said:?}");
         assert_eq!(said.stdout.contains(&hint), !are_all, "{said:?}");
     }
     let job = server.reconcile(std::path::Path::new(&file)).await;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roundhouse_part::counted::counted;
 use uuid::Uuid;
 
 use crate::DEFAULT_PARTITIONS;
@@ -201,7 +202,11 @@ async fn add_to_one(
     let has = topic.partitions;
     let Some(count) = u32::try_from(count).ok().filter(|count| (has + 1..=MAX_PARTITIONS).contains(count))
     else {
-        let reason = format!("the topic has {has} partitions; use {} to {MAX_PARTITIONS}", has + 1);
+        let reason = format!(
+            "the topic has {}; use {} to {MAX_PARTITIONS}",
+            counted(has.into(), "partition"),
+            has + 1
+        );
         return Err(Refusal::new(ErrorCode::InvalidPartitions, reason));
     };
     if has_assignments {

@@ -1,6 +1,7 @@
 //! What the embedded parts of Roundhouse share: the errors of a start, the lifecycle of a process, its sandbox, secrets, and files that
 //! survive a crash. It knows no part and not the server.
 
+pub mod counted;
 pub mod durable;
 pub mod lifecycle;
 pub mod lock;

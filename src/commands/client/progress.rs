@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use memchr::memchr_iter;
 use serde_json::Value;
 
 use roundhouse_part::lock::lock;
+
+use crate::counted::counted;
 
 /// Time between two drawings of the bar.
 const TICK: Duration = Duration::from_millis(100);
@@ -68,7 +70,7 @@ impl Progress {
             let ends = memchr_iter(b'\n', piece).count() as u64;
             let lines = lines.fetch_add(ends, Ordering::Relaxed) + ends;
             let speed = lines as f64 / self.started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-            self.bar.set_message(format!(", {} rows/s", HumanCount(speed as u64)));
+            self.bar.set_message(format!(", {}/s", counted(speed as u64, "row")));
         }
         self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         self.bar.inc(piece.len() as u64);

@@ -69,7 +69,7 @@ pub fn findings(job: &Value) -> String {
         let _ = writeln!(lines, "  {rounds} stored by uploads of this file, but absent from it");
     }
     lines += &hours(&job["hours"]);
-    let _ = writeln!(lines, "  {seconds:.2} s ({:.0} rows/s)", per_second(rows, seconds));
+    let _ = writeln!(lines, "  {seconds:.2} s ({})", speed(rows, seconds));
     if job["verdict"] == "no_valid_rows" {
         lines += "  no row is valid, so nothing was compared\n";
     }
@@ -106,7 +106,7 @@ fn invalid_rows(job: &Value) -> String {
         let _ = writeln!(lines, "  … and {}", counted((replays.len() - SHOWN_REPLAYS) as u64, "more replay"));
     }
     if !replays.is_empty() {
-        lines += "  in this file these rows stay invalid; a reconciliation compares the file as it is\n";
+        lines += "  the file itself still has its invalid rows; a reconciliation compares it as it is\n";
     }
     let replayed: u64 = replays.iter().map(|replay| count(replay, "rows")).sum();
     match job["uploads"][0].as_str() {
@@ -173,6 +173,8 @@ fn left_alone(job: &Value) -> String {
     lines
 }
 
-pub fn per_second(rows: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
+/// Returns the rows per second: `14,113 rows/s`.
+pub fn speed(rows: u64, seconds: f64) -> String {
+    let speed = if seconds > 0.0 { rows as f64 / seconds } else { 0.0 };
+    format!("{}/s", counted(speed.round() as u64, "row"))
 }

@@ -44,13 +44,16 @@ pub fn of_receipt(path: &Path, receipt: &Value, elapsed: Duration) -> String {
         let _ = writeln!(lines, "  upload {}", text("upload_id"));
     }
     lines += &rejects(receipt);
-    if are_replayed(receipt) {
-        lines += "  the rejected rows were sent again by `roundhouse dlq replay`; none is open\n";
-    }
     if number("rejected").is_some_and(|rejected| rejected > 0)
         && let Some(upload) = upload_of_rejects(receipt)
     {
-        let _ = writeln!(lines, "  all rejected rows: roundhouse rejects {upload}");
+        let _ = match are_replayed(receipt) {
+            true => writeln!(
+                lines,
+                "  the rejected rows were sent again by a replay; to see them: roundhouse rejects {upload} --replayed"
+            ),
+            false => writeln!(lines, "  all rejected rows: roundhouse rejects {upload}"),
+        };
     }
     lines
 }

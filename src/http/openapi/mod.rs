@@ -26,7 +26,7 @@ use crate::http::problem::ProblemBody;
 use crate::http::state::AppState;
 
 /// The introduction of the description.
-const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHouse, each row exactly once, serves hourly aggregates, and checks \
+const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHouse, each round exactly once, serves hourly aggregates, and checks \
      that every valid row of a file is stored. Times are RFC 3339 in UTC; money is a decimal string. An error is \
      `application/problem+json` (RFC 9457) with a stable `code`. Paths work with and without a trailing slash.";
 

@@ -6,6 +6,7 @@ use std::fmt;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::counted::counted;
 use crate::disk::DiskFull;
 use crate::ingest::FileError;
 use crate::ingest::body::BodyError;
@@ -20,9 +21,9 @@ pub enum UploadError {
     File(#[from] FileError),
     #[error("line {}: {}", .0.line, faults(.0))]
     Rejected(Box<Reject>),
-    #[error("more than {limit} rows are rejected")]
+    #[error("too many rows are rejected: more than {limit}")]
     TooManyRejects { limit: String },
-    #[error("the file has more than {limit} rows")]
+    #[error("the file has more than {}", counted(*limit, "row"))]
     TooManyRows { limit: u64 },
     #[error("{reason}")]
     BrokenOff { reason: String },
@@ -32,14 +33,15 @@ pub enum UploadError {
     GaveWay { found: u64, least: u64 },
     #[error("the server is stopping")]
     Stopping,
-    #[error("the file is larger than {limit} bytes")]
+    #[error("the file is larger than {}", counted(*limit, "byte"))]
     TooLarge { limit: u64 },
-    #[error("{limit} uploads are running; try again when one has ended")]
+    #[error("the limit of {} at a time is reached; try again when one has ended", counted(*limit as u64, "upload"))]
     TooMany { limit: usize },
     #[error("the broker does not accept the rows")]
     Broker { reason: String },
     #[error(
-        "line {line}: as a message the row has {bytes} bytes, topic {topic} accepts {limit}; raise max.message.bytes of the topic, or shorten the row"
+        "line {line}: as a message the row has {}, topic {topic} accepts {limit}; raise max.message.bytes of the topic, or shorten the row",
+        counted(*bytes as u64, "byte")
     )]
     RowTooLarge { line: u64, topic: String, bytes: usize, limit: usize },
     #[error(
@@ -171,10 +173,11 @@ impl fmt::Display for UploadFailure {
         let Progress { bytes, rows, .. } = *self.progress;
         match &self.error {
             UploadError::BrokenOff { reason } => {
-                write!(f, "the file broke off after {bytes} bytes and {rows} rows: {reason}")
+                let read = (counted(bytes, "byte"), counted(rows, "row"));
+                write!(f, "the file broke off after {} and {}: {reason}", read.0, read.1)
             }
-            UploadError::TooManyRejects { limit } => {
-                write!(f, "more than {limit} rows are rejected, after {rows} rows")
+            UploadError::TooManyRejects { .. } => {
+                write!(f, "{}, after {}", self.error, counted(rows, "row"))
             }
             error => write!(f, "{error}"),
         }
@@ -182,3 +185,35 @@ impl fmt::Display for UploadFailure {
 }
 
 impl std::error::Error for UploadFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_in_every_message_and_thousands_are_separated() {
+        let early = |error| UploadFailure {
+            upload_id: None,
+            error,
+            progress: Box::new(Progress { bytes: 1, rows: 1, ..Progress::default() }),
+        };
+        for (failure, text) in [
+            (early(UploadError::TooManyRows { limit: 1 }), "the file has more than 1 row"),
+            (early(UploadError::TooLarge { limit: 20_000_000 }), "the file is larger than 20,000,000 bytes"),
+            (
+                early(UploadError::TooManyRejects { limit: "1".to_owned() }),
+                "too many rows are rejected: more than 1, after 1 row",
+            ),
+            (
+                early(UploadError::TooMany { limit: 1 }),
+                "the limit of 1 upload at a time is reached; try again when one has ended",
+            ),
+            (
+                early(UploadError::BrokenOff { reason: "x".to_owned() }),
+                "the file broke off after 1 byte and 1 row: x",
+            ),
+        ] {
+            assert_eq!(failure.to_string(), text);
+        }
+    }
+}

@@ -45,6 +45,7 @@ use super::Reconciler;
 use super::attempts::Failure;
 use super::differences::DIFFERENCES_DAYS;
 use super::report::{JobState, JobView, Report, Verdict};
+use crate::counted::counted;
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -100,7 +101,7 @@ enum RepairError {
     NotLoading,
     #[error("cannot produce the missing rounds: {0}")]
     Upload(#[from] UploadError),
-    #[error("{rows} of the missing rows are rejected now; see /uploads/{upload_id}/rejects")]
+    #[error("{} rejected now; see /uploads/{upload_id}/rejects", counted(*rows, "missing row"))]
     Rejected { rows: u64, upload_id: Uuid },
     #[error("the produced rounds are not loaded yet; repair again when they are")]
     NotVisible,

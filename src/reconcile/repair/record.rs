@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::counted::counted;
 use crate::reconcile::report::Report;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
@@ -125,8 +126,9 @@ impl RepairView {
         let rows = report.map_or(0, |report| report.contradictory_in_file);
         self.left_alone = (rows > 0).then(|| {
             format!(
-                "{rows} rows of the file contradict other rows with the same game_instance_id; their rounds are not changed; \
-                 correct the file and reconcile it again"
+                "{} of the file contradict other rows with the same game_instance_id; their rounds are not changed; correct the file \
+                 and reconcile it again",
+                counted(rows, "row")
             )
         });
         self

@@ -518,7 +518,7 @@ async fn refused(server: &Server, met: &mut BTreeSet<String>) {
         ("Parquet", [b"PAR1\x15\x04".to_vec(), noise(5000)].concat(), "", 415, "not_text", "Parquet"),
         ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec(), "", 415, "not_text", "PDF"),
         ("UTF-32", utf_32, "", 415, "not_text", "UTF-32"),
-        ("too much", csv().repeat(MAX_BYTES / csv().len() + 1).into(), "", 413, "file_too_large", "20000000"),
+        ("too much", csv().repeat(MAX_BYTES / csv().len() + 1).into(), "", 413, "file_too_large", "20,000,000"),
         ("an unknown encoding", csv().into(), "encoding=utf-7", 400, "invalid_parameter", "WHATWG"),
         (
             "a header in the middle that lacks a column",
@@ -692,7 +692,7 @@ async fn long_lines(server: &Server, met: &mut BTreeSet<String>) {
                 .map(Ok::<_, std::io::Error>),
         );
         let answer = server.upload(reqwest::Body::wrap_stream(body), "").await;
-        assert_refused(answer, &start, 400, "line_too_long", "524288");
+        assert_refused(answer, &start, 400, "line_too_long", "524,288");
     }
     met.insert("line_too_long".to_owned());
     // The kernel's figure is not exact: it may be a little less than before.

@@ -159,7 +159,7 @@ async fn a_file_without_rows_matches_and_an_unreadable_one_fails_with_the_reason
     assert_eq!((report.verdict, report.rows, report.hours), (Verdict::Match, 0, Hours::default()));
     let view = bench.reconcile(files::with_endless_line()).await;
     assert_eq!((view.state, view.progress), (JobState::Failed, 0.0));
-    assert!(view.reason.unwrap().starts_with("line 2 is longer than 1048576 bytes"));
+    assert!(view.reason.unwrap().starts_with("line 2 is longer than 1,048,576 bytes"));
     assert_eq!(view.report, None);
     for (file, reason) in [("", "the file is empty"), ("user_id,game_id\n1,2\n", "the header lacks")] {
         let body = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from(file))]);

@@ -208,7 +208,10 @@ async fn a_file_of_corrected_rows_may_have_another_encoding() {
     assert_eq!(stored, "Café");
     // Without a file there is nothing to decode.
     let said = replay(&["--encoding", "windows-1252"]).await;
-    assert!(said.code == Some(2) && said.stderr.contains("--file"), "{said:?}");
+    assert!(
+        said.code == Some(2) && said.stderr.contains("; add --file, or leave --encoding out"),
+        "{said:?}"
+    );
     let asked = self::replay(&server, &receipt, "encoding=windows-1252", None).await;
     let problem = asked.problem(400, "invalid_parameter");
     assert_eq!(problem["parameter"], "encoding", "{problem:#}");

@@ -6,6 +6,7 @@ use std::io;
 use crate::error_code::ErrorCode;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use crc_fast::CrcAlgorithm;
+use roundhouse_part::counted::counted;
 use thiserror::Error;
 
 use super::codec::Codec;
@@ -46,7 +47,7 @@ const MARKER_KEY: usize = HEADER_BYTES + MARKER_RECORD.len();
 /// Why a producer's batch is refused.
 #[derive(Debug, Error)]
 pub(crate) enum BatchError {
-    #[error("the batch has {bytes} bytes; the topic accepts {limit} (max.message.bytes)")]
+    #[error("the batch has {}; the topic accepts {limit} (max.message.bytes)", counted(*bytes as u64, "byte"))]
     TooLarge { bytes: usize, limit: usize },
     #[error("message format {0} is not supported; send batches of format 2")]
     Format(u8),
@@ -58,7 +59,7 @@ pub(crate) enum BatchError {
     Attributes(i16),
     #[error("the batch is transactional but has no producer id")]
     NoProducer,
-    #[error("the batch states {records} records, but {offsets} offsets")]
+    #[error("the number of records of the batch is {records}, but the number of its offsets is {offsets}")]
     Count { records: i32, offsets: i64 },
     #[error("the batch has producer id {0}, but a negative epoch or sequence number")]
     Producer(i64),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use roundhouse_part::counted::counted;
 use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -118,7 +119,10 @@ impl Damages {
         let known = self.0.borrow();
         let mut reasons: Vec<String> = known.values().take(MAX_REASONS).map(Place::to_string).collect();
         if known.len() > MAX_REASONS {
-            reasons.push(format!("{} more places are damaged; see the log", known.len() - MAX_REASONS));
+            reasons.push(format!(
+                "{}; see the log",
+                counted((known.len() - MAX_REASONS) as u64, "more damaged place")
+            ));
         }
         reasons
     }

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use self::lines::{Contents, Header, to_line};
 use crate::EmbeddedError;
+use crate::counted::counted;
 use crate::durable::{draft_of, put_in_place, remove_if_exists, sync_directory, write_draft};
 use crate::mark::{Known, Mark};
 
@@ -49,7 +50,7 @@ pub struct LogFile {
 /// Why records could not be written. The log is as before, unless its file is in doubt: then every later write fails too.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    #[error("the file would grow beyond {max_bytes} bytes")]
+    #[error("the file would grow beyond {}", counted(*max_bytes, "byte"))]
     Full { max_bytes: u64 },
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -216,9 +217,11 @@ impl LogFile {
         match (known, &contents.header) {
             (Known::Nothing, None) if is_new => Ok(()),
             (Known::Nothing | Known::Damaged, None) => Err("its beginning is missing".to_owned()),
-            _ if contents.whole < contents.durable => {
-                Err(format!("it had {} bytes, and {} are left", contents.durable, contents.whole))
-            }
+            _ if contents.whole < contents.durable => Err(format!(
+                "it had {}, and {} of them are left",
+                counted(contents.durable, "byte"),
+                contents.whole
+            )),
             (Known::Marked(_), _) => Ok(()),
             (_, Some(_)) if contents.torn.is_some() => Err(format!(
                 "its end is incomplete, and {mark}, which would show whether that part was acknowledged, is missing"

@@ -1,5 +1,7 @@
 //! Differences between a reader's and a writer's schema, and their messages.
 
+use roundhouse_part::counted::counted;
+
 /// One place where a reader cannot read what a writer wrote.
 #[derive(Debug)]
 pub(super) struct Difference {
@@ -40,7 +42,9 @@ impl Difference {
             Kind::FixedSize { writer: from, reader: to } => (
                 "FIXED_SIZE_MISMATCH",
                 format!(
-                    "the fixed at path {path} has {to} bytes in the {reader} schema and {from} in the {writer} schema"
+                    "the fixed at path {path} has {} in the {reader} schema and {} in the {writer} schema",
+                    counted(*to as u64, "byte"),
+                    counted(*from as u64, "byte")
                 ),
             ),
             Kind::EnumSymbols(symbols) => (
