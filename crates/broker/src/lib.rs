@@ -8,6 +8,7 @@
 //! one ran). So are topics, committed offsets and the steps of a transaction. Records are kept until they or their topic are deleted, or a
 //! setting of the topic says otherwise. The last five batches per partition of every idempotent producer are remembered across restarts.
 //! Topics must be created explicitly; a metadata request creates none. A batch has at most [`MAX_BATCH_BYTES`], or the topic's own limit.
+//! Offsets that a group has committed are forgotten a week after it had its last member and commit.
 //! Compressed batches are stored unchanged after their records were checked. Checksums are checked whenever records are read: damaged
 //! records are never served, and the broker announces which ones they are. Members of groups are not stored: after a restart they join again.
 //!

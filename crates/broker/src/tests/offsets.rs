@@ -12,6 +12,18 @@ fn outsider() -> Identity<'static> {
 }
 
 impl TestBroker {
+    /// A broker with a topic, and the generation and the id of the only member of the group.
+    async fn with_member() -> (Self, (i32, String)) {
+        let broker = Self::start().await;
+        broker.create_topic("topic", 1).await;
+        let timers = Arc::clone(&broker.broker);
+        let member = tokio::select! {
+            () = timers.groups.keep_time() => unreachable!("it runs for ever"),
+            member = broker.join() => member,
+        };
+        (broker, member)
+    }
+
     /// Returns the error.
     async fn commit(&self, identity: Identity<'_>, topic: &str, offset: i64) -> i16 {
         let mut answer = self
@@ -103,14 +115,6 @@ impl TestBroker {
         let leaving = Leaving { member_id: member_id.to_owned(), instance_id: None };
         self.broker.groups.leave(GROUP, &[leaving]).expect("left").remove(0).expect("left");
     }
-
-    /// Lets the groups' timers run, as [`run`] does.
-    fn keep_time(&self) -> JoinSet<()> {
-        let broker = Arc::clone(&self.broker);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move { broker.groups.keep_time().await });
-        tasks
-    }
 }
 
 #[tokio::test]
@@ -163,10 +167,7 @@ async fn pending_offsets_of_a_deleted_topic_do_not_apply_to_the_next_one_with_it
 
 #[tokio::test]
 async fn a_member_that_was_replaced_cannot_commit_although_its_commit_had_begun() {
-    let broker = TestBroker::start().await;
-    let _timers = broker.keep_time();
-    broker.create_topic("topic", 1).await;
-    let (generation, member_id) = broker.join().await;
+    let (broker, (generation, member_id)) = TestBroker::with_member().await;
     let member = Identity { generation, member_id: &member_id, instance_id: None };
     assert_eq!(broker.commit(member, "topic", 5).await, 0);
     let producer = broker.begin("id").await;
@@ -194,23 +195,16 @@ async fn offsets_that_are_read_include_those_that_are_being_written() {
     let broker = TestBroker::start().await;
     broker.create_topic("topic", 1).await;
     for offset in 0..50 {
+        // The commit is sent first.
         let (commit, read) =
-            tokio::join!(biased(broker.commit(outsider(), "topic", offset)), broker.committed("topic"));
+            tokio::join!(broker.commit(outsider(), "topic", offset), broker.committed("topic"));
         assert_eq!((commit, read), (0, offset));
     }
 }
 
-/// Is polled before what comes after it in a `join!`.
-async fn biased<T>(future: impl Future<Output = T>) -> T {
-    future.await
-}
-
 #[tokio::test]
 async fn the_offsets_of_a_group_without_members_expire_and_those_of_one_with_members_do_not() {
-    let broker = TestBroker::start().await;
-    let _timers = broker.keep_time();
-    broker.create_topic("topic", 1).await;
-    let (generation, member_id) = broker.join().await;
+    let (broker, (generation, member_id)) = TestBroker::with_member().await;
     let member = Identity { generation, member_id: &member_id, instance_id: None };
     assert_eq!(broker.commit(member, "topic", 5).await, 0);
     let pass_hours = |hours: u32| {
