@@ -25,7 +25,7 @@ const LINGER: Duration = Duration::from_millis(200);
 
 /// Messages and bytes of a batch. The loader holds two batches in memory: one is loaded while the next one is gathered.
 const MAX_BATCH_MESSAGES: u64 = 262_144;
-const MAX_BATCH_BYTES: usize = 24 << 20;
+const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// How long loading that was up to date pauses for running uploads. Their senders wait for the acknowledgement, and loading would take
 /// processor time from them.

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -13,7 +14,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::process::{PATIENCE, until};
+use super::process::until_within;
+
+/// How long a page may take: Swagger UI with all operations open is twenty seconds of scripts on one busy processor.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Names of the binary. The variable CHROMIUM takes precedence.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -122,7 +126,7 @@ impl Site {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let url = format!("http://{name}:{}/page?{query}", self.port);
         let mut browser = Browser::open(&["--blink-settings=preferredColorScheme=0", &url], Stdio::null);
-        until(&format!("the page of {name} has reported"), async || {
+        until_within(PATIENCE, &format!("the page of {name} has reported"), async || {
             assert!(browser.child.try_wait().expect("wait for Chromium").is_none(), "Chromium has ended");
             self.report.lock().expect("the report").take()
         })
