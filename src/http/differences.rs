@@ -5,12 +5,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::download::{Format, ListQuery, csv_record, escape_formula, pieces, respond};
+use super::job_view::find;
 use super::openapi::parameters::Id;
 use super::openapi::problems;
 use super::parameters::values::choice;
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::reconcile::find;
 use super::state::AppState;
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};

@@ -13,6 +13,7 @@ pub mod freshness;
 pub mod head;
 pub mod health;
 pub mod home;
+pub mod job_view;
 pub mod metrics;
 pub mod newest;
 pub mod openapi;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::{decompressed, explained, is_form, next_file, read_form};
+use super::job_view::{RepairedJob, no_such_job};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::Id;
 use super::openapi::problems;
@@ -19,7 +20,6 @@ use super::parameters::file::FileQuery;
 use super::parameters::values::Value;
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::repair::RepairedJob;
 use super::state::AppState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
@@ -156,19 +156,4 @@ pub async fn cancel(
 ) -> Result<Json<JobView>, Problem> {
     let id = Uuid::try_parse(&id).map_err(|_| no_such_job())?;
     Ok(Json(state.reconciler.cancel(id).await?))
-}
-
-/// Returns a job by the id in a path.
-pub async fn find(state: &AppState, id: &str) -> Result<JobView, Problem> {
-    let id = Uuid::try_parse(id).map_err(|_| no_such_job())?;
-    state.reconciler.get(id).await?.ok_or_else(no_such_job)
-}
-
-/// No job has the requested id.
-pub fn no_such_job() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no_such_job",
-        "no reconciliation has this id; GET /reconcile lists them",
-    )
 }

@@ -8,16 +8,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::job_view::RepairedJob;
 use super::openapi::parameters::Id;
 use super::openapi::problems;
 use super::parameters::values::{choice, flag};
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::reconcile;
 use super::state::AppState;
 use crate::reconcile::repair::RequestError;
 use crate::reconcile::repair::preview::RepairPreview;
-use crate::reconcile::repair::record::{Prefer, RepairView, Wishes};
+use crate::reconcile::repair::record::{Prefer, Wishes};
 use crate::reconcile::report::JobView;
 
 query! {
@@ -29,35 +29,6 @@ query! {
         remove: bool = choice([("nothing", false), ("unexpected", true)]).or("nothing"),
         /// Only report what the repair would change, and change nothing
         preview: bool = flag(),
-    }
-}
-
-/// A job with its last repair.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RepairedJob {
-    #[serde(flatten)]
-    job: JobView,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repair: Option<RepairView>,
-}
-
-impl RepairedJob {
-    /// Returns a job by the id in a path.
-    ///
-    /// # Errors
-    /// The job does not exist, or ClickHouse does not respond.
-    pub async fn find(state: &AppState, id: &str) -> Result<Self, Problem> {
-        // Before the job: an answer with a finished repair must have the report of that repair.
-        let repair = match Uuid::parse_str(id) {
-            Ok(id) => state.repairer.get(id).await?,
-            Err(_) => None,
-        };
-        Ok(Self::new(reconcile::find(state, id).await?, repair))
-    }
-
-    fn new(job: JobView, repair: Option<RepairView>) -> Self {
-        let repair = repair.map(|repair| repair.leaving_alone(job.report.as_ref()));
-        Self { job, repair }
     }
 }
 

@@ -11,11 +11,13 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::aggregates::answers::AggregatesPage;
+use super::aggregates::summary::AggregatesSummary;
 use super::deadline::{Deadline, answer_in_time};
 use super::home::{ServiceAddresses, Shown};
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
-use super::openapi::{self, taking};
+use super::openapi::{self, answering, taking};
 use super::state::AppState;
 use super::{
     admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
@@ -41,8 +43,8 @@ fn keyed() -> OpenApiRouter<AppState> {
         .routes(routes!(uploads::show))
         .routes(routes!(rejects::list))
         .routes(routes!(rejects::conflicts))
-        .routes(routes!(aggregates::aggregates))
-        .routes(routes!(aggregates::summary::summary))
+        .routes(answering::<AggregatesPage>(routes!(aggregates::aggregates)))
+        .routes(answering::<AggregatesSummary>(routes!(aggregates::summary::summary)))
         .routes(routes!(reconcile::list))
         .routes(routes!(reconcile::show, reconcile::cancel))
         .routes(routes!(differences::list))

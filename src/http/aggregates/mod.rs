@@ -1,5 +1,6 @@
 //! `GET /aggregates` and `GET /aggregates/summary`.
 
+pub mod answers;
 mod cursor;
 mod format;
 pub mod items;
@@ -23,7 +24,7 @@ use self::request::AggregatesQuery;
 use super::download::formula_starts;
 use super::freshness::Fresh;
 use super::openapi::parameters::IfNoneMatch;
-use super::openapi::{answers, problems};
+use super::openapi::problems;
 use super::parameters::Query;
 use super::problem::Problem;
 use super::state::AppState;

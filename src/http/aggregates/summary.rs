@@ -1,19 +1,23 @@
 //! `GET /aggregates/summary`.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described};
+use utoipa::{IntoResponses, ToSchema};
 
+use super::answers::{fresh, with_not_modified};
 use super::format::Format;
 use super::request::Filters;
 use super::stream::{PIECE_BYTES, Pieces, push_element};
 use super::{Conditions, in_time, respond, stream};
 use crate::domain::timestamp;
 use crate::http::openapi::parameters::IfNoneMatch;
-use crate::http::openapi::{answers, problems};
+use crate::http::openapi::problems;
 use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
@@ -57,6 +61,26 @@ impl Sums {
     }
 }
 
+/// The totals, overall and per hour.
+#[derive(Debug, ToSchema)]
+pub struct AggregatesSummary {
+    #[serde(flatten)]
+    pub totals: Sums,
+    pub hours: Vec<Sums>,
+}
+
+/// The responses of `GET /aggregates/summary`.
+#[derive(Debug)]
+pub struct Summary;
+
+impl IntoResponses for Summary {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let json =
+            ContentBuilder::new().schema(Some(Ref::from_schema_name(AggregatesSummary::name()))).build();
+        with_not_modified(fresh("The totals").content("application/json", json))
+    }
+}
+
 /// Totals, overall and per hour
 ///
 /// Hours without rounds are left out.
@@ -66,7 +90,7 @@ impl Sums {
     tag = "aggregates",
     operation_id = "aggregates_summary",
     params(Filters, IfNoneMatch),
-    responses(answers::Summary, problems::Aggregates)
+    responses(Summary, problems::Aggregates)
 )]
 pub async fn summary(
     State(state): State<AppState>,

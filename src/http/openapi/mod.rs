@@ -1,7 +1,6 @@
 //! The description of the API (OpenAPI 3.1). The router collects it with the handlers, so that every route is described. `/docs` shows it
 //! ([`page`]).
 
-pub mod answers;
 mod examples;
 pub mod files;
 pub mod page;
@@ -53,6 +52,12 @@ pub fn taking(files: Files, (schemas, mut paths, route): Route) -> Route {
     (schemas, paths, route)
 }
 
+/// Describes a handler whose answer no struct of its own describes: adds the schema to which its description refers.
+pub fn answering<T: ToSchema>((mut known, paths, route): Route) -> Route {
+    known.extend(schemas::<T>());
+    (known, paths, route)
+}
+
 /// A handler with its description.
 type Route = UtoipaMethodRouter<AppState>;
 
@@ -87,8 +92,6 @@ fn document() -> OpenApi {
     };
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas::<ProblemBody>())
-        .schemas_from_iter(schemas::<answers::AggregatesPage>())
-        .schemas_from_iter(schemas::<answers::AggregatesSummary>())
         .security_scheme(BEARER, SecurityScheme::Http(bearer()))
         .security_scheme(API_KEY, key());
     OpenApiBuilder::new()

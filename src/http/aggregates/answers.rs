@@ -1,4 +1,4 @@
-//! Responses that ClickHouse writes, so that no struct of the server describes them.
+//! Describes responses that are written piece by piece, or by ClickHouse: no handler returns a struct for them.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,8 @@ use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, Schema};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::http::aggregates::items::Item;
-use crate::http::aggregates::summary::Sums;
-use crate::http::aggregates::{Links, Position};
+use super::items::Item;
+use super::{Links, Position};
 
 /// A page of aggregates, its position, and that of the next one.
 #[derive(Debug, ToSchema)]
@@ -18,14 +17,6 @@ pub struct AggregatesPage {
     pub items: Vec<Item>,
     pub page: Position,
     pub links: Links,
-}
-
-/// The totals, overall and per hour.
-#[derive(Debug, ToSchema)]
-pub struct AggregatesSummary {
-    #[serde(flatten)]
-    pub totals: Sums,
-    pub hours: Vec<Sums>,
 }
 
 /// The responses of `GET /aggregates`.
@@ -57,19 +48,8 @@ impl IntoResponses for Aggregates {
     }
 }
 
-/// The responses of `GET /aggregates/summary`.
-#[derive(Debug)]
-pub struct Summary;
-
-impl IntoResponses for Summary {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let json =
-            ContentBuilder::new().schema(Some(Ref::from_schema_name(AggregatesSummary::name()))).build();
-        with_not_modified(fresh("The totals").content("application/json", json))
-    }
-}
-
-fn with_not_modified(answer: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
+/// Describes an answer, and the one for a client that has it already.
+pub(super) fn with_not_modified(answer: ResponseBuilder) -> BTreeMap<String, RefOr<Response>> {
     let unchanged = fresh("Nothing has changed since the response with that `ETag`");
     [("200", answer), ("304", unchanged)]
         .map(|(status, answer)| (status.to_owned(), answer.build().into()))
@@ -77,7 +57,7 @@ fn with_not_modified(answer: ResponseBuilder) -> BTreeMap<String, RefOr<Response
 }
 
 /// A response that says how fresh it is.
-fn fresh(about: &str) -> ResponseBuilder {
+pub(super) fn fresh(about: &str) -> ResponseBuilder {
     ResponseBuilder::new()
         .description(about)
         .header("ETag", header("Changes with what is stored"))
