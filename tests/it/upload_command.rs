@@ -174,6 +174,8 @@ enum Stub {
     Pauses,
     /// It closes the connection.
     Breaks,
+    /// It neither answers nor closes the connection.
+    IsSilent,
     /// It accepts the file.
     Accepts,
 }
@@ -191,9 +193,13 @@ async fn stub(connections: &'static [Stub]) -> String {
     tokio::spawn(async move {
         for behaviour in connections {
             let (mut connection, _) = listener.accept().await.unwrap();
+            if matches!(behaviour, Stub::IsSilent) {
+                let _ = connection.read_to_end(&mut Vec::new()).await;
+                continue;
+            }
             connection.read_exact(&mut [0; 1000]).await.unwrap();
             match behaviour {
-                Stub::Breaks => continue,
+                Stub::Breaks | Stub::IsSilent => continue,
                 Stub::Pauses => tokio::time::sleep(Duration::from_secs(35)).await,
                 Stub::Accepts => {}
             }
@@ -234,7 +240,8 @@ async fn a_broken_connection_fails_one_file_only() {
     let directory = TempDir::new().unwrap();
     let large = write(&directory, "large.csv", &"x".repeat(16 << 20));
     let small = write(&directory, "small.csv", &csv(0..50));
-    let server = stub(&[Stub::Breaks, Stub::Accepts]).await;
+    // After the connection broke, the server is asked what it is.
+    let server = stub(&[Stub::Breaks, Stub::IsSilent, Stub::Accepts]).await;
     let said = run(command(&server, "", &[&large, &small])).await;
     assert_eq!((said.code, said.stderr.lines().count()), (Some(2), 1), "{said:?}");
     assert!(said.stderr.contains(&format!("{large}: the connection broke after ")), "{said:?}");

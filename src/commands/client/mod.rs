@@ -20,6 +20,9 @@ use crate::connection;
 use crate::http::problem::TYPE as PROBLEM_TYPE;
 use crate::settings::{Secret, ServerOptions, without_password};
 
+/// How long a server may take to say what it is, after a connection to it broke.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the server may take to accept a connection. An answer may take as long as the work does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -198,7 +201,8 @@ impl Api {
     ) -> Result<(String, Value), Failure> {
         let answer = self.json(request, member).await;
         let Err(broken @ Failure::Broken(_)) = answer else { return answer };
-        match self.get(self.url("/healthz"), "status").await {
+        let question = self.request(Method::GET, self.url("/healthz")).timeout(QUESTION_TIMEOUT);
+        match self.json(question, "status").await {
             Err(foreign @ Failure::Foreign { .. }) => Err(foreign),
             _ => Err(broken),
         }
