@@ -129,7 +129,7 @@ fn segments(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     (segments, at)
 }
 
-/// Returns a path from the root of its crate. None: it begins with a name that is neither a crate of ours nor relative to the module.
+/// Returns a path from the root of its crate. None if it begins with a local name or a foreign crate.
 fn absolute(segments: &[String], module: &[String]) -> Option<Vec<String>> {
     let (first, rest) = segments.split_first()?;
     match first.as_str() {

@@ -17,6 +17,15 @@ pub(super) enum Table {
     Rejects,
 }
 
+/// Where a batch's messages come from, and under which lease it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    pub topic: &'a str,
+    pub epoch: u32,
+    /// Generation of the lease: see [`super::inbox`].
+    pub generation: u32,
+}
+
 /// The messages of one partition in a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rdkafka::Message;
+
 use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
 use crate::registry::{Registry, RegistryError};
 use crate::wire::avro;
@@ -56,6 +58,21 @@ impl Content {
         match self {
             Self::Rounds { stored, .. } => Some(stored),
             Self::Rejects => None,
+        }
+    }
+
+    /// Fetches the schema of a message, if it has one that is new.
+    ///
+    /// # Errors
+    /// See [`Content::learn`].
+    pub(super) async fn learn_of(
+        &mut self,
+        registry: &Registry,
+        message: &impl Message,
+    ) -> Result<(), RegistryError> {
+        match self.unknown_schema(message.payload()) {
+            Some(id) => self.learn(registry, id).await,
+            None => Ok(()),
         }
     }
 

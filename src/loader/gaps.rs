@@ -6,18 +6,15 @@
 use bytes::Bytes;
 
 use super::LoaderError;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Origin};
 use super::inbox::Inbox;
 use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger};
+use super::rejects::{self, Reject};
 use crate::metrics::Metrics;
 use crate::warehouse::row_binary::write_text;
 
 const COLUMNS: &str = "topic, epoch, partition, first_offset, last_offset, code, reason";
-
-/// The columns of a reject.
-const REJECT_COLUMNS: &str = "upload_id, line, byte_offset, column, code, reason, faults, raw, kafka_topic, kafka_epoch, \
-     kafka_partition, kafka_offset";
 
 /// Why messages are not loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +59,6 @@ pub(super) fn inbox() -> Inbox {
     Inbox::new("loader_gaps", COLUMNS)
 }
 
-/// The inbox of `rejects`.
-pub(super) fn rejects_inbox() -> Inbox {
-    Inbox::new("rejects", REJECT_COLUMNS)
-}
-
 impl Gap {
     fn messages(&self) -> u64 {
         (self.last + 1 - self.first).max(0).cast_unsigned()
@@ -90,21 +82,13 @@ impl Gap {
         row
     }
 
-    /// Returns its row of `rejects`, with upload, line and value left empty.
+    /// Returns its row of `rejects`.
     fn reject(&self, lease: &Lease, epoch: u32) -> Vec<u8> {
         let mut row = Vec::new();
-        write_text(b"", &mut row);
-        row.extend([0; 16]);
-        write_text(b"", &mut row);
-        write_text(self.cause.code().as_bytes(), &mut row);
-        write_text(self.reason().as_bytes(), &mut row);
-        // Neither faults nor a value.
-        row.extend([0; 2]);
-        write_text(lease.topic().as_bytes(), &mut row);
-        row.extend(epoch.to_le_bytes());
-        row.extend(self.partition.to_le_bytes());
-        row.extend(self.first.to_le_bytes());
-        row.extend(lease.generation.to_le_bytes());
+        let (code, reason) = (self.cause.code(), self.reason());
+        let reject = Reject { code: code.as_bytes(), reason: reason.as_bytes(), ..Reject::default() };
+        let origin = Origin { topic: lease.topic(), epoch, generation: lease.generation };
+        reject.write(&origin, self.partition, self.first, &mut row);
         row
     }
 
@@ -150,7 +134,7 @@ pub(super) async fn record(
         // The token prevents a second reject if this runs again after a crash.
         let token = format!("gap:{topic}:{epoch}:{partition}:{}-{}", gap.first, gap.last);
         let reject = Bytes::from(gap.reject(lease, epoch));
-        lease.insert_block(&rejects_inbox().insert(), &token, [reject]).await?;
+        lease.insert_block(&rejects::inbox().insert(), &token, [reject]).await?;
         let row = Bytes::from(gap.row(lease, epoch));
         lease.insert_rows(&inbox().insert(), std::iter::once(row)).await?;
         // Counted last: after an error all of this runs again.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Origin, rounds_inbox};
-use super::chunk::{Chunk, Table};
+use super::batch::{Batch, rounds_inbox};
+use super::chunk::{Chunk, Origin, Table};
 use super::content::{Content, Stored, TopicKind};
 use super::gate::Gate;
 use super::inbox::create_missing;
@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::ledger::{ChunkState, Ledger};
 use super::mending::ChunkRows;
 use super::needs::Loader;
-use super::{LoaderError, gaps, repeats};
+use super::{LoaderError, gaps, rejects, repeats};
 
 /// What batches are loaded with, and under which lease.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub(super) struct Done {
 
 /// Creates the inboxes that do not exist.
 pub(super) async fn create_inboxes(loader: &Loader) -> Result<(), LoaderError> {
-    let mut inboxes = vec![Ledger::inbox(), gaps::rejects_inbox(), gaps::inbox()];
+    let mut inboxes = vec![Ledger::inbox(), rejects::inbox(), gaps::inbox()];
     if let TopicKind::Rounds(columns) = &loader.kind {
         inboxes.extend([rounds_inbox(columns), repeats::conflicts_inbox(columns), repeats::counts_inbox()]);
     }
@@ -73,7 +73,7 @@ impl Target {
             insert_rounds: stored
                 .as_ref()
                 .map_or_else(String::new, |stored| rounds_inbox(&stored.columns).insert_native()),
-            insert_rejects: gaps::rejects_inbox().insert(),
+            insert_rejects: rejects::inbox().insert(),
             stored,
         }
     }

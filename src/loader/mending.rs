@@ -15,8 +15,7 @@ use clickhouse::query::Query;
 use serde::Deserialize;
 
 use super::LoaderError;
-use super::batch::Origin;
-use super::chunk::{Chunk, Table};
+use super::chunk::{Chunk, Origin, Table};
 use super::lease::Lease;
 use crate::warehouse::client::in_time;
 

@@ -35,6 +35,7 @@ pub(crate) mod mending;
 pub mod needs;
 mod reading;
 mod recovery;
+mod rejects;
 pub mod repeats;
 mod restore;
 mod retry;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::Message;
 use roaring::RoaringTreemap;
 
 use super::batch::{Batch, BatchBuilder};
@@ -106,9 +105,7 @@ impl Session {
             tracing::info!(topic, partition, first, last, "loading a noted chunk again");
             let messages = read(kafka, topic, partition, first..=last).await?;
             for message in &messages {
-                if let Some(schema) = self.content.unknown_schema(message.payload()) {
-                    self.content.learn(registry, schema).await?;
-                }
+                self.content.learn_of(registry, message).await?;
                 builder.push(message, &self.content, &self.known);
             }
             builder.cover(partition, first..=last);

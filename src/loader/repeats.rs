@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use roaring::RoaringTreemap;
 
-use super::batch::{Batch, Origin};
-use super::chunk::{Chunk, Repeat};
+use super::batch::Batch;
+use super::chunk::{Chunk, Origin, Repeat};
 use super::content::Stored;
 use super::inbox::Inbox;
 use super::lease::Lease;

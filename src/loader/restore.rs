@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use rdkafka::Message;
 use roaring::RoaringTreemap;
 
-use super::batch::{BatchBuilder, Origin, rounds_inbox};
-use super::chunk::fingerprint;
+use super::batch::{BatchBuilder, rounds_inbox};
+use super::chunk::{Origin, fingerprint};
 use super::content::{Content, TopicKind};
 use super::lease::Lease;
 use super::mending::ChunkRows;
@@ -86,9 +86,7 @@ impl Restoring<'_> {
         let origin = Origin { topic, epoch, generation: self.lease.generation };
         let mut builder = BatchBuilder::new(&self.content, origin).recounting();
         for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
-            if let Some(schema) = self.content.unknown_schema(message.payload()) {
-                self.content.learn(registry, schema).await?;
-            }
+            self.content.learn_of(registry, message).await?;
             builder.push(message, &self.content, &self.stored);
         }
         builder.cover(partition, first..=last);

@@ -56,7 +56,7 @@ use self::descriptors::Descriptors;
 use self::log::Log;
 use self::store::Store;
 use roundhouse_part::EmbeddedError;
-use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
+use roundhouse_part::lifecycle::{Announcer, DirectoryLock, bind};
 use roundhouse_part::sandbox::Needs;
 
 /// The part's name, and the option for its address.
@@ -107,9 +107,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), EmbeddedError> {
     let _lock = DirectoryLock::take(&options.data_dir).await?;
-    let in_use = |error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error);
-    let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
-    let address = listener.local_addr().map_err(in_use)?;
+    let (listener, address) = bind(options.listen, LISTEN_OPTION).await?;
     let disk_failure = CancellationToken::new();
     let descriptors = Descriptors::claim();
     let broker = open(&options.data_dir, descriptors.open_files, disk_failure.clone()).await?;

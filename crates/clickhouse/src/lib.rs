@@ -47,7 +47,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +60,7 @@ pub use self::library::LibraryError;
 use self::sessions::Sessions;
 use roundhouse_listener::guard::{Guard, Host};
 use roundhouse_part::EmbeddedError;
-use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
+use roundhouse_part::lifecycle::{Announcer, DirectoryLock, bind};
 use roundhouse_part::private::LOCK_FILE;
 use roundhouse_part::sandbox::{Connect, Needs, Peer};
 use roundhouse_part::secret::Secret;
@@ -165,11 +164,7 @@ pub async fn run(
     announcer: &Announcer,
     stop: CancellationToken,
 ) -> Result<(), EmbeddedError> {
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .map_err(|error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error))?;
-    let address =
-        listener.local_addr().map_err(|error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error))?;
+    let (listener, address) = bind(options.listen, LISTEN_OPTION).await?;
     let layout =
         Layout::new(&options.data_dir).map_err(|error| EmbeddedError::directory(&options.data_dir, error))?;
     let (engine, lock) = open(options, &layout).await?;

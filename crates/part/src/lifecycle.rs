@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,20 @@ pub enum Announcement {
     Failed { reason: String },
     /// What cannot be used now. Replaces the previous announcement of this kind.
     Impaired { reasons: Vec<String> },
+}
+
+/// Listens on an address. Returns the address with the port that the system has picked. `option`: what sets the address.
+///
+/// # Errors
+/// The address is in use, or does not belong to this machine.
+pub async fn bind(
+    listen: SocketAddr,
+    option: &'static str,
+) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
+    let failed = |error| EmbeddedError::listen(listen, option, error);
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// Reports to the supervisor, or to the person at the terminal, how the start of a part went.

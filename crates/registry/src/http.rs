@@ -123,10 +123,7 @@ async fn look_up(
 }
 
 async fn versions(State(store): Registry, subject: Subject, parameters: Parameters) -> Answer {
-    let versions = store.state().visible(&subject, parameters.visibility());
-    if versions.is_empty() {
-        return Err(RegistryError::SubjectNotFound(subject.to_string()));
-    }
+    let versions = store.state().versions_of(&subject, parameters.visibility())?;
     let numbers = versions.into_iter().map(|(number, _)| number);
     Ok(Json(json!(parameters.page(numbers))))
 }

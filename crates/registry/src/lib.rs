@@ -24,18 +24,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::error::RegistryError;
 use self::store::Store;
 use roundhouse_listener::guard::{Guard, Host};
 use roundhouse_part::EmbeddedError;
-use roundhouse_part::lifecycle::{Announcer, DirectoryLock};
+use roundhouse_part::lifecycle::{Announcer, DirectoryLock, bind};
 use roundhouse_part::sandbox::Needs;
 
 /// The part's name.
 const PART: &str = "registry";
+const LISTEN_OPTION: &str = "--embedded-registry-listen";
 
 /// Maximum bytes of a request's body, and so of a schema.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -87,10 +87,7 @@ pub async fn run(
         () = stop.cancelled() => return Ok(()),
     };
     let store = Arc::new(Store::open(&options.data_dir)?);
-    let listen = |error| EmbeddedError::listen(options.listen, "--embedded-registry-listen", error);
-    let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-
+    let (listener, address) = bind(options.listen, LISTEN_OPTION).await?;
     let guard = Guard::new(address.ip(), &options.allowed_hosts);
     let server = axum::serve(listener, http::router(store, guard))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -100,7 +97,7 @@ pub async fn run(
         tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
-        outcome = server => outcome.map_err(listen),
+        outcome = server => outcome.map_err(|error| EmbeddedError::listen(options.listen, LISTEN_OPTION, error)),
         () = drained => Ok(()),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::compatibility::Level;
+use super::error::RegistryError;
 use super::log::Entry;
+use super::subject::Subject;
 
 /// Subjects, schemas and levels.
 #[derive(Debug, Default)]
@@ -120,6 +122,23 @@ impl State {
             .filter(|(_, version)| visibility.shows(version))
             .map(|(&number, &version)| (number, version))
             .collect()
+    }
+
+    /// Returns the visible versions of a subject that has any, the oldest first.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(super) fn versions_of(
+        &self,
+        subject: &Subject,
+        visibility: Visibility,
+    ) -> Result<Vec<(u32, Version)>, RegistryError> {
+        let versions = self.visible(subject, visibility);
+        if versions.is_empty() {
+            Err(RegistryError::SubjectNotFound(subject.to_string()))
+        } else {
+            Ok(versions)
+        }
     }
 
     /// Returns the text of a schema, also if no version uses it any more.

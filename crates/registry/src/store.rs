@@ -117,10 +117,7 @@ impl Store {
         visibility: Visibility,
     ) -> Result<Registered, RegistryError> {
         let state = self.state();
-        let versions = state.visible(subject, visibility);
-        if versions.is_empty() {
-            return Err(RegistryError::SubjectNotFound(subject.to_string()));
-        }
+        let versions = state.versions_of(subject, visibility)?;
         let id = state.id(&schema.text);
         let found = versions.iter().rev().find(|(_, version)| Some(version.id) == id);
         let (version, Version { id, .. }) = found.copied().ok_or(RegistryError::SchemaNotFound)?;
@@ -135,10 +132,7 @@ impl Store {
         visibility: Visibility,
     ) -> Result<Registered, RegistryError> {
         let state = self.state();
-        let versions = state.visible(subject, visibility);
-        if versions.is_empty() {
-            return Err(RegistryError::SubjectNotFound(subject.to_string()));
-        }
+        let versions = state.versions_of(subject, visibility)?;
         let found = match selector {
             VersionSelector::Latest => versions.last(),
             VersionSelector::Number(number) => versions.iter().find(|(version, _)| *version == number),

@@ -126,10 +126,11 @@ impl<T> Parameter<T> {
     }
 }
 
-/// The parameters of a request that are not taken yet, and the names that were looked for.
+/// The parameters of a request. The handler takes each one that it knows; the rest is unknown.
 #[derive(Debug)]
 pub struct Given {
     rest: Vec<(String, String)>,
+    /// The names that the handler knows.
     known: Vec<&'static str>,
 }
 
@@ -166,7 +167,7 @@ impl Given {
     /// Checks that every parameter was taken.
     ///
     /// # Errors
-    /// A parameter was not taken.
+    /// One is left: the handler does not know it.
     fn finish(self) -> Result<(), Problem> {
         let Some((name, _)) = self.rest.first() else { return Ok(()) };
         let detail = match self.known.as_slice() {

@@ -10,17 +10,17 @@ use std::ops::RangeInclusive;
 
 use clickhouse::Row;
 use clickhouse::query::Query;
-use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use serde::Deserialize;
 
 use super::reading::read;
 use crate::loader::LoaderError;
-use crate::loader::batch::{BatchBuilder, Origin};
+use crate::loader::batch::BatchBuilder;
+use crate::loader::chunk::Origin;
 use crate::loader::content::Content;
-use crate::loader::gaps::rejects_inbox;
 use crate::loader::lease::Lease;
 use crate::loader::needs::Loader;
+use crate::loader::rejects;
 use crate::warehouse::client::WarehouseError;
 
 const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks.sql");
@@ -100,9 +100,7 @@ impl<'a> Search<'a> {
 
     async fn write(&mut self, messages: &[OwnedMessage]) -> Result<(), LoaderError> {
         for message in messages {
-            if let Some(schema) = self.content.unknown_schema(message.payload()) {
-                self.content.learn(&self.loader.registry, schema).await?;
-            }
+            self.content.learn_of(&self.loader.registry, message).await?;
         }
         let (topic, generation) = (self.loader.topic.as_str(), self.lease.generation);
         let mut builder = BatchBuilder::new(&self.content, Origin { topic, epoch: self.epoch, generation });
@@ -113,7 +111,7 @@ impl<'a> Search<'a> {
         if rejects.is_empty() {
             return Ok(());
         }
-        self.lease.insert_rows(&rejects_inbox().insert(), std::iter::once(rejects)).await
+        self.lease.insert_rows(&rejects::inbox().insert(), std::iter::once(rejects)).await
     }
 }
 

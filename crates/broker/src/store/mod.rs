@@ -50,7 +50,7 @@ const QUEUE: usize = 256;
 pub(crate) struct Store {
     state: Arc<RwLock<State>>,
     jobs: mpsc::Sender<Job>,
-    /// Changes that were sent and have not taken effect yet.
+    /// Number of changes that are in the queue or being written.
     in_flight: Arc<AtomicUsize>,
     /// Ends when `jobs` is dropped.
     #[cfg_attr(not(test), expect(dead_code, reason = "only tests wait for its end"))]
