@@ -9,7 +9,7 @@ use super::machine::{Stopwatch, Usage};
 use super::upload;
 use crate::harness::server::Server;
 
-const VIEW: &str = include_str!("../../queries/schema/004_hourly_aggregates_view.sql");
+const VIEW: &str = include_str!("../../queries/bets/tables/3_hourly_aggregates_view.sql");
 
 /// Tables like those of the rounds and hours, under other names.
 const TABLES: [(&str, &str); 2] = [("single_rounds", "game_rounds"), ("single_hours", "hourly_aggregates")];

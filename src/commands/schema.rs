@@ -63,7 +63,7 @@ impl RowSchema {
     ) -> Result<Option<String>, WarehouseError> {
         let mut statements = Vec::new();
         for table in TABLES {
-            let query = warehouse.query(include_str!("../../queries/start/table_columns.sql"));
+            let query = warehouse.query(include_str!("../../queries/engine/start/table_columns.sql"));
             let found: Vec<TableColumn> = query.param("table", table).fetch_all().await?;
             for column in self.columns.iter() {
                 let kind = column_type(column);

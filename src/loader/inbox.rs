@@ -12,8 +12,8 @@ use super::LoaderError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
 const CREATE: [&str; 2] = [
-    include_str!("../../queries/loader/create_inbox.sql"),
-    include_str!("../../queries/loader/create_inbox_view.sql"),
+    include_str!("../../queries/engine/loader/create_inbox.sql"),
+    include_str!("../../queries/engine/loader/create_inbox_view.sql"),
 ];
 
 /// An inbox for some columns of a table. The rows end with the generation, as a UInt32.
@@ -81,7 +81,7 @@ pub(super) async fn create_missing(warehouse: &Warehouse, inboxes: &[Inbox]) -> 
 /// # Errors
 /// ClickHouse does not answer.
 pub(super) async fn existing(warehouse: &Warehouse, names: &[&str]) -> Result<HashSet<String>, LoaderError> {
-    let query = warehouse.query(include_str!("../../queries/loader/existing.sql")).param("names", names);
+    let query = warehouse.query(include_str!("../../queries/engine/loader/existing.sql")).param("names", names);
     let names: Vec<String> = query.fetch_all().await.map_err(WarehouseError::from)?;
     Ok(names.into_iter().collect())
 }

@@ -21,7 +21,7 @@ const LARGE_SET: u8 = 1;
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
-    fetch(warehouse.query(include_str!("../../queries/loader/all_ids.sql"))).await
+    fetch(warehouse.query(include_str!("../../queries/engine/loader/all_ids.sql"))).await
 }
 
 /// Returns the ids that count as known for the next chunks: all of other epochs, and those of this epoch whose offset is lower than
@@ -39,7 +39,7 @@ pub async fn before(
     let offsets: Vec<i64> =
         (0..partitions).map(|partition| offset(partition).copied().unwrap_or(0)).collect();
     let query = warehouse
-        .query(include_str!("../../queries/loader/known_ids.sql"))
+        .query(include_str!("../../queries/engine/loader/known_ids.sql"))
         .param("epoch", epoch)
         .param("next", offsets);
     fetch(query).await
@@ -54,7 +54,7 @@ pub async fn stored(
     ids: &RoaringTreemap,
     max_query_bytes: u32,
 ) -> Result<RoaringTreemap, LoaderError> {
-    let sql = include_str!("../../queries/loader/stored_ids.sql").replace("/* ids */", &state(ids)?);
+    let sql = include_str!("../../queries/engine/loader/stored_ids.sql").replace("/* ids */", &state(ids)?);
     fetch(warehouse.query(&sql).with_setting("max_query_size", max_query_bytes.to_string())).await
 }
 

@@ -79,7 +79,7 @@ const STOP_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const REPAIR_TAG: &str = "roundhouse repair ";
 
 /// The condition that lets only the holder of the lease run a statement.
-pub(crate) const FENCE: &str = include_str!("../../queries/loader/fence.sql");
+pub(crate) const FENCE: &str = include_str!("../../queries/engine/loader/fence.sql");
 
 const INSERT: &str = "INSERT INTO loader_leases (generation, topic, owner, process) FORMAT RowBinary";
 
@@ -289,7 +289,7 @@ impl Candidate {
     }
 
     async fn last(&self) -> Result<LastLease, LoaderError> {
-        let query = self.warehouse.query(include_str!("../../queries/loader/lease.sql"));
+        let query = self.warehouse.query(include_str!("../../queries/engine/loader/lease.sql"));
         Ok(in_time(TIMEOUT, query.param("topic", &self.topic).fetch_one()).await?)
     }
 
@@ -310,7 +310,7 @@ impl Candidate {
             let token = format!("lease:{generation}");
             let inserted = self.warehouse.insert_block(INSERT, &token, "", [Bytes::from(row)]);
             in_time(TIMEOUT, inserted).await?;
-            let query = self.warehouse.query(include_str!("../../queries/loader/lease_of_generation.sql"));
+            let query = self.warehouse.query(include_str!("../../queries/engine/loader/lease_of_generation.sql"));
             let taken: Vec<Taken> =
                 in_time(TIMEOUT, query.param("generation", generation).fetch_all()).await?;
             match taken.as_slice() {
@@ -413,7 +413,7 @@ impl Lease {
     }
 
     async fn running_mutations(&self) -> Result<u64, LoaderError> {
-        let running = self.warehouse().query(include_str!("../../queries/loader/running_mutations.sql"));
+        let running = self.warehouse().query(include_str!("../../queries/engine/loader/running_mutations.sql"));
         Ok(in_time(TIMEOUT, running.fetch_one()).await?)
     }
 
@@ -434,7 +434,7 @@ impl Lease {
     }
 
     async fn beat(&self, beat: u64, released: bool) -> Result<(), LoaderError> {
-        let query = self.change(include_str!("../../queries/loader/beat.sql"));
+        let query = self.change(include_str!("../../queries/engine/loader/beat.sql"));
         Ok(in_time(TIMEOUT, query.param("beat", beat).param("released", released).execute()).await?)
     }
 

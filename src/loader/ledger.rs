@@ -90,7 +90,7 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn topic(&self) -> Result<Option<TopicEpoch>, LoaderError> {
-        let query = self.lease.warehouse().query(include_str!("../../queries/loader/topic.sql"));
+        let query = self.lease.warehouse().query(include_str!("../../queries/engine/loader/topic.sql"));
         let query = query.param("topic", self.lease.topic());
         Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
     }
@@ -101,7 +101,7 @@ impl Ledger {
     /// ClickHouse does not answer, or the lease was taken over.
     pub async fn begin_epoch(&self, partitions: u16) -> Result<TopicEpoch, LoaderError> {
         self.lease
-            .change(include_str!("../../queries/loader/add_topic.sql"))
+            .change(include_str!("../../queries/engine/loader/add_topic.sql"))
             .param("topic", self.lease.topic())
             .param("partitions", partitions)
             .execute()
@@ -121,7 +121,7 @@ impl Ledger {
         partitions: u16,
     ) -> Result<TopicEpoch, LoaderError> {
         self.lease
-            .change(include_str!("../../queries/loader/add_partitions.sql"))
+            .change(include_str!("../../queries/engine/loader/add_partitions.sql"))
             .param("topic", self.lease.topic())
             .param("epoch", known.epoch)
             .param("partitions", partitions)
@@ -141,13 +141,13 @@ impl Ledger {
         let next_epoch: u32 = self
             .lease
             .warehouse()
-            .query(include_str!("../../queries/loader/next_epoch.sql"))
+            .query(include_str!("../../queries/engine/loader/next_epoch.sql"))
             .fetch_one()
             .await
             .map_err(WarehouseError::from)?;
         for statement in [
-            include_str!("../../queries/loader/hand_over.sql"),
-            include_str!("../../queries/loader/add_handed_over_topic.sql"),
+            include_str!("../../queries/engine/loader/hand_over.sql"),
+            include_str!("../../queries/engine/loader/add_handed_over_topic.sql"),
         ] {
             self.lease
                 .change(statement)
@@ -171,7 +171,7 @@ impl Ledger {
         let query = self
             .lease
             .warehouse()
-            .query(include_str!("../../queries/loader/last_chunks.sql"))
+            .query(include_str!("../../queries/engine/loader/last_chunks.sql"))
             .param("topic", self.lease.topic())
             .param("epoch", epoch);
         Ok(query.fetch_all().await.map_err(WarehouseError::from)?)

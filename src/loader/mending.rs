@@ -28,20 +28,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often hours are checked before the session fails and is retried.
 const MAX_LOOKS: u8 = 6;
 
-const HOUR_DIFFERENCES: &str = include_str!("../../queries/loader/hour_differences.sql");
+const HOUR_DIFFERENCES: &str = include_str!("../../queries/engine/loader/hour_differences.sql");
 
 impl Table {
     fn count(self) -> &'static str {
         match self {
-            Self::Rounds => include_str!("../../queries/loader/count_rounds.sql"),
-            Self::Rejects => include_str!("../../queries/loader/count_rejects.sql"),
+            Self::Rounds => include_str!("../../queries/engine/loader/count_rounds.sql"),
+            Self::Rejects => include_str!("../../queries/engine/loader/count_rejects.sql"),
         }
     }
 
     fn delete(self) -> &'static str {
         match self {
-            Self::Rounds => include_str!("../../queries/loader/delete_rounds.sql"),
-            Self::Rejects => include_str!("../../queries/loader/delete_rejects.sql"),
+            Self::Rounds => include_str!("../../queries/engine/loader/delete_rounds.sql"),
+            Self::Rejects => include_str!("../../queries/engine/loader/delete_rejects.sql"),
         }
     }
 }

@@ -50,7 +50,7 @@ use crate::kafka::BrokerError;
 use crate::registry::RegistryError;
 use crate::warehouse::client::WarehouseError;
 
-/// Part of ClickHouse's error if a statement was sent under an earlier lease: see the fences in `queries/loader`.
+/// Part of ClickHouse's error if a statement was sent under an earlier lease: see the fences in `queries/engine/loader`.
 const FENCED: &str = "roundhouse: the lease was taken over";
 
 /// Why loading stopped. It is retried.

@@ -19,7 +19,7 @@ use crate::domain::columns::{Column, Columns};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
 
-const STORED_ROUNDS: &str = include_str!("../../queries/loader/stored_rounds.sql");
+const STORED_ROUNDS: &str = include_str!("../../queries/engine/loader/stored_rounds.sql");
 
 const COUNT_COLUMNS: &str =
     "upload_id, topic, epoch, partition, first_offset, last_offset, new, duplicate, conflict";

@@ -22,8 +22,8 @@ use super::{LoaderError, known_ids};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
 
-const REMOVALS: &str = include_str!("../../queries/lost_parts/removals.sql");
-const CONFLICTS: &str = include_str!("../../queries/lost_parts/conflicts.sql");
+const REMOVALS: &str = include_str!("../../queries/engine/lost_parts/removals.sql");
+const CONFLICTS: &str = include_str!("../../queries/engine/lost_parts/conflicts.sql");
 
 /// Restores the lost rounds of a topic that the topic still has. Returns how many were restored.
 ///

@@ -98,7 +98,7 @@ impl Arrivals {
 
     /// Returns how much the loader has noted so far.
     pub(super) async fn ledger_state(&self, warehouse: &Warehouse) -> Result<LedgerState, WarehouseError> {
-        let query = warehouse.query(include_str!("../../queries/reconcile/ledger_state.sql"));
+        let query = warehouse.query(include_str!("../../queries/engine/reconcile/ledger_state.sql"));
         Ok(query.param("topic", &self.topic).fetch_one().await?)
     }
 }

@@ -128,7 +128,7 @@ async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), Wareho
         last_id: u64,
         rows: u64,
     }
-    let query = tables.query(include_str!("../../queries/reconcile/next_range.sql"));
+    let query = tables.query(include_str!("../../queries/engine/reconcile/next_range.sql"));
     let next: NextRange = in_time(query.param("first", first).param("size", RANGE_ROWS).fetch_one()).await?;
     if next.rows < RANGE_ROWS || next.last_id == u64::MAX {
         // The last range extends past the file's ids, where rounds of other files may be.
@@ -148,13 +148,13 @@ async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outco
         Some(outcomes) => outcomes,
         None => keep_outcomes(tables, range).await?,
     };
-    tables.execute(range.of(tables.query(include_str!("../../queries/reconcile/file_hours.sql")))).await?;
+    tables.execute(range.of(tables.query(include_str!("../../queries/engine/reconcile/file_hours.sql")))).await?;
     Ok(outcomes)
 }
 
 /// Returns the outcomes of a range if all of its rows match, or else none.
 async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, WarehouseError> {
-    let query = range.of(tables.query(include_str!("../../queries/reconcile/match_rows.sql")));
+    let query = range.of(tables.query(include_str!("../../queries/engine/reconcile/match_rows.sql")));
     let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
     let is_match = pairs == ids && matched == pairs;
     Ok(is_match.then(|| Outcomes { matched, ..Outcomes::default() }))
@@ -163,11 +163,11 @@ async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, W
 /// Stores an outcome for each row of a range, and the rows that differ.
 async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, WarehouseError> {
     let query = |sql| range.of(tables.query(sql));
-    tables.execute(query(include_str!("../../queries/reconcile/compare_rows.sql"))).await?;
-    let count = query(include_str!("../../queries/reconcile/count_outcomes.sql"));
+    tables.execute(query(include_str!("../../queries/engine/reconcile/compare_rows.sql"))).await?;
+    let count = query(include_str!("../../queries/engine/reconcile/count_outcomes.sql"));
     let outcomes: Outcomes = in_time(count.fetch_one()).await?;
     if outcomes.differences() > 0 {
-        tables.execute(query(include_str!("../../queries/reconcile/row_differences.sql"))).await?;
+        tables.execute(query(include_str!("../../queries/engine/reconcile/row_differences.sql"))).await?;
     }
     Ok(outcomes)
 }
@@ -178,6 +178,6 @@ async fn keep_unexpected(tables: &Tables, range: Range, uploads: &[Uuid]) -> Res
         return Ok(());
     }
     let uploads: Vec<String> = uploads.iter().map(Uuid::to_string).collect();
-    let query = range.of(tables.query(include_str!("../../queries/reconcile/unexpected.sql")));
+    let query = range.of(tables.query(include_str!("../../queries/engine/reconcile/unexpected.sql")));
     tables.execute(query.param("uploads", uploads)).await
 }

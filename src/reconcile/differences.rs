@@ -11,7 +11,7 @@ use crate::domain::columns::{self, Columns};
 use crate::domain::timestamp;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// Days that differences are kept. The TTL in `queries/schema/022_reconcile_differences.sql` must be the same.
+/// Days that differences are kept. The TTL in `queries/engine/schema/022_reconcile_differences.sql` must be the same.
 pub const DIFFERENCES_DAYS: u32 = 30;
 
 /// The columns of a round whose values are kept, in the order of `differences.sql`.
@@ -95,7 +95,7 @@ impl Differences {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn count(&self, kinds: Kinds) -> Result<u64, WarehouseError> {
-        let query = self.query(include_str!("../../queries/reconcile/count_differences.sql"), kinds);
+        let query = self.query(include_str!("../../queries/engine/reconcile/count_differences.sql"), kinds);
         in_time(query.fetch_one()).await
     }
 
@@ -130,7 +130,7 @@ pub(super) fn first() -> String {
 }
 
 fn in_order(order: &str) -> String {
-    format!("{}\n{order}", include_str!("../../queries/reconcile/differences.sql"))
+    format!("{}\n{order}", include_str!("../../queries/engine/reconcile/differences.sql"))
 }
 
 impl DifferenceRow {

@@ -63,13 +63,13 @@ impl Comparison<'_> {
             different: u64,
             shared: u64,
         }
-        let query = self.tables.query(include_str!("../../queries/reconcile/time_span.sql"));
+        let query = self.tables.query(include_str!("../../queries/engine/reconcile/time_span.sql"));
         let TimeSpan { first_hour, last_hour } = in_time(query.fetch_one()).await?;
         for (range, done) in self.ranges.iter().zip(1..) {
             if range.may_hold_others(self.tables).await? {
                 let query = self
                     .tables
-                    .query(include_str!("../../queries/reconcile/other_hours.sql"))
+                    .query(include_str!("../../queries/engine/reconcile/other_hours.sql"))
                     .param("check", check)
                     .param("first_hour", first_hour)
                     .param("last_hour", last_hour);
@@ -78,9 +78,9 @@ impl Comparison<'_> {
             let share = f64::from(done) / (self.ranges.len() + 1) as f64;
             self.progress.reach(ROWS_COMPARED + (1.0 - ROWS_COMPARED) * share);
         }
-        let query = self.tables.query(include_str!("../../queries/reconcile/aggregate_hours.sql"));
+        let query = self.tables.query(include_str!("../../queries/engine/reconcile/aggregate_hours.sql"));
         self.tables.execute(query.param("check", check)).await?;
-        let query = self.tables.query(include_str!("../../queries/reconcile/compare_hours.sql"));
+        let query = self.tables.query(include_str!("../../queries/engine/reconcile/compare_hours.sql"));
         let HoursRow { checked, different, shared } =
             in_time(query.param("check", check).fetch_one()).await?;
         Ok(Hours { checked, different, shared })
@@ -88,7 +88,7 @@ impl Comparison<'_> {
 
     /// Stores the hours that differ, as they were at this check.
     async fn keep(&self, check: u8) -> Result<(), WarehouseError> {
-        let query = self.tables.query(include_str!("../../queries/reconcile/hour_differences.sql"));
+        let query = self.tables.query(include_str!("../../queries/engine/reconcile/hour_differences.sql"));
         self.tables.execute(query.param("check", check)).await
     }
 }

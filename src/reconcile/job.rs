@@ -95,7 +95,7 @@ async fn uploads_of(context: &Context, job: &Job) -> Result<Vec<Uuid>, Warehouse
     if !record.uploads.is_empty() {
         return Ok(record.uploads);
     }
-    let query = context.warehouse.query(include_str!("../../queries/reconcile/uploads.sql"));
+    let query = context.warehouse.query(include_str!("../../queries/engine/reconcile/uploads.sql"));
     let query = query.param("sha256", &record.sha256).param("limit", MAX_UPLOADS);
     let ids: Vec<String> = in_time(query.fetch_all()).await?;
     Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
@@ -119,7 +119,7 @@ async fn replays_of(
         return Ok(Vec::new());
     }
     let uploads: Vec<String> = uploads.iter().map(Uuid::to_string).collect();
-    let query = context.warehouse.query(include_str!("../../queries/reconcile/replays.sql"));
+    let query = context.warehouse.query(include_str!("../../queries/engine/reconcile/replays.sql"));
     let query = query.param("uploads", uploads).param("limit", MAX_REPLAYS);
     let found: Vec<Replay> = in_time(query.fetch_all()).await?;
     let replayed = |Replay { upload_id, replay_id, rows }| {

@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/reconcile/job.sql"));
+        let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/job.sql"));
         let record: Option<StoredRecord> = query.param("id", id.to_string()).fetch_optional().await?;
         Ok(record.and_then(StoredRecord::parse))
     }
@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn page(&self, before: Option<Uuid>, limit: u64) -> Result<Vec<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/reconcile/jobs.sql"));
+        let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/jobs.sql"));
         let before = before.map(|id| id.to_string()).unwrap_or_default();
         let records: Vec<StoredRecord> =
             query.param("before", before).param("limit", limit).fetch_all().await?;
@@ -164,7 +164,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/reconcile/unfinished_jobs.sql"));
+        let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/unfinished_jobs.sql"));
         let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
@@ -175,7 +175,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn left_over(&self) -> Result<Vec<(Uuid, Option<Uuid>)>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/reconcile/left_over.sql"));
+        let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/left_over.sql"));
         let found: Vec<(String, String)> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         let parse = |(id, attempt): &(String, String)| {
             Some((Uuid::try_parse(id).ok()?, Uuid::try_parse(attempt).ok()))

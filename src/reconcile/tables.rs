@@ -10,7 +10,7 @@ use crate::warehouse::client::{self, Warehouse, WarehouseError};
 use crate::warehouse::statements;
 
 /// Drops a table of a job or of a repair, if it exists.
-pub(super) const DROP_TABLE: &str = include_str!("../../queries/reconcile/drop_table.sql");
+pub(super) const DROP_TABLE: &str = include_str!("../../queries/engine/reconcile/drop_table.sql");
 
 /// How long one query may take: a little more than the `max_execution_time` in the queries. A mutation of rounds may take as long.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
@@ -44,7 +44,7 @@ impl ComparedRange {
     /// Whether the range may have stored rounds that are not in the file. Counting rounds is cheaper than looking for others.
     pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
         let Some(rounds) = self.rounds else { return Ok(true) };
-        let query = tables.query(include_str!("../../queries/reconcile/stored_rounds.sql"));
+        let query = tables.query(include_str!("../../queries/engine/reconcile/stored_rounds.sql"));
         let stored: u64 = in_time(self.range.of(query).fetch_one()).await?;
         Ok(stored != rounds)
     }
@@ -94,9 +94,9 @@ impl Tables {
     pub(super) async fn create(&self) -> Result<(), WarehouseError> {
         self.drop().await?;
         for statement in [
-            include_str!("../../queries/reconcile/create_rows.sql"),
-            include_str!("../../queries/reconcile/create_outcomes.sql"),
-            include_str!("../../queries/reconcile/create_hours.sql"),
+            include_str!("../../queries/engine/reconcile/create_rows.sql"),
+            include_str!("../../queries/engine/reconcile/create_outcomes.sql"),
+            include_str!("../../queries/engine/reconcile/create_hours.sql"),
         ] {
             self.execute(self.query(statement)).await?;
         }
@@ -131,10 +131,10 @@ impl Tables {
             let query = self.warehouse.query(sql).param("job", self.job.to_string());
             query.param("attempt", kept.unwrap_or_default().to_string())
         };
-        let left_over = query(include_str!("../../queries/reconcile/left_over_differences.sql"));
+        let left_over = query(include_str!("../../queries/engine/reconcile/left_over_differences.sql"));
         if in_time(left_over.fetch_one::<u64>()).await? > 0 {
             // Rare and expensive: a mutation of the table. Nothing has to wait for it.
-            let delete = query(include_str!("../../queries/reconcile/delete_left_over_differences.sql"));
+            let delete = query(include_str!("../../queries/engine/reconcile/delete_left_over_differences.sql"));
             in_time(delete.execute()).await?;
         }
         Ok(())

@@ -176,7 +176,7 @@ impl Warehouse {
     }
 
     /// Inserts a block of rows in RowBinary with a deduplication token. However often the same block is sent, the table, and each table that
-    /// its views write to, stores it once (`queries/schema/002_game_rounds.sql` explains how). `tag`: the `log_comment` of the insert in
+    /// its views write to, stores it once (`queries/bets/tables/1_game_rounds.sql` explains how). `tag`: the `log_comment` of the insert in
     /// `system.processes`.
     ///
     /// # Errors

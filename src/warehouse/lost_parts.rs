@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::client::{Warehouse, WarehouseError};
 use crate::counted::counted;
 
-const LOST: &str = include_str!("../../queries/lost_parts/lost_parts.sql");
-const SHORT_CHUNKS: &str = include_str!("../../queries/lost_parts/short_chunks.sql");
-const SETTLE: &str = include_str!("../../queries/lost_parts/settle.sql");
+const LOST: &str = include_str!("../../queries/engine/lost_parts/lost_parts.sql");
+const SHORT_CHUNKS: &str = include_str!("../../queries/engine/lost_parts/short_chunks.sql");
+const SETTLE: &str = include_str!("../../queries/engine/lost_parts/settle.sql");
 
 /// The tables whose parts can be rebuilt.
 pub const ROUNDS: &str = "game_rounds";

@@ -77,7 +77,7 @@ pub fn fetch(
     limit: u64,
 ) -> Result<RowCursor<RejectRow>, WarehouseError> {
     let query = warehouse
-        .query(include_str!("../../queries/uploads/rejects.sql"))
+        .query(include_str!("../../queries/engine/uploads/rejects.sql"))
         .param("upload_id", rejected.upload_id.to_string())
         .param("code", rejected.code.unwrap_or_default())
         .param("replayed", u8::from(rejected.replayed))
@@ -94,7 +94,7 @@ pub async fn open_lines(
     upload_id: Uuid,
     code: Option<&str>,
 ) -> Result<Vec<u64>, WarehouseError> {
-    let query = warehouse.query(include_str!("../../queries/uploads/reject_lines.sql"));
+    let query = warehouse.query(include_str!("../../queries/engine/uploads/reject_lines.sql"));
     let query = query.param("upload_id", upload_id.to_string()).param("code", code.unwrap_or_default());
     Ok(query.fetch_all().await?)
 }

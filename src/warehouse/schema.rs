@@ -1,6 +1,6 @@
 //! Creates the tables, and checks that they exist as this version needs them: the user may not be allowed to create them, or another version has created them.
 //!
-//! What must exist is taken from the statements in `queries/schema`: the names of tables, views and columns, the values of enums, and the words
+//! What must exist is taken from the statements in `queries/engine/schema` and `queries/bets/tables`: the names of tables, views and columns, the values of enums, and the words
 //! of projections and of a view's query.
 
 use std::collections::{HashMap, HashSet};
@@ -11,31 +11,31 @@ use thiserror::Error;
 
 use super::client::{Warehouse, WarehouseError};
 
-/// The definitions in `queries/schema/`, ordered by their numbers. All can be run again.
+/// The definitions in `queries/bets/tables` and `queries/engine/schema`, ordered by their numbers. All can be run again.
 const SCHEMA: [&str; 19] = [
-    include_str!("../../queries/schema/002_game_rounds.sql"),
-    include_str!("../../queries/schema/003_hourly_aggregates.sql"),
-    include_str!("../../queries/schema/004_hourly_aggregates_view.sql"),
-    include_str!("../../queries/schema/005_loader_topics.sql"),
-    include_str!("../../queries/schema/006_loader_chunks.sql"),
-    include_str!("../../queries/schema/007_rejects.sql"),
-    include_str!("../../queries/schema/009_reconcile_jobs.sql"),
-    include_str!("../../queries/schema/013_conflicts.sql"),
-    include_str!("../../queries/schema/014_upload_counts.sql"),
-    include_str!("../../queries/schema/020_upload_ledger.sql"),
-    include_str!("../../queries/schema/021_reject_replays.sql"),
-    include_str!("../../queries/schema/022_reconcile_differences.sql"),
-    include_str!("../../queries/schema/032_reconcile_repairs.sql"),
-    include_str!("../../queries/schema/033_reconcile_repair_hours.sql"),
-    include_str!("../../queries/schema/034_consumed_blocks.sql"),
-    include_str!("../../queries/schema/035_settled_parts.sql"),
-    include_str!("../../queries/schema/040_loader_leases.sql"),
-    include_str!("../../queries/schema/041_loader_beats.sql"),
-    include_str!("../../queries/schema/042_loader_gaps.sql"),
+    include_str!("../../queries/bets/tables/1_game_rounds.sql"),
+    include_str!("../../queries/bets/tables/2_hourly_aggregates.sql"),
+    include_str!("../../queries/bets/tables/3_hourly_aggregates_view.sql"),
+    include_str!("../../queries/engine/schema/005_loader_topics.sql"),
+    include_str!("../../queries/engine/schema/006_loader_chunks.sql"),
+    include_str!("../../queries/engine/schema/007_rejects.sql"),
+    include_str!("../../queries/engine/schema/009_reconcile_jobs.sql"),
+    include_str!("../../queries/engine/schema/013_conflicts.sql"),
+    include_str!("../../queries/engine/schema/014_upload_counts.sql"),
+    include_str!("../../queries/engine/schema/020_upload_ledger.sql"),
+    include_str!("../../queries/engine/schema/021_reject_replays.sql"),
+    include_str!("../../queries/engine/schema/022_reconcile_differences.sql"),
+    include_str!("../../queries/engine/schema/032_reconcile_repairs.sql"),
+    include_str!("../../queries/engine/schema/033_reconcile_repair_hours.sql"),
+    include_str!("../../queries/engine/schema/034_consumed_blocks.sql"),
+    include_str!("../../queries/engine/schema/035_settled_parts.sql"),
+    include_str!("../../queries/engine/schema/040_loader_leases.sql"),
+    include_str!("../../queries/engine/schema/041_loader_beats.sql"),
+    include_str!("../../queries/engine/schema/042_loader_gaps.sql"),
 ];
 
 /// Run in the database `default`, before all others.
-const CREATE_DATABASE: &str = include_str!("../../queries/schema/001_database.sql");
+const CREATE_DATABASE: &str = include_str!("../../queries/engine/schema/001_database.sql");
 
 /// Why the tables cannot be used.
 #[derive(Debug, Error)]
@@ -44,7 +44,7 @@ pub enum SchemaError {
     Warehouse(#[from] WarehouseError),
     #[error(
         "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
-                 queries/schema/*.sql in numerical order as a user who may create them"
+                 queries/engine/schema/*.sql and queries/bets/tables/*.sql in the order of their names as a user who may create them"
     )]
     Missing { reason: String, database: String, missing: String },
     #[error(
@@ -126,9 +126,9 @@ struct Column {
 /// # Errors
 /// ClickHouse does not answer, or rejects a query.
 async fn missing(warehouse: &Warehouse, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
-    let tables = warehouse.query(include_str!("../../queries/start/tables.sql")).fetch_all::<Table>().await?;
+    let tables = warehouse.query(include_str!("../../queries/engine/start/tables.sql")).fetch_all::<Table>().await?;
     let columns =
-        warehouse.query(include_str!("../../queries/start/columns.sql")).fetch_all::<Column>().await?;
+        warehouse.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all::<Column>().await?;
     let tables: HashMap<&str, &str> =
         tables.iter().map(|table| (table.name.as_str(), table.definition.as_str())).collect();
     let columns: HashMap<(&str, &str), &str> = columns

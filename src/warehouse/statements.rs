@@ -16,10 +16,10 @@ pub async fn stop(
     patience: Duration,
 ) -> Result<u64, WarehouseError> {
     let query = |sql| warehouse.query(sql).param("kind", kind).param("own", own);
-    let running = query(include_str!("../../queries/statements/running.sql"));
+    let running = query(include_str!("../../queries/engine/statements/running.sql"));
     let running = in_time(patience, running.fetch_one()).await?;
     if running > 0 {
-        let kill = query(include_str!("../../queries/statements/kill.sql"));
+        let kill = query(include_str!("../../queries/engine/statements/kill.sql"));
         in_time(patience, kill.execute()).await?;
     }
     Ok(running)

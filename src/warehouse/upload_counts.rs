@@ -61,7 +61,7 @@ pub async fn has_lost_rows(warehouse: &Warehouse, row: &LedgerRow) -> Result<boo
 /// # Errors
 /// ClickHouse does not answer.
 pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadCounts, WarehouseError> {
-    let query = warehouse.query(include_str!("../../queries/uploads/counts.sql"));
+    let query = warehouse.query(include_str!("../../queries/engine/uploads/counts.sql"));
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
 }
 
@@ -79,7 +79,7 @@ pub fn conflicts(
 ) -> Result<BytesCursor, WarehouseError> {
     let same: Vec<String> =
         columns.fields().map(|Column { name, .. }| format!("sent.{name} <=> stored.{name}")).collect();
-    let sql = include_str!("../../queries/uploads/conflicts.sql")
+    let sql = include_str!("../../queries/engine/uploads/conflicts.sql")
         .replace("(/* same */)", &format!("({})", same.join(" AND ")));
     let query = warehouse
         .query(&sql)

@@ -190,7 +190,7 @@ pub async fn select(
 ) -> Result<Vec<LedgerRow>, WarehouseError> {
     let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let rows: Vec<StoredRow> = warehouse
-        .query(include_str!("../../queries/uploads/ledger.sql"))
+        .query(include_str!("../../queries/engine/uploads/ledger.sql"))
         .param("upload_id", text(selection.upload_id))
         .param("before", text(selection.before))
         .param("head_sha256", selection.head_sha256.unwrap_or_default())
@@ -236,7 +236,7 @@ pub async fn last_acknowledged(
         offsets: String,
         updated_at: i64,
     }
-    let query = warehouse.query(include_str!("../../queries/uploads/last_acknowledged.sql"));
+    let query = warehouse.query(include_str!("../../queries/engine/uploads/last_acknowledged.sql"));
     let rows: Vec<Stored> = query.param("limit", limit).fetch_all().await?;
     let parse = |row: Stored| Acknowledged {
         topic: row.topic,
@@ -348,7 +348,7 @@ impl Loaded {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn of_topic(warehouse: &Warehouse, topic: &str) -> Result<Self, WarehouseError> {
-        let query = warehouse.query(include_str!("../../queries/uploads/loaded_offsets.sql"));
+        let query = warehouse.query(include_str!("../../queries/engine/uploads/loaded_offsets.sql"));
         Ok(Self { partitions: query.param("topic", topic).fetch_all().await? })
     }
 
@@ -365,7 +365,7 @@ impl Loaded {
         if !self.partitions.iter().any(|found| found.has_holes) {
             return Ok(LoadedWithGaps { loaded: self, gaps: Vec::new() });
         }
-        let query = warehouse.query(include_str!("../../queries/uploads/gaps.sql"));
+        let query = warehouse.query(include_str!("../../queries/engine/uploads/gaps.sql"));
         Ok(LoadedWithGaps { loaded: self, gaps: query.param("topic", topic).fetch_all().await? })
     }
 

@@ -64,7 +64,7 @@ fn blocks(part: &Path) -> Option<(u64, u64)> {
 }
 
 async fn hours_that_differ(server: &Server) -> String {
-    let sql = include_str!("../../queries/checks/hours_against_rounds.sql");
+    let sql = include_str!("../../queries/bets/checks/hours_against_rounds.sql");
     server.clickhouse(format!("SELECT count() FROM ({sql})")).await
 }
 

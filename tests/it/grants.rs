@@ -77,15 +77,16 @@ async fn the_documented_rights_of_the_clickhouse_user_are_enough_to_load_reconci
 fn the_documented_rights_name_every_system_table_and_table_engine_of_the_queries() {
     let mut used = BTreeSet::new();
     let folders = [
-        "loader",
-        "lost_parts",
-        "reconcile",
-        "repair",
-        "schema",
-        "start",
-        "statements",
-        "uploads",
-        "aggregates",
+        "engine/loader",
+        "engine/lost_parts",
+        "engine/reconcile",
+        "engine/repair",
+        "engine/schema",
+        "engine/start",
+        "engine/statements",
+        "engine/uploads",
+        "bets/aggregates",
+        "bets/tables",
     ];
     for folder in folders {
         for entry in fs::read_dir(repository().join("queries").join(folder)).unwrap() {

@@ -1,4 +1,4 @@
-//! The columns of ClickHouse's consumer and the rules for a valid round, as SQL text for `queries/kafka_engine`.
+//! The columns of ClickHouse's consumer and the rules for a valid round, as SQL text for `queries/engine/kafka_engine`.
 //!
 //! The rules are those of Roundhouse's loader ([`crate::domain::columns::Column::admits`], [`crate::wire::avro`]). Every column is read
 //! as Nullable, with a type that can hold any value that Avro may contain. So the rules see the original value: as UInt64 a negative

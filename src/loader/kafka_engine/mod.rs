@@ -49,7 +49,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a table's consumer may take to finish its block.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
 
-const DROP: &str = include_str!("../../../queries/kafka_engine/drop.sql");
+const DROP: &str = include_str!("../../../queries/engine/kafka_engine/drop.sql");
 
 /// The tables and views for one topic, in the order in which they are created. Consumption begins with the last one.
 struct Tables {
@@ -68,23 +68,23 @@ const ROUNDS: Tables = Tables {
         "kafka_rounds_messages_view",
     ],
     definitions: &[
-        include_str!("../../../queries/kafka_engine/001_messages.sql"),
-        include_str!("../../../queries/kafka_engine/002_rounds_view.sql"),
-        include_str!("../../../queries/kafka_engine/003_rounds_errors_view.sql"),
-        include_str!("../../../queries/kafka_engine/004_rounds_counts_view.sql"),
-        include_str!("../../../queries/kafka_engine/005_rounds_blocks_view.sql"),
-        include_str!("../../../queries/kafka_engine/006_rounds.sql"),
-        include_str!("../../../queries/kafka_engine/007_messages_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/001_messages.sql"),
+        include_str!("../../../queries/engine/kafka_engine/002_rounds_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/003_rounds_errors_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/004_rounds_counts_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/005_rounds_blocks_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/006_rounds.sql"),
+        include_str!("../../../queries/engine/kafka_engine/007_messages_view.sql"),
     ],
 };
 
 const REJECTS: Tables = Tables {
     names: &["kafka_rejects", "kafka_rejects_view", "kafka_rejects_blocks_view"],
     definitions: &[
-        include_str!("../../../queries/kafka_engine/008_rejects.sql"),
+        include_str!("../../../queries/engine/kafka_engine/008_rejects.sql"),
         // Consumption begins here. If a block arrives before the next view exists, `passed_over` checks its offsets.
-        include_str!("../../../queries/kafka_engine/009_rejects_view.sql"),
-        include_str!("../../../queries/kafka_engine/010_rejects_blocks_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/009_rejects_view.sql"),
+        include_str!("../../../queries/engine/kafka_engine/010_rejects_blocks_view.sql"),
     ],
 };
 

@@ -23,9 +23,9 @@ use crate::loader::needs::Loader;
 use crate::loader::rejects;
 use crate::warehouse::client::WarehouseError;
 
-const BLOCKS: &str = include_str!("../../../queries/kafka_engine/consumed_blocks.sql");
-const COUNT_REJECTS: &str = include_str!("../../../queries/loader/count_rejects.sql");
-const PASSED_OVER: &str = include_str!("../../../queries/kafka_engine/passed_over.sql");
+const BLOCKS: &str = include_str!("../../../queries/engine/kafka_engine/consumed_blocks.sql");
+const COUNT_REJECTS: &str = include_str!("../../../queries/engine/loader/count_rejects.sql");
+const PASSED_OVER: &str = include_str!("../../../queries/engine/kafka_engine/passed_over.sql");
 
 /// Number of offsets that are checked at once.
 const MAX_OFFSETS: u64 = 1 << 20;

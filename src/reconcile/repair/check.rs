@@ -22,13 +22,13 @@ pub(super) async fn check(
     let next_attempt = Uuid::now_v7();
     let query = |sql| plan.query(sql).param("next_attempt", next_attempt.to_string());
     check_rows(plan, next_attempt).await?;
-    tables.execute(query(include_str!("../../../queries/repair/check_duplicates.sql"))).await?;
-    tables.execute(query(include_str!("../../../queries/repair/keep_unexpected.sql"))).await?;
+    tables.execute(query(include_str!("../../../queries/engine/repair/check_duplicates.sql"))).await?;
+    tables.execute(query(include_str!("../../../queries/engine/repair/keep_unexpected.sql"))).await?;
     let mut is_settled = is_settled;
     for range in hours::ranges(tables).await? {
         let (_nothing_is_loaded, is_quiet) = loading.hold(tables).await?;
         is_settled &= is_quiet;
-        tables.execute(range.of(query(include_str!("../../../queries/repair/keep_hours.sql")))).await?;
+        tables.execute(range.of(query(include_str!("../../../queries/engine/repair/keep_hours.sql")))).await?;
     }
     let found = tables.found(next_attempt).await?;
     let mut report = Report {
@@ -58,7 +58,7 @@ pub(super) async fn check(
 async fn check_rows(plan: &Plan, next_attempt: Uuid) -> Result<(), WarehouseError> {
     let mut after = 0;
     while let Some(lines) = Lines::next(&plan.tables, Kinds::DIFFERENT_OR_MISSING, after).await? {
-        let query = plan.query(include_str!("../../../queries/repair/keep_rows.sql"));
+        let query = plan.query(include_str!("../../../queries/engine/repair/keep_rows.sql"));
         let query = query.param("next_attempt", next_attempt.to_string());
         plan.tables.execute(lines.of(query)).await?;
         after = lines.last;

@@ -20,7 +20,7 @@ use crate::loader::lease::FENCE;
 use crate::loader::mending::one_part;
 use crate::warehouse::client::WarehouseError;
 
-const HOUR_DIFFERENCES: &str = include_str!("../../../queries/repair/hour_differences.sql");
+const HOUR_DIFFERENCES: &str = include_str!("../../../queries/engine/repair/hour_differences.sql");
 
 /// Players and games of the hours that are compared together. An hour is never divided.
 const MAX_KEYS: u64 = 50_000;
@@ -58,7 +58,7 @@ pub(super) struct Loading {
 
 /// Returns the noted hours, in ranges that can each be compared in one query.
 pub(super) async fn ranges(tables: &Tables) -> Result<Vec<Hours>, WarehouseError> {
-    let query = tables.query(include_str!("../../../queries/repair/hour_ranges.sql"));
+    let query = tables.query(include_str!("../../../queries/engine/repair/hour_ranges.sql"));
     Ok(in_ranges(&in_time(query.fetch_all()).await?))
 }
 
@@ -114,11 +114,11 @@ async fn rebuild_range(tables: &Tables, loading: &Loading, range: Hours) -> Resu
 pub(super) async fn rename(tables: &Tables, loading: &Loading) -> Result<(), RepairError> {
     for range in ranges(tables).await? {
         tables.drop().await?;
-        tables.execute(tables.query(include_str!("../../../queries/repair/create_names.sql"))).await?;
-        let query = range.of(tables.query(include_str!("../../../queries/repair/add_names.sql")));
+        tables.execute(tables.query(include_str!("../../../queries/engine/repair/create_names.sql"))).await?;
+        let query = range.of(tables.query(include_str!("../../../queries/engine/repair/add_names.sql")));
         tables.execute(bounded(query)).await?;
-        if tables.number(include_str!("../../../queries/repair/count_names.sql")).await? > 0 {
-            let sql = include_str!("../../../queries/repair/rename_hours.sql");
+        if tables.number(include_str!("../../../queries/engine/repair/count_names.sql")).await? > 0 {
+            let sql = include_str!("../../../queries/engine/repair/rename_hours.sql");
             tables.mutate(sql, loading.generation()?).await?;
         }
     }
@@ -131,14 +131,14 @@ pub(super) async fn remove_empty(tables: &Tables, loading: &Loading) -> Result<(
     for _ in 0..MAX_MERGES {
         let mut empty = 0_u64;
         for range in ranges(tables).await? {
-            let query = range.of(tables.query(include_str!("../../../queries/repair/count_empty_hours.sql")));
+            let query = range.of(tables.query(include_str!("../../../queries/engine/repair/count_empty_hours.sql")));
             empty += in_time(bounded(query).fetch_one::<u64>()).await?;
         }
         if empty == 0 {
             return Ok(());
         }
-        tables.execute(tables.query(include_str!("../../../queries/repair/merge_hours.sql"))).await?;
-        let sql = include_str!("../../../queries/repair/remove_empty_hours.sql");
+        tables.execute(tables.query(include_str!("../../../queries/engine/repair/merge_hours.sql"))).await?;
+        let sql = include_str!("../../../queries/engine/repair/remove_empty_hours.sql");
         tables.mutate(sql, loading.generation()?).await?;
     }
     tracing::warn!(job = %tables.job, "hours without rounds stay in their table as zeros");
@@ -170,14 +170,14 @@ impl Loading {
 
     /// Whether no chunk of the topic is half loaded.
     pub(super) async fn is_quiet(&self, tables: &Tables) -> Result<bool, WarehouseError> {
-        let query = tables.query(include_str!("../../../queries/repair/loader_state.sql"));
+        let query = tables.query(include_str!("../../../queries/engine/repair/loader_state.sql"));
         let unfinished: u64 = in_time(query.param("topic", &self.loads.topic).fetch_one()).await?;
         Ok(unfinished == 0)
     }
 }
 
 async fn look(plan: &Plan, range: Hours) -> Result<Differences, WarehouseError> {
-    let query = plan.query(include_str!("../../../queries/repair/count_hour_sums.sql"));
+    let query = plan.query(include_str!("../../../queries/engine/repair/count_hour_sums.sql"));
     in_time(bounded(range.of(query)).fetch_one()).await
 }
 

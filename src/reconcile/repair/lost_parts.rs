@@ -20,8 +20,8 @@ use crate::loader::state::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::lost_parts::{HOURS, LostParts, ROUNDS, lost_parts, short_chunks};
 
-const NOTE_ALL_HOURS: &str = include_str!("../../../queries/lost_parts/note_all_hours.sql");
-const FORGET_HOURS: &str = include_str!("../../../queries/repair/forget_hours.sql");
+const NOTE_ALL_HOURS: &str = include_str!("../../../queries/engine/lost_parts/note_all_hours.sql");
+const FORGET_HOURS: &str = include_str!("../../../queries/engine/repair/forget_hours.sql");
 
 /// Between two checks.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -15,13 +15,13 @@ use crate::warehouse::client::WarehouseError;
 
 /// The plans, by the name that statements read them by.
 const PLANS: [(&str, &str); 7] = [
-    ("plan_hours", include_str!("../../../queries/repair/plan_hours.sql")),
-    ("plan_missing", include_str!("../../../queries/repair/plan_missing.sql")),
-    ("plan_rows", include_str!("../../../queries/repair/plan_rows.sql")),
-    ("plan_removals", include_str!("../../../queries/repair/plan_removals.sql")),
-    ("plan_unexpected", include_str!("../../../queries/repair/plan_unexpected.sql")),
-    ("plan_hour_sums", include_str!("../../../queries/repair/plan_hour_sums.sql")),
-    ("plan_left_hours", include_str!("../../../queries/repair/plan_left_hours.sql")),
+    ("plan_hours", include_str!("../../../queries/engine/repair/plan_hours.sql")),
+    ("plan_missing", include_str!("../../../queries/engine/repair/plan_missing.sql")),
+    ("plan_rows", include_str!("../../../queries/engine/repair/plan_rows.sql")),
+    ("plan_removals", include_str!("../../../queries/engine/repair/plan_removals.sql")),
+    ("plan_unexpected", include_str!("../../../queries/engine/repair/plan_unexpected.sql")),
+    ("plan_hour_sums", include_str!("../../../queries/engine/repair/plan_hour_sums.sql")),
+    ("plan_left_hours", include_str!("../../../queries/engine/repair/plan_left_hours.sql")),
 ];
 
 /// Rows that are compared or overwritten at a time. Values that are written are kept in memory.
@@ -46,7 +46,7 @@ impl Lines {
         kinds: Kinds,
         after: u64,
     ) -> Result<Option<Self>, WarehouseError> {
-        let query = kinds.of(tables.query(include_str!("../../../queries/repair/next_lines.sql")));
+        let query = kinds.of(tables.query(include_str!("../../../queries/engine/repair/next_lines.sql")));
         let last: u64 = in_time(query.param("after", after).param("size", BATCH).fetch_one()).await?;
         Ok((last > 0).then_some(Self { after, last }))
     }
@@ -136,7 +136,7 @@ impl Plan {
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn note_hours(&self) -> Result<(), WarehouseError> {
-        self.execute(include_str!("../../../queries/repair/note_hours.sql")).await
+        self.execute(include_str!("../../../queries/engine/repair/note_hours.sql")).await
     }
 
     /// Counts the rounds that were missing and still are.
@@ -144,7 +144,7 @@ impl Plan {
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn missing(&self) -> Result<u64, WarehouseError> {
-        in_time(self.query(include_str!("../../../queries/repair/count_missing.sql")).fetch_one()).await
+        in_time(self.query(include_str!("../../../queries/engine/repair/count_missing.sql")).fetch_one()).await
     }
 
     /// Counts the rounds that are to be overwritten.
@@ -152,13 +152,13 @@ impl Plan {
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn overwrites(&self) -> Result<u64, WarehouseError> {
-        let query = self.query(include_str!("../../../queries/repair/count_overwrites.sql"));
+        let query = self.query(include_str!("../../../queries/engine/repair/count_overwrites.sql"));
         in_time(Lines::ALL.of(query).fetch_one()).await
     }
 
     /// A query that returns the [`Span`] of the noted hours. It reads `sources` in place of the tables of those names.
     pub(super) fn span(&self, sources: &[Source]) -> Query {
-        self.query_of(&self.text(include_str!("../../../queries/repair/noted_span.sql"), sources))
+        self.query_of(&self.text(include_str!("../../../queries/engine/repair/noted_span.sql"), sources))
     }
 
     /// Lists the rounds that are to be removed, and returns how many there are.
@@ -168,10 +168,10 @@ impl Plan {
     pub(super) async fn list_removals(&self) -> Result<u64, WarehouseError> {
         let span: Span = in_time(self.span(&[]).fetch_one()).await?;
         self.tables.drop().await?;
-        self.execute(include_str!("../../../queries/repair/create_removals.sql")).await?;
-        let query = span.hours().of(self.query(include_str!("../../../queries/repair/add_removals.sql")));
+        self.execute(include_str!("../../../queries/engine/repair/create_removals.sql")).await?;
+        let query = span.hours().of(self.query(include_str!("../../../queries/engine/repair/add_removals.sql")));
         self.tables.execute(query).await?;
-        self.tables.number(include_str!("../../../queries/repair/count_removals.sql")).await
+        self.tables.number(include_str!("../../../queries/engine/repair/count_removals.sql")).await
     }
 }
 

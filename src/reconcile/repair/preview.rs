@@ -139,13 +139,13 @@ impl Preview<'_> {
     pub(super) async fn make(&self) -> Result<RepairPreview, WarehouseError> {
         let Removals { plan, noted, hours } = self.removals(Plan::new(self.tables, self.wishes)).await?;
         let of_hours = |plan: &Plan, sql| Lines::ALL.of(hours.of(self.query(plan, sql)));
-        let removed = of_hours(&plan, include_str!("../../../queries/repair/preview_removed.sql"));
+        let removed = of_hours(&plan, include_str!("../../../queries/engine/repair/preview_removed.sql"));
         let removed = self.sums(removed).await?;
-        let rows_sql = include_str!("../../../queries/repair/preview_overwritten.sql");
+        let rows_sql = include_str!("../../../queries/engine/repair/preview_overwritten.sql");
         let found: Rows = in_time(of_hours(&plan, rows_sql).fetch_one()).await?;
         let kept = kept_rounds(&plan, count(&removed) > 0);
         let plan = plan.reading("plan_rows", &kept);
-        let produced = of_hours(&plan, include_str!("../../../queries/repair/preview_produced.sql"));
+        let produced = of_hours(&plan, include_str!("../../../queries/engine/repair/preview_produced.sql"));
         let produced = self.sums(produced).await?;
         let rows: Rows = match kept.is_empty() {
             true => found.clone(),
@@ -165,7 +165,7 @@ impl Preview<'_> {
         rounds: Rounds,
     ) -> Result<RepairPreview, WarehouseError> {
         let Rounds { produced, removed, rows, data_may_have_changed } = rounds;
-        let changed = self.query(plan, include_str!("../../../queries/repair/preview_hours.sql"));
+        let changed = self.query(plan, include_str!("../../../queries/engine/repair/preview_hours.sql"));
         let changed: ChangedHours = in_time(Lines::ALL.of(hours.of(changed)).fetch_one()).await?;
         let overwritten = Change { before: sums(rows.before)?, after: sums(rows.after)? };
         Ok(RepairPreview {
@@ -193,13 +193,13 @@ impl Preview<'_> {
     /// Has the plan of removals read the hours that the repair would have noted. The hours of removed rounds are noted too, and those may
     /// have more copies in them.
     async fn removals(&self, plan: Plan) -> Result<Removals, WarehouseError> {
-        let mut noted = plan.text(include_str!("../../../queries/repair/preview_noted_hours.sql"), &[]);
+        let mut noted = plan.text(include_str!("../../../queries/engine/repair/preview_noted_hours.sql"), &[]);
         let mut span = self.span(&plan, &noted, Hours { first: 0, last: 0 }).await?;
         for _ in 0..MAX_LOOKS {
             let hours = span.hours();
             let source = ("reconcile_repair_hours", noted);
             let planned = plan.clone().reading("plan_removals", std::slice::from_ref(&source));
-            let more = include_str!("../../../queries/repair/preview_removal_hours.sql");
+            let more = include_str!("../../../queries/engine/repair/preview_removal_hours.sql");
             noted = planned.text(more, std::slice::from_ref(&source));
             let next = self.span(&plan, &noted, hours).await?;
             if next.keys == span.keys {
@@ -221,7 +221,7 @@ impl Preview<'_> {
         let left = match left_rows {
             0 => 0,
             _ => {
-                let sql = include_str!("../../../queries/repair/preview_left_hours.sql");
+                let sql = include_str!("../../../queries/engine/repair/preview_left_hours.sql");
                 let query = hours.of(self.query(plan, sql)).param("next_attempt", Uuid::nil().to_string());
                 in_time(Lines::ALL.of(query).fetch_one::<u64>()).await?
             }
@@ -232,17 +232,17 @@ impl Preview<'_> {
     async fn unchanged(&self, plan: &Plan, different: u64) -> Result<Unchanged, WarehouseError> {
         let number = async |sql| in_time(self.query(plan, sql).fetch_one::<u64>()).await;
         Ok(Unchanged {
-            contradictory: number(include_str!("../../../queries/repair/preview_contradictory.sql")).await?,
+            contradictory: number(include_str!("../../../queries/engine/repair/preview_contradictory.sql")).await?,
             different,
             unexpected: match self.wishes.removes_unexpected {
                 true => 0,
-                false => number(include_str!("../../../queries/repair/preview_unexpected.sql")).await?,
+                false => number(include_str!("../../../queries/engine/repair/preview_unexpected.sql")).await?,
             },
         })
     }
 
     async fn sample(&self, plan: &Plan, hours: Hours) -> Result<Vec<Difference>, WarehouseError> {
-        let overwritten = plan.text(include_str!("../../../queries/repair/preview_sample.sql"), &[]);
+        let overwritten = plan.text(include_str!("../../../queries/engine/repair/preview_sample.sql"), &[]);
         let text = place(&differences::first(), &[("reconcile_differences", overwritten)]);
         let query = Kinds::ALL.of(self.bounded(plan.query_of(&text))).param("limit", SAMPLE);
         let rows: Vec<DifferenceRow> = in_time(Lines::ALL.of(hours.of(query)).fetch_all()).await?;
@@ -254,7 +254,7 @@ impl Preview<'_> {
         if !self.report.settled || (missing, different) != (self.report.missing, self.report.different) {
             return Ok(true);
         }
-        let query = self.tables.query(include_str!("../../../queries/repair/loaded_since.sql"));
+        let query = self.tables.query(include_str!("../../../queries/engine/repair/loaded_since.sql"));
         let query = query.param("topic", self.topic).param("id", self.tables.job.to_string());
         Ok(in_time(self.bounded(query).fetch_one::<u64>()).await? > 0)
     }
@@ -293,11 +293,11 @@ impl PreviewLinks {
 
 /// Has hours compared with the rounds as the repair leaves them.
 fn after_repair(plan: Plan, noted: &Source, kept: &[Source]) -> Plan {
-    let rounds = plan.text(include_str!("../../../queries/repair/preview_rounds.sql"), kept);
+    let rounds = plan.text(include_str!("../../../queries/engine/repair/preview_rounds.sql"), kept);
     let rounds = ("game_rounds", rounds);
-    let aggregates = include_str!("../../../queries/repair/preview_aggregates.sql");
+    let aggregates = include_str!("../../../queries/engine/repair/preview_aggregates.sql");
     let aggregates = ("hourly_aggregates", place(aggregates, std::slice::from_ref(&rounds)));
-    let left = plan.text(include_str!("../../../queries/repair/preview_left_rows.sql"), &[]);
+    let left = plan.text(include_str!("../../../queries/engine/repair/preview_left_rows.sql"), &[]);
     let before = [noted.clone(), rounds];
     let after = [&before[..], &[aggregates, ("reconcile_differences", left)]].concat();
     plan.reading("plan_hour_sums", &before).reading("plan_left_hours", &after)
@@ -305,7 +305,7 @@ fn after_repair(plan: Plan, noted: &Source, kept: &[Source]) -> Plan {
 
 /// What stands for the stored rounds when rounds have been removed.
 fn kept_rounds(plan: &Plan, has_removals: bool) -> Vec<Source> {
-    let kept = || plan.text(include_str!("../../../queries/repair/preview_kept_rounds.sql"), &[]);
+    let kept = || plan.text(include_str!("../../../queries/engine/repair/preview_kept_rounds.sql"), &[]);
     has_removals.then(|| ("game_rounds", kept())).into_iter().collect()
 }
 

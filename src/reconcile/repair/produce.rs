@@ -16,7 +16,7 @@ use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, Loaded};
 use crate::warehouse::visibility::wait_until_loaded;
 
-const MISSING_ROWS: &str = include_str!("../../../queries/repair/missing_rows.sql");
+const MISSING_ROWS: &str = include_str!("../../../queries/engine/repair/missing_rows.sql");
 
 /// How long acknowledged rows may take to become visible.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);

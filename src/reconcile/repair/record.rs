@@ -225,7 +225,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn get(&self, job: Uuid) -> Result<Option<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/repair/repair.sql"));
+        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/repair.sql"));
         let record: Option<StoredRecord> = query.param("job", job.to_string()).fetch_optional().await?;
         Ok(record.and_then(StoredRecord::parse))
     }
@@ -235,7 +235,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn has_job(&self, job: Uuid) -> Result<bool, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/repair/owner.sql"));
+        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/owner.sql"));
         let owner: Option<String> = query.param("id", job.to_string()).fetch_optional().await?;
         Ok(owner.is_some_and(|owner| owner == self.owner.to_string()))
     }
@@ -245,7 +245,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/repair/unfinished_repairs.sql"));
+        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/unfinished_repairs.sql"));
         let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
@@ -255,7 +255,7 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn with_tables(&self) -> Result<Vec<Uuid>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/repair/left_over_tables.sql"));
+        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/left_over_tables.sql"));
         let ids: Vec<String> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
     }

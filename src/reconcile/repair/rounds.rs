@@ -20,10 +20,10 @@ pub(super) async fn overwrite(plan: &Plan, loading: &Loading) -> Result<(), Repa
     let mut after = 0;
     while let Some(lines) = Lines::next(tables, Kinds::only(Kind::Different), after).await? {
         tables.drop().await?;
-        tables.execute(tables.query(include_str!("../../../queries/repair/create_values.sql"))).await?;
-        let query = plan.query(include_str!("../../../queries/repair/add_values.sql"));
+        tables.execute(tables.query(include_str!("../../../queries/engine/repair/create_values.sql"))).await?;
+        let query = plan.query(include_str!("../../../queries/engine/repair/add_values.sql"));
         tables.execute(lines.of(query)).await?;
-        let sql = include_str!("../../../queries/repair/overwrite_rounds.sql");
+        let sql = include_str!("../../../queries/engine/repair/overwrite_rounds.sql");
         tables.mutate(sql, loading.generation()?).await?;
         tables.drop().await?;
         after = lines.last;
@@ -41,9 +41,9 @@ pub(super) async fn remove(plan: &Plan, loading: &Loading) -> Result<u64, Repair
             tables.drop().await?;
             return Ok(removed);
         }
-        tables.execute(tables.query(include_str!("../../../queries/repair/note_removal_hours.sql"))).await?;
+        tables.execute(tables.query(include_str!("../../../queries/engine/repair/note_removal_hours.sql"))).await?;
         let listed = listed_rounds(tables).await?;
-        let sql = include_str!("../../../queries/repair/remove_rounds.sql");
+        let sql = include_str!("../../../queries/engine/repair/remove_rounds.sql");
         tables.mutate(sql, loading.generation()?).await?;
         removed += listed.saturating_sub(listed_rounds(tables).await?);
     }
@@ -51,5 +51,5 @@ pub(super) async fn remove(plan: &Plan, loading: &Loading) -> Result<u64, Repair
 }
 
 async fn listed_rounds(tables: &Tables) -> Result<u64, WarehouseError> {
-    tables.number(include_str!("../../../queries/repair/count_listed_rounds.sql")).await
+    tables.number(include_str!("../../../queries/engine/repair/count_listed_rounds.sql")).await
 }

@@ -114,11 +114,11 @@ impl Tables {
     /// ClickHouse does not answer, or does not stop the mutations.
     pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
         let mut kills = 0;
-        while self.number(include_str!("../../../queries/repair/running_mutations.sql")).await? > 0 {
+        while self.number(include_str!("../../../queries/engine/repair/running_mutations.sql")).await? > 0 {
             if kills == MAX_KILLS {
                 return Err(WarehouseError::TimedOut);
             }
-            self.execute(self.query(include_str!("../../../queries/repair/kill_mutations.sql"))).await?;
+            self.execute(self.query(include_str!("../../../queries/engine/repair/kill_mutations.sql"))).await?;
             tokio::time::sleep(KILL_PAUSE).await;
             kills += 1;
         }
@@ -162,7 +162,7 @@ impl Tables {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn found(&self, attempt: Uuid) -> Result<Found, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/repair/found.sql"));
+        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/found.sql"));
         let query = query.param("job", self.job.to_string()).param("attempt", attempt.to_string());
         in_time(query.fetch_one()).await
     }

@@ -129,7 +129,7 @@ impl Repairer {
         report: &Report,
     ) -> Result<(), RepairError> {
         let report = serde_json::to_string(report).map_err(|_| RepairError::DoesNotAddUp)?;
-        let query = tables.query(include_str!("../../../queries/repair/finish_job.sql"));
+        let query = tables.query(include_str!("../../../queries/engine/repair/finish_job.sql"));
         let query = query.param("id", tables.job.to_string()).param("report", report);
         Ok(tables.execute(query.param("next_attempt", next_attempt.to_string())).await?)
     }
@@ -137,8 +137,8 @@ impl Repairer {
     /// Removes what the repair has left. `tables` must be those of the attempt that counts.
     async fn tidy(&self, tables: &Tables) -> Result<(), RepairError> {
         for statement in [
-            include_str!("../../../queries/repair/forget_hours.sql"),
-            include_str!("../../../queries/repair/delete_attempts.sql"),
+            include_str!("../../../queries/engine/repair/forget_hours.sql"),
+            include_str!("../../../queries/engine/repair/delete_attempts.sql"),
         ] {
             tables.execute(tables.query(statement)).await?;
         }

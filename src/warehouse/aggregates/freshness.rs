@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{QueryLimits, limited, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-const VERSION: &str = include_str!("../../../queries/aggregates/version.sql");
+const VERSION: &str = include_str!("../../../queries/bets/aggregates/version.sql");
 
 /// A number that changes whenever the stored aggregates change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]

@@ -12,9 +12,9 @@ use super::{Filter, Key, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::text::Text;
 
-const ROWS: &str = include_str!("../../../queries/aggregates/rows.sql");
+const ROWS: &str = include_str!("../../../queries/bets/aggregates/rows.sql");
 
-/// Digits of an amount after the decimal point, as in queries/schema/003_hourly_aggregates.sql.
+/// Digits of an amount after the decimal point, as in queries/bets/tables/2_hourly_aggregates.sql.
 pub const AMOUNT_SCALE: u32 = 8;
 
 /// The totals of one hour, one player and one game. Amounts are in units of 10^-[`AMOUNT_SCALE`].

@@ -11,8 +11,8 @@ use super::{Filter, Key, Order, QueryLimits, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::text::Text;
 
-const BOUNDS: &str = include_str!("../../../queries/aggregates/page_bounds.sql");
-const PAGE: &str = include_str!("../../../queries/aggregates/page.sql");
+const BOUNDS: &str = include_str!("../../../queries/bets/aggregates/page_bounds.sql");
+const PAGE: &str = include_str!("../../../queries/bets/aggregates/page.sql");
 
 /// Factor by which the number of rows to read grows if many stored rows share a key.
 pub(super) const GROWTH: u64 = 16;

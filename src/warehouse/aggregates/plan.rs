@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Filter, Key, Order, QueryLimits, SortKey, limited, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-const ESTIMATE: &str = include_str!("../../../queries/aggregates/estimate.sql");
+const ESTIMATE: &str = include_str!("../../../queries/bets/aggregates/estimate.sql");
 
 /// Reading this many rows is so fast that no better plan is searched.
 const FEW_ROWS: u64 = 8_192;

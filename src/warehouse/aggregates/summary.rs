@@ -8,7 +8,7 @@ use super::plan::{Extent, Selection, Source, selective};
 use super::{Filter, Order, QueryLimits, SortKey, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-const SUMMARY: &str = include_str!("../../../queries/aggregates/summary.sql");
+const SUMMARY: &str = include_str!("../../../queries/bets/aggregates/summary.sql");
 
 /// Overall totals, or the totals of one hour. Amounts are decimal strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Row, Deserialize)]

@@ -8,13 +8,13 @@ use crate::harness::process::{signal, until};
 
 /// Returns a statement that gives the view the query with which the server creates it.
 fn view() -> String {
-    let created = include_str!("../../../queries/schema/004_hourly_aggregates_view.sql");
+    let created = include_str!("../../../queries/bets/tables/3_hourly_aggregates_view.sql");
     let (_, query) = created.split_once(" AS\n").expect("a query");
     format!("ALTER TABLE hourly_aggregates_view MODIFY QUERY {query}")
 }
 
 /// Lists hours that are not the sum of their rounds. Operators run it, too.
-const HOURS_AGAINST_ROUNDS: &str = include_str!("../../../queries/checks/hours_against_rounds.sql");
+const HOURS_AGAINST_ROUNDS: &str = include_str!("../../../queries/bets/checks/hours_against_rounds.sql");
 
 /// Another client inserts rounds as the loader does, but does not repeat an interrupted insert. The view is slowed down. So when
 /// ClickHouse is killed, the rounds are stored and their hours are not.

@@ -1,5 +1,5 @@
 -- Mutations that deleted rounds on purpose, as far as ClickHouse still has them. The rounds that they deleted must not come back. The
--- loader's own deletions go by offsets (queries/loader/delete_rounds.sql) and are not counted: it inserts these rounds again.
+-- loader's own deletions go by offsets (queries/engine/loader/delete_rounds.sql) and are not counted: it inserts these rounds again.
 SELECT count()
 FROM system.mutations
 WHERE database = currentDatabase() AND table = 'game_rounds' AND match(command, '(?i)\\bDELETE\\b|\\b_row_exists\\b')

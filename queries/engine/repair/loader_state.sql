@@ -1,5 +1,5 @@
 -- Counts the chunks of a topic that are noted and not done. Only the last one of each partition can be, as in
--- queries/loader/last_chunks.sql.
+-- queries/engine/loader/last_chunks.sql.
 SELECT countIf(NOT is_done)
 FROM
 (

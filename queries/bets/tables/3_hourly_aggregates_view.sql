@@ -1,7 +1,7 @@
 -- Adds every block of new rounds to the hourly aggregates. A null amount counts as 0.
 --
 -- It leaves out the rounds that their hour may already include. After inserting a block of such rounds, the loader adds what their hours
--- lack (queries/loader/hour_differences.sql). So no reader sees an hour that counts a round twice.
+-- lack (queries/engine/loader/hour_differences.sql). So no reader sees an hour that counts a round twice.
 CREATE MATERIALIZED VIEW IF NOT EXISTS hourly_aggregates_view TO hourly_aggregates AS
 SELECT
     toStartOfHour(created_timestamp) AS created_hour,

@@ -1,5 +1,5 @@
 -- What ClickHouse's own consumer has stored of a topic, block by block: the messages that became a round or a reject. If a block has fewer
--- of them than offsets, the server looks for the others (queries/kafka_engine/passed_over.sql). A row is no longer needed once the ledger
+-- of them than offsets, the server looks for the others (queries/engine/kafka_engine/passed_over.sql). A row is no longer needed once the ledger
 -- has its offsets.
 CREATE TABLE IF NOT EXISTS consumed_blocks
 (

@@ -1,4 +1,4 @@
--- Records every hour, player and game that has rounds or aggregates, as input for queries/repair/hour_differences.sql.
+-- Records every hour, player and game that has rounds or aggregates, as input for queries/engine/repair/hour_differences.sql.
 INSERT INTO reconcile_repair_hours (job_id, created_hour, user_id, game_id, in_file)
 SELECT {job:UUID} AS job_id, hour, player, game, false
 FROM

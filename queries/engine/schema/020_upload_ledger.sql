@@ -1,6 +1,6 @@
 -- Uploads. Each change of state is a row, and so is roughly each second of progress; the one with the highest version is valid.
 --
--- Whether an upload is visible is not stored but determined from its offsets (queries/uploads/loaded_offsets.sql).
+-- Whether an upload is visible is not stored but determined from its offsets (queries/engine/uploads/loaded_offsets.sql).
 CREATE TABLE IF NOT EXISTS upload_ledger
 (
     upload_id            String COMMENT 'A UUID of version 7, so ordered by arrival',

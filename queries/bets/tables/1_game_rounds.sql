@@ -1,7 +1,7 @@
 -- Every round once: the columns of schemas/bets.avsc, and its position in Kafka.
 --
 -- The loader decides which rounds are new, so the engine does not have to. A plain MergeTree hides nothing, and
--- queries/checks/duplicates.sql would find a duplicate if there ever were one. The deduplication window is the number of most recent
+-- queries/bets/checks/duplicates.sql would find a duplicate if there ever were one. The deduplication window is the number of most recent
 -- blocks whose tokens are remembered; the loader only ever repeats the last one. The index on time is for
 -- reconciliations, which read all rounds of a few hours: ids and times grow together.
 CREATE TABLE IF NOT EXISTS game_rounds
