@@ -23,6 +23,7 @@
 //! | [`warehouse`] | The client of ClickHouse | `settings`, `connection`, `counted`, `domain` |
 //! | [`registry`] | The client of the schema registry | `settings`, `connection`, `domain`, `roundhouse_part` |
 //! | [`kafka`] | The client of Kafka | `roundhouse_part` |
+//! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain` |
 //! | [`settings`] | Every option: its flag, variable, default and unit | `roundhouse_listener`, `roundhouse_part` |
 //! | [`owner`] | The server's identity across restarts | `roundhouse_part` |
 //! | [`connection`] | Explains why a service cannot be reached | nothing |
@@ -38,6 +39,7 @@ mod boundaries;
 pub mod commands;
 pub mod connection;
 mod counted;
+pub mod dataset;
 pub mod disk;
 pub mod domain;
 pub mod embedded;

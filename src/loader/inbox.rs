@@ -81,7 +81,8 @@ pub(super) async fn create_missing(warehouse: &Warehouse, inboxes: &[Inbox]) -> 
 /// # Errors
 /// ClickHouse does not answer.
 pub(super) async fn existing(warehouse: &Warehouse, names: &[&str]) -> Result<HashSet<String>, LoaderError> {
-    let query = warehouse.query(include_str!("../../queries/engine/loader/existing.sql")).param("names", names);
+    let query =
+        warehouse.query(include_str!("../../queries/engine/loader/existing.sql")).param("names", names);
     let names: Vec<String> = query.fetch_all().await.map_err(WarehouseError::from)?;
     Ok(names.into_iter().collect())
 }

@@ -310,7 +310,8 @@ impl Candidate {
             let token = format!("lease:{generation}");
             let inserted = self.warehouse.insert_block(INSERT, &token, "", [Bytes::from(row)]);
             in_time(TIMEOUT, inserted).await?;
-            let query = self.warehouse.query(include_str!("../../queries/engine/loader/lease_of_generation.sql"));
+            let query =
+                self.warehouse.query(include_str!("../../queries/engine/loader/lease_of_generation.sql"));
             let taken: Vec<Taken> =
                 in_time(TIMEOUT, query.param("generation", generation).fetch_all()).await?;
             match taken.as_slice() {
@@ -413,7 +414,8 @@ impl Lease {
     }
 
     async fn running_mutations(&self) -> Result<u64, LoaderError> {
-        let running = self.warehouse().query(include_str!("../../queries/engine/loader/running_mutations.sql"));
+        let running =
+            self.warehouse().query(include_str!("../../queries/engine/loader/running_mutations.sql"));
         Ok(in_time(TIMEOUT, running.fetch_one()).await?)
     }
 

@@ -148,7 +148,9 @@ async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outco
         Some(outcomes) => outcomes,
         None => keep_outcomes(tables, range).await?,
     };
-    tables.execute(range.of(tables.query(include_str!("../../queries/engine/reconcile/file_hours.sql")))).await?;
+    tables
+        .execute(range.of(tables.query(include_str!("../../queries/engine/reconcile/file_hours.sql"))))
+        .await?;
     Ok(outcomes)
 }
 

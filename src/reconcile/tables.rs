@@ -134,7 +134,8 @@ impl Tables {
         let left_over = query(include_str!("../../queries/engine/reconcile/left_over_differences.sql"));
         if in_time(left_over.fetch_one::<u64>()).await? > 0 {
             // Rare and expensive: a mutation of the table. Nothing has to wait for it.
-            let delete = query(include_str!("../../queries/engine/reconcile/delete_left_over_differences.sql"));
+            let delete =
+                query(include_str!("../../queries/engine/reconcile/delete_left_over_differences.sql"));
             in_time(delete.execute()).await?;
         }
         Ok(())

@@ -126,7 +126,8 @@ struct Column {
 /// # Errors
 /// ClickHouse does not answer, or rejects a query.
 async fn missing(warehouse: &Warehouse, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
-    let tables = warehouse.query(include_str!("../../queries/engine/start/tables.sql")).fetch_all::<Table>().await?;
+    let tables =
+        warehouse.query(include_str!("../../queries/engine/start/tables.sql")).fetch_all::<Table>().await?;
     let columns =
         warehouse.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all::<Column>().await?;
     let tables: HashMap<&str, &str> =

@@ -28,7 +28,9 @@ pub(super) async fn check(
     for range in hours::ranges(tables).await? {
         let (_nothing_is_loaded, is_quiet) = loading.hold(tables).await?;
         is_settled &= is_quiet;
-        tables.execute(range.of(query(include_str!("../../../queries/engine/repair/keep_hours.sql")))).await?;
+        tables
+            .execute(range.of(query(include_str!("../../../queries/engine/repair/keep_hours.sql"))))
+            .await?;
     }
     let found = tables.found(next_attempt).await?;
     let mut report = Report {

@@ -131,7 +131,8 @@ pub(super) async fn remove_empty(tables: &Tables, loading: &Loading) -> Result<(
     for _ in 0..MAX_MERGES {
         let mut empty = 0_u64;
         for range in ranges(tables).await? {
-            let query = range.of(tables.query(include_str!("../../../queries/engine/repair/count_empty_hours.sql")));
+            let query =
+                range.of(tables.query(include_str!("../../../queries/engine/repair/count_empty_hours.sql")));
             empty += in_time(bounded(query).fetch_one::<u64>()).await?;
         }
         if empty == 0 {

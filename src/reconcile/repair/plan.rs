@@ -144,7 +144,8 @@ impl Plan {
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn missing(&self) -> Result<u64, WarehouseError> {
-        in_time(self.query(include_str!("../../../queries/engine/repair/count_missing.sql")).fetch_one()).await
+        in_time(self.query(include_str!("../../../queries/engine/repair/count_missing.sql")).fetch_one())
+            .await
     }
 
     /// Counts the rounds that are to be overwritten.
@@ -169,7 +170,8 @@ impl Plan {
         let span: Span = in_time(self.span(&[]).fetch_one()).await?;
         self.tables.drop().await?;
         self.execute(include_str!("../../../queries/engine/repair/create_removals.sql")).await?;
-        let query = span.hours().of(self.query(include_str!("../../../queries/engine/repair/add_removals.sql")));
+        let query =
+            span.hours().of(self.query(include_str!("../../../queries/engine/repair/add_removals.sql")));
         self.tables.execute(query).await?;
         self.tables.number(include_str!("../../../queries/engine/repair/count_removals.sql")).await
     }

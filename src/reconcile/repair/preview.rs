@@ -193,7 +193,8 @@ impl Preview<'_> {
     /// Has the plan of removals read the hours that the repair would have noted. The hours of removed rounds are noted too, and those may
     /// have more copies in them.
     async fn removals(&self, plan: Plan) -> Result<Removals, WarehouseError> {
-        let mut noted = plan.text(include_str!("../../../queries/engine/repair/preview_noted_hours.sql"), &[]);
+        let mut noted =
+            plan.text(include_str!("../../../queries/engine/repair/preview_noted_hours.sql"), &[]);
         let mut span = self.span(&plan, &noted, Hours { first: 0, last: 0 }).await?;
         for _ in 0..MAX_LOOKS {
             let hours = span.hours();
@@ -232,11 +233,14 @@ impl Preview<'_> {
     async fn unchanged(&self, plan: &Plan, different: u64) -> Result<Unchanged, WarehouseError> {
         let number = async |sql| in_time(self.query(plan, sql).fetch_one::<u64>()).await;
         Ok(Unchanged {
-            contradictory: number(include_str!("../../../queries/engine/repair/preview_contradictory.sql")).await?,
+            contradictory: number(include_str!("../../../queries/engine/repair/preview_contradictory.sql"))
+                .await?,
             different,
             unexpected: match self.wishes.removes_unexpected {
                 true => 0,
-                false => number(include_str!("../../../queries/engine/repair/preview_unexpected.sql")).await?,
+                false => {
+                    number(include_str!("../../../queries/engine/repair/preview_unexpected.sql")).await?
+                }
             },
         })
     }

@@ -245,7 +245,8 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/unfinished_repairs.sql"));
+        let query =
+            self.warehouse.query(include_str!("../../../queries/engine/repair/unfinished_repairs.sql"));
         let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }

@@ -20,7 +20,9 @@ pub(super) async fn overwrite(plan: &Plan, loading: &Loading) -> Result<(), Repa
     let mut after = 0;
     while let Some(lines) = Lines::next(tables, Kinds::only(Kind::Different), after).await? {
         tables.drop().await?;
-        tables.execute(tables.query(include_str!("../../../queries/engine/repair/create_values.sql"))).await?;
+        tables
+            .execute(tables.query(include_str!("../../../queries/engine/repair/create_values.sql")))
+            .await?;
         let query = plan.query(include_str!("../../../queries/engine/repair/add_values.sql"));
         tables.execute(lines.of(query)).await?;
         let sql = include_str!("../../../queries/engine/repair/overwrite_rounds.sql");
@@ -41,7 +43,9 @@ pub(super) async fn remove(plan: &Plan, loading: &Loading) -> Result<u64, Repair
             tables.drop().await?;
             return Ok(removed);
         }
-        tables.execute(tables.query(include_str!("../../../queries/engine/repair/note_removal_hours.sql"))).await?;
+        tables
+            .execute(tables.query(include_str!("../../../queries/engine/repair/note_removal_hours.sql")))
+            .await?;
         let listed = listed_rounds(tables).await?;
         let sql = include_str!("../../../queries/engine/repair/remove_rounds.sql");
         tables.mutate(sql, loading.generation()?).await?;

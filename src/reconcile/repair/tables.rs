@@ -118,7 +118,8 @@ impl Tables {
             if kills == MAX_KILLS {
                 return Err(WarehouseError::TimedOut);
             }
-            self.execute(self.query(include_str!("../../../queries/engine/repair/kill_mutations.sql"))).await?;
+            self.execute(self.query(include_str!("../../../queries/engine/repair/kill_mutations.sql")))
+                .await?;
             tokio::time::sleep(KILL_PAUSE).await;
             kills += 1;
         }
