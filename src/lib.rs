@@ -13,7 +13,7 @@
 //! | [`embedded`] | Runs the embedded parts as child processes of this binary, restarts them, stops them | `roundhouse_part` |
 //! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |
 //! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
-//! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part` |
+//! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part`, `roundhouse_sql` |
 //! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
 //! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `domain` |
@@ -23,7 +23,7 @@
 //! | [`warehouse`] | The client of ClickHouse | `settings`, `connection`, `counted`, `domain` |
 //! | [`registry`] | The client of the schema registry | `settings`, `connection`, `domain`, `roundhouse_part` |
 //! | [`kafka`] | The client of Kafka | `roundhouse_part` |
-//! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain` |
+//! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain`, `roundhouse_sql` |
 //! | [`settings`] | Every option: its flag, variable, default and unit | `roundhouse_listener`, `roundhouse_part` |
 //! | [`owner`] | The server's identity across restarts | `roundhouse_part` |
 //! | [`connection`] | Explains why a service cannot be reached | nothing |
@@ -31,6 +31,7 @@
 //! | [`counted`] | Counts in words | `roundhouse_part` |
 //! | [`memory`] | Settings of the allocator | nothing |
 //! | [`domain`] | Money, times, columns: parsed once, no I/O | nothing |
+//! | [`roundhouse_sql`] | Cuts ClickHouse's SQL into tokens | nothing |
 //! | [`roundhouse_listener`] | What all HTTP listeners share: which requests they accept, how much of one, and what its headers say | nothing |
 //! | [`roundhouse_part`] | What the embedded parts share, and the server uses for its own files: lifecycle, sandbox, locks, durable files | nothing |
 

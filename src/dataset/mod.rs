@@ -5,6 +5,7 @@
 //! the reference. A mistake is reported with its file and line ([`fault`]).
 
 mod description;
+pub mod endpoint;
 pub mod fault;
 pub mod files;
 pub mod sql;

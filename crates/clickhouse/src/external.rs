@@ -11,7 +11,7 @@ use super::engine;
 use super::exception::{Code, Exception};
 use super::ffi::{Connection, Statement};
 use super::quoting::quoted_name;
-use super::tokens::{Token, Tokens};
+use roundhouse_sql::{Token, Tokens};
 
 /// The name of a table whose part of the form has none, and the format of a file that does not name one.
 const UNNAMED: &str = "_data";

@@ -38,7 +38,6 @@ mod server;
 mod sessions;
 mod statement;
 mod text;
-mod tokens;
 mod used;
 
 use std::fs::OpenOptions;

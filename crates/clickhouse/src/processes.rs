@@ -10,7 +10,7 @@ use super::OWN_USER;
 use super::admission::Asker;
 use super::quoting::quoted;
 use super::statement::{edit, format_clause};
-use super::tokens::{Named, Token, Tokens, triples};
+use roundhouse_sql::{Named, Token, Tokens, triples};
 
 /// The setting that carries the query id. The library has no query result cache, so nothing else reads it.
 pub(super) const TAG_SETTING: &str = "query_cache_tag";

@@ -3,9 +3,8 @@
 //! Everything else is left to the engine. A text that this module does not understand goes to the engine unchanged, which
 //! then answers with its own error.
 
+use roundhouse_sql::{Named, Token, Tokens, pairs, triples};
 use std::ops::Range;
-
-use super::tokens::{Named, Token, Tokens, pairs, triples};
 
 /// The kinds of statements that are served differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Cuts a text into tokens by the rules of ClickHouse's own lexer (`src/Parsers/Lexer.cpp`, 26.7).
+//! Cuts SQL into tokens by the rules of ClickHouse's own lexer (`src/Parsers/Lexer.cpp`, 26.7): for the embedded ClickHouse, and for the
+//! SQL files of datasets.
 //!
 //! All of its rules are here: white space of Unicode, typographic quotes, numbers followed by a word (`.5INTO`), heredocs. What
 //! the engine reads as a keyword must not be part of a name or of quoted text here.
@@ -20,25 +21,28 @@ enum Kind {
     Other,
 }
 
+/// A word, a quoted text, a number or a sign.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub struct Token<'a> {
+    pub text: &'a [u8],
+    /// The position of its first byte.
+    pub start: usize,
+    /// The position after its last byte.
+    pub end: usize,
     /// The number of brackets around it.
-    pub(super) depth: usize,
+    pub depth: usize,
     /// A bare word: keyword or name.
-    pub(super) word: bool,
+    pub word: bool,
 }
 
 impl Token<'_> {
     /// Whether it is this keyword, in any case, or this punctuation.
-    pub(super) fn is(&self, keyword: &[u8]) -> bool {
+    pub fn is(&self, keyword: &[u8]) -> bool {
         self.text.eq_ignore_ascii_case(keyword)
     }
 
     /// The text without quotes around it.
-    pub(super) fn unquoted(&self) -> String {
+    pub fn unquoted(&self) -> String {
         let text = match self.text {
             [b'\'', quoted @ .., b'\''] => quoted,
             _ => self.name(),
@@ -47,12 +51,12 @@ impl Token<'_> {
     }
 
     /// Whether it is this name, bare or in quotes.
-    pub(super) fn is_name(&self, name: &[u8]) -> bool {
+    pub fn is_name(&self, name: &[u8]) -> bool {
         self.name() == name
     }
 
     /// Whether it is a name in quotes, which are closed.
-    pub(super) fn is_quoted_name(&self) -> bool {
+    pub fn is_quoted_name(&self) -> bool {
         self.name() != self.text
     }
 
@@ -67,8 +71,8 @@ impl Token<'_> {
 }
 
 /// The tokens of a text, without comments. It never fails: an unclosed quote or comment ends with the text.
-#[derive(Clone)]
-pub(super) struct Tokens<'a> {
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
     text: &'a [u8],
     position: usize,
     depth: usize,
@@ -76,11 +80,13 @@ pub(super) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    /// Begins with the first token of a text.
+    pub fn new(text: &'a [u8]) -> Self {
         Self { text, position: 0, depth: 0, previous: None }
     }
 
-    pub(super) fn position(&self) -> usize {
+    /// Returns the position after the last token.
+    pub fn position(&self) -> usize {
         self.position
     }
 
@@ -103,7 +109,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Skips white space and comments.
-    pub(super) fn skip_blank(&mut self) {
+    pub fn skip_blank(&mut self) {
         while let ControlFlow::Continue(end) = self.end_of_blank() {
             self.position = end;
         }
@@ -296,12 +302,12 @@ fn unicode_space(text: &[u8]) -> usize {
 }
 
 /// Each token of a text with the one after it. Nothing is kept: a statement may have millions of tokens.
-pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Token<'_>, Token<'_>)> {
+pub fn pairs(text: &[u8]) -> impl Iterator<Item = (Token<'_>, Token<'_>)> {
     triples(Tokens::new(text)).filter_map(|(first, second, _)| Some((first, second?)))
 }
 
 /// Each token with the two after it. Nothing else is kept.
-pub(super) fn triples<'a>(
+pub fn triples<'a>(
     mut tokens: impl Iterator<Item = Token<'a>>,
 ) -> impl Iterator<Item = (Token<'a>, Option<Token<'a>>, Option<Token<'a>>)> {
     let mut ahead = [tokens.next(), tokens.next()];
@@ -313,13 +319,15 @@ pub(super) fn triples<'a>(
 }
 
 /// The tokens of a text, with the value of a parameter in the place of its `{name:Identifier}`.
-pub(super) struct Named<'a> {
+#[derive(Debug)]
+pub struct Named<'a> {
     tokens: Tokens<'a>,
     parameters: &'a [(String, String)],
 }
 
 impl<'a> Named<'a> {
-    pub(super) fn new(text: &'a [u8], parameters: &'a [(String, String)]) -> Self {
+    /// `parameters`: their names and values.
+    pub fn new(text: &'a [u8], parameters: &'a [(String, String)]) -> Self {
         Self { tokens: Tokens::new(text), parameters }
     }
 
