@@ -295,7 +295,11 @@ fn read_page(directive: &Directive, statement: &Statement) -> Result<Page, Mista
         let is_descending = match (words.next(), words.next()) {
             (None | Some("asc"), None) => false,
             (Some("desc"), None) => true,
-            _ => return Err(fault("only asc or desc may follow a column of page; separate columns with commas".to_owned())),
+            _ => {
+                return Err(fault(
+                    "only asc or desc may follow a column of page; separate columns with commas".to_owned(),
+                ));
+            }
         };
         if !is_name(name) {
             return Err(fault(format!(
