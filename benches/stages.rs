@@ -197,6 +197,7 @@ fn datum<'a>(schema: &'a apache_avro::Schema, values: &[Value], text: &[u8]) -> 
             Value::Decimal(unscaled) => Datum::Decimal(unscaled.to_be_bytes().into()),
             Value::Text { .. } => Datum::String(String::from_utf8_lossy(value.text(text)).into_owned()),
             Value::Uuid(id) => Datum::Uuid(uuid::Uuid::from_u128(id)),
+            other => unreachable!("no column of bets has {other:?}"),
         };
         let is_union = matches!(field.schema, apache_avro::Schema::Union(_));
         let branch = u32::from(plain != Datum::Null);

@@ -167,7 +167,7 @@ impl Registry {
             _ => rejection.into_error(),
         })?;
         let columns =
-            Columns::parse(&found.schema).map_err(|source| RegistryError::NotRows { id, source })?;
+            Columns::of_writer(&found.schema).map_err(|source| RegistryError::NotRows { id, source })?;
         let columns = Arc::new(columns);
         self.cache().insert(id, columns.clone());
         Ok(columns)

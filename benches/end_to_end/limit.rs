@@ -81,7 +81,7 @@ impl Messages {
             Provenance::Header | Provenance::None => without_provenance(),
         };
         let columns = Columns::parse(&schema).expect("the schema");
-        let key = columns.key().expect("a key");
+        let key = columns.single_key().expect("a key");
         let mut messages =
             Self { bytes: Vec::new(), ends: Vec::new(), provenance, columns: columns.clone(), key };
         let file = std::fs::read(path).expect("the file");

@@ -47,7 +47,7 @@ impl RowSchema {
         };
         let columns = Columns::parse(&text).map_err(|error| wrong(&error))?;
         let built_in = Columns::parse(BETS_SCHEMA).map_err(|error| wrong(&error))?;
-        columns.key().map_err(|error| wrong(&error))?;
+        columns.single_key().map_err(|error| wrong(&error))?;
         check(&columns, &built_in).map_err(|error| wrong(&error))?;
         Ok(Self { text, columns, built_in })
     }

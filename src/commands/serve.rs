@@ -182,7 +182,7 @@ impl Server {
         let (clients, schema_id) = Clients::connect(&addresses, &services, &schema, options).await?;
         let columns = Arc::new(schema.columns);
         let destination = Destination {
-            key: columns.key().map_err(failed)?,
+            key: columns.single_key().map_err(failed)?,
             columns,
             schema_id,
             topic: services.topic.clone(),

@@ -143,7 +143,7 @@ impl Dataset {
             (named(&description.conflicts, "conflicts")?, named(&description.differences, "differences")?);
         let partition_by = match &description.partition_by {
             Some(names) => here.columns(names)?,
-            None => columns.key().map(|key| vec![key]).unwrap_or_default(),
+            None => columns.key().unwrap_or_default().to_vec(),
         };
         let latest = match &description.latest {
             Some(latest) => {
@@ -172,7 +172,7 @@ impl Dataset {
 
     /// Whether rows are identified by a key: then they are counted once, and their files can be reconciled.
     pub fn has_key(&self) -> bool {
-        self.columns.key().is_ok()
+        self.columns.key().is_some()
     }
 
     /// Replaces the schema by one with more columns.
@@ -222,13 +222,8 @@ pub fn check_together(datasets: &[Dataset]) -> Result<(), DatasetError> {
 }
 
 fn columns(schema: &TextFile) -> Result<Columns, FileFault> {
-    Columns::parse(&schema.text).map_err(|error| {
-        let field = match &error {
-            ColumnsError::Field { field, .. } => schema.text.find(&format!("\"{field}\"")),
-            _ => None,
-        };
-        FileFault::at(&schema.path, &schema.text, field.unwrap_or(0), error.to_string())
-    })
+    Columns::parse(&schema.text)
+        .map_err(|ColumnsError { line, message }| FileFault::new(&schema.path, line, message))
 }
 
 /// Finds what `dataset.toml` names.

@@ -3,8 +3,8 @@
 //! A file has one decimal mark. `1.000` is a different amount with each of them. Any other text shows which mark its file has:
 //! [`shows_comma`], [`is_ambiguous`].
 
-use super::money;
 use super::value::ValueError;
+use super::{double, money};
 
 /// Longest amount with a decimal comma, in characters.
 const MAX_LENGTH: usize = 128;
@@ -67,14 +67,26 @@ impl<'a> Parts<'a> {
 /// # Errors
 /// Not such an amount, a digit beyond the scale that is not zero, or 10^(`precision` - `scale`) and more.
 pub fn parse_comma(text: &[u8], precision: u32, scale: u32) -> Result<i128, ValueError> {
+    with_point(text, |plain| money::parse(plain, precision, scale))
+}
+
+/// Parses `1234,5`, `-1.234.567,89`, `1,5E-05` into a floating-point number, as [`double::parse`] does.
+///
+/// # Errors
+/// Not such a number, or too large.
+pub fn parse_comma_double(text: &[u8]) -> Result<f64, ValueError> {
+    with_point(text, double::parse)
+}
+
+/// Parses an amount with a decimal comma, which `parse` gets with a decimal point and without thousands separators.
+fn with_point<T>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, ValueError>) -> Result<T, ValueError> {
     let parts = Parts::of(text).filter(|_| text.len() <= MAX_LENGTH).ok_or(ValueError::NotACommaDecimal)?;
     let mut plain = [0; MAX_LENGTH];
     let whole = parts.whole.iter().filter(|byte| **byte != b'.');
     let fraction = parts.fraction.map(|digits| b".".iter().chain(digits)).into_iter().flatten();
     let bytes = parts.sign.iter().chain(whole).chain(fraction).chain(parts.exponent);
     let length = plain.iter_mut().zip(bytes).map(|(place, byte)| *place = *byte).count();
-    let amount = money::parse(plain.get(..length).unwrap_or_default(), precision, scale);
-    amount.map_err(|error| match error {
+    parse(plain.get(..length).unwrap_or_default()).map_err(|error| match error {
         ValueError::NotADecimal => ValueError::NotACommaDecimal,
         error => error,
     })

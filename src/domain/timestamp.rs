@@ -1,6 +1,7 @@
 //! Times as exports write them: `2019-10-22 08:20:41`, or ISO 8601 with `T`, a fraction, `Z` or an offset.
 //!
-//! A time without a zone is UTC, or in the zone that the sender names ([`Clock`]). A fraction finer than a millisecond is cut off.
+//! A time without a zone is UTC, or in the zone that the sender names ([`Clock`]). A fraction finer than a millisecond
+//! (or a microsecond, for a column of microseconds) is cut off.
 //! Only forms with the year first are read: in `10/11/2019` day and month can be confused.
 
 use std::ops::RangeInclusive;
@@ -38,12 +39,30 @@ pub fn parse(text: &[u8]) -> Result<i64, ValueError> {
 pub fn parse_local(text: &[u8], clock: &mut Clock) -> Result<i64, ValueError> {
     let millis = match parse_plain(text) {
         Some(local) => clock.to_utc(local)?,
-        None => match parse_any(text).ok_or_else(|| cause(text))? {
-            (local, None) => clock.to_utc(local)?,
-            (local, Some(minutes)) => local - minutes * 60_000,
-        },
+        None => parse_any_to_utc(text, clock)?.div_euclid(1000),
     };
     if is_in_range(millis) { Ok(millis) } else { Err(ValueError::TimestampOutOfRange) }
+}
+
+/// Parses a time as [`parse_local`] does, into microseconds.
+///
+/// # Errors
+/// As [`parse_local`].
+#[inline]
+pub fn parse_local_micros(text: &[u8], clock: &mut Clock) -> Result<i64, ValueError> {
+    let micros = match parse_plain(text) {
+        Some(local) => clock.to_utc(local)? * 1000,
+        None => parse_any_to_utc(text, clock)?,
+    };
+    if is_in_range_micros(micros) { Ok(micros) } else { Err(ValueError::TimestampOutOfRange) }
+}
+
+/// Parses any form of a time into microseconds.
+fn parse_any_to_utc(text: &[u8], clock: &mut Clock) -> Result<i64, ValueError> {
+    match parse_any(text).ok_or_else(|| cause(text))? {
+        (local, None) => Ok(clock.to_utc(local.div_euclid(1000))? * 1000 + local.rem_euclid(1000)),
+        (local, Some(minutes)) => Ok(local - minutes * 60_000_000),
+    }
 }
 
 /// Says why a text is not a time.
@@ -66,6 +85,12 @@ fn cause(text: &[u8]) -> ValueError {
 #[inline]
 pub fn is_in_range(millis: i64) -> bool {
     RANGE.contains(&millis)
+}
+
+/// Says whether a time in microseconds is in the years 1970 to 2105.
+#[inline]
+pub fn is_in_range_micros(micros: i64) -> bool {
+    is_in_range(micros.div_euclid(1000))
 }
 
 /// Writes a time as RFC 3339 in UTC, with milliseconds only where there are any.
@@ -112,7 +137,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Parses any form. Returns the time as it is written, and its minutes east of UTC if it names them.
+/// Parses any form. Returns the time as it is written, in microseconds, and its minutes east of UTC if it names them.
 fn parse_any(text: &[u8]) -> Option<(i64, Option<i64>)> {
     let (date, rest) = text.split_at_checked(10)?;
     let days = parse_date(date)?;
@@ -120,17 +145,17 @@ fn parse_any(text: &[u8]) -> Option<(i64, Option<i64>)> {
     if !matches!(separator, b' ' | b'T' | b't') {
         return None;
     }
-    let (time_millis, zone) = parse_time(rest)?;
+    let (time_micros, zone) = parse_time(rest)?;
     // SQL Server, Ruby and Snowflake write a blank before the zone.
     let zone = match zone.trim_ascii_start() {
         [] => None,
         zone => Some(parse_zone(zone)?),
     };
-    Some((days * 86_400_000 + time_millis, zone))
+    Some((days * 86_400_000_000 + time_micros, zone))
 }
 
 /// `2019-10-22` or `2019/10/22` as days since 1970-01-01.
-fn parse_date(text: &[u8]) -> Option<i64> {
+pub(super) fn parse_date(text: &[u8]) -> Option<i64> {
     let &[y1, y2, y3, y4, mark, m1, m2, same_mark, d1, d2] = text else { return None };
     if !matches!(mark, b'-' | b'/') || mark != same_mark {
         return None;
@@ -145,7 +170,7 @@ fn parse_date(text: &[u8]) -> Option<i64> {
     Some(i64::from(date.to_epoch_days()))
 }
 
-/// `08:20`, `8:20`, `08:20:41` or `08:20:41.123456` as milliseconds, and what follows it.
+/// `08:20`, `8:20`, `08:20:41` or `08:20:41.123456` as microseconds, and what follows it.
 fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
     let (hour, rest) = match text {
         [h1, h2, b':', rest @ ..] => (two_digits(*h1, *h2)?, rest),
@@ -166,19 +191,19 @@ fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    Some((((hour * 60 + minute) * 60 + second) * 1000 + fraction, rest))
+    Some((((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction, rest))
 }
 
-/// One to nine fraction digits as whole milliseconds, and what follows them.
+/// One to nine fraction digits as whole microseconds, and what follows them.
 fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if !(1..=9).contains(&digits) {
         return None;
     }
     let (fraction, rest) = text.split_at(digits);
-    let millis =
-        (0..3).fold(0, |millis, at| millis * 10 + fraction.get(at).map_or(0, |byte| i64::from(byte - b'0')));
-    Some((millis, rest))
+    let micros =
+        (0..6).fold(0, |micros, at| micros * 10 + fraction.get(at).map_or(0, |byte| i64::from(byte - b'0')));
+    Some((micros, rest))
 }
 
 /// Reads `Z`, `UTC`, `GMT` or an offset as minutes east of UTC. Go writes both: `+0000 UTC`.
@@ -269,6 +294,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn microseconds_are_kept_where_the_column_has_them() {
+        let micros = |text: &str| parse_local_micros(text.as_bytes(), &mut Clock::default());
+        assert_eq!(micros("2019-10-22 08:20:41"), Ok(1_571_732_441_000_000));
+        assert_eq!(micros("2019-10-22T10:20:41.0001239+02:00"), Ok(1_571_732_441_000_123));
+        assert_eq!(micros("1969-12-31T23:59:59.999999Z"), Err(ValueError::TimestampOutOfRange));
+        assert_eq!(micros("2105-12-31T23:59:59.999999Z"), Ok(MAX_MILLIS * 1000 + 999));
+        let mut malta = Clock::of(crate::domain::time_zone::TimeZone::of_name("Europe/Malta"));
+        let summer = parse_local_micros(b"2019-07-01 10:00:00.000007", &mut malta);
+        assert_eq!(summer, Ok(1_561_968_000_000_007));
+    }
+
     proptest! {
         #[test]
         fn agrees_with_chrono(millis in MIN_MILLIS..=MAX_MILLIS, minutes in -1439_i32..=1439) {
@@ -276,6 +313,8 @@ mod tests {
             let time = DateTime::from_timestamp_millis(millis).unwrap().with_timezone(&zone);
             prop_assert_eq!(parse(time.to_rfc3339().as_bytes()), Ok(millis));
             prop_assert_eq!(parse(format(millis).as_bytes()), Ok(millis));
+            let micros = parse_local_micros(time.to_rfc3339().as_bytes(), &mut Clock::default());
+            prop_assert_eq!(micros, Ok(millis * 1000));
         }
 
         #[test]

@@ -1,21 +1,33 @@
 //! One field of one row, parsed.
 
+use std::cmp::Ordering;
+
 use super::offset;
 
 /// A typed field. Text is a range of bytes in the row's buffer, so the values of a row fit into one reused vector, without an allocation
 /// for each field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
     Null,
+    Boolean(bool),
+    Int(i32),
     Long(i64),
+    /// Files only have finite numbers.
+    Double(f64),
     /// Unscaled: the amount times ten to the power of the column's scale.
     Decimal(i128),
     /// Milliseconds since 1970-01-01T00:00:00Z.
     Timestamp(i64),
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    TimestampMicros(i64),
+    /// Days since 1970-01-01.
+    Date(i32),
     Text {
         start: usize,
         end: usize,
     },
+    /// The position of a symbol in the column's list, from 0.
+    Enum(u32),
     /// The sixteen bytes as one big-endian number.
     Uuid(u128),
 }
@@ -27,6 +39,32 @@ impl Value {
         match *self {
             Self::Text { start, end } => buffer.get(start..end).unwrap_or_default(),
             _ => &[],
+        }
+    }
+
+    /// Returns a whole number, of either width.
+    #[inline]
+    pub fn integer(self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(i64::from(number)),
+            Self::Long(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Compares two numbers or times of one type. None: they have no order.
+    #[inline]
+    pub fn compare(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Int(one), Self::Int(other)) | (Self::Date(one), Self::Date(other)) => {
+                Some(one.cmp(&other))
+            }
+            (Self::Long(one), Self::Long(other))
+            | (Self::Timestamp(one), Self::Timestamp(other))
+            | (Self::TimestampMicros(one), Self::TimestampMicros(other)) => Some(one.cmp(&other)),
+            (Self::Double(one), Self::Double(other)) => one.partial_cmp(&other),
+            (Self::Decimal(one), Self::Decimal(other)) => Some(one.cmp(&other)),
+            _ => None,
         }
     }
 }
@@ -60,6 +98,22 @@ pub enum ValueError {
     TooManyDigits,
     #[error("more digits before the decimal mark than the schema's precision allows")]
     DecimalOutOfRange,
+    #[error("the number is too large for a 64-bit floating-point number")]
+    DoubleOutOfRange,
+    #[error("the number is below the schema's minimum or above its maximum")]
+    OutOfBounds,
+    #[error("not a boolean; write true, false, 1 or 0")]
+    NotABoolean,
+    #[error("not a date; write the year first: 2019-10-22")]
+    NotADate,
+    #[error("the date is before 1900-01-01 or after 2299-12-31, or outside the schema's minimum and maximum")]
+    DateOutOfRange,
+    #[error("not a UUID; write 32 hexadecimal digits in five groups: 8c4f2a70-5f0e-4a9e-9d0b-3f2f1f6f7d21")]
+    NotAUuid,
+    #[error("not one of the schema's symbols; upper and lower case are different")]
+    UnknownSymbol,
+    #[error("the text does not match the schema's pattern")]
+    PatternMismatch,
     #[error("not a time; write 2019-10-22 08:20:41, 2019-10-22T08:20:41Z or 2019-10-22 10:20:41 +02:00")]
     NotATimestamp,
     #[error(
@@ -71,6 +125,8 @@ pub enum ValueError {
     NoTimeOfDay,
     #[error("the time is before 1970 or after 2105")]
     TimestampOutOfRange,
+    #[error("the time is before the schema's minimum or after its maximum")]
+    TimestampOutOfBounds,
     /// With its offsets from UTC, in seconds.
     #[error(
         "the clocks were set back and showed this time twice, at {} and at {}; write which one, such as 02:30:00{}",
@@ -104,9 +160,15 @@ impl ValueError {
             Self::IntegerOutOfRange => "integer_out_of_range",
             Self::NotADecimal | Self::DecimalComma | Self::NotACommaDecimal => "not_a_decimal",
             Self::TooManyDigits => "too_many_digits",
-            Self::DecimalOutOfRange => "decimal_out_of_range",
+            Self::DecimalOutOfRange | Self::DoubleOutOfRange | Self::OutOfBounds => "decimal_out_of_range",
+            Self::NotABoolean => "not_a_boolean",
+            Self::NotADate => "not_a_date",
+            Self::DateOutOfRange => "date_out_of_range",
+            Self::NotAUuid => "not_a_uuid",
+            Self::UnknownSymbol => "unknown_symbol",
+            Self::PatternMismatch => "pattern_mismatch",
             Self::NotATimestamp | Self::YearNotFirst | Self::NoTimeOfDay => "not_a_timestamp",
-            Self::TimestampOutOfRange => "timestamp_out_of_range",
+            Self::TimestampOutOfRange | Self::TimestampOutOfBounds => "timestamp_out_of_range",
             Self::AmbiguousTime { .. } => "ambiguous_time",
             Self::NonexistentTime { .. } => "nonexistent_time",
             Self::TextTooLong => "text_too_long",

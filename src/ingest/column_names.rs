@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::domain::columns::{Column, Columns};
+use crate::domain::columns::{Column, Columns, is_same_name};
 
 /// Characters of a part of the parameter that an error shows.
 const SHOWN_CHARACTERS: usize = 80;
@@ -35,7 +35,7 @@ impl Named {
 
     /// Whether the schema has its column.
     fn is_of(&self, columns: &Columns) -> bool {
-        columns.fields().any(|column| column.name == self.column)
+        columns.fields().any(|column| is_same_name(&column.name, &self.column))
     }
 }
 
@@ -126,18 +126,19 @@ impl ColumnNames {
 
     /// The column that a field of this name is; `plain`: see [`plain_name`].
     pub fn column_of<'a>(&self, plain: &str, columns: &'a Columns) -> Option<&'a Column> {
-        let column = match self.0.iter().find(|named| named.plain == plain) {
-            Some(named) => named.column.as_str(),
-            // Its own name is not that of a column that has another one.
-            None if self.name_of(plain).is_some() => return None,
-            None => plain,
-        };
-        columns.fields().find(|other| other.name == column)
+        match self.0.iter().find(|named| named.plain == plain) {
+            Some(named) => columns.fields().find(|column| is_same_name(&column.name, &named.column)),
+            // A column that has another name is not called by its own ones.
+            None => columns
+                .fields()
+                .find(|column| column.is_called(plain))
+                .filter(|column| self.name_of(&column.name).is_none()),
+        }
     }
 
     /// The name that the file uses for a column, if it is not the column's own.
     pub fn name_of(&self, column: &str) -> Option<&str> {
-        self.0.iter().find(|named| named.column == column).map(|named| named.name.as_str())
+        self.0.iter().find(|named| is_same_name(column, &named.column)).map(|named| named.name.as_str())
     }
 }
 
@@ -272,6 +273,28 @@ mod tests {
 
     fn parse(text: &str) -> Result<ColumnNames, ColumnNamesError> {
         ColumnNames::parse(text, &columns())
+    }
+
+    #[test]
+    fn an_alias_of_the_schema_is_a_name_of_its_column_unless_the_sender_names_another() {
+        let columns = Columns::parse(
+            r#"{"type":"record","name":"R","fields":[
+                {"name":"basePrice","type":"long","aliases":["price","Größe"]},{"name":"b","type":"string"}]}"#,
+        );
+        let columns = columns.unwrap();
+        let none = ColumnNames::default();
+        for name in ["basePrice", "BASEPRICE", "Price", "GRÖSSE", "größe"] {
+            let column = none.column_of(&plain_name(name), &columns);
+            let expected = (name != "GRÖSSE").then_some("basePrice");
+            assert_eq!(column.map(|column| column.name.as_str()), expected, "{name}");
+        }
+        let named = ColumnNames::parse("baseprice:cost,b:price", &columns).unwrap();
+        for (name, expected) in
+            [("cost", Some("basePrice")), ("price", Some("b")), ("größe", None), ("b", None)]
+        {
+            let column = named.column_of(name, &columns);
+            assert_eq!(column.map(|column| column.name.as_str()), expected, "{name}");
+        }
     }
 
     #[test]

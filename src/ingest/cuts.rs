@@ -199,12 +199,12 @@ impl<'a, 'r> Cuts<'a, 'r> {
         let joined = [whole, &[COMMA], fraction].concat();
         let text = joined.trim_ascii();
         let is_value = match (self.rule, column.kind) {
-            (Rule::Likely, Kind::Decimal { .. }) => is_likely(whole, fraction, &joined),
+            (Rule::Likely, Kind::Decimal { .. } | Kind::Double) => is_likely(whole, fraction, &joined),
             // The last field is empty: `4,` at the end of a row is 4 in both ways.
-            (Rule::Amount, Kind::Decimal { .. }) => {
+            (Rule::Amount, Kind::Decimal { .. } | Kind::Double) => {
                 position + cuts + 2 < self.record.width && has_comma_form(text)
             }
-            (Rule::Time(_), Kind::Timestamp) => timestamp::parse(text).is_ok(),
+            (Rule::Time(_), Kind::Timestamp | Kind::TimestampMicros) => timestamp::parse(text).is_ok(),
             _ => false,
         };
         // Between the parts of quoted fields there are quotes.
@@ -234,7 +234,7 @@ fn is_likely(whole: &[u8], fraction: &[u8], amount: &[u8]) -> bool {
 }
 
 pub(super) fn is_amount(column: &Column) -> bool {
-    matches!(column.kind, Kind::Decimal { .. })
+    matches!(column.kind, Kind::Decimal { .. } | Kind::Double)
 }
 
 pub(super) fn text_of<'a>(record: &Record<'a>, field: usize) -> &'a [u8] {

@@ -9,6 +9,7 @@ pub mod body;
 pub mod column_names;
 mod cuts;
 pub mod decode;
+mod filled;
 #[cfg(test)]
 mod fuzz;
 pub mod header;

@@ -18,6 +18,7 @@ use super::FileError;
 use super::column_names::{ColumnNames, Naming};
 use super::cuts::{Shown, likely_cut};
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
+use super::filled::Filled;
 use super::header::Header;
 use super::later_headers::Headers;
 use super::notation::{Held, HeldRows, Notation};
@@ -145,8 +146,7 @@ pub struct RowReader {
     notation: Notation,
     undecided: Undecided,
     clock: Clock,
-    /// The value of the column for the upload's id, if there is one.
-    upload_id: Value,
+    filled: Filled,
     values: Vec<Value>,
 }
 
@@ -190,7 +190,6 @@ impl RowReader {
     /// `max_line_bytes`: of a line in UTF-8.
     pub fn new(columns: Arc<Columns>, options: ReadOptions, max_line_bytes: usize) -> Self {
         Self {
-            columns,
             notation: Notation::new(options.decimal),
             clock: Clock::of(options.time_zone.clone()),
             options,
@@ -199,8 +198,9 @@ impl RowReader {
             records: RecordReader::new(b',', max_line_bytes),
             headers: None,
             undecided: Undecided::default(),
-            upload_id: Value::Null,
+            filled: Filled::of(&columns),
             values: Vec::new(),
+            columns,
         }
     }
 
@@ -216,7 +216,7 @@ impl RowReader {
     /// Fills this id into the rows' columns for it.
     #[must_use]
     pub fn for_upload(mut self, id: Uuid) -> Self {
-        self.upload_id = Value::Uuid(id.as_u128());
+        self.filled.set_upload(id);
         self
     }
 
@@ -256,6 +256,7 @@ impl RowReader {
         last: bool,
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
+        self.filled.set_time();
         let mut bytes = bytes;
         while last || !self.gathered.is_empty() || bytes.len() < GATHERED_BYTES {
             let room = GATHERED_BYTES.saturating_sub(self.gathered.len()).min(bytes.len());
@@ -350,7 +351,7 @@ impl RowReader {
         let (Some(text), Some(headers)) = (&mut self.text, &mut self.headers) else { return Ok(()) };
         let mut parser = RecordParser {
             naming: Naming { columns: &self.columns, names: &self.options.columns },
-            upload_id: self.upload_id,
+            filled: &self.filled,
             notation: &mut self.notation,
             undecided: &mut self.undecided,
             clock: &mut self.clock,
@@ -433,7 +434,7 @@ enum Parsed {
 /// Makes values of records.
 struct RecordParser<'a> {
     naming: Naming<'a>,
-    upload_id: Value,
+    filled: &'a Filled,
     notation: &'a mut Notation,
     undecided: &'a mut Undecided,
     clock: &'a mut Clock,
@@ -449,7 +450,7 @@ impl RecordParser<'_> {
 
     /// Fills in a record's values; or says all that is wrong with it, except its byte offset.
     fn parse(&mut self, record: &Record<'_>, header: &Header, ends: RowEnds) -> Result<Parsed, Box<Reject>> {
-        let Self { naming: Naming { columns, .. }, upload_id, notation, clock, values, .. } = self;
+        let Self { naming: Naming { columns, .. }, filled, notation, clock, values, .. } = self;
         if !ends.fits(record, header) || record.is_unclosed {
             return Err(Box::new(whole_line(record, header, columns, notation.mark())));
         }
@@ -457,15 +458,13 @@ impl RecordParser<'_> {
         let mut is_ambiguous = false;
         let mut reject: Option<Box<Reject>> = None;
         for (column, &field) in columns.iter().zip(&header.fields) {
-            let value = match (column.source, field) {
-                (Source::UploadId, _) => *upload_id,
-                (Source::Line, _) => Value::Long(record.line.cast_signed()),
-                (Source::Field, field) => {
+            let value = match column.source {
+                Source::Field => {
                     let (start, end) = field.and_then(|field| record.bounds(field)).unwrap_or_default();
                     let text = record.buffer.get(start..end).unwrap_or_default();
                     match validate::parse_field(column, text, start, notation.mark(), clock) {
                         Ok(value) => {
-                            if let Value::Decimal(_) = value {
+                            if let Value::Decimal(_) | Value::Double(_) = value {
                                 is_ambiguous |= notation.is_ambiguous(text);
                             }
                             value
@@ -476,6 +475,13 @@ impl RecordParser<'_> {
                         }
                     }
                 }
+                _ => match filled.value(column, record.line) {
+                    Ok(value) => value,
+                    Err(error) => {
+                        add_fault(&mut reject, record.line, column, error, b"");
+                        continue;
+                    }
+                },
             };
             values.push(value);
         }
@@ -608,7 +614,7 @@ fn add_fault(reject: &mut Option<Box<Reject>>, line: u64, column: &Column, error
     let fault = Fault {
         column: column.name.clone(),
         code: error.code(),
-        reason: error.to_string(),
+        reason: column.explain(error),
         value: shown(text),
     };
     match reject {

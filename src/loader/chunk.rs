@@ -87,7 +87,8 @@ impl Repeat {
         match source {
             Source::UploadId => self.upload_id.map_or(Value::Null, Value::Uuid),
             Source::Line => self.line.map_or(Value::Null, |line| Value::Long(line.cast_signed())),
-            Source::Field => Value::Null,
+            // A repeat does not keep the others.
+            _ => Value::Null,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rdkafka::Message;
 
-use crate::domain::columns::{Columns, ColumnsError, Kind, Source};
+use crate::domain::columns::{Columns, ColumnsError, Source};
 use crate::registry::{Registry, RegistryError};
 use crate::wire::avro;
 
@@ -106,7 +106,7 @@ impl Stored {
     /// No column identifies a round.
     pub fn new(columns: Arc<Columns>) -> Result<Self, ColumnsError> {
         let with = |source| columns.iter().position(|column| column.source == source);
-        let (key, upload_id, line) = (columns.key()?, with(Source::UploadId), with(Source::Line));
+        let (key, upload_id, line) = (columns.single_key()?, with(Source::UploadId), with(Source::Line));
         Ok(Self { columns, key, upload_id, line })
     }
 }
@@ -122,27 +122,12 @@ impl Projection {
             .map(|column| match writer.position(&column.name) {
                 None if column.is_nullable() => Ok(None),
                 None => Err(format!("column {} is missing in the writer's schema", column.name)),
-                Some(at) => match writer.iter().nth(at) {
-                    Some(found)
-                        if same_wire_type(found.kind, column.kind)
-                            && (column.is_nullable() || !found.is_nullable()) =>
-                    {
-                        Ok(Some(at))
-                    }
+                Some(at) => match writer.get(at) {
+                    Some(found) if column.can_read(found) => Ok(Some(at)),
                     _ => Err(format!("column {} has another type in the writer's schema", column.name)),
                 },
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { writer, sources })
-    }
-}
-
-fn same_wire_type(one: Kind, other: Kind) -> bool {
-    match (one, other) {
-        (
-            Kind::Decimal { scale, precision },
-            Kind::Decimal { scale: other_scale, precision: other_precision },
-        ) => scale == other_scale && precision <= other_precision,
-        (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
     }
 }

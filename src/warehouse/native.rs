@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::row_binary::{column_type, write_known_value, write_length, write_missing_value, write_text};
+use super::row_binary::{sent_type, write_known_value, write_length, write_missing_value, write_text};
 use crate::domain::columns::Column;
 use crate::domain::value::Value;
 
@@ -65,7 +65,7 @@ impl Block {
             BlockColumn { name, kind, nulls, values }
         };
         let others = others.iter().map(|(name, kind)| column(name, (*kind).to_owned()));
-        let columns = columns.map(|found| column(&found.name, column_type(found))).chain(others).collect();
+        let columns = columns.map(|found| column(&found.name, sent_type(found))).chain(others).collect();
         Self { rows: 0, bytes: 0, columns }
     }
 
@@ -89,7 +89,7 @@ impl Block {
         let before = end.len();
         match value {
             Value::Null => write_missing_value(column.kind, end),
-            value => write_known_value(column.kind, value, buffer, end),
+            value => write_known_value(column, value, buffer, end),
         }
         self.bytes += end.len() - before;
     }

@@ -5,26 +5,31 @@ use crate::domain::value::Value;
 
 /// Appends a column's value. `buffer`: the bytes that text values refer to.
 ///
-/// A `long` is written as Int64, or as UInt64 if the schema's minimum is not negative; a timestamp as DateTime64(3); a decimal as
-/// Decimal(P, S), whose width depends on P; a uuid as UUID; a nullable column as Nullable of these.
+/// The bytes are those of [`sent_type`], which ClickHouse also reads into a column of [`column_type`].
 pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     if column.is_nullable() {
         out.push(u8::from(value == Value::Null));
     }
-    write_known_value(column.kind, value, buffer, out);
+    write_known_value(column, value, buffer, out);
 }
 
 /// Appends a value as a column has it that is not nullable. Nothing for null.
 #[inline]
-pub fn write_known_value(kind: Kind, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
+pub fn write_known_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     match value {
         Value::Null => {}
-        Value::Long(number) | Value::Timestamp(number) => out.extend_from_slice(&number.to_le_bytes()),
+        Value::Long(number) | Value::Timestamp(number) | Value::TimestampMicros(number) => {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
         Value::Decimal(unscaled) => {
-            let width = decimal_width(kind);
+            let width = decimal_width(column.kind);
             out.extend_from_slice(unscaled.to_le_bytes().get(..width).unwrap_or_default());
         }
         Value::Text { .. } => write_text(value.text(buffer), out),
+        Value::Int(number) | Value::Date(number) => out.extend_from_slice(&number.to_le_bytes()),
+        Value::Boolean(is_true) => out.push(u8::from(is_true)),
+        Value::Double(number) => out.extend_from_slice(&number.to_le_bytes()),
+        Value::Enum(position) => write_text(column.symbol(position).as_bytes(), out),
         Value::Uuid(uuid) => write_uuid(uuid, out),
     }
 }
@@ -34,21 +39,37 @@ pub fn write_missing_value(kind: Kind, out: &mut Vec<u8>) {
     out.extend_from_slice([0; 16].get(..fixed_width(kind)).unwrap_or_default());
 }
 
-/// Returns the ClickHouse type of what [`write_value`] writes for a column.
+/// Returns the ClickHouse type of a column in a table.
+///
+/// A `long` is Int64, or UInt64 if the schema's minimum is not negative; an `int` Int32; a timestamp DateTime64(3) or DateTime64(6); a date
+/// Date32; a decimal Decimal(P, S); an enum LowCardinality(String), to which a symbol can be added; a nullable column Nullable of
+/// these.
 pub fn column_type(column: &Column) -> String {
+    let kind = sent_type(column);
+    if column.kind == Kind::Enum { format!("LowCardinality({kind})") } else { kind }
+}
+
+/// Returns the ClickHouse type of what [`write_value`] writes for a column. Where the column of a table has another one, ClickHouse converts
+/// the values.
+pub fn sent_type(column: &Column) -> String {
     let kind = value_type(column.kind);
     if column.is_nullable() { format!("Nullable({kind})") } else { kind }
 }
 
-/// Returns the ClickHouse type of non-null values.
+/// Returns the ClickHouse type of values that are sent and not null.
 pub fn value_type(kind: Kind) -> String {
     match kind {
         Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
         Kind::Long { .. } => "Int64".to_owned(),
         Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
+        Kind::Int => "Int32".to_owned(),
+        Kind::Boolean => "Bool".to_owned(),
+        Kind::Double => "Float64".to_owned(),
         Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
-        Kind::Text { .. } => "String".to_owned(),
-        Kind::Uuid => "UUID".to_owned(),
+        Kind::TimestampMicros => "DateTime64(6, 'UTC')".to_owned(),
+        Kind::Date => "Date32".to_owned(),
+        Kind::Text { .. } | Kind::Enum => "String".to_owned(),
+        Kind::Uuid | Kind::UuidText => "UUID".to_owned(),
     }
 }
 
@@ -80,7 +101,7 @@ pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
         return Some(flag);
     }
     let length = match column.kind {
-        Kind::Text { .. } => text_length(bytes.get(flag..)?)?,
+        Kind::Text { .. } | Kind::Enum => text_length(bytes.get(flag..)?)?,
         kind => fixed_width(kind),
     };
     (flag + length <= bytes.len()).then_some(flag + length)
@@ -101,10 +122,11 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
 /// Returns the number of bytes of a value; of a String, those of an empty one.
 fn fixed_width(kind: Kind) -> usize {
     match kind {
-        Kind::Long { .. } | Kind::Timestamp => 8,
+        Kind::Long { .. } | Kind::Timestamp | Kind::TimestampMicros | Kind::Double => 8,
         Kind::Decimal { .. } => decimal_width(kind),
-        Kind::Uuid => 16,
-        Kind::Text { .. } => 1,
+        Kind::Uuid | Kind::UuidText => 16,
+        Kind::Int | Kind::Date => 4,
+        Kind::Boolean | Kind::Text { .. } | Kind::Enum => 1,
     }
 }
 
@@ -124,16 +146,28 @@ mod tests {
     use super::*;
     use crate::domain::columns::Columns;
 
-    const SCHEMA: &str = include_str!("../../schemas/bets.avsc");
+    /// The types that the schema of bets does not have.
+    const OTHERS: &str = r#"{"type":"record","name":"R","fields":[
+        {"name":"a","type":"boolean"}, {"name":"b","type":["null","int"]}, {"name":"c","type":"double"},
+        {"name":"d","type":{"type":"long","logicalType":"timestamp-micros"}},
+        {"name":"e","type":["null",{"type":"int","logicalType":"date"}]},
+        {"name":"f","type":["null",{"type":"enum","name":"E","symbols":["BUY","A_LONGER_SYMBOL"]}]},
+        {"name":"g","type":{"type":"string","logicalType":"uuid"}}]}"#;
 
     fn value(column: &Column, number: i64, text: usize) -> Value {
         match column.kind {
             _ if column.is_nullable() && number % 3 == 0 => Value::Null,
             Kind::Long { .. } => Value::Long(number),
+            Kind::Boolean => Value::Boolean(number % 2 == 0),
+            Kind::Int => Value::Int(number as i32),
+            Kind::Double => Value::Double(number as f64),
+            Kind::TimestampMicros => Value::TimestampMicros(number),
+            Kind::Date => Value::Date(number as i32),
+            Kind::Enum => Value::Enum((number % 2).unsigned_abs() as u32),
             Kind::Timestamp => Value::Timestamp(number),
             Kind::Decimal { .. } => Value::Decimal(i128::from(number)),
             Kind::Text { .. } => Value::Text { start: 0, end: text },
-            Kind::Uuid => Value::Uuid(u128::from(number.unsigned_abs())),
+            Kind::Uuid | Kind::UuidText => Value::Uuid(u128::from(number.unsigned_abs())),
         }
     }
 
@@ -141,7 +175,9 @@ mod tests {
         #[test]
         fn the_length_of_a_value_is_the_number_of_bytes_written(number: i64, text in 0_usize..40_000) {
             let buffer = vec![b'x'; text];
-            for column in Columns::parse(SCHEMA).unwrap().iter() {
+            let (bets, others) = (include_str!("../../schemas/bets.avsc"), OTHERS);
+            let (bets, others) = (Columns::parse(bets).unwrap(), Columns::parse(others).unwrap());
+            for column in bets.iter().chain(others.iter()) {
                 let mut bytes = Vec::new();
                 write_value(column, value(column, number, text), &buffer, &mut bytes);
                 for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {

@@ -6,6 +6,7 @@
 //! time of a row.
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::domain::columns::{Column, Columns, Kind, Nullability};
 use crate::domain::value::Value;
@@ -24,7 +25,7 @@ pub enum AvroError {
     TooShort,
     #[error("the message continues after its last field")]
     TooLong,
-    #[error("a number of more than 64 bits")]
+    #[error("a number with more bits than its type has")]
     Overflow,
     #[error("a union branch that the schema does not have")]
     UnknownBranch,
@@ -32,6 +33,12 @@ pub enum AvroError {
     NotUtf8,
     #[error("a decimal of no bytes")]
     EmptyDecimal,
+    #[error("a boolean that is neither 0 nor 1")]
+    NotABoolean,
+    #[error("an enum symbol that the schema does not have")]
+    UnknownSymbol,
+    #[error("text that is not a UUID")]
+    NotAUuid,
 }
 
 /// Appends a message: the prefix, then each value in the order of the columns, read from `buffer` where it is text.
@@ -43,10 +50,16 @@ pub fn encode(schema_id: u32, columns: &Columns, values: &[Value], buffer: &[u8]
         encode_branch(column, *value, out);
         match *value {
             Value::Null => {}
-            Value::Long(number) | Value::Timestamp(number) => encode_long(number, out),
+            Value::Long(number) | Value::Timestamp(number) | Value::TimestampMicros(number) => {
+                encode_long(number, out);
+            }
             Value::Decimal(unscaled) => encode_decimal(unscaled, out),
             Value::Text { .. } => encode_bytes(value.text(buffer), out),
-            Value::Uuid(uuid) => out.extend_from_slice(&uuid.to_be_bytes()),
+            Value::Int(number) | Value::Date(number) => encode_long(i64::from(number), out),
+            Value::Boolean(is_true) => out.push(u8::from(is_true)),
+            Value::Double(number) => out.extend_from_slice(&number.to_le_bytes()),
+            Value::Enum(position) => encode_long(i64::from(position), out),
+            Value::Uuid(uuid) => encode_uuid(column.kind, uuid, out),
         }
     }
 }
@@ -106,6 +119,17 @@ fn encode_decimal(unscaled: i128, out: &mut Vec<u8>) {
     encode_bytes(bytes.get(superfluous..).unwrap_or_default(), out);
 }
 
+fn encode_uuid(kind: Kind, uuid: u128, out: &mut Vec<u8>) {
+    match kind {
+        Kind::UuidText => {
+            let mut text = Uuid::encode_buffer();
+            let text = Uuid::from_u128(uuid).as_hyphenated().encode_lower(&mut text);
+            encode_bytes(text.as_bytes(), out);
+        }
+        _ => out.extend_from_slice(&uuid.to_be_bytes()),
+    }
+}
+
 #[inline]
 fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     encode_long(i64::try_from(bytes.len()).unwrap_or(i64::MAX), out);
@@ -127,10 +151,24 @@ fn decode_field(column: &Column, cursor: &mut Cursor<'_>) -> Result<Value, AvroE
     }
     match column.kind {
         Kind::Long { .. } => cursor.long().map(Value::Long),
+        Kind::Int => cursor.int().map(Value::Int),
+        Kind::Boolean => cursor.boolean().map(Value::Boolean),
+        Kind::Double => cursor.array().map(f64::from_le_bytes).map(Value::Double),
         Kind::Timestamp => cursor.long().map(Value::Timestamp),
+        Kind::TimestampMicros => cursor.long().map(Value::TimestampMicros),
+        Kind::Date => cursor.int().map(Value::Date),
         Kind::Decimal { .. } => cursor.decimal().map(Value::Decimal),
         Kind::Text { .. } => cursor.text(),
-        Kind::Uuid => cursor.uuid(),
+        Kind::Enum => {
+            let position = u32::try_from(cursor.long()?).ok();
+            let known = position.filter(|position| (*position as usize) < column.symbols.len());
+            known.map(Value::Enum).ok_or(AvroError::UnknownSymbol)
+        }
+        Kind::Uuid => cursor.array().map(u128::from_be_bytes).map(Value::Uuid),
+        Kind::UuidText => {
+            let uuid = Uuid::try_parse_ascii(cursor.bytes()?).map_err(|_| AvroError::NotAUuid)?;
+            Ok(Value::Uuid(uuid.as_u128()))
+        }
     }
 }
 
@@ -183,11 +221,24 @@ impl<'a> Cursor<'a> {
         Ok(i128::from_be_bytes(padded))
     }
 
-    fn uuid(&mut self) -> Result<Value, AvroError> {
+    fn int(&mut self) -> Result<i32, AvroError> {
+        i32::try_from(self.long()?).map_err(|_| AvroError::Overflow)
+    }
+
+    fn boolean(&mut self) -> Result<bool, AvroError> {
+        match self.array()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [_] => Err(AvroError::NotABoolean),
+        }
+    }
+
+    /// Reads a number of bytes that the type determines.
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], AvroError> {
         let (bytes, _) =
             self.message.get(self.at..).and_then(<[u8]>::split_first_chunk).ok_or(AvroError::TooShort)?;
-        self.at += bytes.len();
-        Ok(Value::Uuid(u128::from_be_bytes(*bytes)))
+        self.at += N;
+        Ok(*bytes)
     }
 
     fn text(&mut self) -> Result<Value, AvroError> {
@@ -199,83 +250,4 @@ impl<'a> Cursor<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use apache_avro::Schema;
-    use apache_avro::reader::datum::GenericDatumReader;
-    use apache_avro::types::Value as Datum;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SCHEMA: &str = r#"{"type":"record","name":"R","fields":[
-        {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
-        {"name":"id","type":"long"},
-        {"name":"name","type":"string"},
-        {"name":"bet","type":["null",{"type":"bytes","logicalType":"decimal","precision":28,"scale":8}]},
-        {"name":"win","type":[{"type":"bytes","logicalType":"decimal","precision":28,"scale":8},"null"]},
-        {"name":"upload","type":["null",{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}],"source":"upload_id"}]}"#;
-
-    fn money() -> impl Strategy<Value = Option<i128>> {
-        proptest::option::of(prop_oneof![-300_i128..300, -(10_i128.pow(28))..10_i128.pow(28)])
-    }
-
-    fn plain(datum: &Datum) -> Option<i128> {
-        match datum {
-            Datum::Union(_, inner) => plain(inner),
-            Datum::Null => None,
-            Datum::Decimal(decimal) => {
-                let bytes: Vec<u8> = decimal.try_into().unwrap();
-                let start = if bytes[0] & 0x80 == 0 { 0 } else { -1_i128 };
-                Some(bytes.iter().fold(start, |number, byte| (number << 8) | i128::from(*byte)))
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn apache_avro_reads_what_is_written(
-            at: i64, id: i64, name in ".{0,40}", bet in money(), win in money(), upload: Option<u128>,
-        ) {
-            let columns = Columns::parse(SCHEMA).unwrap();
-            let values = [
-                Value::Timestamp(at),
-                Value::Long(id),
-                Value::Text { start: 0, end: name.len() },
-                bet.map_or(Value::Null, Value::Decimal),
-                win.map_or(Value::Null, Value::Decimal),
-                upload.map_or(Value::Null, Value::Uuid),
-            ];
-            let mut message = Vec::new();
-            encode(77, &columns, &values, name.as_bytes(), &mut message);
-            prop_assert_eq!(schema_id(&message), Ok(77));
-
-            let schema = Schema::parse_str(SCHEMA).unwrap();
-            let reader = GenericDatumReader::builder(&schema).build().unwrap();
-            let Datum::Record(fields) = reader.read_value(&mut &message[PREFIX_BYTES..]).unwrap() else {
-                panic!("not a record")
-            };
-            prop_assert_eq!(&fields[0].1, &Datum::TimestampMillis(at));
-            prop_assert_eq!(&fields[1].1, &Datum::Long(id));
-            prop_assert_eq!(&fields[2].1, &Datum::String(name.clone()));
-            prop_assert_eq!(plain(&fields[3].1), bet);
-            prop_assert_eq!(plain(&fields[4].1), win);
-            let Datum::Union(_, found) = &fields[5].1 else { panic!("not a union") };
-            let expected = upload.map_or(Datum::Null, |upload| Datum::Uuid(uuid::Uuid::from_u128(upload)));
-            prop_assert_eq!(found.as_ref(), &expected);
-
-            let mut decoded = Vec::new();
-            decode(&columns, &message, &mut decoded).unwrap();
-            prop_assert_eq!(decoded[2].text(&message), name.as_bytes());
-            prop_assert_eq!(&decoded[..2], &values[..2]);
-            prop_assert_eq!(&decoded[3..], &values[3..]);
-        }
-
-        #[test]
-        fn any_bytes_decode_or_are_refused(message in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let columns = Columns::parse(SCHEMA).unwrap();
-            let _ = schema_id(&message);
-            let _ = decode(&columns, &message, &mut Vec::new());
-        }
-    }
-}
+mod tests;

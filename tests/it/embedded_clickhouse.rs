@@ -2,6 +2,7 @@
 
 mod access;
 mod clients;
+mod column_types;
 mod durability;
 mod interface;
 mod limits;

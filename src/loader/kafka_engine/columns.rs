@@ -5,7 +5,8 @@
 //! number would already have become a large one, and a missing field the type's default.
 
 use crate::domain::columns::{Column, Columns, Kind};
-use crate::domain::{money, timestamp};
+use crate::domain::value::Value;
+use crate::domain::{date, money, timestamp};
 use crate::warehouse::row_binary::{column_type, value_type};
 
 /// The texts that replace the placeholders of a definition.
@@ -40,7 +41,7 @@ fn read_column(column: &Column) -> String {
         Kind::Long { .. } => "Int64".to_owned(),
         // ClickHouse reads an Avro `fixed` of sixteen bytes into these, but not into a UUID.
         Kind::Uuid => "FixedString(16)".to_owned(),
-        Kind::Timestamp | Kind::Decimal { .. } | Kind::Text { .. } => value_type(column.kind),
+        kind => value_type(kind),
     };
     format!("{} Nullable({kind})", name(column))
 }
@@ -66,21 +67,54 @@ fn rule(column: &Column) -> String {
     let name = format!("found.{}", name(column));
     let rule = match column.kind {
         Kind::Long { minimum } => format!("{name} >= {minimum}"),
-        Kind::Timestamp => {
+        Kind::Timestamp | Kind::TimestampMicros => {
             let (first, last) = timestamp::RANGE.into_inner();
             format!("toUnixTimestamp64Milli({name}) BETWEEN {first} AND {last}")
         }
+        Kind::Date => {
+            let (first, last) = date::RANGE.into_inner();
+            format!("toInt32({name}) BETWEEN {first} AND {last}")
+        }
         // ClickHouse checks the number of bytes of a decimal, but not the number of digits.
         Kind::Decimal { precision, scale } => {
-            let most = money::format(money::largest(precision), scale);
-            let literal = |sign| format!("CAST('{sign}{most}', 'Decimal({precision}, {scale})')");
-            format!("{name} BETWEEN {} AND {}", literal("-"), literal(""))
+            let most = money::largest(precision);
+            format!(
+                "{name} BETWEEN {} AND {}",
+                decimal(-most, precision, scale),
+                decimal(most, precision, scale)
+            )
         }
-        Kind::Text { .. } => format!("isValidUTF8({name})"),
-        // Any sixteen bytes are valid. No check for null either: only nullable columns have this type.
-        Kind::Uuid => "true".to_owned(),
+        Kind::Double => format!("isFinite({name})"),
+        Kind::Text { .. } | Kind::Enum => format!("isValidUTF8({name})"),
+        // Any value of the type is valid. The condition of a missing one is null.
+        Kind::Boolean | Kind::Int | Kind::Uuid | Kind::UuidText => format!("{name} = {name}"),
     };
+    let bounds = [(">=", column.bounds.minimum), ("<=", column.bounds.maximum)];
+    let bounds = bounds.into_iter().filter_map(|(operator, bound)| {
+        Some(format!(" AND {}", bounded(&name, operator, column.kind, bound?)?))
+    });
+    let rule = bounds.fold(rule, |rule, bound| rule + &bound);
     format!("ifNull({rule}, {})", column.is_nullable())
+}
+
+fn decimal(unscaled: i128, precision: u32, scale: u32) -> String {
+    format!("CAST('{}', 'Decimal({precision}, {scale})')", money::format(unscaled, scale))
+}
+
+/// Returns the condition of a bound. None for a value that has no order.
+fn bounded(name: &str, operator: &str, kind: Kind, bound: Value) -> Option<String> {
+    Some(match (kind, bound) {
+        (_, Value::Int(number)) => format!("{name} {operator} {number}"),
+        (_, Value::Long(number)) => format!("{name} {operator} {number}"),
+        (_, Value::Double(number)) => format!("{name} {operator} {number:?}"),
+        (Kind::Decimal { precision, scale }, Value::Decimal(unscaled)) => {
+            format!("{name} {operator} {}", decimal(unscaled, precision, scale))
+        }
+        (_, Value::Timestamp(millis)) => format!("toUnixTimestamp64Milli({name}) {operator} {millis}"),
+        (_, Value::TimestampMicros(micros)) => format!("toUnixTimestamp64Micro({name}) {operator} {micros}"),
+        (_, Value::Date(days)) => format!("toInt32({name}) {operator} {days}"),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
