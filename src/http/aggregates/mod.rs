@@ -2,9 +2,11 @@
 
 pub mod answers;
 mod cursor;
+#[path = "../format.rs"]
 mod format;
 pub mod items;
 pub mod request;
+#[path = "../stream.rs"]
 mod stream;
 pub mod summary;
 
