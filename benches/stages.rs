@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used)]
 
+mod prices;
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -207,5 +209,16 @@ fn datum<'a>(schema: &'a apache_avro::Schema, values: &[Value], text: &[u8]) -> 
     datum
 }
 
-criterion_group!(benches, stages);
+/// Compares the formats of files: price events to Avro.
+fn formats(criterion: &mut Criterion) {
+    let columns = prices::columns();
+    let mut group = criterion.benchmark_group("price events to Avro");
+    group.throughput(Throughput::Elements(ROWS)).sample_size(20);
+    for (format, file) in prices::files(ROWS) {
+        group.bench_function(format, |bench| bench.iter(|| prices::to_avro(&columns, &file)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stages, formats);
 criterion_main!(benches);

@@ -17,7 +17,7 @@
 //! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
 //! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `domain` |
-//! | [`ingest`] | Bytes of CSV to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
+//! | [`ingest`] | Bytes of CSV or JSON to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`metrics`] | Counts for Prometheus | `warehouse` |
 //! | [`wire`] | The messages of the topics: rows in Avro, and headers | `domain` |
 //! | [`warehouse`] | The client of ClickHouse | `settings`, `connection`, `counted`, `domain` |

@@ -9,17 +9,21 @@
 //! - `ROUNDHOUSE_BENCH_LOADER_ROWS`: rows for the comparison of the loaders (500,000; 0 skips it).
 //! - `ROUNDHOUSE_BENCH_AGGREGATE_ROWS`: rows of the larger table of aggregates (20,000,000; 0 skips it).
 //! - `ROUNDHOUSE_BENCH_REQUESTS`: how often each request for aggregates is sent (1,000).
+//! - `ROUNDHOUSE_BENCH_FORMAT_ROWS`: rows of the files of price events whose formats are compared (1,000,000; 0 skips it).
 //! - `ROUNDHOUSE_BENCH_RECONCILE_ROWS`: rows of the reconciled file (2,101,934; 0 skips it).
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod aggregates;
+mod formats;
 #[path = "../../tests/it/harness/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod harness;
 mod limit;
 mod loaders;
 mod machine;
+#[path = "../prices/mod.rs"]
+mod prices;
 mod reconcile;
 mod single_insert;
 mod upload;
@@ -71,6 +75,7 @@ async fn run() {
     let large = setting("ROUNDHOUSE_BENCH_LARGE_ROWS", 10_500_000);
     let loader_rows = setting("ROUNDHOUSE_BENCH_LOADER_ROWS", 500_000);
     let reconciled = setting("ROUNDHOUSE_BENCH_RECONCILE_ROWS", 2_101_934);
+    let format_rows = setting("ROUNDHOUSE_BENCH_FORMAT_ROWS", 1_000_000);
     let requests = setting("ROUNDHOUSE_BENCH_REQUESTS", 1000);
     let aggregate_rows = setting("ROUNDHOUSE_BENCH_AGGREGATE_ROWS", 20_000_000);
     let mut files = Files { directory: tempfile::tempdir().expect("a directory"), first_id: 20_000 };
@@ -86,6 +91,9 @@ async fn run() {
     if aggregate_rows > 0 {
         let server = Server::start(&[]).await;
         aggregates::measure(&server, [aggregate_rows / 100, aggregate_rows], requests).await;
+    }
+    if format_rows > 0 {
+        formats::compare(format_rows, 5).await;
     }
     if reconciled > 0 {
         reconcile::compare(&mut files, reconciled, RECONCILE_ROUNDS).await;

@@ -112,6 +112,14 @@ pub enum ValueError {
     NotAUuid,
     #[error("not one of the schema's symbols; upper and lower case are different")]
     UnknownSymbol,
+    #[error("the JSON value is {found}, which the column cannot have; write another type")]
+    WrongType { found: &'static str },
+    #[error(
+        "not a whole number of milliseconds or microseconds since 1970; write one, or a string such as \"2019-10-22T08:20:41Z\""
+    )]
+    NotAnEpochTime,
+    #[error("an escape such as \\ud83d is half of a character; write both halves, or the character itself")]
+    LoneSurrogate,
     #[error("the text does not match the schema's pattern")]
     PatternMismatch,
     #[error("not a time; write 2019-10-22 08:20:41, 2019-10-22T08:20:41Z or 2019-10-22 10:20:41 +02:00")]
@@ -167,14 +175,17 @@ impl ValueError {
             Self::NotAUuid => "not_a_uuid",
             Self::UnknownSymbol => "unknown_symbol",
             Self::PatternMismatch => "pattern_mismatch",
-            Self::NotATimestamp | Self::YearNotFirst | Self::NoTimeOfDay => "not_a_timestamp",
+            Self::NotATimestamp | Self::YearNotFirst | Self::NoTimeOfDay | Self::NotAnEpochTime => {
+                "not_a_timestamp"
+            }
+            Self::WrongType { .. } => "wrong_type",
             Self::TimestampOutOfRange | Self::TimestampOutOfBounds => "timestamp_out_of_range",
             Self::AmbiguousTime { .. } => "ambiguous_time",
             Self::NonexistentTime { .. } => "nonexistent_time",
             Self::TextTooLong => "text_too_long",
             Self::TextTooShort => "text_too_short",
             Self::ControlCharacter => "control_character",
-            Self::NotDecodable => "not_decodable",
+            Self::NotDecodable | Self::LoneSurrogate => "not_decodable",
         }
     }
 }

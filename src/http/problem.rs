@@ -426,6 +426,7 @@ fn file_problem(error: &FileError, detail: String) -> Problem {
         FileError::Empty { .. } | FileError::TooManyColumns { .. } => refused(unprocessable),
         FileError::IsForm
         | FileError::NotCsv { .. }
+        | FileError::NotJson { .. }
         | FileError::NotDecodable { .. }
         | FileError::WrongEncoding { .. } => refused(StatusCode::BAD_REQUEST),
         FileError::EncodingChanged { line, byte_offset, .. } => {

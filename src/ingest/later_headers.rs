@@ -9,7 +9,6 @@ use super::header::Header;
 use super::records::{Fields, Record, shown};
 use super::row_ends::RowEnds;
 use super::separator_line;
-use crate::domain::columns::Kind;
 use crate::domain::money;
 use crate::warehouse::later_headers::{LaterHeaders, MAX_LINES};
 
@@ -122,7 +121,7 @@ fn is_header(record: &Record<'_>, naming: Naming<'_>) -> bool {
         let column = std::str::from_utf8(text).ok().and_then(|text| naming.column_of(&plain_name(text)));
         if let Some(column) = column {
             known += 1;
-            is_telling |= !matches!(column.kind, Kind::Text { .. });
+            is_telling |= !column.kind.has_words();
         }
     }
     known >= LEAST_NAMES && is_telling
@@ -133,7 +132,7 @@ fn is_header(record: &Record<'_>, naming: Naming<'_>) -> bool {
 fn is_unknown_header(record: &Record<'_>, current: &Header, naming: Naming<'_>) -> bool {
     let mut words: Vec<String> = Vec::new();
     for (column, field) in naming.columns.iter().zip(&current.fields) {
-        let Some(field) = field.filter(|_| !matches!(column.kind, Kind::Text { .. })) else { continue };
+        let Some(field) = field.filter(|_| !column.kind.has_words()) else { continue };
         let Some(text) = record.text(field).and_then(|text| std::str::from_utf8(text).ok()) else {
             return false;
         };

@@ -1,18 +1,20 @@
-//! From the bytes of a CSV file to acknowledged Avro records.
+//! From the bytes of a CSV or JSON file to acknowledged Avro records.
 //!
 //! The pure part, without I/O, in the order in which it sees a byte: [`parts`] (files that were joined), [`decode`] (any encoding to UTF-8),
 //! [`records`] (text to CSV records), [`header`], [`later_headers`] and [`column_names`] (which field is which column), [`row_ends`] and `cuts`
 //! (how many fields a row has), [`validate`] (fields to values), [`notation`] (which decimal mark the file has). [`rows`] connects them, for
-//! uploads and reconciliations alike. [`upload`] sends the rows of a file to Kafka, from a [`body`], as Avro ([`crate::wire::avro`]).
+//! uploads and reconciliations alike, and with [`json`] for files of JSON. [`upload`] sends the rows of a file to Kafka, from a [`body`], as Avro ([`crate::wire::avro`]).
 
 pub mod body;
 pub mod column_names;
 mod cuts;
 pub mod decode;
 mod filled;
+pub mod format;
 #[cfg(test)]
 mod fuzz;
 pub mod header;
+mod json;
 pub mod later_headers;
 pub mod missing_columns;
 pub mod notation;
@@ -63,6 +65,10 @@ pub enum FileError {
          send each by itself, or convert them to one encoding and join them again"
     )]
     EncodingChanged { line: u64, byte_offset: u64, before: &'static str, found: &'static str },
+    #[error(
+        "the file is not JSON; found: {line:?}; send one object on each line (NDJSON) or an array of objects, or send CSV as text/csv"
+    )]
+    NotJson { line: String },
     #[error("{0}")]
     MissingColumns(Box<MissingColumns>),
     #[error(
@@ -92,6 +98,7 @@ impl FileError {
             Self::IsForm => "bad_form",
             Self::Empty { .. } => "empty_file",
             Self::NotCsv { .. } => "not_csv",
+            Self::NotJson { .. } => "not_json",
             Self::NotDecodable { .. } | Self::WrongEncoding { .. } => "not_decodable",
             Self::EncodingChanged { .. } => "encoding_changed",
             Self::MissingColumns(_) => "missing_columns",

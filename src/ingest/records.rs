@@ -450,11 +450,11 @@ impl Quoted<'_> {
 
 /// Counts lines that end in CRLF, LF or CR.
 #[derive(Clone, Copy, Debug)]
-struct LineCounter {
+pub(super) struct LineCounter {
     /// Number of the line that comes next.
-    next: u64,
+    pub(super) next: u64,
     /// The text so far ended in CR: a LF that follows belongs to it.
-    after_cr: bool,
+    pub(super) after_cr: bool,
 }
 
 impl Default for LineCounter {
@@ -465,7 +465,7 @@ impl Default for LineCounter {
 
 impl LineCounter {
     /// Counts the line ends of text.
-    fn count(&mut self, bytes: &[u8]) {
+    pub(super) fn count(&mut self, bytes: &[u8]) {
         for at in memchr2_iter(b'\r', b'\n', bytes) {
             let is_cr = bytes.get(at) == Some(&b'\r');
             let after_cr = match at.checked_sub(1) {

@@ -19,7 +19,9 @@ use super::column_names::{ColumnNames, Naming};
 use super::cuts::{Shown, likely_cut};
 use super::decode::{REPLACEMENT, SNIFF_BYTES, TextDecoder};
 use super::filled::Filled;
+use super::format::FileFormat;
 use super::header::Header;
+use super::json::{JsonReader, RowContext};
 use super::later_headers::Headers;
 use super::notation::{Held, HeldRows, Notation};
 use super::offsets::LineOffsets;
@@ -56,6 +58,16 @@ pub struct Fault {
     pub reason: String,
     /// The field's text, or the line's, cut after 200 characters.
     pub value: String,
+    /// JSON Pointer of the value in the row, if the row is JSON. Empty: the row itself
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+}
+
+impl Fault {
+    /// A fault of a whole line, or row.
+    pub(super) fn of_line(code: &'static str, reason: String, raw: &[u8]) -> Self {
+        Self { column: String::new(), code, reason, value: shown(raw), pointer: None }
+    }
 }
 
 /// A row that is not accepted. It counts once, under its first fault.
@@ -79,13 +91,14 @@ impl Reject {
 
     /// A row whose line is at fault as a whole; its byte offset is 0.
     pub fn of_line(line: u64, code: &'static str, reason: String, raw: &[u8]) -> Self {
-        Self::of(line, Fault { column: String::new(), code, reason, value: shown(raw) })
+        Self::of(line, Fault::of_line(code, reason, raw))
     }
 }
 
 /// What the sender of a file says about reading it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadOptions {
+    pub format: FileFormat,
     /// None: found from the bytes.
     pub encoding: Option<&'static Encoding>,
     /// The decimal mark of amounts. None: a point, and a file that shows a comma is refused.
@@ -142,6 +155,8 @@ pub struct RowReader {
     gathered: Vec<u8>,
     text: Option<Text>,
     records: RecordReader,
+    /// Reads the rows of a file that is JSON.
+    json: Option<JsonReader>,
     headers: Option<Headers>,
     notation: Notation,
     undecided: Undecided,
@@ -196,6 +211,7 @@ impl RowReader {
             gathered: Vec::new(),
             text: None,
             records: RecordReader::new(b',', max_line_bytes),
+            json: None,
             headers: None,
             undecided: Undecided::default(),
             filled: Filled::of(&columns),
@@ -228,10 +244,16 @@ impl RowReader {
     /// Bytes that its buffers take.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.gathered.capacity() + self.records.capacity()
+        let json = self.json.as_ref().map_or(0, JsonReader::capacity);
+        self.gathered.capacity() + self.records.capacity() + json
     }
 
-    /// The first header, once it is read.
+    /// Says whether the file is JSON, as far as it is known.
+    pub fn is_json(&self) -> bool {
+        self.json.is_some()
+    }
+
+    /// The first header of a CSV file, once it is read.
     pub fn header(&self) -> Option<&Header> {
         self.headers.as_ref().and_then(|headers| headers.get(0))
     }
@@ -305,8 +327,17 @@ impl RowReader {
             match (next, &mut self.text) {
                 (Some(decoder), Some(text)) => {
                     if !text.tail.is_line_start() {
-                        self.records.end_line();
-                        text.offsets.begin_line(self.records.line());
+                        let line = match &mut self.json {
+                            Some(json) => {
+                                json.end_line();
+                                json.line()
+                            }
+                            None => {
+                                self.records.end_line();
+                                self.records.line()
+                            }
+                        };
+                        text.offsets.begin_line(line);
                     }
                     text.begin_part(decoder);
                 }
@@ -324,7 +355,16 @@ impl RowReader {
         sink: &mut S,
     ) -> Result<(), RowsError<S::Error>> {
         let Some(text) = &mut self.text else { return Ok(()) };
-        text.decoder.decode(bytes, last || part_ends, self.records.buffer());
+        let buffer = match &mut self.json {
+            Some(json) => json.text(),
+            None => self.records.buffer(),
+        };
+        text.decoder.decode(bytes, last || part_ends, buffer);
+        let is_known = self.find_format(last);
+        if !is_known || self.json.is_some() {
+            return self.read_objects(bytes, part_ends, last, sink);
+        }
+        let Some(text) = &mut self.text else { return Ok(()) };
         if self.headers.is_none() {
             let naming = Naming { columns: &self.columns, names: &self.options.columns };
             let ends =
@@ -336,6 +376,59 @@ impl RowReader {
         if let Some(text) = &mut self.text {
             text.end_piece(bytes, self.records.unread(), self.records.line());
         }
+        Ok(())
+    }
+
+    /// Finds out whether the file is JSON. Returns whether it is known.
+    fn find_format(&mut self, last: bool) -> bool {
+        if self.json.is_some() || self.headers.is_some() || self.options.format == FileFormat::Csv {
+            return true;
+        }
+        match self.options.format.found_in(self.records.unread()) {
+            Some(FileFormat::Csv) => self.options.format = FileFormat::Csv,
+            None if last => self.options.format = FileFormat::Csv,
+            None => return false,
+            Some(found) => {
+                let naming = Naming { columns: &self.columns, names: &self.options.columns };
+                let mut json = JsonReader::new(naming, found, self.records.max_line_bytes());
+                *json.text() = std::mem::take(self.records.buffer());
+                self.json = Some(json);
+            }
+        }
+        true
+    }
+
+    /// Reads the JSON objects that were decoded; `bytes`, `part_ends`, `last`: see [`read_piece`](Self::read_piece).
+    fn read_objects<S: RowSink>(
+        &mut self,
+        bytes: &[u8],
+        part_ends: bool,
+        last: bool,
+        sink: &mut S,
+    ) -> Result<(), RowsError<S::Error>> {
+        let Some(text) = &mut self.text else { return Ok(()) };
+        let Some(json) = &mut self.json else {
+            text.end_piece(bytes, self.records.unread(), self.records.line());
+            return Ok(());
+        };
+        let mut context = RowContext {
+            columns: &self.columns,
+            filled: &self.filled,
+            mark: self.notation.mark(),
+            clock: &mut self.clock,
+            values: &mut self.values,
+        };
+        while let Some(row) = json.next(&mut context, last || part_ends)? {
+            match row.reject {
+                None => sink.accept(Row { line: row.number, values: context.values, buffer: row.buffer }),
+                Some(mut reject) => {
+                    reject.byte_offset = text.offsets.find(row.line, bytes);
+                    sink.reject(*reject, &String::from_utf8_lossy(row.raw))
+                }
+            }
+            .map_err(RowsError::Sink)?;
+        }
+        text.end_piece(bytes, json.unread(), json.line());
         Ok(())
     }
 
@@ -616,6 +709,7 @@ fn add_fault(reject: &mut Option<Box<Reject>>, line: u64, column: &Column, error
         code: error.code(),
         reason: column.explain(error),
         value: shown(text),
+        pointer: None,
     };
     match reject {
         Some(reject) => reject.faults.push(fault),

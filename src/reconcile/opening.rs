@@ -27,7 +27,7 @@ impl Opening {
         if let Err(RowsError::File(error)) = reader.push(bytes, last, &mut UntilRow) {
             return Err(error);
         }
-        if reader.header().is_some() {
+        if reader.header().is_some() || reader.is_json() {
             self.reader = None;
         }
         Ok(())

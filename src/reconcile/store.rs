@@ -11,6 +11,7 @@ use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::TimeZone;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
+use crate::ingest::format::FileFormat;
 use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
@@ -105,6 +106,8 @@ impl StoredRecord {
             },
             file_name: self.file_name,
             read: ReadOptions {
+                // The file was accepted: its first character shows what it is.
+                format: FileFormat::Any,
                 encoding: Encoding::for_label(self.encoding.as_bytes()),
                 decimal: DecimalMark::of_name(&self.decimal),
                 columns: ColumnNames::stored(&self.columns),

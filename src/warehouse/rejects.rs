@@ -37,6 +37,7 @@ impl RejectRow {
             code: self.code.clone(),
             reason: self.reason.clone(),
             value: None,
+            pointer: None,
         };
         // Anyone may write to the dead letter topic.
         let faults: Vec<StoredFault> = serde_json::from_str(&self.faults).unwrap_or_default();
@@ -55,6 +56,9 @@ pub struct StoredFault {
     /// The text of the field or of the line, cut after 200 characters; if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// JSON Pointer of the value in the row, if the row is JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
 }
 
 /// Selects rejected lines.

@@ -58,6 +58,13 @@ pub enum Kind {
     UuidText,
 }
 
+impl Kind {
+    /// Says whether values may be words, so that a name in the place of a value shows nothing.
+    pub fn has_words(self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Enum | Self::Boolean)
+    }
+}
+
 /// The source of a column's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -212,10 +219,30 @@ impl Column {
                 let list = shown.join(", ");
                 format!("not one of the schema's symbols; write {list}{more}, in this case")
             }
+            (ValueError::WrongType { found }, _) => format!("this is {found}; {}", self.wanted_json()),
             (ValueError::PatternMismatch, Some(pattern)) => {
                 format!("the text does not match the schema's pattern {}", pattern.text())
             }
             (error, _) => error.to_string(),
+        }
+    }
+}
+
+impl Column {
+    /// Says which JSON value the column needs.
+    fn wanted_json(&self) -> &'static str {
+        match self.kind {
+            Kind::Boolean => "write true or false",
+            Kind::Int | Kind::Long { .. } | Kind::Double | Kind::Decimal { .. } => {
+                "write a number, or a string with a number in it"
+            }
+            Kind::Timestamp => {
+                "write a string such as \"2019-10-22T08:20:41Z\", or a number of milliseconds since 1970"
+            }
+            Kind::TimestampMicros => {
+                "write a string such as \"2019-10-22T08:20:41Z\", or a number of microseconds since 1970"
+            }
+            Kind::Date | Kind::Text { .. } | Kind::Enum | Kind::Uuid | Kind::UuidText => "write a string",
         }
     }
 }

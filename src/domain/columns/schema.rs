@@ -319,22 +319,26 @@ fn unknown_members(text: Text<'_>, members: &Members<'_>) -> Result<UnknownMembe
 fn check_names(text: Text<'_>, columns: &[Column], raw: &[&RawValue]) -> Result<(), ColumnsError> {
     let mut seen: Vec<(String, &str)> = Vec::new();
     for (column, raw) in columns.iter().zip(raw) {
-        for name in column.names() {
+        let names: Vec<&str> = column.names().collect();
+        for (at, name) in names.iter().enumerate() {
+            if names.iter().take(at).any(|other| other == name) {
+                let message =
+                    format!("field {}: the name {name} occurs twice; remove one of them", column.name);
+                return Err(text.fault(raw.get(), message));
+            }
             let plain = name.to_lowercase();
             if plain.trim().is_empty() {
                 return Err(
                     text.fault(raw.get(), format!("field {}: an alias is empty; remove it", column.name))
                 );
             }
-            if let Some((_, other)) = seen.iter().find(|(known, _)| *known == plain) {
-                let message = if *other == column.name {
-                    format!("field {other}: the name {name} occurs twice; remove one of them")
-                } else {
-                    format!(
-                        "field {}: the name {name} belongs to field {other}, too; rename one of them",
-                        column.name
-                    )
-                };
+            if let Some((_, other)) =
+                seen.iter().find(|(known, other)| *known == plain && *other != column.name)
+            {
+                let message = format!(
+                    "field {}: the name {name} belongs to field {other}, too; rename one of them",
+                    column.name
+                );
                 return Err(text.fault(raw.get(), message));
             }
             seen.push((plain, &column.name));

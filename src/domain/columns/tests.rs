@@ -119,7 +119,7 @@ fn a_mistake_is_reported_with_its_line_its_field_and_a_remedy() {
         ),
         (r#""type": "string", "path": "data""#, "field a: path is not a JSON Pointer; write"),
         (r#""type": "string", "aliases": ["B"]"#, "field b: the name b belongs to field a, too; rename"),
-        (r#""type": "string", "aliases": ["A"]"#, "field a: the name A occurs twice; remove one"),
+        (r#""type": "string", "aliases": ["A", "a"]"#, "field a: the name a occurs twice; remove one"),
         (r#""type": "string", "path": "/b""#, "field b: its place /b in a JSON object is"),
         (r#""type": "string", "source": "line""#, "field a: the source must be upload_id"),
         (r#""type": "long", "source": "line""#, "field a: a field that an upload fills in must be nullable"),

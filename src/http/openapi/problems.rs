@@ -22,6 +22,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("no_file", 400, "The form has no file, or none was chosen"),
     ("broken_off", 400, "The body ended early, or paused for too long, or cannot be decompressed"),
     ("not_csv", 400, "The first line is not a header"),
+    ("not_json", 400, "The file is sent as JSON and is not JSON"),
     (
         "not_decodable",
         400,

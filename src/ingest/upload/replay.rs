@@ -139,8 +139,12 @@ impl Uploader {
         let decimal = read.decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
         let time_zone = read.time_zone.or_else(|| TimeZone::of_name(&upload.timezone));
         let names = ColumnNames::stored(&upload.columns);
-        let options =
-            ReadOptions { encoding: None, decimal: Some(decimal), columns: names.clone(), time_zone };
+        let options = ReadOptions {
+            decimal: Some(decimal),
+            columns: names.clone(),
+            time_zone,
+            ..ReadOptions::default()
+        };
         let row = LedgerRow {
             upload_id: replay_id,
             replay_of: Some(upload.upload_id),
@@ -295,6 +299,7 @@ fn no_open_reject(line: u64, raw: &str) -> Reject {
         reason: "reject_line is not the line of an open reject of this upload; download its rejects again"
             .to_owned(),
         value: shown(raw.as_bytes()),
+        pointer: None,
     };
     Reject::of(line, fault)
 }
