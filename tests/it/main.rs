@@ -37,6 +37,7 @@ mod repair;
 mod sandbox;
 mod senders;
 mod several_servers;
+mod shipped_datasets;
 mod stalls;
 mod start;
 mod supervision;

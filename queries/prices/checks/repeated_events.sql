@@ -1,0 +1,15 @@
+-- Events that were sent more than once. They change no answer.
+SELECT
+    base,
+    quote,
+    exchange,
+    timestamp,
+    price,
+    count() AS times,
+    groupArray(10)((kafka_epoch, kafka_partition, kafka_offset)) AS came_from
+FROM prices
+GROUP BY base, quote, exchange, timestamp, price, base_volume_24h, quote_volume_24h
+HAVING times > 1
+ORDER BY base, quote, exchange, timestamp, price
+LIMIT 100
+SETTINGS max_bytes_before_external_group_by = 1000000000

@@ -1,0 +1,12 @@
+-- Chains with a missing step, or that do not end at 1. There must be none, except while they are being loaded.
+SELECT
+    number,
+    uniqExact(step) AS steps_stored,
+    max(step) + 1 AS steps_expected,
+    argMax(value, step) AS last_value
+FROM steps
+GROUP BY number
+HAVING steps_stored != steps_expected OR last_value != 1
+ORDER BY number
+LIMIT 100
+SETTINGS optimize_aggregation_in_order = 1
