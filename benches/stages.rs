@@ -19,7 +19,7 @@ use roundhouse::generate;
 use roundhouse::ingest::decode::TextDecoder;
 use roundhouse::ingest::records::RecordReader;
 use roundhouse::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink};
-use roundhouse::settings::{Cli, Command, GenerateOptions};
+use roundhouse::settings::{Cli, Command, GenerateCommand, GenerateOptions};
 use roundhouse::wire::avro;
 
 const SCHEMA: &str = include_str!("../schemas/bets.avsc");
@@ -33,7 +33,7 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 /// Returns a generated file, in UTF-16 with a byte order mark.
 fn file() -> Vec<u8> {
     let mut bytes = Vec::new();
-    generate::write_file(&options(), &mut bytes).expect("a file");
+    generate::bets::write_file(&options(), &mut bytes).expect("a file");
     bytes
 }
 
@@ -41,8 +41,9 @@ fn options() -> GenerateOptions {
     use clap::Parser;
     let rows = ROWS.to_string();
     let cli = Cli::try_parse_from(["roundhouse", "generate", "--rows", &rows, "-o", "-"]).expect("options");
-    match cli.command {
-        Command::Generate(options) => options,
+    let Command::Generate(arguments) = cli.command else { unreachable!("{:?}", cli.command) };
+    match arguments.command() {
+        Some(GenerateCommand::Bets(options)) => options,
         other => unreachable!("{other:?}"),
     }
 }

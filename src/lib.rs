@@ -8,7 +8,7 @@
 //! | module | what it does | uses |
 //! |---|---|---|
 //! | [`commands`] | One file per subcommand. All wiring is here | everything |
-//! | [`generate`] | Generates sample files | `settings` |
+//! | [`generate`] | Generates files of invented rows | `settings` |
 //! | [`telemetry`] | Starts the log | `settings` |
 //! | [`embedded`] | Runs the embedded parts as child processes of this binary, restarts them, stops them | `roundhouse_part` |
 //! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |

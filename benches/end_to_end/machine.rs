@@ -22,11 +22,12 @@ pub fn generate(path: &Path, rows: u64, first_id: u64) {
     let (rows, first_id) = (rows.to_string(), first_id.to_string());
     let path_text = path.to_str().expect("a path in UTF-8");
     let arguments = ["roundhouse", "generate", "--rows", &rows, "--first-id", &first_id, "-o", path_text];
-    let Command::Generate(options) = Cli::try_parse_from(arguments).expect("options").command else {
+    let Command::Generate(arguments) = Cli::try_parse_from(arguments).expect("options").command else {
         panic!("not the generator");
     };
     let file = BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
-    generate::write_file(&options, file).expect("write the file");
+    let command = arguments.command().expect("options");
+    generate::write(&command, file).expect("write the file");
 }
 
 pub fn seconds(time: Duration) -> f64 {

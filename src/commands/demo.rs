@@ -63,10 +63,10 @@ fn interrupted() -> CommandError {
 fn generate_sample(directory: &Path) -> Result<PathBuf, CommandError> {
     let path = directory.join("gamerounds.csv");
     let arguments = ["roundhouse", "generate", "--output"].map(OsString::from).into_iter();
-    match parse(arguments.chain([path.clone().into()]))? {
-        Command::Generate(options) => generate::write(&options)?,
-        _ => return Err(CommandError::failed("the demo cannot build its options")),
-    }
+    let Command::Generate(arguments) = parse(arguments.chain([path.clone().into()]))? else {
+        return Err(CommandError::failed("the demo cannot build its options"));
+    };
+    generate::write(&generate::command(arguments)?)?;
     Ok(path)
 }
 

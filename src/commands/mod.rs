@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
             Command::Serve(options) => serve::run(*options, &log).await.map(|()| ExitCode::SUCCESS),
             Command::Demo(options) => demo::run(options, &log).await.map(|()| ExitCode::SUCCESS),
             Command::Embedded(command) => embedded::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Generate(options) => generate::run(&options).map(|()| ExitCode::SUCCESS),
+            Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Dlq(command) => dlq::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Upload(options) => upload::run(options).await,
             Command::Reconcile(options) => reconcile::run(options).await,

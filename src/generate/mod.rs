@@ -1,134 +1,42 @@
-//! Generates sample game rounds that look like an operator's export. The same options always give the same bytes.
+//! Generates files of invented rows, for each dataset of the program.
 //!
-//! [`schedule`] decides how many rounds each minute has, [`tables`] plays them, [`catalogue`] names the games, [`money`] writes amounts,
-//! and [`encoding`] converts the UTF-8 of the `csv` crate into the file's encoding. All arithmetic uses integers, so every platform writes
-//! the same file. Memory does not grow with the number of rows.
+//! [`bets`] writes game rounds, [`steps`] chains of the Collatz conjecture, and [`prices`] price events. [`dice`] rolls random numbers,
+//! [`rows`] writes rows at a fixed rate, [`text`] has numbers and times as text. Memory does not grow with the number of rows.
 
-mod catalogue;
+pub mod bets;
 mod dice;
-mod encoding;
-mod money;
-mod schedule;
-mod tables;
+mod error;
+mod pace;
+pub mod prices;
+mod rows;
+pub mod steps;
+mod text;
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use crate::settings::GenerateOptions;
-use encoding::Encoded;
-use schedule::{Clock, Schedule};
-use tables::{Round, Tables};
-
-/// The columns, in the order of the reference file.
-pub const COLUMNS: [&str; 10] = [
-    "created_timestamp",
-    "game_instance_id",
-    "user_id",
-    "game_id",
-    "real_amount_bet",
-    "bonus_amount_bet",
-    "real_amount_win",
-    "bonus_amount_win",
-    "game_name",
-    "provider",
-];
-
-/// The largest id that fits a signed 64-bit integer, as used in Avro and ClickHouse.
-const MAX_ID: u64 = i64::MAX.unsigned_abs();
-
-/// Why a file cannot be generated.
-#[derive(Debug, thiserror::Error)]
-pub enum GenerateError {
-    #[error(
-        "--first-id {first_id} with --rows {rows} exceeds the largest id, {MAX_ID}; lower one of the two"
-    )]
-    IdsOverflow { first_id: u64, rows: u64 },
-    #[error("{0}")]
-    Write(#[from] io::Error),
-}
+pub use self::error::GenerateError;
+use crate::settings::GenerateCommand;
 
 /// Checks options that depend on each other.
 ///
 /// # Errors
-/// The ids of the last rows would be invalid.
-pub fn check(options: &GenerateOptions) -> Result<(), GenerateError> {
-    let GenerateOptions { first_id, rows, .. } = *options;
-    match first_id.checked_add(rows.saturating_sub(1)) {
-        Some(last) if last <= MAX_ID => Ok(()),
-        _ => Err(GenerateError::IdsOverflow { first_id, rows }),
+/// They contradict each other.
+pub fn check(command: &GenerateCommand) -> Result<(), GenerateError> {
+    match command {
+        GenerateCommand::Bets(options) => bets::check(options),
+        GenerateCommand::Steps(options) => steps::check(options),
+        GenerateCommand::Prices(options) => prices::check(options),
     }
 }
 
-/// Writes the header and all rows to `out`, and flushes it.
+/// Writes all rows to `out`, and flushes it. Returns their number.
 ///
 /// # Errors
-/// The options contradict each other, or `out` cannot be written.
-pub fn write_file(options: &GenerateOptions, out: impl Write) -> Result<(), GenerateError> {
-    check(options)?;
-    let encoded = Encoded::new(out, options.encoding)?;
-    // Database tools on Windows write a byte order mark and CRLF.
-    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(encoded);
-    csv.write_record(COLUMNS).map_err(io_error)?;
-    write_rows(options, &mut csv)?;
-    let encoded = csv.into_inner().map_err(|error| error.into_error())?;
-    encoded.finish()?;
-    Ok(())
-}
-
-fn write_rows<W: Write>(options: &GenerateOptions, csv: &mut csv::Writer<W>) -> io::Result<()> {
-    let schedule = Schedule::new(options);
-    let mut tables = Tables::new(options);
-    let mut row = Row::default();
-    let mut id = options.first_id;
-    for minute in schedule.minutes() {
-        for second in minute.seconds() {
-            row.write(csv, second, id, tables.play())?;
-            id = id.wrapping_add(1);
-        }
-    }
-    Ok(())
-}
-
-/// The buffers of one row's fields. Reused for each row.
-#[derive(Default)]
-struct Row {
-    clock: Clock,
-    id: String,
-    game: String,
-    amount: String,
-}
-
-impl Row {
-    fn write<W: Write>(
-        &mut self,
-        csv: &mut csv::Writer<W>,
-        second: u64,
-        id: u64,
-        round: Round<'_>,
-    ) -> io::Result<()> {
-        let created = self.clock.text(second.saturating_sub(round.duration));
-        csv.write_field(created).map_err(io_error)?;
-        csv.write_field(decimal(&mut self.id, id)).map_err(io_error)?;
-        csv.write_field(round.player).map_err(io_error)?;
-        csv.write_field(decimal(&mut self.game, round.game.id)).map_err(io_error)?;
-        for amount in round.amounts {
-            csv.write_field(amount.text(&mut self.amount)).map_err(io_error)?;
-        }
-        csv.write_record([&round.game.name, &round.game.provider]).map_err(io_error)
-    }
-}
-
-fn decimal(text: &mut String, number: u64) -> &str {
-    use std::fmt::Write as _;
-    text.clear();
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{number}");
-    text
-}
-
-fn io_error(error: csv::Error) -> io::Error {
-    // Keep the operating system's error, such as "no space left" or "broken pipe".
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
+/// The options contradict each other, a value is too large, or `out` cannot be written.
+pub fn write(command: &GenerateCommand, out: impl Write) -> Result<u64, GenerateError> {
+    match command {
+        GenerateCommand::Bets(options) => bets::write_file(options, out).map(|()| options.rows),
+        GenerateCommand::Steps(options) => steps::write(options, out),
+        GenerateCommand::Prices(options) => prices::write(options, out),
     }
 }

@@ -6,6 +6,7 @@
 mod client;
 mod embedded;
 mod exit_codes;
+mod generate;
 mod hosts;
 mod listing;
 mod parse;
@@ -24,11 +25,14 @@ pub use self::client::{
 pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
 };
+pub use self::generate::{
+    FileEncoding, GenerateArguments, GenerateCommand, GenerateOptions, PricesOptions, RowFormat, RowOutput,
+    StepsOptions,
+};
 pub use self::hosts::HostOptions;
 pub use self::listing::{
     ConflictsOptions, ListFormat, ListOptions, RejectsOptions, StatusOptions, UploadsOptions,
 };
-use self::parse::whole;
 pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 pub use self::service_url::ServiceUrl;
@@ -86,9 +90,9 @@ pub enum Command {
     /// Retry rejected rows on a running server
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Write a CSV file of invented game rounds; the same options always give the same file
+    /// Write a file of invented rows: of game rounds, or of another dataset
     #[command(after_help = exit_codes::GENERATE)]
-    Generate(GenerateOptions),
+    Generate(GenerateArguments),
     /// Upload CSV files to a running server
     #[command(after_help = exit_codes::UPLOAD)]
     Upload(UploadOptions),
@@ -118,45 +122,4 @@ pub struct DemoOptions {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineOptions,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct GenerateOptions {
-    /// Number of rows
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u64>(0..=u64::MAX))]
-    pub rows: u64,
-    /// Seed of the random numbers: the same seed and options give the same bytes
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
-    pub seed: u64,
-    /// Number of players; the first ones play far more than the last
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<u32>(1..=u32::MAX.into()))]
-    pub players: u32,
-    /// Number of games
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = whole::<u32>(1..=u32::MAX.into()))]
-    pub games: u32,
-    /// Number of days over which the rounds are spread
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=3650))]
-    pub days: u32,
-    /// game_instance_id of the first round
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = whole::<u64>(0..=u64::MAX))]
-    pub first_id: u64,
-    /// Percentage of amounts left empty (written as NaN, NULL or nothing)
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u8>(0..=100))]
-    pub null_percent: u8,
-    /// Encoding of the file, which begins with a byte order mark
-    #[arg(long, value_enum, default_value_t = FileEncoding::Utf16le)]
-    pub encoding: FileEncoding,
-    /// The file to write; `-` is standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileEncoding {
-    #[value(name = "utf-16le")]
-    Utf16le,
-    #[value(name = "utf-16be")]
-    Utf16be,
-    #[value(name = "utf-8")]
-    Utf8,
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Datelike, Utc};
 use encoding_rs::Encoding;
 use url::Url;
 use uuid::Uuid;
@@ -117,6 +118,13 @@ pub fn server_url(text: &str) -> Result<Url, String> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && (has_scheme || !text.contains('/')) => Ok(url),
         _ => Err("not an http:// or https:// URL; write for example http://127.0.0.1:8000".to_owned()),
     }
+}
+
+/// Reads a time of the years from 1970 to 2105.
+pub fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    let time = time.ok().filter(|time| (1970..=2105).contains(&time.year()));
+    time.ok_or_else(|| "not a time from 1970 to 2105; write for example 2026-11-28T08:00:00Z".to_owned())
 }
 
 /// Reads the id of an upload.

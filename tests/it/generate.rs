@@ -182,7 +182,7 @@ impl RowSink for Accepted {
 
     fn accept(&mut self, row: Row<'_>) -> Result<(), Reject> {
         self.rows += 1;
-        if let Value::Decimal(units) = row.values[4] {
+        if let Some(Value::Decimal(units)) = row.values.get(4) {
             self.real_bets += units;
         }
         Ok(())
@@ -244,4 +244,150 @@ fn a_file_without_rows_has_only_a_header() {
     let text = expected::text(&path);
     assert_eq!(text.lines().count(), 1);
     assert!(text.starts_with("created_timestamp,game_instance_id,user_id,game_id,real_amount_bet,"));
+}
+
+fn text_of(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The time of rows that must be the same in each run.
+const AT: &str = "2026-11-28T08:00:00Z";
+
+#[test]
+fn without_a_dataset_the_rows_are_game_rounds() {
+    assert_eq!(text_of(&["--rows", "9", "--encoding", "utf-8", "-o", "-"]), {
+        text_of(&["bets", "--rows", "9", "--encoding", "utf-8", "-o", "-"])
+    });
+    assert_refused(&run(&[]), 2, "--output");
+    assert_refused(&run(&["loans", "-o", "-"]), 2, "loans");
+}
+
+#[test]
+fn a_chain_is_written_from_its_number_to_1() {
+    let csv = text_of(&["steps", "--from", "3", "--to", "3", "--produced-at", AT, "-o", "-"]);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "number,step,value,produced_at");
+    let values = [3, 10, 5, 16, 8, 4, 2, 1];
+    let expected: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(step, value)| format!("3,{step},{value},2026-11-28T08:00:00.000Z"))
+        .collect();
+    assert_eq!(lines[1..], expected);
+    let json = text_of(&["steps", "--to", "1", "--produced-at", AT, "--format", "ndjson", "-o", "-"]);
+    assert_eq!(
+        json,
+        "{\"number\":1,\"step\":0,\"value\":\"1\",\"produced_at\":\"2026-11-28T08:00:00.000Z\"}\n"
+    );
+}
+
+#[test]
+fn values_beyond_64_bits_are_exact() {
+    let number = "12327829503";
+    let csv = text_of(&["steps", "--from", number, "--to", number, "--produced-at", AT, "-o", "-"]);
+    assert!(csv.contains(&format!("\n{number},202,20722398914405051728,")), "{csv}");
+    assert_eq!(csv.lines().count(), 1 + 544);
+}
+
+#[test]
+fn random_numbers_are_below_the_limit_and_differ_from_run_to_run_without_a_seed() {
+    let rows = |more: &[&str]| {
+        let arguments = ["steps", "--random", "200", "--below", "1000", "--produced-at", AT, "-o", "-"];
+        text_of(&[&arguments, more].concat())
+    };
+    assert_eq!(rows(&["--seed", "5"]), rows(&["--seed", "5"]));
+    assert_ne!(rows(&[]), rows(&[]));
+    let text = rows(&[]);
+    let numbers: HashSet<u32> =
+        text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(numbers.len() > 100 && numbers.iter().all(|number| (1..1000).contains(number)), "{numbers:?}");
+}
+
+#[test]
+fn contradictory_options_are_refused() {
+    assert_refused(&run(&["steps", "--from", "9", "--to", "8", "-o", "-"]), 2, "--from 9 is above --to 8");
+    assert_refused(&run(&["steps", "-o", "-"]), 2, "--to");
+    assert_refused(&run(&["steps", "--random", "1", "--to", "8", "-o", "-"]), 2, "--to");
+    assert_refused(
+        &run(&["steps", "--from", "0", "--to", "8", "-o", "-"]),
+        2,
+        "from 1 to 9223372036854775807",
+    );
+    assert_refused(
+        &run(&["prices", "--late-percent", "60", "--tie-percent", "50", "-o", "-"]),
+        2,
+        "more than 100 together",
+    );
+    assert_refused(&run(&["prices", "--start", "yesterday", "-o", "-"]), 2, "2026-11-28T08:00:00Z");
+}
+
+/// Asserts that the server accepts every row of a CSV file.
+fn assert_accepted(path: &Path, schema: &str, rows: u64) {
+    let schema = std::fs::read_to_string(repository().join(schema)).unwrap();
+    let columns = std::sync::Arc::new(Columns::parse(&schema).unwrap());
+    let mut accepted = Accepted::default();
+    let mut reader = RowReader::new(columns, ReadOptions::default(), 1 << 20);
+    reader.push(&std::fs::read(path).unwrap(), true, &mut accepted).unwrap();
+    assert_eq!(accepted.rows, rows);
+}
+
+#[test]
+fn the_server_accepts_every_row_of_steps_and_prices() {
+    let directory = TempDir::new().unwrap();
+    let steps = generated(&directory, "steps.csv", &["steps", "--random", "100", "--seed", "3"]);
+    let rows = std::fs::read_to_string(&steps).unwrap().lines().count() as u64 - 1;
+    assert_accepted(&steps, "schemas/steps.avsc", rows);
+    let arguments = ["prices", "--pairs", "3000", "--events", "20000", "--format", "csv"];
+    assert_accepted(&generated(&directory, "prices.csv", &arguments), "schemas/prices.avsc", 20_000);
+}
+
+#[test]
+fn price_events_are_late_tied_and_repeated_as_often_as_the_options_say() {
+    let arguments = ["prices", "--pairs", "50", "--events", "20000", "--start", AT, "-o", "-"];
+    let text = |percent: &'static str| {
+        let options = ["--late-percent", percent, "--tie-percent", percent, "--repeat-percent", percent];
+        text_of(&[arguments.as_slice(), options.as_slice()].concat())
+    };
+    let counts = |text: &str| {
+        let (mut late, mut tied, mut repeated) = (0, 0, 0);
+        let mut newest = 0;
+        let mut last: HashMap<String, (i64, String)> = HashMap::new();
+        for line in text.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let time = event["timestampInMs"].as_i64().expect("milliseconds");
+            let pair =
+                ["baseCurrency", "quoteCurrency", "exchange"].map(|name| event[name].to_string()).concat();
+            match last.insert(pair, (time, line.to_owned())) {
+                Some((_, before)) if before == line => repeated += 1,
+                Some((before, _)) if before == time => tied += 1,
+                _ => late += i32::from(time < newest),
+            }
+            newest = newest.max(time);
+        }
+        (late, tied, repeated)
+    };
+    assert_eq!(counts(&text("0")), (0, 0, 0));
+    let (late, tied, repeated) = counts(&text("10"));
+    for count in [late, tied, repeated] {
+        assert!((1_500..2_500).contains(&count), "{late} late, {tied} tied, {repeated} repeated");
+    }
+    assert_eq!(text("1"), text("1"));
+}
+
+#[test]
+fn rows_are_written_at_the_rate_and_with_the_present_time() {
+    let start = std::time::Instant::now();
+    let text = text_of(&["prices", "--events", "401", "--rate", "800", "-o", "-"]);
+    assert!(start.elapsed() >= std::time::Duration::from_millis(500), "{:?}", start.elapsed());
+    let times: Vec<i64> = text
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["timestampInMs"].as_i64().unwrap()
+        })
+        .collect();
+    let newest = times.iter().max().unwrap();
+    assert_eq!(times.len(), 401);
+    assert!(newest - times[0] >= 400, "{} ms", newest - times[0]);
 }

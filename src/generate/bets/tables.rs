@@ -1,8 +1,8 @@
 //! Who plays what: at each table one player plays one game for a while, then another player takes the seat.
 
 use super::catalogue::{self, Game};
-use super::dice::Dice;
 use super::money::{Amount, ONE};
+use crate::generate::dice::Dice;
 use crate::settings::GenerateOptions;
 
 /// The stream of [`Dice`] for the rounds.

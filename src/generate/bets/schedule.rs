@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{Days, NaiveDate};
 
-use super::dice::Dice;
+use crate::generate::dice::Dice;
 use crate::settings::GenerateOptions;
 
 /// The day of the first round, in days since 1970-01-01: 2019-10-22 as in the reference file.
