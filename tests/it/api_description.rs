@@ -25,8 +25,9 @@ const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 /// How long schemathesis may take. It has a time limit of its own.
 const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(930);
 
-/// Errors of requests that do not reach an operation, or of all operations.
-const OF_NO_OPERATION: [&str; 7] = [
+/// Errors of requests that do not reach an operation, or of all operations, or of files of datasets other than bets.
+const OF_NO_OPERATION: [&str; 8] = [
+    "not_json",
     "bad_request",
     "headers_too_large",
     "method_not_allowed",
