@@ -1,7 +1,7 @@
 //! Turns messages into a batch: a chunk for each partition, and the rows for each table. A pure function: the same messages always give the
 //! same rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -16,17 +16,17 @@ use super::inbox::Inbox;
 use super::rejects::Reject;
 use crate::domain::columns::Columns;
 use crate::domain::value::Value;
-use crate::warehouse::native::Block;
+use crate::warehouse::native::{Block, Other};
 use crate::warehouse::row_binary::{value_length, write_value};
 use crate::wire::{avro, headers as names};
 
-/// The columns of `game_rounds` that say where a round comes from, and the generation, with their ClickHouse types.
-const ORIGIN_COLUMNS: [(&str, &str); 5] = [
-    ("kafka_epoch", "UInt32"),
-    ("kafka_partition", "UInt16"),
-    ("kafka_offset", "UInt64"),
-    ("recounted", "Bool"),
-    ("generation", "UInt32"),
+/// The columns of `game_rounds` that say where a round comes from, and the generation.
+const ORIGIN_COLUMNS: [Other; 5] = [
+    Other { name: "kafka_epoch", kind: "UInt32", width: 4, repeats: true },
+    Other { name: "kafka_partition", kind: "UInt16", width: 2, repeats: true },
+    Other { name: "kafka_offset", kind: "UInt64", width: 8, repeats: false },
+    Other { name: "recounted", kind: "Bool", width: 1, repeats: true },
+    Other { name: "generation", kind: "UInt32", width: 4, repeats: true },
 ];
 
 /// The inbox of `game_rounds`.
@@ -146,7 +146,26 @@ pub struct BatchBuilder<'a> {
 #[derive(Debug, Default)]
 struct Building {
     chunk: Chunk,
-    new_ids: RoaringTreemap,
+    new_ids: Ids,
+}
+
+/// A set of ids that is seldom asked: adding to it costs little.
+#[derive(Debug, Default)]
+struct Ids {
+    found: RoaringTreemap,
+    /// Those that are not in `found` yet.
+    added: Vec<u64>,
+}
+
+impl Ids {
+    fn insert(&mut self, id: u64) {
+        self.added.push(id);
+    }
+
+    fn contains(&mut self, id: u64) -> bool {
+        self.found.extend(self.added.drain(..));
+        self.found.contains(id)
+    }
 }
 
 /// A decoded message.
@@ -285,8 +304,8 @@ impl<'a> BatchBuilder<'a> {
             write_origin(&mut self.rounds, stored, &self.origin, partition, message.offset(), is_recounted);
             return Pushed::Added;
         }
-        let is_in_chunk =
-            || self.chunks.get(&partition).is_some_and(|chunk| chunk.new_ids.contains(round.id));
+        let chunk = self.chunks.get_mut(&partition);
+        let is_in_chunk = || chunk.is_some_and(|chunk| chunk.new_ids.contains(round.id));
         if !is_known && !self.is_retrying && !is_in_chunk() {
             return Pushed::IsNewElsewhere;
         }
@@ -322,7 +341,7 @@ impl<'a> BatchBuilder<'a> {
         &mut self,
         message: &'m impl Message,
         stored: &Stored,
-        projections: &HashMap<u32, Result<Projection, String>>,
+        projections: &BTreeMap<u32, Result<Projection, String>>,
     ) -> Result<Round<'m>, String> {
         let payload = message.payload().ok_or("the message has no value")?;
         let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;

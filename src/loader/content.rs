@@ -1,6 +1,6 @@
 //! What the messages of a topic contain, and the schemas that they were written with.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rdkafka::Message;
@@ -20,7 +20,7 @@ pub enum TopicKind {
 #[derive(Debug)]
 pub enum Content {
     /// Rounds in Avro. For each schema id, how to read it, or why it cannot be read.
-    Rounds { stored: Stored, projections: HashMap<u32, Result<Projection, String>> },
+    Rounds { stored: Stored, projections: BTreeMap<u32, Result<Projection, String>> },
     /// Rejected lines. The headers say what is wrong with them.
     Rejects,
 }
@@ -50,7 +50,7 @@ impl Content {
         let TopicKind::Rounds(columns) = kind else { return Ok(Self::Rejects) };
         let stored =
             Stored::new(columns.clone()).map_err(|source| RegistryError::NotRows { id: 0, source })?;
-        Ok(Self::Rounds { stored, projections: HashMap::new() })
+        Ok(Self::Rounds { stored, projections: BTreeMap::new() })
     }
 
     /// Returns the columns that are stored of a round; none for rejects.

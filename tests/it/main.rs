@@ -28,6 +28,7 @@ mod installation;
 mod kafka_engine;
 mod listing_commands;
 mod loader_rules;
+mod native_blocks;
 mod private_files;
 mod readme;
 mod reconcile;

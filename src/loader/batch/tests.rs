@@ -7,6 +7,7 @@ use rdkafka::message::OwnedMessage;
 use super::*;
 use crate::domain::columns::Columns;
 use crate::loader::chunk::Table;
+use crate::warehouse::native;
 
 const SCHEMA_ID: u32 = 1;
 const ORIGIN: Origin<'static> = Origin { topic: "t", epoch: 2, generation: 3 };
@@ -19,7 +20,7 @@ fn content() -> Content {
         {"name":"upload","type":["null",{"type":"fixed","size":16,"name":"U","logicalType":"uuid"}],"source":"upload_id"}]}"#;
     let columns = Arc::new(Columns::parse(schema).unwrap());
     let projection = Projection::new(Arc::clone(&columns), &columns);
-    let projections = HashMap::from([(SCHEMA_ID, projection)]);
+    let projections = BTreeMap::from([(SCHEMA_ID, projection)]);
     Content::Rounds { stored: Stored::new(columns).unwrap(), projections }
 }
 
@@ -57,17 +58,17 @@ fn gathered_again(messages: &[(i32, i64, i64)], known: &RoaringTreemap) -> Batch
 
 /// Returns partition, offset and id of the rows of `game_rounds`, sorted.
 fn rows(batch: &Batch) -> Vec<(u16, u64, u64)> {
-    if batch.rounds.rows() == 0 {
+    let columns = native::tests::decode(batch.rounds.clone().into_pieces());
+    if columns.is_empty() {
         return Vec::new();
     }
-    let pieces = batch.rounds.clone().into_pieces();
-    // Head and values of id, head, flags and values of game and upload, head and values of the columns of the origin.
-    let numbers = |at: usize, width: usize| {
-        let values = pieces[at].chunks(width);
-        let values = values.map(|bytes| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)));
-        values.collect::<Vec<_>>()
+    let numbers = |name: &str| {
+        let (_, _, values) = columns.iter().find(|(column, ..)| column == name).unwrap();
+        let number =
+            |bytes: &Vec<u8>| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        values.iter().flatten().map(number).collect::<Vec<_>>()
     };
-    let (ids, partitions, offsets) = (numbers(1, 8), numbers(11, 2), numbers(13, 8));
+    let (ids, partitions, offsets) = (numbers("id"), numbers("kafka_partition"), numbers("kafka_offset"));
     let mut rows: Vec<_> = (0..ids.len()).map(|n| (partitions[n] as u16, offsets[n], ids[n])).collect();
     rows.sort_unstable();
     rows
