@@ -15,13 +15,21 @@ pub struct Gate {
     restarts: Arc<AtomicU64>,
 }
 
+/// While this guard exists, this process may load.
+pub(super) type Passed = OwnedRwLockReadGuard<()>;
+
 /// While this guard exists, this process loads nothing.
 pub(crate) type Held = OwnedRwLockWriteGuard<()>;
 
 impl Gate {
     /// Waits until no repair of hours runs. None starts until the guard is dropped.
-    pub(super) async fn wait_to_load(&self) -> OwnedRwLockReadGuard<()> {
+    pub(super) async fn wait_to_load(&self) -> Passed {
         Arc::clone(&self.lock).read_owned().await
+    }
+
+    /// Whether a repair waits until nothing is being loaded, or has the gate closed.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.lock.try_read().is_err()
     }
 
     /// Waits until nothing is being loaded. Loading continues when the guard is dropped.
@@ -37,5 +45,25 @@ impl Gate {
     /// Returns how often loaders were asked to start again.
     pub(super) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loader_sees_that_a_repair_waits_for_it() {
+        let gate = Gate::default();
+        let passed = gate.wait_to_load().await;
+        assert!(!gate.is_wanted());
+        let mut holding = Box::pin(gate.hold());
+        assert!(futures_util::poll!(&mut holding).is_pending());
+        assert!(gate.is_wanted());
+        drop(passed);
+        let held = holding.await;
+        assert!(gate.is_wanted());
+        drop(held);
+        assert!(!gate.is_wanted());
     }
 }

@@ -23,9 +23,13 @@ use crate::kafka::BrokerError;
 /// How long a first message waits for more before its batch is loaded.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Messages and bytes of a batch. The loader holds two batches in memory: one is loaded while the next one is gathered.
+/// Messages and bytes of a batch. One batch is in memory while it is gathered; the one before it is being inserted, and its rows are freed
+/// as they are sent.
 const MAX_BATCH_MESSAGES: u64 = 262_144;
-const MAX_BATCH_BYTES: usize = 16 << 20;
+const MAX_BATCH_BYTES: usize = 32 << 20;
+
+/// Messages of a batch that is gathered while uploads run: enough that ClickHouse has work when they end and the next batch is gathered.
+const MAX_WAITING_MESSAGES: u64 = MAX_BATCH_MESSAGES / 2;
 
 /// How long loading that was up to date pauses for running uploads. Their senders wait for the acknowledgement, and loading would take
 /// processor time from them.
@@ -99,10 +103,8 @@ impl Gatherer {
         let mut last_messages: BTreeMap<u16, Taken<'_>> = BTreeMap::new();
         let mut first_at: Option<Instant> = None;
         let was_up_to_date = std::mem::replace(&mut left.is_up_to_date, false);
-        while builder.messages() < MAX_BATCH_MESSAGES
-            && builder.bytes() < MAX_BATCH_BYTES
-            && !stop.is_cancelled()
-        {
+        let mut max_messages = MAX_BATCH_MESSAGES;
+        while builder.messages() < max_messages && builder.bytes() < MAX_BATCH_BYTES && !stop.is_cancelled() {
             let message = match left.take(consumer, first_at) {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
@@ -114,10 +116,10 @@ impl Gatherer {
                 Err(error) => return Err(error.into()),
             };
             if first_at.is_none() {
-                if was_up_to_date {
-                    wait_for_uploads(loader, runtime, stop);
-                }
                 first_at = Some(Instant::now());
+                if was_up_to_date && loader.uploads.are_running() {
+                    max_messages = MAX_WAITING_MESSAGES;
+                }
             }
             if let Some(schema) = message.unknown_schema(content) {
                 runtime.block_on(content.learn(&loader.registry, schema))?;
@@ -127,6 +129,9 @@ impl Gatherer {
                 break;
             }
             last_messages.insert(message.partition(), message);
+        }
+        if was_up_to_date && builder.messages() > 0 {
+            wait_for_uploads(loader, runtime, stop);
         }
         let fingerprint = |partition| last_messages.get(&partition).map_or(0, Taken::fingerprint);
         Ok((builder.messages() > 0).then(|| builder.finish(fingerprint)))
@@ -147,12 +152,10 @@ impl Left {
             return Ok(Some(Taken::Held(held)));
         }
         loop {
-            let wait = match first_at {
-                None => LINGER,
-                // Take all messages that have arrived: a few large blocks cost the engine less than many small ones.
-                Some(first_at) => LINGER.saturating_sub(first_at.elapsed()),
-            };
-            match consumer.poll(wait) {
+            // Take all messages that have arrived: a few large blocks cost the engine less than many small ones.
+            let wait = || first_at.map_or(LINGER, |first_at| LINGER.saturating_sub(first_at.elapsed()));
+            // Most of the time there is one. Only waiting needs the time.
+            match consumer.poll(Duration::ZERO).or_else(|| consumer.poll(wait())) {
                 Some(Ok(message)) => return Ok(Some(Taken::Polled(message))),
                 // Do not loop forever: the topic is checked between batches.
                 Some(Err(error)) if is_transient(&error) && first_at.is_some() => {}

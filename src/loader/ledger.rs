@@ -177,19 +177,6 @@ impl Ledger {
         Ok(query.fetch_all().await.map_err(WarehouseError::from)?)
     }
 
-    /// Writes the state of chunks.
-    ///
-    /// # Errors
-    /// ClickHouse does not answer, or the lease was taken over.
-    pub async fn write<'a>(
-        &self,
-        epoch: u32,
-        chunks: impl Iterator<Item = &'a Chunk>,
-        state: ChunkState,
-    ) -> Result<(), LoaderError> {
-        self.write_all(epoch, chunks, &[state]).await
-    }
-
     /// Writes several states of chunks at once.
     ///
     /// # Errors
@@ -200,8 +187,17 @@ impl Ledger {
         chunks: impl Iterator<Item = &'a Chunk>,
         states: &[ChunkState],
     ) -> Result<(), LoaderError> {
+        let notes = chunks.flat_map(|chunk| states.iter().map(move |state| (chunk, *state))).collect();
+        self.write(epoch, notes).await
+    }
+
+    /// Writes the states of chunks: all of them or, after a crash, none.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or the lease was taken over.
+    pub async fn write(&self, epoch: u32, notes: Vec<(&Chunk, ChunkState)>) -> Result<(), LoaderError> {
         let mut rows = Vec::new();
-        for (chunk, state) in chunks.flat_map(|chunk| states.iter().map(move |state| (chunk, *state))) {
+        for (chunk, state) in notes {
             write_text(self.lease.topic().as_bytes(), &mut rows);
             rows.extend(epoch.to_le_bytes());
             rows.extend(chunk.partition.to_le_bytes());

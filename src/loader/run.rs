@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use super::gaps::{Cause, Gap};
 use super::gathering::Gatherer;
 use super::layout::{Change, Looks};
 use super::lease::Lease;
-use super::loading::{Done, Target, create_inboxes};
+use super::loading::{Loaded, Open, Target, create_inboxes};
 use super::needs::Loader;
 use super::reading::is_unreadable;
 use super::session::Session;
@@ -54,15 +55,27 @@ impl Loader {
 /// The batch that is being loaded while the next one is gathered. One at a time: the ledger has one open batch.
 struct Loading {
     runtime: Handle,
-    task: Option<JoinHandle<Result<Done, LoaderError>>>,
+    target: Arc<Target>,
+    task: Option<JoinHandle<Result<Loaded, LoaderError>>>,
+    /// Whether the next batch has been gathered.
+    is_next_ready: Arc<AtomicBool>,
     /// The next offset to load of each partition.
     next: BTreeMap<u16, i64>,
+    /// The same after the batch that is marked done together with the note of the next one.
+    next_when_done: Vec<(u16, i64)>,
 }
 
 impl Session {
     /// Loads batch after batch, until `stop` or until the topic has changed. Blocks.
     fn work(&mut self, restarts: u64, stop: &CancellationToken) -> Result<(), LoaderError> {
-        let mut loading = Loading { runtime: Handle::current(), task: None, next: self.next.clone() };
+        let mut loading = Loading {
+            runtime: Handle::current(),
+            target: Arc::clone(&self.target),
+            task: None,
+            is_next_ready: Arc::default(),
+            next: self.next.clone(),
+            next_when_done: Vec::new(),
+        };
         let worked = self.load_batches(&mut loading, restarts, stop);
         // Nothing may be written after the session has ended.
         let loaded = loading.wait();
@@ -105,13 +118,16 @@ impl Session {
                 }
                 batch => batch?,
             };
-            if loading.is_under_way() {
-                loading.wait()?;
-                gatherer.commit(&loading.next);
+            let is_under_way = loading.is_under_way();
+            match batch {
+                Some(batch) => {
+                    self.advance(&batch);
+                    loading.begin_after_earlier(batch)?;
+                }
+                None => loading.wait()?,
             }
-            if let Some(batch) = batch {
-                self.advance(&batch);
-                loading.begin(&self.target, batch);
+            if is_under_way {
+                gatherer.commit(&loading.next);
             }
         }
         Ok(())
@@ -147,20 +163,45 @@ impl Session {
 }
 
 impl Loading {
-    fn begin(&mut self, target: &Arc<Target>, batch: Batch) {
-        let target = Arc::clone(target);
-        self.task = Some(self.runtime.spawn(async move { target.load(batch).await }));
-    }
-
     fn is_under_way(&self) -> bool {
         self.task.is_some()
     }
 
-    /// Waits until the batch is loaded.
+    /// Waits until the earlier batch is loaded, and begins to load this one.
+    fn begin_after_earlier(&mut self, batch: Batch) -> Result<(), LoaderError> {
+        self.is_next_ready.store(true, Ordering::Release);
+        let earlier = self.wait_for_earlier()?;
+        self.is_next_ready.store(false, Ordering::Release);
+        let (target, is_next_ready) = (Arc::clone(&self.target), Arc::clone(&self.is_next_ready));
+        self.task =
+            Some(self.runtime.spawn(async move { target.load(batch, earlier, &is_next_ready).await }));
+        Ok(())
+    }
+
+    /// Waits until the batch is loaded and marked done.
     fn wait(&mut self) -> Result<(), LoaderError> {
-        if let Some(task) = self.task.take() {
-            self.next.extend(self.runtime.block_on(task)??.next);
+        if let Some(open) = self.wait_for_earlier()? {
+            let done = self.runtime.block_on(open.finish(&self.target))?;
+            self.next.extend(done.next);
         }
         Ok(())
+    }
+
+    /// Waits until the batch is loaded. Returns it if it is not marked done yet.
+    fn wait_for_earlier(&mut self) -> Result<Option<Open>, LoaderError> {
+        let Some(task) = self.task.take() else { return Ok(None) };
+        let loaded = self.runtime.block_on(task)??;
+        // Its note marked the batch before it done.
+        self.next.extend(self.next_when_done.drain(..));
+        match loaded {
+            Loaded::Open(open) => {
+                self.next_when_done.extend(open.next_offsets());
+                Ok(Some(open))
+            }
+            Loaded::Done(done) => {
+                self.next.extend(done.next);
+                Ok(None)
+            }
+        }
     }
 }

@@ -22,6 +22,10 @@ impl UnderWay {
         OneUnderWay(self.clone())
     }
 
+    pub fn are_running(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
     /// Waits until none is running, or `patience` is over.
     pub async fn wait_until_none(&self, patience: Duration) {
         let mut count = self.0.subscribe();
@@ -55,8 +59,9 @@ mod tests {
         });
         drop(first);
         uploads.wait_until_none(Duration::from_secs(5)).await;
-        assert!(!waiting.is_finished());
+        assert!(!waiting.is_finished() && uploads.are_running());
         drop(second);
         waiting.await.unwrap();
+        assert!(!uploads.are_running());
     }
 }
