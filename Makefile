@@ -97,8 +97,10 @@ client-tools: $(CLIENTS)/.venv/.installed $(CLIENTS)/node_modules/.installed ## 
 test-clients: build $(CLIENTS)/.venv/.installed ## Tests the embedded Kafka broker with clients in Python, C, Go and Java; needs kcat, Go, Java and Maven
 	scripts/test-clients --roundhouse $(ROUNDHOUSE) $(CLIENT_OPTIONS)
 
-sample: build ## Regenerates data/gamerounds.csv with the defaults of the generator
+sample: build ## Regenerates the samples in data
 	$(ROUNDHOUSE) generate -o data/gamerounds.csv
+	$(ROUNDHOUSE) generate steps --to 30 --produced-at 2026-11-28T08:00:00Z -o data/steps.csv
+	$(ROUNDHOUSE) generate prices --pairs 40 --events 200 --start 2026-11-28T08:00:00Z -o data/prices.ndjson
 
 settings: own-sources ## Regenerates the tables of docs/SETTINGS.md and docs/COMMANDS.md from the options of the program
 	ROUNDHOUSE_UPDATE_README=1 cargo test $(CARGO_FLAGS) --test it readme::

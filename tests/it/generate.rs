@@ -44,6 +44,18 @@ fn assert_refused(output: &Output, code: i32, text: &str) {
 }
 
 #[test]
+fn the_samples_of_steps_and_prices_are_generated() {
+    for (sample, arguments) in [
+        ("data/steps.csv", ["steps", "--to", "30", "--produced-at", AT].as_slice()),
+        ("data/prices.ndjson", &["prices", "--pairs", "40", "--events", "200", "--start", AT]),
+    ] {
+        let made = text_of(&[arguments, &["-o", "-"]].concat());
+        let stored = std::fs::read_to_string(repository().join(sample)).unwrap();
+        assert!(made == stored, "{sample} differs from the output of `roundhouse generate`; run make sample");
+    }
+}
+
+#[test]
 fn the_defaults_make_the_sample_file() {
     let directory = TempDir::new().unwrap();
     let made = generated(&directory, "made.csv", &[]);

@@ -94,15 +94,14 @@ impl Market {
 
     fn first(&mut self, pair: u32, millis: i64) -> Event {
         let base_volume = VOLUME / 100 + self.dice.below(VOLUME * 100);
-        Event { pair, price: first_price(pair), base_volume, millis }
+        Event { pair, price: rounded(first_price(pair)), base_volume, millis }
     }
 
     /// Returns the event with another price and volume.
     fn moved(&mut self, event: Event) -> Event {
-        let price = self.near(event.price);
-        let tick = 10_u64.pow(price.max(1).ilog10().saturating_sub(SIGNIFICANT_DIGITS - 1));
+        let price = rounded(self.near(event.price));
         let base_volume = self.near(event.base_volume).clamp(VOLUME / 100, VOLUME * 100);
-        Event { price: (price - price % tick).max(1), base_volume, ..event }
+        Event { price, base_volume, ..event }
     }
 
     /// Returns a number that differs from this one by at most 0.1 %, and is at least 1.
@@ -111,4 +110,10 @@ impl Market {
         let moved = (u128::from(number) * u128::from(factor) + 50_000) / 100_000;
         u64::try_from(moved).unwrap_or(u64::MAX).max(1)
     }
+}
+
+/// Returns the price with fewer digits.
+fn rounded(price: u64) -> u64 {
+    let tick = 10_u64.pow(price.max(1).ilog10().saturating_sub(SIGNIFICANT_DIGITS - 1));
+    (price - price % tick).max(1)
 }
