@@ -14,18 +14,18 @@
 //! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |
 //! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
 //! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part`, `roundhouse_sql` |
-//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
-//! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
-//! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `domain` |
-//! | [`ingest`] | Bytes of CSV or JSON to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `disk`, `counted`, `domain`, `roundhouse_part` |
+//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
+//! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
+//! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `domain` |
+//! | [`ingest`] | Bytes of CSV or JSON to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`metrics`] | Counts for Prometheus | `warehouse` |
 //! | [`wire`] | The messages of the topics: rows in Avro, and headers | `domain` |
-//! | [`warehouse`] | The client of ClickHouse | `settings`, `connection`, `counted`, `domain` |
+//! | [`warehouse`] | The client of ClickHouse | `settings`, `dataset`, `connection`, `counted`, `domain` |
 //! | [`registry`] | The client of the schema registry | `settings`, `connection`, `domain`, `roundhouse_part` |
 //! | [`kafka`] | The client of Kafka | `roundhouse_part` |
-//! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain`, `roundhouse_sql` |
-//! | [`settings`] | Every option: its flag, variable, default and unit | `roundhouse_listener`, `roundhouse_part` |
+//! | [`settings`] | Every option: its flag, variable, default and unit | `dataset`, `roundhouse_listener`, `roundhouse_part` |
 //! | [`owner`] | The server's identity across restarts | `roundhouse_part` |
+//! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain`, `roundhouse_sql` |
 //! | [`connection`] | Explains why a service cannot be reached | nothing |
 //! | [`disk`] | Free space, and the reserve that is kept free | `counted` |
 //! | [`counted`] | Counts in words | `roundhouse_part` |

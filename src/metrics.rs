@@ -29,7 +29,7 @@ struct State {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Loader {
-    loader: &'static str,
+    loader: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -75,7 +75,7 @@ impl Default for Metrics {
 pub struct Now {
     pub uploads_under_way: usize,
     /// Whether each loader of this process is loading.
-    pub loading: Vec<(&'static str, bool)>,
+    pub loading: Vec<(String, bool)>,
     /// None if ClickHouse does not answer.
     pub lag: Option<Lag>,
     pub lost_parts: usize,
@@ -164,7 +164,7 @@ impl Metrics {
         all.register("lost_parts", help, gauge(now.lost_parts));
         let loading: Family<Loader, Gauge> = Family::default();
         for (loader, loads) in &now.loading {
-            loading.get_or_create(&Loader { loader }).set(i64::from(*loads));
+            loading.get_or_create(&Loader { loader: loader.clone() }).set(i64::from(*loads));
         }
         all.register(
             "loading",

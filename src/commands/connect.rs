@@ -2,12 +2,15 @@
 //! cannot fix.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::CommandError;
-use super::schema::RowSchema;
+use super::datasets::missing_in_tables;
 use super::services::{Addresses, Services};
 use crate::counted::counted;
+use crate::dataset::Dataset;
+use crate::ingest::upload::Destination;
 use crate::kafka::{BrokerError, Kafka};
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{ServeOptions, ServiceUrl};
@@ -68,27 +71,27 @@ impl StartError for SchemaError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Warehouse(error) => error.is_permanent(),
-            Self::Missing { .. } | Self::OtherVersion { .. } => true,
+            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } => true,
         }
     }
 
     fn line(&self) -> String {
         match self {
             Self::Warehouse(error) => error.line(),
-            Self::Missing { .. } | Self::OtherVersion { .. } => self.to_string(),
+            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } => self.to_string(),
         }
     }
 }
 
 impl Clients {
-    /// Waits until the services answer, creates missing topics and tables, and finds or registers the schema. Also returns the
-    /// schema's id.
+    /// Waits until the services answer, creates missing topics and tables, and finds or registers the schemas. Also returns the
+    /// datasets with the ids of their schemas.
     pub(super) async fn connect(
         addresses: &Addresses,
         services: &Services,
-        schema: &RowSchema,
+        datasets: Vec<Dataset>,
         options: &ServeOptions,
-    ) -> Result<(Self, u32), CommandError> {
+    ) -> Result<(Self, Vec<Destination>), CommandError> {
         let clients = Self {
             kafka: Kafka::new(&addresses.kafka_brokers),
             registry: Registry::new(&addresses.schema_registry_url)
@@ -105,20 +108,26 @@ impl Clients {
                 CommandError::failed(format!("cannot read this machine's certificates: {error}"))
             })?,
         };
-        for topic in [&services.topic, &services.dead_letter_topic] {
+        for topic in datasets.iter().flat_map(|dataset| [&dataset.topic, &dataset.dead_letter_topic]) {
             let ensure = || clients.kafka.ensure_topic(topic, options.services.kafka_partitions);
             patiently(format_args!("Kafka at {}", addresses.kafka_brokers), ensure).await?;
         }
         let what = format!("ClickHouse at {}", addresses.clickhouse_url);
-        patiently(&what, || clients.warehouse.create_schema()).await?;
-        let missing = || schema.missing_in_tables(&clients.warehouse, &services.database);
-        if let Some(missing) = patiently(&what, missing).await? {
-            return Err(CommandError::failed(missing));
+        patiently(&what, || clients.warehouse.create_schema(&datasets)).await?;
+        let registry = format!("the schema registry at {}", addresses.schema_registry_url);
+        let mut destinations = Vec::new();
+        for dataset in datasets {
+            let missing = || missing_in_tables(&dataset, &clients.warehouse, &services.database);
+            if let Some(missing) = patiently(&what, missing).await? {
+                return Err(CommandError::failed(missing));
+            }
+            let dataset = patiently(&what, || clients.warehouse.learn_aggregates(dataset.clone())).await?;
+            let subject = format!("{}-value", dataset.topic);
+            let schema_id =
+                patiently(&registry, || clients.registry.ensure(&subject, &dataset.schema)).await?;
+            destinations.push(Destination { dataset: Arc::new(dataset), schema_id });
         }
-        let subject = format!("{}-value", services.topic);
-        let what = format!("the schema registry at {}", addresses.schema_registry_url);
-        let schema_id = patiently(&what, || clients.registry.ensure(&subject, &schema.text)).await?;
-        Ok((clients, schema_id))
+        Ok((clients, destinations))
     }
 }
 

@@ -6,47 +6,29 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::CommandError;
 use super::connect::Clients;
 use super::data_directory::{self, DataDirectory};
+use super::datasets::select;
 use super::parts;
 use super::ready_file::ReadyFile;
-use super::schema::RowSchema;
+use super::served::{LoaderStates, Loading, Serving};
 use super::services::{Addresses, Services};
 use super::table;
-use crate::disk::Disk;
-use crate::domain::columns::Columns;
+use crate::dataset::{BETS, Dataset};
 use crate::embedded::supervisor::Supervisor;
-use crate::http::freshness::Freshness;
 use crate::http::home::{ServiceAddresses, examples};
-use crate::http::readiness::{LocalParts, Readiness};
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
-use crate::http::state::AppState;
 use crate::ingest::body::Stop;
-use crate::ingest::upload::ledger::Ledger;
-use crate::ingest::upload::under_way::UnderWay;
-use crate::ingest::upload::{Destination, Storage, Uploader};
-use crate::kafka::health::TopicsHealth;
-use crate::loader::content::TopicKind;
-use crate::loader::gate::Gate;
-use crate::loader::kafka_engine::Consumption;
-use crate::loader::lease::{Candidate, Tenure};
-use crate::loader::needs::Loader;
 use crate::loader::state::LoaderState;
 use crate::metrics::Metrics;
 use crate::owner::owner;
-use crate::reconcile::Reconciler;
-use crate::reconcile::arrivals::Arrivals;
-use crate::reconcile::repair::{Loads, Repairer, Watch};
-use crate::settings::{LoaderKind, ServeOptions, ServiceUrl};
-use crate::warehouse::aggregates::QueryLimits;
-use crate::warehouse::lost_parts::LostParts;
+use crate::reconcile::repair::{Loads, Watch};
+use crate::settings::{ServeOptions, ServiceUrl};
 use roundhouse_listener::guard::Guard;
 use roundhouse_part::EmbeddedError;
 use roundhouse_part::lifecycle::stop_on_signals;
@@ -61,9 +43,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the whole stop may take after the time for uploads, including the embedded parts one after the other.
 pub(super) const WHOLE_STOP_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long `?wait=visible` waits.
-const VISIBLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) async fn run(options: ServeOptions, log: &[std::ffi::OsString]) -> Result<(), CommandError> {
@@ -118,12 +97,12 @@ impl Server {
         }
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
-        let schema = RowSchema::read(options.schema.as_deref())?;
+        let datasets = select(&options, &services)?;
         let Some(directory) = stop.run_until_cancelled(DataDirectory::lock(&options.data_dir)).await else {
             return Ok(None);
         };
         let directory = directory.map_err(failed)?;
-        match Self::start_parts(&options, services, schema, log, stop).await {
+        match Self::start_parts(&options, services, datasets, log, stop).await {
             Ok(Some((addresses, running, supervisor))) => {
                 Ok(Some(Self { addresses, running, supervisor, _directory: directory }))
             }
@@ -138,7 +117,7 @@ impl Server {
     async fn start_parts(
         options: &ServeOptions,
         services: Services,
-        schema: RowSchema,
+        datasets: Vec<Dataset>,
         log: &[std::ffi::OsString],
         stop: &CancellationToken,
     ) -> Result<Option<(Addresses, Running, Supervisor)>, CommandError> {
@@ -153,7 +132,7 @@ impl Server {
         let workers_stop = Stop::default();
         let stop_of_workers = workers_stop.clone();
         let starting =
-            Self::start_on(options, services, schema, &supervisor, (listener, address), stop_of_workers);
+            Self::start_on(options, services, datasets, &supervisor, (listener, address), stop_of_workers);
         // In this order: a start that is complete serves requests, so it ends like any running server.
         let started = tokio::select! {
             biased;
@@ -173,68 +152,67 @@ impl Server {
     async fn start_on(
         options: &ServeOptions,
         services: Services,
-        schema: RowSchema,
+        datasets: Vec<Dataset>,
         supervisor: &Supervisor,
         (listener, address): (TcpListener, SocketAddr),
         stop: Stop,
     ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
-        let (clients, schema_id) = Clients::connect(&addresses, &services, &schema, options).await?;
-        let columns = Arc::new(schema.columns);
-        let destination = Destination {
-            key: columns.single_key().map_err(failed)?,
-            columns,
-            schema_id,
-            topic: services.topic.clone(),
-            dead_letter_topic: services.dead_letter_topic.clone(),
-        };
+        let (clients, destinations) = Clients::connect(&addresses, &services, datasets, options).await?;
         let owner_file = options.data_dir.join(data_directory::OWNER);
         let owner =
             owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
-        let tenure = match options.services.loader {
-            LoaderKind::Roundhouse | LoaderKind::ClickHouse => Tenure::default(),
-            LoaderKind::None => Tenure::none(),
-        };
-        let kind = options.services.loader;
-        let loads = Loads {
-            topic: services.topic.clone(),
-            tenure,
-            gate: Gate::default(),
-            is_gated: kind == LoaderKind::Roundhouse,
-        };
-        let shared = Shared { owner, uploads: UnderWay::default(), loads, metrics: Metrics::default() };
-        let (mut workers, states) = match options.services.loader {
-            kind @ (LoaderKind::Roundhouse | LoaderKind::ClickHouse) => {
-                start_loaders(kind, &clients, &destination, &shared, &stop.begun)
-            }
-            LoaderKind::None => (Vec::new(), Vec::new()),
-        };
-        until_begun(&states).await;
-        let loader = states.first().map(|(_, state)| state.clone());
-        let watch = Watch::new(clients.warehouse.clone(), shared.loads.clone(), loader);
+        let metrics = Metrics::default();
+        let mut loading: Vec<Loading> = destinations
+            .iter()
+            .map(|destination| {
+                Loading::start(options.services.loader, &clients, destination, owner, &metrics, &stop.begun)
+            })
+            .collect();
+        for loading in &loading {
+            until_begun(&loading.states).await;
+        }
+        let mut workers: Vec<JoinHandle<()>> =
+            loading.iter_mut().flat_map(|loading| std::mem::take(&mut loading.tasks)).collect();
+        let bets =
+            destinations.iter().zip(&loading).find(|(destination, _)| destination.dataset.name == BETS);
+        let watch = Watch::new(
+            clients.warehouse.clone(),
+            bets.map(|(destination, _)| Arc::clone(&destination.dataset)),
+            bets.map_or_else(Loads::none, |(_, loading)| loading.loads.clone()),
+            bets.and_then(|(_, loading)| loading.states.first()).map(|(_, state)| state.clone()),
+        );
         let lost_parts = watch.lost();
         workers.push(watch.start(stop.begun.clone()).await);
-        let local_parts = parts::local_parts(supervisor);
-        let state = app_state(
+        let states = loading.iter().flat_map(|loading| loading.states.clone()).collect();
+        let serving = Serving::new(
             options,
             &clients,
-            destination,
+            &destinations,
             (states, lost_parts),
-            local_parts,
-            (shared, stop.clone()),
-            schema.built_in,
+            parts::local_parts(supervisor),
+            (owner, metrics, stop.clone()),
         )?;
-        workers.push(state.reconciler.clone().run(stop.begun.clone()));
-        workers.push(state.repairer.clone().run(stop.begun.clone()));
+        let mut served = Vec::new();
+        for (destination, loading) in destinations.into_iter().zip(loading) {
+            served.push(serving.dataset(destination, loading)?);
+        }
+        for reconciling in served.iter().filter_map(|served| served.reconciling.as_ref()) {
+            workers.push(reconciling.reconciler.clone().run(stop.begun.clone()));
+            workers.push(reconciling.repairer.clone().run(stop.begun.clone()));
+        }
         let serving_ended = CancellationToken::new();
-        workers.push(state.uploader.ledger.clone().run(serving_ended.clone()));
+        workers.push(serving.ledger.clone().run(serving_ended.clone()));
         let guard = Guard::new(address.ip(), &options.hosts.allowed_hosts);
         let shown = ServiceAddresses {
             kafka_brokers: addresses.kafka_brokers.clone(),
             schema_registry_url: addresses.schema_registry_url.to_string(),
             clickhouse_url: addresses.clickhouse_url.to_string(),
         };
-        let app = router(state, shown, guard, options.api_keys.clone())
+        let Some(server) = served.first().map(|served| &served.app) else {
+            return Err(CommandError::usage("--dataset names no dataset".to_owned()));
+        };
+        let app = router(&served, server, shown, guard, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let serving =
             tokio::spawn(serve(listener, app, ConnectionLimits::of(&options.limits), stop.begun.clone()));
@@ -288,158 +266,6 @@ async fn until_begun(states: &LoaderStates) {
             tracing::warn!("the {name} still recovers from the last run; new rows become visible after that");
         }
     }
-}
-
-/// What the loaders share with uploads and repairs.
-struct Shared {
-    /// The id of this server, which it keeps from one start to the next.
-    owner: Uuid,
-    uploads: UnderWay,
-    /// How the topic of rounds is loaded.
-    loads: Loads,
-    metrics: Metrics,
-}
-
-type LoaderStates = Vec<(&'static str, watch::Receiver<LoaderState>)>;
-
-fn start_loaders(
-    kind: LoaderKind,
-    clients: &Clients,
-    destination: &Destination,
-    shared: &Shared,
-    stop: &CancellationToken,
-) -> (Vec<JoinHandle<()>>, LoaderStates) {
-    let process = Uuid::now_v7();
-    let topics = [
-        (
-            "loader",
-            &destination.topic,
-            TopicKind::Rounds(destination.columns.clone()),
-            shared.loads.tenure.clone(),
-        ),
-        ("dead_letter_loader", &destination.dead_letter_topic, TopicKind::Rejects, Tenure::default()),
-    ];
-    topics
-        .into_iter()
-        .map(|(name, topic, topic_kind, tenure)| {
-            let loader = Loader {
-                kafka: clients.kafka.clone(),
-                registry: clients.registry.clone(),
-                warehouse: clients.warehouse.clone(),
-                topic: topic.clone(),
-                kind: topic_kind,
-                uploads: shared.uploads.clone(),
-                gate: shared.loads.gate.clone(),
-                candidate: Candidate {
-                    warehouse: clients.warehouse.clone(),
-                    topic: topic.clone(),
-                    owner: shared.owner,
-                    process,
-                    tenure,
-                },
-                metrics: shared.metrics.clone(),
-            };
-            let (sender, state) = watch::channel(LoaderState::Starting);
-            let running = if kind == LoaderKind::ClickHouse {
-                let consumption = Consumption { loader, registry_url: clients.registry_url.clone() };
-                tokio::spawn(consumption.run(sender, stop.clone()))
-            } else {
-                tokio::spawn(loader.run(sender, stop.clone()))
-            };
-            (running, (name, state))
-        })
-        .unzip()
-}
-
-fn app_state(
-    options: &ServeOptions,
-    clients: &Clients,
-    destination: Destination,
-    (loaders, lost_parts): (LoaderStates, watch::Receiver<LostParts>),
-    local_parts: LocalParts,
-    (shared, stop): (Shared, Stop),
-    built_in: Columns,
-) -> Result<AppState, CommandError> {
-    let spool = options.data_dir.join(data_directory::SPOOL);
-    std::fs::create_dir_all(&spool).map_err(|error| failed(EmbeddedError::directory(&spool, error)))?;
-    let disk = Disk::new(&options.data_dir, options.limits.disk_reserve_bytes);
-    // Uploads need no space on this disk if neither the broker nor ClickHouse is embedded.
-    let is_kept_here =
-        local_parts().iter().any(|(name, _)| [parts::BROKER, parts::CLICKHOUSE].contains(&name.as_str()));
-    let upload_disk = if is_kept_here { disk.clone() } else { Disk::new(&options.data_dir, 0) };
-    let topic = destination.topic.clone();
-    let readiness = Readiness {
-        topics: TopicsHealth::new(
-            clients.kafka.clone(),
-            [topic.clone(), destination.dead_letter_topic.clone()],
-        ),
-        registry: clients.registry.clone(),
-        warehouse: clients.warehouse.clone(),
-        disk: upload_disk.clone(),
-        loader: options.services.loader,
-        loaders,
-        lost_parts,
-        local_parts,
-    };
-    let arrivals = Arrivals::of_topic(clients.kafka.clone(), &topic);
-    let jobs = options.data_dir.join(data_directory::RECONCILE);
-    let metrics = shared.metrics;
-    // Queries compare only the built-in columns.
-    let reconciler = Reconciler::new(
-        shared.owner,
-        clients.warehouse.clone(),
-        arrivals,
-        Arc::new(built_in),
-        &options.limits,
-        &jobs,
-        upload_disk.clone(),
-    );
-    let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-    let journal = options.data_dir.join(data_directory::JOURNAL);
-    let ledger = Ledger::open(clients.warehouse.for_requests(), shared.owner, metrics.clone(), &journal)
-        .map_err(|error| failed(EmbeddedError::directory(&journal, error)))?;
-    let ledger = Arc::new(ledger);
-    let dead_letter_topic = destination.dead_letter_topic.as_str().into();
-    let registry = clients.registry.clone();
-    let storage = Storage { spool, disk: upload_disk };
-    let uploader = Uploader::new(
-        &clients.kafka,
-        registry,
-        ledger,
-        destination,
-        &options.limits,
-        (shared.uploads, stop.clone()),
-        storage,
-    );
-    let uploader = Arc::new(uploader);
-    let first = uploader.clone();
-    tokio::spawn(async move { first.warm_up().await });
-    let reconciler = Arc::new(reconciler.counted_in(metrics).ending_with(stop.clone()));
-    let repairer =
-        Repairer::new(clients.warehouse.clone(), reconciler.clone(), uploader.clone(), shared.loads);
-    let query_limits = QueryLimits {
-        timeout: Duration::from_secs(options.limits.query_timeout_seconds),
-        rows: options.limits.max_query_rows,
-    };
-    let freshness =
-        Freshness::new(clients.warehouse.for_requests(), Arc::clone(&uploader.ledger), query_limits);
-    Ok(AppState {
-        uploader,
-        reconciler,
-        repairer: Arc::new(repairer),
-        warehouse: clients.warehouse.for_requests(),
-        disk,
-        dead_letter_topic,
-        readiness: Arc::new(readiness),
-        freshness: Arc::new(freshness),
-        queries: Arc::new(Semaphore::new(options.limits.max_concurrent_queries.into())),
-        query_limits,
-        visible_timeout: VISIBLE_TIMEOUT,
-        stopping: stop.begun,
-        max_form_files: options.limits.max_form_files,
-        upload_idle: Duration::from_secs(options.limits.upload_idle_seconds),
-        max_upload_bytes: options.limits.max_upload_bytes,
-    })
 }
 
 fn addresses(

@@ -3,9 +3,6 @@
 use crate::settings::{Secret, ServiceOptions, ServiceUrl};
 use roundhouse_clickhouse::OWN_USER;
 
-/// The topic of the accepted rounds, if none is given.
-const DEFAULT_TOPIC: &str = "staging-bets";
-
 /// The ClickHouse database, if none is given.
 const DEFAULT_DATABASE: &str = "game_data";
 
@@ -28,8 +25,8 @@ pub struct Services {
     pub kafka_brokers: Option<String>,
     pub schema_registry_url: Option<ServiceUrl>,
     pub clickhouse_url: Option<ServiceUrl>,
-    pub topic: String,
-    pub dead_letter_topic: String,
+    /// The topic of bets, if one is given.
+    pub topic: Option<String>,
     pub clickhouse_user: Option<String>,
     pub clickhouse_password: Option<Secret>,
     pub database: String,
@@ -47,8 +44,8 @@ impl Services {
         let given = |option: &Option<String>, name: &str| {
             option.clone().or_else(|| variable(name)).filter(|value| !value.is_empty())
         };
-        let topic = given(&options.kafka_topic, "KAFKA_TOPIC").unwrap_or_else(|| DEFAULT_TOPIC.to_owned());
-        check_topic(&topic)?;
+        let topic = given(&options.kafka_topic, "KAFKA_TOPIC");
+        topic.as_deref().map_or(Ok(()), check_topic)?;
         let kafka_brokers = given(&options.kafka_brokers, "KAFKA_BROKER");
         if let Some(reason) = kafka_brokers.as_deref().and_then(wrong_brokers) {
             return Err(format!("--kafka-brokers {reason}; write HOST:PORT, such as kafka:9092"));
@@ -77,7 +74,6 @@ impl Services {
             kafka_brokers,
             schema_registry_url,
             clickhouse_url,
-            dead_letter_topic: format!("{topic}-dlq"),
             topic,
             clickhouse_user,
             clickhouse_password,
@@ -161,8 +157,7 @@ mod tests {
         let services = decide(&[], &[]).unwrap();
         assert!(services.kafka_brokers.is_none() && services.schema_registry_url.is_none());
         assert!(services.clickhouse_url.is_none());
-        assert_eq!((services.topic.as_str(), services.database.as_str()), ("staging-bets", "game_data"));
-        assert_eq!(services.dead_letter_topic, "staging-bets-dlq");
+        assert_eq!((services.topic, services.database.as_str()), (None, "game_data"));
     }
 
     #[test]

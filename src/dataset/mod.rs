@@ -4,6 +4,7 @@
 //! the tables, `queries/NAME/endpoints` the queries of the API, and `queries/NAME/checks` those that verify the data. docs/DATASETS.md is
 //! the reference. A mistake is reported with its file and line ([`fault`]).
 
+pub mod aggregates;
 mod description;
 pub mod endpoint;
 pub mod fault;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use toml::Spanned;
 
+use self::aggregates::AggregateTable;
 use self::description::Description;
 use self::fault::FileFault;
 use self::files::{Files, Origin, SqlFile, TextFile};
@@ -79,6 +81,8 @@ pub struct Dataset {
     pub tables: Vec<Statement>,
     pub endpoints: Vec<SqlFile>,
     pub checks: Vec<SqlFile>,
+    /// The tables that its views write to. Empty until ClickHouse has created them: see [`aggregates`].
+    pub aggregates: Vec<AggregateTable>,
 }
 
 /// Which rows a server keeps in memory: the last one of each key.
@@ -167,6 +171,7 @@ impl Dataset {
             tables,
             endpoints: files.endpoints,
             checks: files.checks,
+            aggregates: Vec::new(),
         })
     }
 
@@ -184,6 +189,19 @@ impl Dataset {
     #[must_use]
     pub fn with_topics(self, topic: String, dead_letter_topic: String) -> Self {
         Self { topic, dead_letter_topic, ..self }
+    }
+
+    /// Fills in the placeholders of a statement in `queries/engine`: `/* table */`, `/* key */` (the column that identifies a row),
+    /// `/* conflicts */`, `/* differences */` and `/* fields */` (the columns of a file).
+    pub fn sql(&self, statement: &str) -> String {
+        let key = self.columns.single_key().ok().and_then(|at| self.columns.get(at));
+        let fields: Vec<&str> = self.columns.fields().map(|column| column.name.as_str()).collect();
+        statement
+            .replace("/* table */", &self.table)
+            .replace("/* key */", key.map_or("", |column| &column.name))
+            .replace("/* conflicts */", &self.conflicts)
+            .replace("/* differences */", &self.differences)
+            .replace("/* fields */", &fields.join(", "))
     }
 
     /// Returns the names of all tables and views of the dataset.

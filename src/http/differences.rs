@@ -11,7 +11,7 @@ use super::openapi::problems;
 use super::parameters::values::choice;
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::state::AppState;
+use super::state::ReconcileState;
 use crate::domain::columns::Columns;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
 use crate::reconcile::report::{JobState, Kind};
@@ -38,7 +38,7 @@ query! {
     )
 )]
 pub async fn list(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Query(DifferencesQuery { kind, list }): Query<DifferencesQuery>,

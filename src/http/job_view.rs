@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::state::AppState;
+use super::state::ReconcileState;
 use crate::reconcile::repair::record::RepairView;
 use crate::reconcile::report::JobView;
 
@@ -24,7 +24,7 @@ impl RepairedJob {
     ///
     /// # Errors
     /// The job does not exist, or ClickHouse does not respond.
-    pub async fn find(state: &AppState, id: &str) -> Result<Self, Problem> {
+    pub async fn find(state: &ReconcileState, id: &str) -> Result<Self, Problem> {
         // Before the job: an answer with a finished repair must have the report of that repair.
         let repair = match Uuid::parse_str(id) {
             Ok(id) => state.repairer.get(id).await?,
@@ -41,7 +41,7 @@ impl RepairedJob {
 }
 
 /// Returns a job by the id in a path.
-pub async fn find(state: &AppState, id: &str) -> Result<JobView, Problem> {
+pub async fn find(state: &ReconcileState, id: &str) -> Result<JobView, Problem> {
     let id = Uuid::try_parse(id).map_err(|_| no_such_job())?;
     state.reconciler.get(id).await?.ok_or_else(no_such_job)
 }

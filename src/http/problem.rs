@@ -331,9 +331,12 @@ impl From<UploadFailure> for Problem {
                 cause,
             ),
         };
+        let dataset = failure.progress.dataset.clone();
         let problem = problem.with_progress(*failure.progress);
         match failure.upload_id.filter(|id| !id.is_nil()) {
-            Some(id) => problem.with("upload_id", id.to_string()).with("links", json!(Links::of(id, None))),
+            Some(id) => {
+                problem.with("upload_id", id.to_string()).with("links", json!(Links::of(&dataset, id, None)))
+            }
             None => problem,
         }
     }

@@ -64,7 +64,7 @@ pub struct Readiness {
     pub disk: Disk,
     /// What loads the topic into ClickHouse.
     pub loader: LoaderKind,
-    pub loaders: Vec<(&'static str, watch::Receiver<LoaderState>)>,
+    pub loaders: Vec<(String, watch::Receiver<LoaderState>)>,
     /// Parts of tables that ClickHouse cannot read.
     pub lost_parts: watch::Receiver<LostParts>,
     pub local_parts: LocalParts,
@@ -86,7 +86,7 @@ impl Readiness {
         );
         let mut parts: BTreeMap<String, PartHealth> = (self.local_parts)().into_iter().collect();
         for (name, state) in &self.loaders {
-            parts.insert((*name).to_owned(), loader_health(&state.borrow()));
+            parts.insert(name.clone(), loader_health(&state.borrow()));
         }
         parts.insert("tables".to_owned(), tables_health(&self.lost_parts.borrow()));
         if let Some(health) = disk_health(&self.disk) {
@@ -103,9 +103,9 @@ impl Readiness {
     }
 
     /// Whether each loader is loading.
-    pub fn loading(&self) -> Vec<(&'static str, bool)> {
+    pub fn loading(&self) -> Vec<(String, bool)> {
         let loads = |state: &watch::Receiver<LoaderState>| *state.borrow() == LoaderState::Running;
-        self.loaders.iter().map(|(name, state)| (*name, loads(state))).collect()
+        self.loaders.iter().map(|(name, state)| (name.clone(), loads(state))).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use super::parameters::file::FileQuery;
 use super::parameters::values::Value;
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::state::AppState;
+use super::state::ReconcileState;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
 
@@ -63,7 +63,7 @@ pub struct Page {
     )
 )]
 pub async fn submit(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Query(ReconcileQuery { file, upload_id }): Query<ReconcileQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -73,12 +73,12 @@ pub async fn submit(
     let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {
         let (parts, body) = request.into_parts();
-        let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
+        let body = decompressed(&parts.headers, body, state.app.max_upload_bytes)?;
         let submitted = submit_one(&state, submission, body).await;
         return submitted.map_err(|problem| explained(problem, &parts.headers));
     }
     let mut form = read_form(request)?;
-    let file_name = next_file(&mut form, &state.stopping).await?.ok_or_else(|| form.no_file())?;
+    let file_name = next_file(&mut form, &state.app.stopping).await?.ok_or_else(|| form.no_file())?;
     if !file_name.is_empty() {
         submission.file_name = file_name;
     }
@@ -86,10 +86,10 @@ pub async fn submit(
 }
 
 /// Checks that the named uploads exist.
-async fn known_uploads(state: &AppState, named: Vec<Uuid>) -> Result<Vec<Uuid>, Problem> {
+async fn known_uploads(state: &ReconcileState, named: Vec<Uuid>) -> Result<Vec<Uuid>, Problem> {
     let mut ids = Vec::new();
     for id in named {
-        if state.uploader.ledger.get(id).await?.is_none() {
+        if state.app.uploader.upload(id).await?.is_none() {
             return Err(Problem::parameter(
                 "upload_id",
                 format!("there is no upload {id}; GET /uploads lists them"),
@@ -102,16 +102,16 @@ async fn known_uploads(state: &AppState, named: Vec<Uuid>) -> Result<Vec<Uuid>, 
     Ok(ids)
 }
 
-async fn submit_one<S>(state: &AppState, submission: Submission, body: S) -> Result<Response, Problem>
+async fn submit_one<S>(state: &ReconcileState, submission: Submission, body: S) -> Result<Response, Problem>
 where
     S: Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
 {
-    Ok(accepted(&state.reconciler.submit(submission, body).await?))
+    Ok(accepted(state, &state.reconciler.submit(submission, body).await?))
 }
 
-fn accepted(job: &JobView) -> Response {
+fn accepted(state: &ReconcileState, job: &JobView) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(job)).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{}", job.id)) {
+    if let Ok(location) = HeaderValue::try_from(state.app.path(&format!("/reconcile/{}", job.id))) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
@@ -123,11 +123,11 @@ fn accepted(job: &JobView) -> Response {
     responses((status = 200, description = "A page of reconciliations", body = Page), problems::Query)
 )]
 pub async fn list(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Query(newest): Query<Newest>,
 ) -> Result<Json<Page>, Problem> {
     let mut items = state.reconciler.page(newest.before(), newest.wanted()).await?;
-    let (page, links) = newest.cut("/reconcile", &mut items, |job| job.id);
+    let (page, links) = newest.cut(&state.app.path("/reconcile"), &mut items, |job| job.id);
     Ok(Json(Page { items, page, links }))
 }
 
@@ -137,7 +137,7 @@ pub async fn list(
     responses((status = 200, description = "The job, with its last repair", body = RepairedJob), problems::Job)
 )]
 pub async fn show(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Path(id): Path<String>,
     _: Query<()>,
 ) -> Result<Json<RepairedJob>, Problem> {
@@ -150,7 +150,7 @@ pub async fn show(
     responses((status = 200, description = "The cancelled job", body = JobView), problems::Cancel)
 )]
 pub async fn cancel(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Path(id): Path<String>,
     _: Query<()>,
 ) -> Result<Json<JobView>, Problem> {

@@ -131,7 +131,7 @@ async fn wait_until_loaded(state: &AppState, row: &LedgerRow) -> Result<(), Prob
         return Ok(());
     }
     let is_loaded = |loaded: &Loaded| loaded.has(&row.dead_letter_offsets, row.updated_at);
-    let topic = &state.dead_letter_topic;
+    let topic = &state.dataset().dead_letter_topic;
     if visibility::wait_until_loaded(&state.warehouse, topic, LOADING_PATIENCE, is_loaded).await? {
         return Ok(());
     }
@@ -389,7 +389,7 @@ impl NothingReplayed {
 /// the same rows later.
 pub async fn first_open(state: &AppState, row: &LedgerRow, wait: bool) -> Option<Vec<RejectRow>> {
     let found = async {
-        let topic = &state.dead_letter_topic;
+        let topic = &state.dataset().dead_letter_topic;
         if wait {
             wait_until_loaded(state, row).await?;
         } else if !Loaded::of_topic(&state.warehouse, topic)

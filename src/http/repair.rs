@@ -14,7 +14,7 @@ use super::openapi::problems;
 use super::parameters::values::{choice, flag};
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::state::AppState;
+use super::state::ReconcileState;
 use crate::reconcile::repair::RequestError;
 use crate::reconcile::repair::preview::RepairPreview;
 use crate::reconcile::repair::record::{Prefer, Wishes};
@@ -58,20 +58,20 @@ pub struct PreviewedJob {
     )
 )]
 pub async fn repair(
-    State(state): State<AppState>,
+    State(state): State<ReconcileState>,
     Path(id): Path<String>,
     Query(RepairQuery { prefer, remove, preview }): Query<RepairQuery>,
 ) -> Result<Response, Problem> {
     let wishes = Wishes { prefer, removes_unexpected: remove };
     let id = Uuid::parse_str(&id).map_err(|_| RequestError::NoSuchJob)?;
     if preview {
-        let patience = state.query_limits.timeout;
+        let patience = state.app.query_limits.timeout;
         let (job, preview) = state.repairer.preview(id, wishes, patience).await?;
         return Ok(Json(PreviewedJob { job, preview }).into_response());
     }
     let (job, repair) = state.repairer.request(id, wishes).await?;
     let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair)))).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/reconcile/{id}")) {
+    if let Ok(location) = HeaderValue::try_from(state.app.path(&format!("/reconcile/{id}"))) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)

@@ -8,7 +8,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::normalize_path::NormalizePath;
 use tower_http::trace::TraceLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::aggregates::answers::AggregatesPage;
@@ -18,11 +18,12 @@ use super::home::{ServiceAddresses, Shown};
 use super::openapi::files::Files;
 use super::openapi::page::{self, Document};
 use super::openapi::{self, answering, taking};
-use super::state::AppState;
+use super::state::{AppState, ReconcileState, Served};
 use super::{
     admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
     repair, unread, upload, uploads,
 };
+use crate::dataset::BETS;
 use crate::settings::ApiKey;
 use roundhouse_listener::guard::Guard;
 
@@ -31,31 +32,79 @@ fn packable() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/vnd.apache.parquet"))
 }
 
-/// Routes that need an API key, if the server has any. A handler that takes a file limits time and bytes itself.
-fn keyed() -> OpenApiRouter<AppState> {
-    let files = OpenApiRouter::default()
-        .routes(taking(Files::Several, routes!(upload::upload_csv)))
-        .routes(taking(Files::AtMostOne, routes!(rejects::replay)))
-        .routes(taking(Files::One, routes!(reconcile::submit)))
-        .layer(DefaultBodyLimit::disable());
-    OpenApiRouter::default()
+/// A part of the API, with its description and the state of its dataset.
+type Part = OpenApiRouter<()>;
+
+/// The paths that belong to bets.
+fn of_bets(bets: &Served) -> Part {
+    let aggregates = OpenApiRouter::default()
+        .routes(answering::<AggregatesPage, _>(routes!(aggregates::aggregates)))
+        .routes(answering::<AggregatesSummary, _>(routes!(aggregates::summary::summary)))
+        .layer(middleware::from_fn(answer_in_time));
+    let files = files(routes!(upload::upload_csv), Files::Several);
+    aggregates.merge(files).with_state(bets.app.clone()).merge(of_each(bets))
+}
+
+/// The paths below `/datasets/NAME`.
+fn of_dataset(served: &Served) -> Part {
+    let rows = files(routes!(upload::upload_rows), Files::Several).with_state(served.app.clone());
+    let name = &served.app.dataset().name;
+    let part = openapi::named(name, of_each(served).merge(rows));
+    let part = OpenApiRouter::default().nest(&format!("/datasets/{name}"), part);
+    match name.as_str() {
+        // The description has the paths without prefix, which do the same.
+        BETS => part.split_for_parts().0.into(),
+        _ => part,
+    }
+}
+
+/// The paths that each dataset has. Their handlers know the dataset from their state.
+fn of_each(served: &Served) -> Part {
+    let uploads = OpenApiRouter::default()
         .routes(routes!(uploads::list))
         .routes(routes!(uploads::show))
         .routes(routes!(rejects::list))
+        .layer(middleware::from_fn(answer_in_time))
+        .merge(files(routes!(rejects::replay), Files::AtMostOne))
+        .with_state(served.app.clone());
+    match &served.reconciling {
+        Some(reconciling) => uploads.merge(of_key(reconciling)),
+        None => uploads,
+    }
+}
+
+/// The paths of datasets with a key.
+fn of_key(reconciling: &ReconcileState) -> Part {
+    let conflicts = OpenApiRouter::default()
         .routes(routes!(rejects::conflicts))
-        .routes(answering::<AggregatesPage>(routes!(aggregates::aggregates)))
-        .routes(answering::<AggregatesSummary>(routes!(aggregates::summary::summary)))
+        .layer(middleware::from_fn(answer_in_time))
+        .with_state(reconciling.app.clone());
+    OpenApiRouter::default()
         .routes(routes!(reconcile::list))
         .routes(routes!(reconcile::show, reconcile::cancel))
         .routes(routes!(differences::list))
         .routes(routes!(repair::repair))
+        .layer(middleware::from_fn(answer_in_time))
+        .merge(files(routes!(reconcile::submit), Files::One))
+        .with_state(reconciling.clone())
+        .merge(conflicts)
+}
+
+/// A handler that takes files: it limits time and bytes itself.
+fn files<S: Clone + Send + Sync + 'static>(route: UtoipaMethodRouter<S>, files: Files) -> OpenApiRouter<S> {
+    OpenApiRouter::default().routes(taking(files, route)).layer(DefaultBodyLimit::disable())
+}
+
+/// The other paths that need an API key, if the server has any.
+fn of_server(server: &AppState) -> Part {
+    OpenApiRouter::default()
         .routes(routes!(metrics::metrics))
         .layer(middleware::from_fn(answer_in_time))
-        .merge(files)
+        .with_state(server.clone())
 }
 
 /// Routes that need no API key.
-fn open() -> OpenApiRouter<AppState> {
+fn open(server: &AppState) -> Part {
     OpenApiRouter::default()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
@@ -64,14 +113,17 @@ fn open() -> OpenApiRouter<AppState> {
         .routes(routes!(page::page))
         .routes(routes!(page::file))
         .layer(middleware::from_fn(answer_in_time))
+        .with_state(server.clone())
 }
 
-/// Builds the API and its description. Paths answer with and without a trailing slash.
+/// Builds the API of the datasets, and its description. `server`: the state of any of them, for what they share. Paths answer with and
+/// without a trailing slash.
 ///
 /// # Errors
 /// The description cannot be written as JSON.
 pub fn router(
-    state: AppState,
+    datasets: &[Served],
+    server: &AppState,
     services: ServiceAddresses,
     guard: Guard,
     keys: Vec<ApiKey>,
@@ -79,18 +131,19 @@ pub fn router(
     // Anyone may ask for the page that shows them.
     let shown = Shown(keys.is_empty().then(|| services.into()));
     let keys: Arc<[ApiKey]> = keys.into();
+    let bets = datasets.iter().filter(|served| served.app.dataset().name == BETS).map(of_bets);
+    let keyed = bets.chain(datasets.iter().map(of_dataset)).fold(of_server(server), OpenApiRouter::merge);
     let ((open, described_open), (keyed, described_keyed)) =
-        (open().split_for_parts(), keyed().split_for_parts());
+        (open(server).split_for_parts(), keyed.split_for_parts());
     let document = openapi::text(described_keyed, described_open, !keys.is_empty())?;
     let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
-    let deadline = Deadline::with_query(state.query_limits.timeout);
-    let (counted, idle, stopping) = (state.metrics().clone(), state.upload_idle, state.stopping.clone());
+    let deadline = Deadline::with_query(server.query_limits.timeout);
+    let (counted, idle, stopping) = (server.metrics().clone(), server.upload_idle, server.stopping.clone());
     let router = keyed
         .merge(open)
         // Only if the client accepts it. Streamed bodies stay streamed.
         .layer(CompressionLayer::new().compress_when(packable()))
-        .with_state(state)
         .layer(Extension(Document(document.into())))
         .layer(Extension(shown))
         .layer(Extension(deadline))

@@ -1,4 +1,4 @@
-//! The state that the handlers share.
+//! The state that the handlers of a dataset share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::dataset_path::dataset_path;
 use super::freshness::Freshness;
 use super::readiness::Readiness;
+use crate::dataset::Dataset;
 use crate::disk::Disk;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
@@ -20,12 +22,9 @@ use crate::warehouse::client::Warehouse;
 #[derive(Clone, Debug)]
 pub struct AppState {
     pub uploader: Arc<Uploader>,
-    pub reconciler: Arc<Reconciler>,
-    pub repairer: Arc<Repairer>,
     pub warehouse: Warehouse,
     /// The disk of the data directory.
     pub disk: Disk,
-    pub dead_letter_topic: Arc<str>,
     pub readiness: Arc<Readiness>,
     pub freshness: Arc<Freshness>,
     /// A permit for each aggregates query that may run at the same time.
@@ -42,7 +41,31 @@ pub struct AppState {
     pub max_upload_bytes: u64,
 }
 
+/// A dataset that the API serves.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub app: AppState,
+    pub reconciling: Option<ReconcileState>,
+}
+
+/// What handlers of reconciliations and repairs use. A dataset without a key has none.
+#[derive(Clone, Debug)]
+pub struct ReconcileState {
+    pub app: AppState,
+    pub reconciler: Arc<Reconciler>,
+    pub repairer: Arc<Repairer>,
+}
+
 impl AppState {
+    pub fn dataset(&self) -> &Dataset {
+        self.uploader.dataset()
+    }
+
+    /// Returns the path of the dataset's part of the API that ends in `rest`. That of bets has no prefix.
+    pub fn path(&self, rest: &str) -> String {
+        dataset_path(&self.dataset().name, rest)
+    }
+
     /// The server's metrics.
     pub fn metrics(&self) -> &Metrics {
         self.uploader.ledger.metrics()

@@ -101,14 +101,33 @@ pub async fn upload_csv(
     Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Result<Json<Uploaded>, Problem> {
+    upload(&state, query, request).await
+}
+
+/// Upload files of rows
+///
+/// As `POST /uploadcsv`, for the rows of this dataset.
+#[utoipa::path(
+    post, path = "/rows", tag = "uploads", operation_id = "upload_rows", params(UploadQuery),
+    responses((status = 200, description = "The receipt, or receipts", body = Uploaded), problems::Upload)
+)]
+pub async fn upload_rows(
+    State(state): State<AppState>,
+    Query(query): Query<UploadQuery>,
+    request: Request,
+) -> Result<Json<Uploaded>, Problem> {
+    upload(&state, query, request).await
+}
+
+async fn upload(state: &AppState, query: UploadQuery, request: Request) -> Result<Json<Uploaded>, Problem> {
     let waits = query.wait;
     let options = query.options(state.uploader.columns())?;
     if is_form(request.headers()) {
-        upload_form(&state, &options, waits, request).await
+        upload_form(state, &options, waits, request).await
     } else {
         let (parts, body) = request.into_parts();
         let body = decompressed(&parts.headers, body, state.max_upload_bytes)?;
-        let receipt = upload_one(&state, options, waits, body).await;
+        let receipt = upload_one(state, options, waits, body).await;
         let receipt = receipt.map_err(|problem| explained(problem, &parts.headers))?;
         Ok(Json(Uploaded::One(Box::new(receipt))))
     }

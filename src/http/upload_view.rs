@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::dataset_path::dataset_path;
 use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
@@ -65,11 +66,11 @@ pub struct Links {
 
 impl Links {
     /// `replay_of`: the upload that has the rejects.
-    pub fn of(id: Uuid, replay_of: Option<Uuid>) -> Self {
+    pub fn of(dataset: &str, id: Uuid, replay_of: Option<Uuid>) -> Self {
         Self {
-            this: format!("/uploads/{id}"),
-            rejects: format!("/uploads/{}/rejects", replay_of.unwrap_or(id)),
-            conflicts: format!("/uploads/{id}/conflicts"),
+            this: dataset_path(dataset, &format!("/uploads/{id}")),
+            rejects: dataset_path(dataset, &format!("/uploads/{}/rejects", replay_of.unwrap_or(id))),
+            conflicts: dataset_path(dataset, &format!("/uploads/{id}/conflicts")),
         }
     }
 }
@@ -219,7 +220,7 @@ impl UploadView {
             started_at: timestamp::format(row.started_at),
             updated_at: timestamp::format(row.updated_at),
             seconds: row.seconds,
-            links: Some(Links::of(row.upload_id, row.replay_of)),
+            links: Some(Links::of(&row.dataset, row.upload_id, row.replay_of)),
         }
     }
 

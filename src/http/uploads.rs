@@ -41,10 +41,16 @@ pub async fn list(
     let topic = state.uploader.topic();
     // At once: ClickHouse takes longer to plan each of them than to read it.
     let (mut rows, loaded) = tokio::try_join!(
-        async { Ok(state.uploader.ledger.page(newest.before(), newest.wanted() as usize).await?) },
+        async {
+            Ok(state
+                .uploader
+                .ledger
+                .page(&state.dataset().name, newest.before(), newest.wanted() as usize)
+                .await?)
+        },
         async { Ok::<_, Problem>(loaded_with_gaps(&state, topic).await?) },
     )?;
-    let (page, links) = newest.cut("/uploads", &mut rows, |row| row.upload_id);
+    let (page, links) = newest.cut(&state.path("/uploads"), &mut rows, |row| row.upload_id);
     let mut by_topic = BTreeMap::from([(topic.to_owned(), loaded)]);
     let mut items = Vec::new();
     for row in &rows {
@@ -99,7 +105,7 @@ pub async fn find(state: &AppState, id: &str) -> Result<LedgerRow, Problem> {
         )
     };
     let id = Uuid::try_parse(id).map_err(|_| no_such_upload())?;
-    state.uploader.ledger.get(id).await?.ok_or_else(no_such_upload)
+    state.uploader.upload(id).await?.ok_or_else(no_such_upload)
 }
 
 async fn look_once(state: &AppState, row: &LedgerRow) -> Result<Option<Seen>, WarehouseError> {

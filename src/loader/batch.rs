@@ -14,27 +14,37 @@ use super::chunk::{Chunk, Origin, Repeat, partition_of};
 use super::content::{Content, Projection, Stored};
 use super::inbox::Inbox;
 use super::rejects::Reject;
-use crate::domain::columns::Columns;
+use crate::dataset::Dataset;
 use crate::domain::value::Value;
 use crate::warehouse::native::{Block, Other};
 use crate::warehouse::row_binary::{value_length, write_value};
 use crate::wire::{avro, headers as names};
 
-/// The columns of `game_rounds` that say where a round comes from, and the generation.
-const ORIGIN_COLUMNS: [Other; 5] = [
+/// The columns of a row table that say where a row comes from.
+const ORIGIN: [Other; 3] = [
     Other { name: "kafka_epoch", kind: "UInt32", width: 4, repeats: true },
     Other { name: "kafka_partition", kind: "UInt16", width: 2, repeats: true },
     Other { name: "kafka_offset", kind: "UInt64", width: 8, repeats: false },
-    Other { name: "recounted", kind: "Bool", width: 1, repeats: true },
-    Other { name: "generation", kind: "UInt32", width: 4, repeats: true },
 ];
 
-/// The inbox of `game_rounds`.
-pub(super) fn rounds_inbox(columns: &Columns) -> Inbox {
+/// A column of row tables with a key: the views leave the row out.
+const RECOUNTED: Other = Other { name: "recounted", kind: "Bool", width: 1, repeats: true };
+
+/// The last column of every inbox.
+const GENERATION: Other = Other { name: "generation", kind: "UInt32", width: 4, repeats: true };
+
+/// The inbox of a row table.
+pub(super) fn rows_inbox(dataset: &Dataset) -> Inbox {
+    let columns = &dataset.columns;
     let others = columns.iter().filter(|column| !column.is_field());
-    let names: Vec<&str> = columns.fields().chain(others).map(|column| column.name.as_str()).collect();
-    let columns = format!("{}, kafka_epoch, kafka_partition, kafka_offset, recounted", names.join(", "));
-    Inbox::new("game_rounds", columns)
+    let names = columns.fields().chain(others).map(|column| column.name.as_str());
+    let names: Vec<&str> = names.chain(origin_columns(dataset).map(|column| column.name)).collect();
+    Inbox::new(&dataset.table, names.join(", "))
+}
+
+/// Returns the columns that a row table has besides those of the schema.
+fn origin_columns(dataset: &Dataset) -> impl Iterator<Item = Other> {
+    ORIGIN.into_iter().chain(dataset.has_key().then_some(RECOUNTED))
 }
 
 /// What happened to a pushed message.
@@ -50,7 +60,7 @@ pub enum Pushed {
 pub struct Batch {
     /// Ordered by partition.
     pub(super) chunks: Vec<Chunk>,
-    /// Rows of `game_rounds`.
+    /// Rows of the row table.
     pub(super) rounds: Block,
     /// Rows of `rejects`, in RowBinary, each followed by the generation.
     pub(super) rejects: Bytes,
@@ -171,14 +181,18 @@ impl Ids {
 /// A decoded message.
 struct Round<'m> {
     payload: &'m [u8],
-    id: u64,
+    /// None if the dataset has no key: each message counts.
+    id: Option<u64>,
     upload_id: Option<u128>,
 }
 
 impl<'a> BatchBuilder<'a> {
     pub fn new(content: &Content, origin: Origin<'a>) -> Self {
         let rounds = match content.stored() {
-            Some(stored) => Block::new(stored.columns.iter(), &ORIGIN_COLUMNS),
+            Some(stored) => {
+                let others: Vec<_> = origin_columns(&stored.dataset).chain([GENERATION]).collect();
+                Block::new(stored.columns().iter(), &others)
+            }
             None => Block::default(),
         };
         Self {
@@ -222,7 +236,7 @@ impl<'a> BatchBuilder<'a> {
     pub fn push(&mut self, message: &impl Message, content: &Content, known: &RoaringTreemap) -> Pushed {
         match content {
             Content::Rejects => self.push_reject(message),
-            Content::Rounds { stored, projections } => match self.read_round(message, stored, projections) {
+            Content::Rows { stored, projections } => match self.read_round(message, stored, projections) {
                 Err(reason) => self.push_undecodable(message, &reason),
                 Ok(round) => {
                     if self.push_round(message, &round, stored, known) == Pushed::IsNewElsewhere {
@@ -251,7 +265,7 @@ impl<'a> BatchBuilder<'a> {
     pub(super) fn push_passed_over(&mut self, message: &impl Message, content: &Content) {
         match content {
             Content::Rejects => self.push_reject(message),
-            Content::Rounds { stored, projections } => {
+            Content::Rows { stored, projections } => {
                 let reason = match self.read_round(message, stored, projections) {
                     Err(reason) => reason,
                     Ok(_) => "ClickHouse did not store the message and reported no reason".to_owned(),
@@ -288,32 +302,35 @@ impl<'a> BatchBuilder<'a> {
         known: &RoaringTreemap,
     ) -> Pushed {
         let partition = partition_of(message);
-        let is_known = known.contains(round.id);
-        if !is_known && self.new_ids.insert(round.id) {
-            let is_recounted = self.is_recounting || is_repair(message);
+        let is_known = round.id.is_some_and(|id| known.contains(id));
+        if !is_known && round.id.is_none_or(|id| self.new_ids.insert(id)) {
+            let is_recounted = round.id.is_some() && (self.is_recounting || is_repair(message));
             let Building { chunk, new_ids } = self.building(partition);
-            new_ids.insert(round.id);
+            if let Some(id) = round.id {
+                new_ids.insert(id);
+            }
             chunk.new += 1;
             chunk.recounted += u64::from(is_recounted);
             if let Some(upload_id) = round.upload_id {
                 chunk.uploads.entry(upload_id).or_default().new += 1;
             }
-            for (at, (column, value)) in stored.columns.iter().zip(&self.values).enumerate() {
+            for (at, (column, value)) in stored.columns().iter().zip(&self.values).enumerate() {
                 self.rounds.push(at, column, *value, round.payload);
             }
             write_origin(&mut self.rounds, stored, &self.origin, partition, message.offset(), is_recounted);
             return Pushed::Added;
         }
+        let Some(id) = round.id else { return Pushed::Added };
         let chunk = self.chunks.get_mut(&partition);
-        let is_in_chunk = || chunk.is_some_and(|chunk| chunk.new_ids.contains(round.id));
+        let is_in_chunk = || chunk.is_some_and(|chunk| chunk.new_ids.contains(id));
         if !is_known && !self.is_retrying && !is_in_chunk() {
             return Pushed::IsNewElsewhere;
         }
-        self.push_repeat(message, round, stored);
+        self.push_repeat(message, id, round, stored);
         Pushed::Added
     }
 
-    fn push_repeat(&mut self, message: &impl Message, round: &Round<'_>, stored: &Stored) {
+    fn push_repeat(&mut self, message: &impl Message, id: u64, round: &Round<'_>, stored: &Stored) {
         let line = match stored.line.and_then(|at| self.values.get(at)) {
             Some(Value::Long(line)) => u64::try_from(*line).ok(),
             _ => None,
@@ -322,14 +339,14 @@ impl<'a> BatchBuilder<'a> {
         let values = std::mem::take(&mut self.values);
         let chunk = &mut self.building(partition_of(message)).chunk;
         let start = chunk.repeated_rows.len();
-        for (column, value) in stored.columns.iter().zip(&values) {
+        for (column, value) in stored.columns().iter().zip(&values) {
             if column.is_field() {
                 write_value(column, *value, round.payload, &mut chunk.repeated_rows);
             }
         }
         let row = start..chunk.repeated_rows.len();
         let bytes = row.len() + size_of::<Repeat>();
-        let Round { id, upload_id, .. } = *round;
+        let upload_id = round.upload_id;
         chunk.repeats.push(Repeat { id, offset: message.offset(), upload_id, line, row, is_conflict: false });
         chunk.duplicate += 1;
         self.repeats += bytes;
@@ -356,11 +373,14 @@ impl<'a> BatchBuilder<'a> {
         };
         self.values.clear();
         self.values.extend(projection.sources.iter().map(value));
-        let id = match self.values.get(stored.key) {
-            Some(Value::Long(id)) => u64::try_from(*id).map_err(|_| "the id of the round is negative")?,
-            _ => return Err("the message has no round id".to_owned()),
+        let id = match stored.key.map(|at| self.values.get(at)) {
+            None => None,
+            Some(Some(Value::Long(id))) => {
+                Some(u64::try_from(*id).map_err(|_| "the id of the round is negative")?)
+            }
+            Some(_) => return Err("the message has no round id".to_owned()),
         };
-        for (column, value) in stored.columns.iter().zip(&self.values) {
+        for (column, value) in stored.columns().iter().zip(&self.values) {
             if !column.admits(*value) {
                 return Err(format!("{} is out of range", column.name));
             }
@@ -415,7 +435,7 @@ fn is_repair(message: &impl Message) -> bool {
 
 /// Writes the columns of the schema for a round that was a repeat. `row`: its fields in RowBinary.
 fn write_repeat(rounds: &mut Block, stored: &Stored, repeat: &Repeat, mut row: &[u8]) {
-    for (at, column) in stored.columns.iter().enumerate() {
+    for (at, column) in stored.columns().iter().enumerate() {
         if column.is_field() {
             let length = value_length(column, row).unwrap_or(row.len());
             let (value, rest) = row.split_at(length);
@@ -436,12 +456,18 @@ fn write_origin(
     offset: i64,
     is_recounted: bool,
 ) {
-    let first = stored.columns.len();
-    rounds.push_bytes(first, &origin.epoch.to_le_bytes());
-    rounds.push_bytes(first + 1, &partition.to_le_bytes());
-    rounds.push_bytes(first + 2, &offset.to_le_bytes());
-    rounds.push_bytes(first + 3, &[u8::from(is_recounted)]);
-    rounds.push_bytes(first + 4, &origin.generation.to_le_bytes());
+    let mut at = stored.columns().len();
+    let mut push = |bytes: &[u8]| {
+        rounds.push_bytes(at, bytes);
+        at += 1;
+    };
+    push(&origin.epoch.to_le_bytes());
+    push(&partition.to_le_bytes());
+    push(&offset.to_le_bytes());
+    if stored.dataset.has_key() {
+        push(&[u8::from(is_recounted)]);
+    }
+    push(&origin.generation.to_le_bytes());
     rounds.end_row();
 }
 

@@ -13,7 +13,7 @@ use crate::warehouse::upload_counts::UploadCounts;
 /// The tables that the rows of a batch go into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
-    Rounds,
+    Rows,
     Rejects,
 }
 
@@ -55,8 +55,8 @@ impl Chunk {
     /// Returns how many of its messages are rows of a table.
     pub(super) fn rows(&self, table: Table, is_of_rejects: bool) -> u64 {
         match (table, is_of_rejects) {
-            (Table::Rounds, false) | (Table::Rejects, true) => self.new,
-            (Table::Rounds, true) => 0,
+            (Table::Rows, false) | (Table::Rejects, true) => self.new,
+            (Table::Rows, true) => 0,
             (Table::Rejects, false) => self.undecodable,
         }
     }

@@ -5,32 +5,34 @@ use std::sync::Arc;
 
 use rdkafka::Message;
 
-use crate::domain::columns::{Columns, ColumnsError, Source};
+use crate::dataset::Dataset;
+use crate::domain::columns::{Columns, Source};
 use crate::registry::{Registry, RegistryError};
 use crate::wire::avro;
 
 /// What kind of messages a topic has.
 #[derive(Clone, Debug)]
 pub enum TopicKind {
-    Rounds(Arc<Columns>),
+    /// Rows of a dataset.
+    Rows(Arc<Dataset>),
     Rejects,
 }
 
 /// What the messages of a topic contain.
 #[derive(Debug)]
 pub enum Content {
-    /// Rounds in Avro. For each schema id, how to read it, or why it cannot be read.
-    Rounds { stored: Stored, projections: BTreeMap<u32, Result<Projection, String>> },
+    /// Rows in Avro. For each schema id, how to read it, or why it cannot be read.
+    Rows { stored: Stored, projections: BTreeMap<u32, Result<Projection, String>> },
     /// Rejected lines. The headers say what is wrong with them.
     Rejects,
 }
 
-/// The stored columns, and the positions of those with a special meaning.
+/// The dataset whose rows are stored, and the positions of columns with a special meaning.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    pub columns: Arc<Columns>,
-    /// Index of the column that identifies a round.
-    pub key: usize,
+    pub dataset: Arc<Dataset>,
+    /// Index of the column that identifies a row. None: each message counts.
+    pub key: Option<usize>,
     pub(super) upload_id: Option<usize>,
     pub(super) line: Option<usize>,
 }
@@ -44,19 +46,19 @@ pub struct Projection {
 }
 
 impl Content {
-    /// # Errors
-    /// No column of the schema identifies a round.
-    pub(super) fn of(kind: &TopicKind) -> Result<Self, RegistryError> {
-        let TopicKind::Rounds(columns) = kind else { return Ok(Self::Rejects) };
-        let stored =
-            Stored::new(columns.clone()).map_err(|source| RegistryError::NotRows { id: 0, source })?;
-        Ok(Self::Rounds { stored, projections: BTreeMap::new() })
+    pub(super) fn of(kind: &TopicKind) -> Self {
+        match kind {
+            TopicKind::Rows(dataset) => {
+                Self::Rows { stored: Stored::new(dataset.clone()), projections: BTreeMap::new() }
+            }
+            TopicKind::Rejects => Self::Rejects,
+        }
     }
 
-    /// Returns the columns that are stored of a round; none for rejects.
+    /// Returns what is stored of a row; none for rejects.
     pub(super) fn stored(&self) -> Option<&Stored> {
         match self {
-            Self::Rounds { stored, .. } => Some(stored),
+            Self::Rows { stored, .. } => Some(stored),
             Self::Rejects => None,
         }
     }
@@ -79,7 +81,7 @@ impl Content {
     /// Returns the schema id of a message, if it has one that is new: see [`Content::learn`].
     #[inline]
     pub(super) fn unknown_schema(&self, payload: Option<&[u8]>) -> Option<u32> {
-        let Self::Rounds { projections, .. } = self else { return None };
+        let Self::Rows { projections, .. } = self else { return None };
         payload.and_then(|payload| avro::schema_id(payload).ok()).filter(|id| !projections.contains_key(id))
     }
 
@@ -88,9 +90,9 @@ impl Content {
     /// # Errors
     /// The registry does not answer. The message must then wait; otherwise it would become a reject although it is valid.
     pub(super) async fn learn(&mut self, registry: &Registry, id: u32) -> Result<(), RegistryError> {
-        let Self::Rounds { stored, projections } = self else { return Ok(()) };
+        let Self::Rows { stored, projections } = self else { return Ok(()) };
         let projection = match registry.columns(id).await {
-            Ok(writer) => Projection::new(writer, &stored.columns),
+            Ok(writer) => Projection::new(writer, stored.columns()),
             Err(error @ (RegistryError::UnknownId(_) | RegistryError::NotRows { .. })) => {
                 Err(error.to_string())
             }
@@ -102,12 +104,15 @@ impl Content {
 }
 
 impl Stored {
-    /// # Errors
-    /// No column identifies a round.
-    pub fn new(columns: Arc<Columns>) -> Result<Self, ColumnsError> {
+    pub fn new(dataset: Arc<Dataset>) -> Self {
+        let columns = &dataset.columns;
         let with = |source| columns.iter().position(|column| column.source == source);
-        let (key, upload_id, line) = (columns.single_key()?, with(Source::UploadId), with(Source::Line));
-        Ok(Self { columns, key, upload_id, line })
+        let (key, upload_id, line) = (columns.single_key().ok(), with(Source::UploadId), with(Source::Line));
+        Self { dataset, key, upload_id, line }
+    }
+
+    pub fn columns(&self) -> &Columns {
+        &self.dataset.columns
     }
 }
 

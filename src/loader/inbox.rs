@@ -19,15 +19,15 @@ const CREATE: [&str; 2] = [
 /// An inbox for some columns of a table. The rows end with the generation, as a UInt32.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Inbox {
-    table: &'static str,
+    table: String,
     columns: String,
     name: String,
 }
 
 impl Inbox {
     /// `columns`: their names, separated by commas.
-    pub(super) fn new(table: &'static str, columns: impl Into<String>) -> Self {
-        let columns = columns.into();
+    pub(super) fn new(table: impl Into<String>, columns: impl Into<String>) -> Self {
+        let (table, columns) = (table.into(), columns.into());
         // Other columns get another inbox. An existing one is never changed: while it has no view, inserted rows would be lost.
         let digest = Sha256::digest(columns.as_bytes());
         let name =
@@ -44,7 +44,7 @@ impl Inbox {
         for sql in CREATE {
             let sql = sql
                 .replace("/* inbox */", &self.name)
-                .replace("/* table */", self.table)
+                .replace("/* table */", &self.table)
                 .replace("/* columns */", &self.columns);
             warehouse.query(&sql).execute().await.map_err(WarehouseError::from)?;
         }

@@ -9,6 +9,7 @@ use bytes::Buf;
 use roaring::RoaringTreemap;
 
 use super::LoaderError;
+use crate::dataset::Dataset;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
@@ -20,8 +21,8 @@ const LARGE_SET: u8 = 1;
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
-    fetch(warehouse.query(include_str!("../../queries/engine/loader/all_ids.sql"))).await
+pub async fn all(warehouse: &Warehouse, dataset: &Dataset) -> Result<RoaringTreemap, LoaderError> {
+    fetch(warehouse.query(&dataset.sql(include_str!("../../queries/engine/loader/all_ids.sql")))).await
 }
 
 /// Returns the ids that count as known for the next chunks: all of other epochs, and those of this epoch whose offset is lower than
@@ -31,6 +32,7 @@ pub async fn all(warehouse: &Warehouse) -> Result<RoaringTreemap, LoaderError> {
 /// ClickHouse does not answer.
 pub async fn before(
     warehouse: &Warehouse,
+    dataset: &Dataset,
     epoch: u32,
     next: &BTreeMap<u16, i64>,
 ) -> Result<RoaringTreemap, LoaderError> {
@@ -39,7 +41,7 @@ pub async fn before(
     let offsets: Vec<i64> =
         (0..partitions).map(|partition| offset(partition).copied().unwrap_or(0)).collect();
     let query = warehouse
-        .query(include_str!("../../queries/engine/loader/known_ids.sql"))
+        .query(&dataset.sql(include_str!("../../queries/engine/loader/known_ids.sql")))
         .param("epoch", epoch)
         .param("next", offsets);
     fetch(query).await
@@ -51,10 +53,12 @@ pub async fn before(
 /// ClickHouse does not answer.
 pub async fn stored(
     warehouse: &Warehouse,
+    dataset: &Dataset,
     ids: &RoaringTreemap,
     max_query_bytes: u32,
 ) -> Result<RoaringTreemap, LoaderError> {
-    let sql = include_str!("../../queries/engine/loader/stored_ids.sql").replace("/* ids */", &state(ids)?);
+    let sql = dataset.sql(include_str!("../../queries/engine/loader/stored_ids.sql"));
+    let sql = sql.replace("/* ids */", &state(ids)?);
     fetch(warehouse.query(&sql).with_setting("max_query_size", max_query_bytes.to_string())).await
 }
 

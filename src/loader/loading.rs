@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::batch::{Batch, rounds_inbox};
+use super::batch::{Batch, rows_inbox};
 use super::chunk::{Chunk, Origin, Table};
 use super::content::{Content, Stored, TopicKind};
 use super::gate::{Gate, Passed};
@@ -40,7 +40,7 @@ pub(super) struct Gathered(pub(super) Batch);
 #[derive(Debug)]
 pub(super) struct Prepared {
     batch: Batch,
-    /// The block for `game_rounds`, in pieces.
+    /// The block for the row table, in pieces.
     rounds: Vec<Bytes>,
 }
 
@@ -81,8 +81,9 @@ pub(super) struct Done {
 /// Creates the inboxes that do not exist.
 pub(super) async fn create_inboxes(loader: &Loader) -> Result<(), LoaderError> {
     let mut inboxes = vec![Ledger::inbox(), rejects::inbox(), gaps::inbox()];
-    if let TopicKind::Rounds(columns) = &loader.kind {
-        inboxes.extend([rounds_inbox(columns), repeats::conflicts_inbox(columns), repeats::counts_inbox()]);
+    if let TopicKind::Rows(dataset) = &loader.kind {
+        inboxes.extend([rows_inbox(dataset), repeats::counts_inbox()]);
+        inboxes.extend(dataset.has_key().then(|| repeats::conflicts_inbox(dataset)));
     }
     create_missing(&loader.warehouse, &inboxes).await
 }
@@ -97,7 +98,7 @@ impl Target {
             gate: gate.clone(),
             insert_rounds: stored
                 .as_ref()
-                .map_or_else(String::new, |stored| rounds_inbox(&stored.columns).insert_native()),
+                .map_or_else(String::new, |stored| rows_inbox(&stored.dataset).insert_native()),
             insert_rejects: rejects::inbox().insert(),
             stored,
         }
@@ -133,13 +134,14 @@ impl Target {
     /// Returns the statement that inserts into a table.
     fn insert(&self, table: Table) -> &str {
         match table {
-            Table::Rounds => &self.insert_rounds,
+            Table::Rows => &self.insert_rounds,
             Table::Rejects => &self.insert_rejects,
         }
     }
 
     pub(super) fn rows_of<'a>(&'a self, chunk: &'a Chunk) -> ChunkRows<'a> {
-        ChunkRows { lease: &self.lease, origin: self.origin(), chunk }
+        let dataset = self.stored.as_ref().map(|stored| &*stored.dataset);
+        ChunkRows { lease: &self.lease, origin: self.origin(), chunk, dataset }
     }
 }
 
@@ -192,7 +194,7 @@ impl Prepared {
         };
         tokio::try_join!(rows, counts)?;
         for chunk in self.batch.chunks.iter().filter(|chunk| chunk.recounted > 0) {
-            target.rows_of(chunk).recount_hours().await?;
+            target.rows_of(chunk).recount().await?;
         }
         Ok(Inserted { batch: self.batch, is_counted })
     }
@@ -204,25 +206,23 @@ impl Prepared {
             target.lease.insert_block(target.insert(table), &token, self.block(table)).await?;
             self.complete(table, target, &token).await?;
         }
-        if target.stored.is_some() {
-            // Only after all inserts, because chunks share hours.
-            for chunk in &self.batch.chunks {
-                target.rows_of(chunk).mend_hours().await?;
-            }
+        // Only after all inserts, because chunks share rows of aggregate tables.
+        for chunk in &self.batch.chunks {
+            target.rows_of(chunk).mend().await?;
         }
         Ok(Inserted { batch: self.batch, is_counted: false })
     }
 
     /// Returns the tables that get rows.
     fn tables(&self) -> impl Iterator<Item = Table> + use<> {
-        let rounds = (!self.rounds.is_empty()).then_some(Table::Rounds);
+        let rounds = (!self.rounds.is_empty()).then_some(Table::Rows);
         rounds.into_iter().chain((!self.batch.rejects.is_empty()).then_some(Table::Rejects))
     }
 
     /// Returns the rows of a table, in pieces.
     fn block(&self, table: Table) -> Vec<Bytes> {
         match table {
-            Table::Rounds => self.rounds.clone(),
+            Table::Rows => self.rounds.clone(),
             Table::Rejects => vec![self.batch.rejects.clone()],
         }
     }
@@ -230,7 +230,7 @@ impl Prepared {
     /// Returns the rows of a table, and keeps none of them: the memory of each piece is freed when it is sent.
     fn take(&mut self, table: Table) -> Vec<Bytes> {
         match table {
-            Table::Rounds => std::mem::take(&mut self.rounds),
+            Table::Rows => std::mem::take(&mut self.rounds),
             Table::Rejects => vec![std::mem::take(&mut self.batch.rejects)],
         }
     }

@@ -68,8 +68,10 @@ pub enum LoaderError {
     /// A panic, or the runtime is shutting down.
     #[error("the loader's thread stopped: {0}")]
     Thread(#[from] tokio::task::JoinError),
-    #[error("{hours} hourly aggregates do not match their rounds and keep changing while being checked")]
-    HoursDiffer { hours: u64 },
+    #[error(
+        "{rows} rows of {table} do not match the sums of their rows and keep changing while being checked"
+    )]
+    SumsDiffer { table: String, rows: u64 },
     /// Parts of `game_rounds` are lost. The known ids are read again, and lost rounds are restored.
     #[error("rounds were lost with a part of their table; loading starts again")]
     RoundsLost,

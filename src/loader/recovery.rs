@@ -39,11 +39,13 @@ impl Session {
     pub(super) async fn begin(loader: &Loader, lease: &Lease) -> Result<Self, LoaderError> {
         let watermarks = loader.kafka.watermarks(&loader.topic).await?;
         let found = identify(&loader.kafka, &Ledger::new(lease), &loader.topic, &watermarks).await?;
-        let content = Content::of(&loader.kind)?;
+        let content = Content::of(&loader.kind);
         let next = next_offsets(&watermarks, &found.chunks);
-        let known = match content {
-            Content::Rejects => RoaringTreemap::new(),
-            Content::Rounds { .. } => known_ids::before(&loader.warehouse, found.epoch, &next).await?,
+        let known = match content.stored() {
+            Some(stored) if stored.key.is_some() => {
+                known_ids::before(&loader.warehouse, &stored.dataset, found.epoch, &next).await?
+            }
+            _ => RoaringTreemap::new(),
         };
         let target = Target::new(lease, found.epoch, &loader.gate, &content);
         let mut session = Self { loader: loader.clone(), target: target.into(), content, known, next };

@@ -15,6 +15,7 @@ use super::content::Stored;
 use super::inbox::Inbox;
 use super::lease::Lease;
 use super::{LoaderError, known_ids};
+use crate::dataset::Dataset;
 use crate::domain::columns::{Column, Columns};
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
@@ -66,7 +67,7 @@ pub(super) async fn bring_back(
     if known.is_empty() {
         return Ok(());
     }
-    let found = known_ids::stored(lease.warehouse(), &known, MAX_QUERY_BYTES);
+    let found = known_ids::stored(lease.warehouse(), &stored.dataset, &known, MAX_QUERY_BYTES);
     let found = tokio::time::timeout(TIMEOUT, found).await.map_err(|_| WarehouseError::TimedOut)??;
     let gone = known - found;
     if gone.is_empty() {
@@ -91,7 +92,7 @@ pub(super) async fn judge(
         return Ok(());
     }
     let mut comparison = Comparison::of(chunks);
-    let compared = fetch(warehouse, &stored.columns, stored.key, &mut comparison);
+    let compared = fetch(warehouse, stored, &mut comparison);
     tokio::time::timeout(TIMEOUT, compared).await.map_err(|_| WarehouseError::TimedOut)??;
     for (chunk, repeat, verdict) in comparison.verdicts()? {
         if let Some(chunk) = chunks.get_mut(chunk) {
@@ -113,7 +114,7 @@ pub(super) async fn write(
 ) -> Result<(), LoaderError> {
     if chunks.iter().any(|chunk| chunk.conflict > 0) {
         let rows = conflict_rows(lease, epoch, chunks);
-        lease.insert_rows(&conflicts_inbox(&stored.columns).insert(), rows).await?;
+        lease.insert_rows(&conflicts_inbox(&stored.dataset).insert(), rows).await?;
     }
     let counts = count_rows(lease, epoch, chunks);
     if !counts.is_empty() {
@@ -171,16 +172,14 @@ impl<'a> Comparison<'a> {
 /// Reads the stored rounds and compares them as they arrive.
 async fn fetch(
     warehouse: &Warehouse,
-    columns: &Columns,
-    key: usize,
+    stored: &Stored,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), LoaderError> {
-    let sql = STORED_ROUNDS
-        .replace("/* columns */", &names(columns.fields()))
-        .replace("/* ids */", &known_ids::state(&comparison.ids())?);
+    let sql = stored.dataset.sql(STORED_ROUNDS).replace("/* ids */", &known_ids::state(&comparison.ids())?);
     let query = warehouse.query(&sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
     let mut answer = query.fetch_bytes("RowBinary").map_err(WarehouseError::from)?;
-    let key = columns.iter().nth(key);
+    let columns = stored.columns();
+    let key = stored.key.and_then(|key| columns.iter().nth(key));
     let mut bytes = Vec::new();
     while let Some(piece) = answer.next().await.map_err(WarehouseError::from)? {
         bytes.extend_from_slice(&piece);
@@ -269,19 +268,16 @@ fn count_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
     rows
 }
 
-/// The inbox of `conflicts`.
-pub(super) fn conflicts_inbox(columns: &Columns) -> Inbox {
-    let names = names(columns.fields());
+/// The inbox of the conflicts of a dataset.
+pub(super) fn conflicts_inbox(dataset: &Dataset) -> Inbox {
+    let names: Vec<&str> = dataset.columns.fields().map(|column| column.name.as_str()).collect();
+    let names = names.join(", ");
     let columns =
         format!("{names}, upload_id, line, kafka_topic, kafka_epoch, kafka_partition, kafka_offset");
-    Inbox::new("conflicts", columns)
+    Inbox::new(&dataset.conflicts, columns)
 }
 
 /// The inbox of `upload_counts`.
 pub(super) fn counts_inbox() -> Inbox {
     Inbox::new("upload_counts", COUNT_COLUMNS)
-}
-
-fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
-    columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use rdkafka::Message;
 use roaring::RoaringTreemap;
 
-use super::batch::{BatchBuilder, rounds_inbox};
+use super::batch::{BatchBuilder, rows_inbox};
 use super::chunk::{Origin, fingerprint};
 use super::content::{Content, TopicKind};
 use super::lease::Lease;
@@ -19,8 +19,9 @@ use super::mending::ChunkRows;
 use super::needs::Loader;
 use super::reading::read;
 use super::{LoaderError, known_ids};
+use crate::dataset::Dataset;
 use crate::warehouse::client::WarehouseError;
-use crate::warehouse::lost_parts::{self, ROUNDS, ShortChunk};
+use crate::warehouse::lost_parts::{self, ShortChunk};
 
 const REMOVALS: &str = include_str!("../../queries/engine/lost_parts/removals.sql");
 const CONFLICTS: &str = include_str!("../../queries/engine/lost_parts/conflicts.sql");
@@ -30,14 +31,18 @@ const CONFLICTS: &str = include_str!("../../queries/engine/lost_parts/conflicts.
 /// # Errors
 /// A service does not answer.
 pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, LoaderError> {
-    let TopicKind::Rounds(columns) = &loader.kind else { return Ok(0) };
+    let TopicKind::Rows(dataset) = &loader.kind else { return Ok(0) };
+    if !dataset.has_key() {
+        return Ok(0);
+    }
     let lost = lost_parts::lost_parts(&loader.warehouse).await?;
-    if lost.iter().all(|part| part.table != ROUNDS) {
+    if lost.iter().all(|part| part.table != dataset.table) {
         return Ok(0);
     }
     let _loading = loader.gate.wait_to_load().await;
-    let chunks = lost_parts::short_chunks(&loader.warehouse).await?;
-    let removals: u64 = loader.warehouse.query(REMOVALS).fetch_one().await.map_err(WarehouseError::from)?;
+    let chunks = lost_parts::short_chunks(&loader.warehouse, dataset).await?;
+    let removals = loader.warehouse.query(REMOVALS).param("table", &dataset.table);
+    let removals: u64 = removals.fetch_one().await.map_err(WarehouseError::from)?;
     if removals > 0 {
         tracing::warn!(
             topic = loader.topic,
@@ -48,12 +53,13 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
     let mut restoring = Restoring {
         loader,
         lease,
-        insert: rounds_inbox(columns).insert_native(),
-        content: Content::of(&loader.kind)?,
-        stored: known_ids::all(&loader.warehouse).await?,
+        dataset,
+        insert: rows_inbox(dataset).insert_native(),
+        content: Content::of(&loader.kind),
+        stored: known_ids::all(&loader.warehouse, dataset).await?,
     };
     let mut restored = 0;
-    for chunk in chunks.iter().filter(|chunk| chunk.topic == loader.topic) {
+    for chunk in &chunks {
         restored += restoring.restore(chunk).await?;
     }
     if restored > 0 {
@@ -65,6 +71,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
 struct Restoring<'a> {
     loader: &'a Loader,
     lease: &'a Lease,
+    dataset: &'a Dataset,
     insert: String,
     content: Content,
     stored: RoaringTreemap,
@@ -94,14 +101,15 @@ impl Restoring<'_> {
         let token = format!("restored:{}", uuid::Uuid::now_v7());
         let Some(chunk) = batch.chunks.first().filter(|chunk| chunk.new > 0) else { return Ok(0) };
         self.lease.insert_block(&self.insert, &token, batch.rounds.into_pieces()).await?;
-        ChunkRows { lease: self.lease, origin, chunk }.recount_hours().await?;
+        ChunkRows { lease: self.lease, origin, chunk, dataset: Some(self.dataset) }.recount().await?;
         self.stored |= &batch.new_ids;
         Ok(chunk.new)
     }
 
     /// Returns the offsets of a chunk at which a round came again with other values.
     async fn conflicts(&self, short: &ShortChunk) -> Result<HashSet<i64>, LoaderError> {
-        let query = self.loader.warehouse.query(CONFLICTS).param("topic", &self.loader.topic);
+        let query =
+            self.loader.warehouse.query(&self.dataset.sql(CONFLICTS)).param("topic", &self.loader.topic);
         let query = query.param("epoch", short.epoch).param("partition", short.partition);
         let query = query.param("first", short.first_offset).param("last", short.last_offset);
         let offsets: Vec<u64> = query.fetch_all().await.map_err(WarehouseError::from)?;

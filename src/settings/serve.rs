@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::parse::{listen_address, size, whole};
 use super::{ApiKey, EngineOptions, HostOptions, Secret};
+use crate::dataset::BETS;
 
 #[derive(Debug, Args)]
 pub struct ServeOptions {
@@ -31,7 +32,13 @@ pub struct ServeOptions {
     pub api_keys: Vec<ApiKey>,
     #[command(flatten)]
     pub hosts: HostOptions,
-    /// Avro schema of the rows, registered as a new version if it has changed [default: the built-in schemas/bets.avsc].
+    /// Dataset to serve; repeatable [default: bets]. In the variable, separate names by commas
+    #[arg(long = "dataset", value_name = "NAME", default_values_t = [BETS.to_owned()], hide_default_value = true, value_delimiter = ',', env = "ROUNDHOUSE_DATASETS")]
+    pub datasets: Vec<String>,
+    /// Directory with datasets of your own, in its folders schemas and queries: see docs/DATASETS.md; repeatable
+    #[arg(long = "datasets", value_name = "DIR", env = "ROUNDHOUSE_DATASETS_DIR")]
+    pub dataset_directories: Vec<PathBuf>,
+    /// Avro schema of the rows of bets, registered as a new version if it has changed [default: the built-in schemas/bets.avsc].
     /// It must contain the built-in columns; any extra column must be nullable and exist in the tables game_rounds and conflicts
     #[arg(long, value_name = "FILE", env = "ROUNDHOUSE_SCHEMA")]
     pub schema: Option<PathBuf>,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::client::{Warehouse, WarehouseError};
 use crate::counted::counted;
+use crate::dataset::Dataset;
 
 const LOST: &str = include_str!("../../queries/engine/lost_parts/lost_parts.sql");
 const SHORT_CHUNKS: &str = include_str!("../../queries/engine/lost_parts/short_chunks.sql");
@@ -62,13 +63,16 @@ pub struct ShortChunk {
     pub missing: u64,
 }
 
-/// Returns the chunks of all round topics with missing rounds, in the order in which they were loaded. Reads the offsets of all stored
+/// Returns the chunks of a dataset's topic with missing rows, in the order in which they were loaded. Reads the offsets of all stored
 /// rounds.
 ///
 /// # Errors
 /// ClickHouse does not answer.
-pub async fn short_chunks(warehouse: &Warehouse) -> Result<Vec<ShortChunk>, WarehouseError> {
-    Ok(warehouse.query(SHORT_CHUNKS).fetch_all().await?)
+pub async fn short_chunks(
+    warehouse: &Warehouse,
+    dataset: &Dataset,
+) -> Result<Vec<ShortChunk>, WarehouseError> {
+    Ok(warehouse.query(&dataset.sql(SHORT_CHUNKS)).param("topic", &dataset.topic).fetch_all().await?)
 }
 
 /// What is lost, according to the last check.

@@ -8,7 +8,7 @@ pub mod lost_parts;
 pub mod native;
 pub mod rejects;
 pub mod row_binary;
-mod schema;
+pub mod schema;
 mod start;
 pub mod statements;
 pub mod text;

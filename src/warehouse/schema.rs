@@ -3,6 +3,7 @@
 //! What must exist is taken from the statements in `queries/engine/schema` and `queries/bets/tables`: the names of tables, views and columns, the values of enums, and the words
 //! of projections and of a view's query.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use clickhouse::Row;
@@ -10,17 +11,19 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::client::{Warehouse, WarehouseError};
+use super::row_binary::column_type;
+use crate::dataset::Dataset;
+use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
+use crate::dataset::fault::FileFault;
+use crate::dataset::files::SqlFile;
+use crate::dataset::statement::{Statement, View};
 
-/// The definitions in `queries/bets/tables` and `queries/engine/schema`, ordered by their numbers. All can be run again.
-const SCHEMA: [&str; 19] = [
-    include_str!("../../queries/bets/tables/1_game_rounds.sql"),
-    include_str!("../../queries/bets/tables/2_hourly_aggregates.sql"),
-    include_str!("../../queries/bets/tables/3_hourly_aggregates_view.sql"),
+/// The tables that all datasets share, ordered by their numbers. All can be run again.
+const SHARED: [&str; 15] = [
     include_str!("../../queries/engine/schema/005_loader_topics.sql"),
     include_str!("../../queries/engine/schema/006_loader_chunks.sql"),
     include_str!("../../queries/engine/schema/007_rejects.sql"),
     include_str!("../../queries/engine/schema/009_reconcile_jobs.sql"),
-    include_str!("../../queries/engine/schema/013_conflicts.sql"),
     include_str!("../../queries/engine/schema/014_upload_counts.sql"),
     include_str!("../../queries/engine/schema/020_upload_ledger.sql"),
     include_str!("../../queries/engine/schema/021_reject_replays.sql"),
@@ -34,6 +37,9 @@ const SCHEMA: [&str; 19] = [
     include_str!("../../queries/engine/schema/042_loader_gaps.sql"),
 ];
 
+/// A table for each dataset with a key.
+const CONFLICTS: &str = include_str!("../../queries/engine/dataset/conflicts.sql");
+
 /// Run in the database `default`, before all others.
 const CREATE_DATABASE: &str = include_str!("../../queries/engine/schema/001_database.sql");
 
@@ -44,9 +50,11 @@ pub enum SchemaError {
     Warehouse(#[from] WarehouseError),
     #[error(
         "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
-                 queries/engine/schema/*.sql and queries/bets/tables/*.sql in the order of their names as a user who may create them"
+                 the statements that `roundhouse datasets tables` prints as a user who may create them"
     )]
     Missing { reason: String, database: String, missing: String },
+    #[error("{fault}")]
+    Dataset { fault: FileFault },
     #[error(
         "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
          this one (embedded: delete the data directory) and load its files again"
@@ -60,13 +68,21 @@ impl Warehouse {
     ///
     /// # Errors
     /// ClickHouse does not answer, or rejects a statement.
-    pub async fn create_schema(&self) -> Result<(), SchemaError> {
-        let outcome = match self.run_schema().await {
+    pub async fn create_schema(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
+        let statements: Vec<Cow<'static, str>> = statements(datasets).collect();
+        let outcome = match self.run_schema(datasets, &statements).await {
+            Err(Failed { error, file: Some(file) }) if error.is_of_statement() => {
+                return Err(SchemaError::Dataset { fault: refused(file, &error) });
+            }
+            Err(failed) => Err(failed.error),
+            Ok(()) => Ok(()),
+        };
+        let outcome = match outcome {
             // A view over a table of another version names a column that the table lacks.
             Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
             outcome => outcome,
         };
-        let missing = missing(self, &SCHEMA).await?;
+        let missing = missing(self, &statements).await?;
         let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
         let database = self.database().to_owned();
         match (outcome, is_complete) {
@@ -83,19 +99,78 @@ impl Warehouse {
         }
     }
 
-    async fn run_schema(&self) -> Result<(), WarehouseError> {
-        self.raw()
+    /// Returns the dataset with what ClickHouse says about the types of its aggregate tables.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, the row table lacks a column, or an aggregate table cannot be kept exact.
+    pub async fn learn_aggregates(&self, dataset: Dataset) -> Result<Dataset, SchemaError> {
+        let columns =
+            self.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all::<Column>();
+        let columns = columns.await.map_err(WarehouseError::from)?;
+        let engines =
+            self.query(include_str!("../../queries/engine/start/engines.sql")).fetch_all::<Engine>();
+        let engines = engines.await.map_err(WarehouseError::from)?;
+        let tables = Tables { columns: &columns, engines: &engines, dataset: &dataset };
+        tables.check_rows()?;
+        tables.check_deduplication(&dataset.table)?;
+        let views = dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
+        let aggregates =
+            views.map(|(statement, view)| tables.aggregate(statement, view)).collect::<Result<_, _>>()?;
+        Ok(Dataset { aggregates, ..dataset })
+    }
+
+    async fn run_schema<'a>(
+        &self,
+        datasets: &'a [Dataset],
+        statements: &[Cow<'static, str>],
+    ) -> Result<(), Failed<'a>> {
+        let failed = |file| move |error: clickhouse::error::Error| Failed { error: error.into(), file };
+        let database = self
+            .raw()
             .clone()
             .with_database("default")
             .query_raw(CREATE_DATABASE)
             .param("database", self.database())
-            .execute()
-            .await?;
-        for statement in SCHEMA {
-            self.query(statement).execute().await?;
+            .execute();
+        database.await.map_err(failed(None))?;
+        for statement in statements {
+            let tables = datasets.iter().flat_map(|dataset| &dataset.tables);
+            let file = tables.map(|table| &table.file).find(|file| file.text == **statement);
+            self.query(statement).execute().await.map_err(failed(file))?;
         }
         Ok(())
     }
+}
+
+/// A statement that ClickHouse has not run.
+struct Failed<'a> {
+    error: WarehouseError,
+    /// The file of a dataset that it is from.
+    file: Option<&'a SqlFile>,
+}
+
+/// Returns the fault for which ClickHouse refused a statement, at the line that ClickHouse names.
+fn refused(file: &SqlFile, error: &WarehouseError) -> FileFault {
+    let message = error.at_start();
+    let line = message.split_once("(line ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+    FileFault::new(&file.path, line.unwrap_or(1), message)
+}
+
+/// Returns the statements that create the tables of the engine and of the datasets, in the order in which they run.
+pub fn statements(datasets: &[Dataset]) -> impl Iterator<Item = Cow<'static, str>> {
+    let shared = SHARED.into_iter().map(Cow::Borrowed);
+    shared.chain(datasets.iter().flat_map(|dataset| {
+        let tables = dataset.tables.iter().map(|statement| statement.file.text.clone());
+        tables.chain(dataset.has_key().then(|| conflicts(dataset))).map(Cow::Owned)
+    }))
+}
+
+/// Returns the statement that creates the table of conflicts.
+fn conflicts(dataset: &Dataset) -> String {
+    let definitions =
+        dataset.columns.fields().map(|column| format!("    {} {},", column.name, column_type(column)));
+    let definitions = definitions.collect::<Vec<_>>().join("\n");
+    dataset.sql(CONFLICTS).replace("/* definitions */", &definitions)
 }
 
 /// Something that a statement creates.
@@ -119,13 +194,121 @@ struct Column {
     table: String,
     name: String,
     r#type: String,
+    is_in_sorting_key: u8,
+}
+
+#[derive(Row, Deserialize)]
+struct Engine {
+    name: String,
+    engine: String,
+    expires: u8,
+    deduplicates: u8,
+}
+
+/// What ClickHouse knows about the tables of a dataset.
+struct Tables<'a> {
+    columns: &'a [Column],
+    engines: &'a [Engine],
+    dataset: &'a Dataset,
+}
+
+impl Tables<'_> {
+    fn of(&self, table: &str) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(move |column| column.table == table)
+    }
+
+    fn engine(&self, table: &str) -> Option<&Engine> {
+        self.engines.iter().find(|engine| engine.name == table)
+    }
+
+    /// Checks that the row table has all columns that the loader writes.
+    fn check_rows(&self) -> Result<(), SchemaError> {
+        let table = &self.dataset.table;
+        let own = [("kafka_epoch", "UInt32"), ("kafka_partition", "UInt16"), ("kafka_offset", "UInt64")];
+        let recounted = self.dataset.has_key().then_some(("recounted", "Bool"));
+        let own = own.into_iter().chain(recounted).map(|(name, kind)| (name, kind.to_owned()));
+        let fields = self.dataset.columns.iter().map(|column| (column.name.as_str(), column_type(column)));
+        for (name, kind) in fields.chain(own) {
+            let found = self.of(table).find(|column| column.name == name);
+            let message = match found {
+                Some(column) if is_same_type(&column.r#type, &kind) => continue,
+                Some(column) => format!(
+                    "the column {name} of {table} must have the type {kind}; it has {}",
+                    column.r#type
+                ),
+                None => format!("the table {table} needs the column {name} {kind}"),
+            };
+            return Err(SchemaError::Dataset { fault: self.fault(table, name, message) });
+        }
+        Ok(())
+    }
+
+    /// Checks that a table stores a block with the same token once.
+    fn check_deduplication(&self, table: &str) -> Result<(), SchemaError> {
+        if self.engine(table).is_some_and(|engine| engine.deduplicates != 0) {
+            return Ok(());
+        }
+        let message = format!(
+            "the table {table} would store a block twice that is sent again; add SETTINGS non_replicated_deduplication_window = 1000"
+        );
+        Err(SchemaError::Dataset { fault: self.fault(table, "ENGINE", message) })
+    }
+
+    fn aggregate(&self, statement: &Statement, view: &View) -> Result<AggregateTable, SchemaError> {
+        self.check_deduplication(&view.target)?;
+        let columns: Vec<TableColumn> = self.of(&view.target).map(TableColumn::from).collect();
+        let returned: Vec<String> = self.of(&statement.name).map(|column| column.name.clone()).collect();
+        let engine = self.engine(&view.target).map_or("", |engine| engine.engine.as_str());
+        let made = AggregateTable::new(&statement.name, view, engine, &columns, &returned);
+        let made = made.and_then(|made| {
+            let expires = self.engine(&self.dataset.table).is_some_and(|engine| engine.expires != 0);
+            if expires { made.of_expiring_rows(&self.dataset.table).map(|()| made) } else { Ok(made) }
+        });
+        made.map_err(|error| {
+            let word = match &error {
+                AggregateError::Column { column, .. } | AggregateError::Expires { column, .. } => {
+                    column.as_str()
+                }
+                _ => "ENGINE",
+            };
+            SchemaError::Dataset { fault: self.fault(&view.target, word, error.to_string()) }
+        })
+    }
+
+    /// Returns the fault at a word in the statement that creates a table.
+    fn fault(&self, table: &str, word: &str, message: String) -> FileFault {
+        let statement = self.dataset.tables.iter().find(|statement| statement.name == table);
+        let Some(file) = statement.map(|statement| &statement.file) else {
+            return FileFault::new(table, 1, message);
+        };
+        FileFault::at(&file.path, &file.text, file.text.find(word).unwrap_or(0), message)
+    }
+}
+
+impl From<&Column> for TableColumn {
+    fn from(column: &Column) -> Self {
+        Self {
+            name: column.name.clone(),
+            kind: column.r#type.clone(),
+            is_in_order: column.is_in_sorting_key != 0,
+        }
+    }
+}
+
+/// Whether values of two types have the same bytes in RowBinary.
+pub fn is_same_type(found: &str, wanted: &str) -> bool {
+    let plain = found.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')'));
+    plain.unwrap_or(found) == wanted
 }
 
 /// Returns what the statements would create but does not exist yet, such as `game_rounds.recounted`.
 ///
 /// # Errors
 /// ClickHouse does not answer, or rejects a query.
-async fn missing(warehouse: &Warehouse, statements: &[&str]) -> Result<Vec<String>, WarehouseError> {
+async fn missing(
+    warehouse: &Warehouse,
+    statements: &[Cow<'static, str>],
+) -> Result<Vec<String>, WarehouseError> {
     let tables =
         warehouse.query(include_str!("../../queries/engine/start/tables.sql")).fetch_all::<Table>().await?;
     let columns =
@@ -204,11 +387,14 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::files::Origin;
 
     #[test]
     fn every_statement_of_the_schema_can_be_parsed() {
-        for statement in SCHEMA {
-            let (table, pieces) = parse(statement).unwrap_or_else(|| panic!("{statement}"));
+        let datasets: Vec<Dataset> =
+            Origin::Shipped.names().unwrap().iter().map(|name| Dataset::read(name, &[]).unwrap()).collect();
+        for statement in statements(&datasets) {
+            let (table, pieces) = parse(&statement).unwrap_or_else(|| panic!("{statement}"));
             assert!(!table.is_empty());
             let is_view = matches!(pieces[..], [Piece::Definition("the query", _)]);
             assert!(is_view || pieces.len() > 1, "{statement}");

@@ -44,6 +44,16 @@ impl WarehouseError {
         self.has_code(&NOT_ALLOWED)
     }
 
+    /// Whether the statement itself is wrong, not the user, the database or the moment.
+    pub(super) fn is_of_statement(&self) -> bool {
+        let Self::Exception(exception) = self else { return false };
+        let is_passing = exception.is_overload() || exception.is_disk_full() || exception.is_timeout();
+        !is_passing
+            && !self.is_not_allowed()
+            && !self.is_unknown_column()
+            && !self.has_code(&WRONG_CREDENTIALS)
+    }
+
     /// Whether a retry is useless until someone has changed something.
     pub fn is_permanent(&self) -> bool {
         let (Self::Unreachable(error) | Self::Query(error)) = self else {

@@ -14,7 +14,7 @@ use super::row_binary::write_text;
 /// First and last offset, by partition.
 pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
-const INSERT: &str = "INSERT INTO upload_ledger (upload_id, owner, replay_of, failure_code, reason, file_name, sha256, \
+const INSERT: &str = "INSERT INTO upload_ledger (upload_id, dataset, owner, replay_of, failure_code, reason, file_name, sha256, \
      head_sha256, encoding, delimiter, header, later_headers, decimal, columns, timezone, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
      rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id, has_delimited_rows) FORMAT RowBinary";
 
@@ -48,6 +48,8 @@ impl LedgerState {
 #[serde(default)]
 pub struct LedgerRow {
     pub upload_id: Uuid,
+    /// The name of the dataset of its rows.
+    pub dataset: String,
     /// Increases with every change.
     pub version: u64,
     pub owner: Uuid,
@@ -96,6 +98,7 @@ pub struct LedgerRow {
 #[derive(Row, Deserialize)]
 struct StoredRow {
     upload_id: String,
+    dataset: String,
     version: u64,
     owner: String,
     replay_of: String,
@@ -133,6 +136,7 @@ impl StoredRow {
     fn parse(self) -> Option<LedgerRow> {
         Some(LedgerRow {
             upload_id: Uuid::try_parse(&self.upload_id).ok()?,
+            dataset: self.dataset,
             version: self.version,
             owner: Uuid::try_parse(&self.owner).unwrap_or_default(),
             replay_of: Uuid::try_parse(&self.replay_of).ok(),
@@ -170,6 +174,7 @@ impl StoredRow {
 /// Selects uploads. A field that is none does not restrict the result.
 #[derive(Clone, Debug, Default)]
 pub struct Selection<'a> {
+    pub dataset: Option<&'a str>,
     pub upload_id: Option<Uuid>,
     /// Uploads that began before this one.
     pub before: Option<Uuid>,
@@ -191,6 +196,7 @@ pub async fn select(
     let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let rows: Vec<StoredRow> = warehouse
         .query(include_str!("../../queries/engine/uploads/ledger.sql"))
+        .param("dataset", selection.dataset.unwrap_or_default())
         .param("upload_id", text(selection.upload_id))
         .param("before", text(selection.before))
         .param("head_sha256", selection.head_sha256.unwrap_or_default())
@@ -266,6 +272,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
     };
     for text in [
         &row.upload_id.to_string(),
+        &row.dataset,
         &row.owner.to_string(),
         &row.replay_of.map(|id| id.to_string()).unwrap_or_default(),
         &row.failure_code,

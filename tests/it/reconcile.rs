@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use roundhouse::dataset::{BETS, Dataset};
 use roundhouse::disk::Disk;
 use roundhouse::domain::columns::Columns;
 use roundhouse::owner::owner;
@@ -79,7 +80,7 @@ impl Bench {
         let database = format!("reconcile_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let warehouse =
             Warehouse::new(&url.parse().unwrap(), None, None, &database, Duration::from_secs(60)).unwrap();
-        warehouse.create_schema().await.unwrap();
+        warehouse.create_schema(&[Dataset::read(BETS, &[]).unwrap()]).await.unwrap();
         let limits = Limits {
             max_upload_bytes: 1 << 30,
             max_line_bytes: 1 << 20,

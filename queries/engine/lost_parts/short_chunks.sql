@@ -1,10 +1,9 @@
--- Chunks that are done but have new rounds that are not stored, and how many. Chunks of the dead-letter topic are left out; they are
--- recognized by rows in `rejects` that have an upload.
+-- Chunks of a topic that are done but have new rows that are not stored, and how many.
 WITH chunks AS
 (
     SELECT topic, epoch, partition, first_offset, last_offset, max(new) AS rounds, max(fingerprint) AS last_fingerprint
     FROM loader_chunks
-    WHERE state = 'done' AND epoch NOT IN (SELECT kafka_epoch FROM rejects WHERE upload_id != '')
+    WHERE state = 'done' AND topic = {topic:String}
     GROUP BY topic, epoch, partition, first_offset, last_offset
     HAVING rounds > 0
 )
@@ -13,7 +12,7 @@ FROM chunks
 LEFT JOIN
 (
     SELECT chunk.epoch AS epoch, chunk.partition AS partition, chunk.first_offset AS first_offset, uniqExact(kafka_offset) AS stored
-    FROM (SELECT kafka_epoch, kafka_partition, kafka_offset FROM game_rounds) AS round
+    FROM (SELECT kafka_epoch, kafka_partition, kafka_offset FROM /* table */) AS round
     ASOF INNER JOIN chunks AS chunk
         ON round.kafka_epoch = chunk.epoch AND round.kafka_partition = chunk.partition
             AND round.kafka_offset >= chunk.first_offset

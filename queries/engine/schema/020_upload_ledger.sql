@@ -4,6 +4,7 @@
 CREATE TABLE IF NOT EXISTS upload_ledger
 (
     upload_id            String COMMENT 'A UUID of version 7, so ordered by arrival',
+    dataset              LowCardinality(String) COMMENT 'The dataset of its rows',
     version              UInt64,
     owner                String COMMENT 'The server that receives it, identified by the UUID in its data directory',
     replay_of            String COMMENT 'The upload whose rejected rows this one sends again; empty if none',

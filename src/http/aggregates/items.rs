@@ -6,8 +6,8 @@ use axum::body::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::stream::{PIECE_BYTES, Pieces, push_element};
 use crate::domain::{money, timestamp};
+use crate::http::stream::{PIECE_BYTES, Pieces, push_element};
 use crate::warehouse::aggregates::{AMOUNT_SCALE, Aggregate};
 use crate::warehouse::client::WarehouseError;
 

@@ -2,12 +2,8 @@
 
 pub mod answers;
 mod cursor;
-#[path = "../format.rs"]
-mod format;
 pub mod items;
 pub mod request;
-#[path = "../stream.rs"]
-mod stream;
 pub mod summary;
 
 use std::sync::Arc;
@@ -20,16 +16,17 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
-use self::format::Format;
 use self::items::Items;
 use self::request::AggregatesQuery;
 use super::download::formula_starts;
+use super::format::Format;
 use super::freshness::Fresh;
 use super::openapi::parameters::IfNoneMatch;
 use super::openapi::problems;
 use super::parameters::Query;
 use super::problem::Problem;
 use super::state::AppState;
+use super::stream;
 use crate::domain::timestamp;
 use crate::warehouse::aggregates::{Filter, Key, Page, PageFormat, Rows, fetch, fetch_items};
 use crate::warehouse::client::WarehouseError;

@@ -5,9 +5,9 @@ use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::Type;
 
 use super::cursor;
-use super::format::Format;
 use crate::domain::timestamp;
 use crate::domain::value::ValueError;
+use crate::http::format::Format;
 use crate::http::parameters::describe::{one_of, text};
 use crate::http::parameters::values::{Value, any, flag, limit, whole};
 use crate::http::parameters::{Parameter, query};

@@ -11,16 +11,16 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::answers::{fresh, with_not_modified};
-use super::format::Format;
 use super::request::Filters;
-use super::stream::{PIECE_BYTES, Pieces, push_element};
 use super::{Conditions, in_time, respond, stream};
 use crate::domain::timestamp;
+use crate::http::format::Format;
 use crate::http::openapi::parameters::IfNoneMatch;
 use crate::http::openapi::problems;
 use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
+use crate::http::stream::{PIECE_BYTES, Pieces, push_element};
 use crate::warehouse::aggregates::{Filter, Totals, fetch_summary};
 use crate::warehouse::client::WarehouseError;
 

@@ -16,18 +16,18 @@ use utoipa::openapi::security::{
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Schema};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
-use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use self::files::Files;
 use self::parameters::ContentEncoding;
 use self::problems::Unauthorized;
 use crate::http::problem::ProblemBody;
-use crate::http::state::AppState;
 
 /// The introduction of the description.
 const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHouse, each round exactly once, serves hourly aggregates, and checks \
      that every valid row of a file is stored. Times are RFC 3339 in UTC; money is a decimal string. An error is \
-     `application/problem+json` (RFC 9457) with a stable `code`. Paths work with and without a trailing slash.";
+     `application/problem+json` (RFC 9457) with a stable `code`. Paths work with and without a trailing slash. Those of game rounds are also \
+     below `/datasets/bets`, where `POST /datasets/bets/rows` is `POST /uploadcsv`.";
 
 /// Groups of operations, in the order in which they are shown.
 const TAGS: [(&str, &str); 5] = [
@@ -43,7 +43,7 @@ const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
 /// Describes the body of a handler that takes a file, or a form with files.
-pub fn taking(files: Files, (schemas, mut paths, route): Route) -> Route {
+pub fn taking<S>(files: Files, (schemas, mut paths, route): UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     for operation in operations(&mut paths) {
         operation.request_body = Some(files.request_body().into());
         let parameters = ContentEncoding::into_params(|| None).into_iter().map(RefOr::T);
@@ -53,13 +53,21 @@ pub fn taking(files: Files, (schemas, mut paths, route): Route) -> Route {
 }
 
 /// Describes a handler whose answer no struct of its own describes: adds the schema to which its description refers.
-pub fn answering<T: ToSchema>((mut known, paths, route): Route) -> Route {
+pub fn answering<T: ToSchema, S>((mut known, paths, route): UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     known.extend(schemas::<T>());
     (known, paths, route)
 }
 
-/// A handler with its description.
-type Route = UtoipaMethodRouter<AppState>;
+/// Adds the name of a dataset to the tags and ids of its operations.
+pub fn named(dataset: &str, mut part: OpenApiRouter<()>) -> OpenApiRouter<()> {
+    for operation in operations(&mut part.get_openapi_mut().paths) {
+        operation.tags = Some(vec![format!("dataset {dataset}")]);
+        if let Some(id) = &mut operation.operation_id {
+            *id = format!("{dataset}_{id}");
+        }
+    }
+    part
+}
 
 /// All operations of some paths.
 fn operations(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {

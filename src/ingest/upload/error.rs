@@ -116,6 +116,8 @@ impl From<BodyError> for UploadError {
 /// The progress of an upload when it stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
+    /// Empty if the upload had not begun.
+    pub dataset: String,
     pub bytes: u64,
     pub rows: u64,
     pub accepted: u64,
@@ -131,6 +133,7 @@ impl Progress {
     /// Returns the progress of an upload in the ledger; `rejects`: the first ones.
     pub fn of(row: LedgerRow, rejects: Vec<Reject>) -> Self {
         Self {
+            dataset: row.dataset,
             bytes: row.bytes,
             rows: row.rows,
             accepted: row.accepted,

@@ -161,25 +161,31 @@ impl Ledger {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    /// Returns an upload of any server.
+    /// Returns an upload of a dataset, of any server.
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub async fn get(&self, id: Uuid) -> Result<Option<LedgerRow>, WarehouseError> {
-        if let Some(kept) = self.kept().get(&id) {
+    pub async fn get(&self, dataset: &str, id: Uuid) -> Result<Option<LedgerRow>, WarehouseError> {
+        if let Some(kept) = self.kept().get(&id).filter(|kept| kept.row.dataset == dataset) {
             return Ok(Some(kept.row.clone()));
         }
-        let selection = Selection { upload_id: Some(id), ..Selection::default() };
+        let selection = Selection { dataset: Some(dataset), upload_id: Some(id), ..Selection::default() };
         Ok(uploads::select(&self.warehouse, &selection, 1).await?.pop())
     }
 
-    /// Returns the uploads before another one, or the last ones, newest first.
+    /// Returns the uploads of a dataset before another one, or the last ones, newest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub async fn page(&self, before: Option<Uuid>, limit: usize) -> Result<Vec<LedgerRow>, WarehouseError> {
-        let kept = self.kept_rows(|row| before.is_none_or(|before| row.upload_id < before));
-        let selection = Selection { before, ..Selection::default() };
+    pub async fn page(
+        &self,
+        dataset: &str,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<LedgerRow>, WarehouseError> {
+        let kept = self
+            .kept_rows(|row| row.dataset == dataset && before.is_none_or(|before| row.upload_id < before));
+        let selection = Selection { dataset: Some(dataset), before, ..Selection::default() };
         let stored = uploads::select(&self.warehouse, &selection, limit as u64).await?;
         Ok(merged(kept, stored).into_values().rev().take(limit).collect())
     }
@@ -195,17 +201,22 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Returns the acknowledged uploads whose first bytes have this digest, oldest first.
+    /// Returns the acknowledged uploads of a dataset whose first bytes have this digest, oldest first.
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub async fn with_head(&self, head_sha256: &str) -> Result<Vec<LedgerRow>, WarehouseError> {
+    pub async fn with_head(
+        &self,
+        dataset: &str,
+        head_sha256: &str,
+    ) -> Result<Vec<LedgerRow>, WarehouseError> {
         let selection = Selection {
+            dataset: Some(dataset),
             head_sha256: Some(head_sha256),
             state: Some(LedgerState::Acknowledged),
             ..Selection::default()
         };
-        let kept = self.kept_with_head(head_sha256);
+        let kept = self.kept_with_head(dataset, head_sha256);
         let stored = uploads::select(&self.warehouse, &selection, MAX_CANDIDATES).await?;
         let found = merged(kept, stored).into_values();
         Ok(found.filter(|row| row.replay_of.is_none()).collect())
@@ -223,8 +234,10 @@ impl Ledger {
     }
 
     /// Returns the uploads of [`Ledger::with_head`] that ClickHouse may not have yet.
-    pub fn kept_with_head(&self, head_sha256: &str) -> Vec<LedgerRow> {
-        self.kept_rows(|row| row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged)
+    pub fn kept_with_head(&self, dataset: &str, head_sha256: &str) -> Vec<LedgerRow> {
+        self.kept_rows(|row| {
+            row.dataset == dataset && row.head_sha256 == head_sha256 && row.state == LedgerState::Acknowledged
+        })
     }
 
     /// Returns kept uploads. Call it before the query to ClickHouse: what is written in between is forgotten here, and may not be in the

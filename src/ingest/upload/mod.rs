@@ -32,6 +32,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use self::slots::Slots;
+
 pub use self::error::{Progress, UploadError, UploadFailure};
 pub use self::job::Finished;
 pub use self::tally::{MaxRejects, SHOWN_REJECTS};
@@ -43,19 +45,21 @@ use self::probe::Probe;
 use self::producers::{Producer, Producers};
 use self::producing::Producing;
 use self::record::Record;
-use self::slots::{Slot, Slots};
+use self::slots::Slot;
 use self::tally::{RowLimits, Tally};
 use self::under_way::UnderWay;
 use super::body::{BodyLimits, Stop};
 use super::decode;
 use super::pace::Pace;
 use super::rows::{ReadOptions, RowReader};
+use crate::dataset::Dataset;
 use crate::disk::Disk;
 use crate::domain::columns::Columns;
 use crate::domain::time_zone::TimeZone;
 use crate::kafka::Kafka;
 use crate::registry::Registry;
 use crate::settings::Limits;
+use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::LedgerRow;
 
 /// Number of pieces that wait for the thread.
@@ -67,15 +71,11 @@ const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time that an answer waits for the ledger in ClickHouse.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The topics of the rows, and their schema.
+/// Where rows go: to the topics of a dataset, in its schema.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    pub columns: Arc<Columns>,
-    /// Index of the column that identifies a row.
-    pub key: usize,
+    pub dataset: Arc<Dataset>,
     pub schema_id: u32,
-    pub topic: String,
-    pub dead_letter_topic: String,
 }
 
 /// Runs uploads.
@@ -86,7 +86,7 @@ pub struct Uploader {
     producers: Arc<Producers>,
     probe: Probe,
     under_way: UnderWay,
-    slots: Slots,
+    slots: Arc<Slots>,
     limits: Limits,
     stop: Stop,
     storage: Storage,
@@ -137,17 +137,17 @@ impl Uploader {
         ledger: Arc<Ledger>,
         destination: Destination,
         limits: &Limits,
-        (under_way, stop): (UnderWay, Stop),
+        (under_way, slots, stop): (UnderWay, Arc<Slots>, Stop),
         storage: Storage,
     ) -> Self {
-        let producers = Arc::new(Producers::new(kafka, &destination, limits));
+        let producers = Arc::new(Producers::new(kafka, &destination.dataset, limits));
         Self {
-            probe: Probe::new(producers.clone(), registry, destination.topic.clone()),
+            probe: Probe::new(producers.clone(), registry, destination.dataset.topic.clone()),
             destination,
             ledger,
             producers,
             under_way,
-            slots: Slots::new(limits.max_concurrent_uploads, limits.upload_crowded_bytes_per_second),
+            slots,
             limits: limits.clone(),
             stop,
             storage,
@@ -166,14 +166,27 @@ impl Uploader {
         }
     }
 
+    /// Returns the dataset whose rows it takes.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.destination.dataset
+    }
+
     /// Returns the columns of a row.
     pub fn columns(&self) -> &Columns {
-        &self.destination.columns
+        &self.destination.dataset.columns
     }
 
     /// Returns the topic of the valid rows.
     pub fn topic(&self) -> &str {
-        &self.destination.topic
+        &self.destination.dataset.topic
+    }
+
+    /// Returns an upload of the dataset.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub async fn upload(&self, id: Uuid) -> Result<Option<LedgerRow>, WarehouseError> {
+        self.ledger.get(&self.dataset().name, id).await
     }
 
     /// Uploads one file. Returns once the broker has acknowledged every row.
@@ -293,19 +306,21 @@ impl Uploader {
         head_sha256: String,
         started: Instant,
     ) -> Result<Job, UploadError> {
-        let Destination { columns, schema_id, topic, .. } = &self.destination;
+        let Destination { dataset, schema_id } = &self.destination;
         let row = LedgerRow {
             upload_id,
+            dataset: dataset.name.clone(),
             file_name: options.file_name.clone(),
             head_sha256,
             decimal: options.read.decimal_name().to_owned(),
             columns: options.read.columns.to_string(),
             timezone: options.read.time_zone_name().to_owned(),
             schema_id: *schema_id,
-            topic: topic.clone(),
+            topic: dataset.topic.clone(),
             ..LedgerRow::default()
         };
-        let reader = RowReader::new(columns.clone(), options.read.clone(), self.limits.max_line_bytes);
+        let reader =
+            RowReader::new(dataset.columns.clone(), options.read.clone(), self.limits.max_line_bytes);
         let output = match options.validate_only {
             true => None,
             false => Some(self.producing(upload_id, options.is_repair)?),
@@ -348,19 +363,22 @@ impl Uploader {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display,
     {
-        let candidates = match tokio::time::timeout(DUPLICATE_PATIENCE, self.ledger.with_head(head)).await {
-            Ok(Ok(candidates)) => candidates,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot look for earlier uploads of this file in ClickHouse");
-                self.ledger.kept_with_head(head)
-            }
-            Err(_) => {
-                tracing::warn!(
-                    "cannot look for earlier uploads of this file in ClickHouse: no answer in time"
-                );
-                self.ledger.kept_with_head(head)
-            }
-        };
+        let candidates =
+            match tokio::time::timeout(DUPLICATE_PATIENCE, self.ledger.with_head(&self.dataset().name, head))
+                .await
+            {
+                Ok(Ok(candidates)) => candidates,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot look for earlier uploads of this file in ClickHouse");
+                    self.ledger.kept_with_head(&self.dataset().name, head)
+                }
+                Err(_) => {
+                    tracing::warn!(
+                        "cannot look for earlier uploads of this file in ClickHouse: no answer in time"
+                    );
+                    self.ledger.kept_with_head(&self.dataset().name, head)
+                }
+            };
         if candidates.is_empty() {
             return Ok(None);
         }

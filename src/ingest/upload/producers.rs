@@ -14,8 +14,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::sync::OnceCell;
 
-use super::Destination;
 use super::deliveries::DeliveryContext;
+use crate::dataset::Dataset;
 use crate::kafka::{Kafka, MAX_MESSAGE_BYTES, max_message_bytes};
 use crate::settings::Limits;
 use roundhouse_part::lock::lock;
@@ -105,12 +105,12 @@ pub fn config(kafka: &Kafka, limits: &Limits) -> ClientConfig {
 }
 
 impl Producers {
-    pub fn new(kafka: &Kafka, destination: &Destination, limits: &Limits) -> Self {
+    pub fn new(kafka: &Kafka, dataset: &Dataset, limits: &Limits) -> Self {
         Self {
             config: config(kafka, limits),
             kafka: kafka.clone(),
-            topic: destination.topic.clone(),
-            dead_letter_topic: destination.dead_letter_topic.clone(),
+            topic: dataset.topic.clone(),
+            dead_letter_topic: dataset.dead_letter_topic.clone(),
             admin: OnceCell::new(),
             state: Mutex::default(),
         }

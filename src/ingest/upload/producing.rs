@@ -1,5 +1,6 @@
 //! Produces rows: valid ones to the topic, the others to the dead letter topic.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::deliveries::Deliveries;
 use super::producers::Producer;
 use super::{Destination, UploadError};
+use crate::dataset::Dataset;
 use crate::disk::Disk;
 use crate::domain::value::Value;
 use crate::ingest::rows::{Reject, Row};
@@ -39,7 +41,7 @@ pub struct Producing {
     /// Number of records given to librdkafka.
     sent: (u64, u64),
     /// Reused from row to row.
-    key: String,
+    key: Vec<u8>,
     message: Vec<u8>,
 }
 
@@ -61,7 +63,7 @@ impl Producing {
             rounds: Arc::default(),
             dead_letters: Arc::default(),
             sent: (0, 0),
-            key: String::new(),
+            key: Vec::new(),
             message: Vec::new(),
         }
     }
@@ -86,20 +88,19 @@ impl Producing {
     /// # Errors
     /// The broker does not accept it.
     pub fn accept(&mut self, row: Row<'_>) -> Result<(), UploadError> {
-        use std::fmt::Write;
+        let Destination { dataset, schema_id } = &self.destination;
+        let topic = &dataset.topic;
         self.key.clear();
-        if let Some(Value::Long(id)) = row.values.get(self.destination.key) {
-            // Writing to a String cannot fail.
-            let _ = write!(self.key, "{id}");
-        }
+        write_key(dataset, row, &mut self.key);
         self.message.clear();
-        let Destination { columns, schema_id, topic, .. } = &self.destination;
-        avro::encode(*schema_id, columns, row.values, row.buffer, &mut self.message);
+        avro::encode(*schema_id, &dataset.columns, row.values, row.buffer, &mut self.message);
         let headers = if self.is_repair { names::REPAIR.len() + MAX_HEADER_BYTES } else { 0 };
         let bytes = message_bytes(&self.key, &self.message, headers);
         check_size(row.line, topic, bytes, self.producer.limits.rounds)?;
-        let mut record =
-            BaseRecord::with_opaque_to(topic, self.rounds.clone()).key(&self.key).payload(&self.message);
+        let mut record = BaseRecord::with_opaque_to(topic, self.rounds.clone()).payload(&self.message);
+        if !dataset.partition_by.is_empty() {
+            record = record.key(&self.key);
+        }
         if self.is_repair {
             let header = Header { key: names::REPAIR, value: Some("1") };
             record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
@@ -126,9 +127,10 @@ impl Producing {
             (names::REASON, &reject.first.reason),
             (names::FAULTS, &faults),
         ];
-        let topic = &self.destination.dead_letter_topic;
+        let topic = &self.destination.dataset.dead_letter_topic;
         let limit = self.producer.limits.dead_letters;
-        let bytes = |headers: &[_]| message_bytes(&self.upload_id, raw.as_bytes(), header_bytes(headers));
+        let bytes =
+            |headers: &[_]| message_bytes(self.upload_id.as_bytes(), raw.as_bytes(), header_bytes(headers));
         // Better a dead letter with its first fault only than none.
         if bytes(&headers) > limit {
             headers.pop();
@@ -212,8 +214,33 @@ impl Producing {
     }
 }
 
+/// Writes the key of a message: the values that choose its partition, separated by slashes. A decimal is written unscaled, a time in
+/// its unit since 1970, and an enum as its position: a key is compared, not shown.
+fn write_key(dataset: &Dataset, row: Row<'_>, key: &mut Vec<u8>) {
+    for at in &dataset.partition_by {
+        let Some(value) = row.values.get(*at) else { continue };
+        if !key.is_empty() {
+            key.push(b'/');
+        }
+        // Writing to a Vec cannot fail.
+        let _ = match *value {
+            Value::Null => Ok(()),
+            Value::Boolean(is_true) => write!(key, "{is_true}"),
+            Value::Int(number) | Value::Date(number) => write!(key, "{number}"),
+            Value::Long(number) | Value::Timestamp(number) | Value::TimestampMicros(number) => {
+                write!(key, "{number}")
+            }
+            Value::Double(number) => write!(key, "{number}"),
+            Value::Decimal(unscaled) => write!(key, "{unscaled}"),
+            Value::Enum(symbol) => write!(key, "{symbol}"),
+            Value::Text { .. } => key.write_all(value.text(row.buffer)),
+            Value::Uuid(uuid) => write!(key, "{}", Uuid::from_u128(uuid)),
+        };
+    }
+}
+
 /// Returns the size of a batch with one record as the broker counts it, or a few bytes more.
-fn message_bytes(key: &str, value: &[u8], headers: usize) -> usize {
+fn message_bytes(key: &[u8], value: &[u8], headers: usize) -> usize {
     MAX_FRAME_BYTES + key.len() + value.len() + headers
 }
 

@@ -135,7 +135,7 @@ impl Uploader {
         open: RoaringTreemap,
         read: ReadOptions,
     ) -> Result<ReplayJob, UploadError> {
-        let columns = self.destination.columns.clone();
+        let columns = self.dataset().columns.clone();
         let decimal = read.decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
         let time_zone = read.time_zone.or_else(|| TimeZone::of_name(&upload.timezone));
         let names = ColumnNames::stored(&upload.columns);
@@ -147,6 +147,7 @@ impl Uploader {
         };
         let row = LedgerRow {
             upload_id: replay_id,
+            dataset: self.dataset().name.clone(),
             replay_of: Some(upload.upload_id),
             file_name: upload.file_name.clone(),
             encoding: upload.encoding.clone(),
@@ -158,7 +159,7 @@ impl Uploader {
             has_delimited_rows: upload.has_delimited_rows,
             timezone: options.time_zone_name().to_owned(),
             schema_id: self.destination.schema_id,
-            topic: self.destination.topic.clone(),
+            topic: self.topic().to_owned(),
             ..LedgerRow::default()
         };
         let delimiter = upload.delimiter.bytes().next().unwrap_or(b',');

@@ -5,6 +5,7 @@ use rdkafka::Timestamp;
 use rdkafka::message::OwnedMessage;
 
 use super::*;
+use crate::dataset::BETS;
 use crate::domain::columns::Columns;
 use crate::loader::chunk::Table;
 use crate::warehouse::native;
@@ -18,16 +19,17 @@ fn content() -> Content {
         {"name":"id","type":"long","minimum":0},
         {"name":"game","type":["null","string"]},
         {"name":"upload","type":["null",{"type":"fixed","size":16,"name":"U","logicalType":"uuid"}],"source":"upload_id"}]}"#;
-    let columns = Arc::new(Columns::parse(schema).unwrap());
-    let projection = Projection::new(Arc::clone(&columns), &columns);
+    let dataset = Dataset::read(BETS, &[]).unwrap();
+    let dataset = dataset.with_schema(schema.to_owned(), Columns::parse(schema).unwrap());
+    let projection = Projection::new(Arc::clone(&dataset.columns), &dataset.columns);
     let projections = BTreeMap::from([(SCHEMA_ID, projection)]);
-    Content::Rounds { stored: Stored::new(columns).unwrap(), projections }
+    Content::Rows { stored: Stored::new(dataset.into()), projections }
 }
 
 fn message(content: &Content, partition: i32, offset: i64, id: i64) -> OwnedMessage {
     let values = [Value::Long(id), Value::Text { start: 0, end: 2 }, Value::Uuid(UPLOAD)];
     let mut payload = Vec::new();
-    let columns = &content.stored().unwrap().columns;
+    let columns = content.stored().unwrap().columns();
     avro::encode(SCHEMA_ID, columns, &values, b"ab", &mut payload);
     OwnedMessage::new(Some(payload), None, "t".to_owned(), Timestamp::NotAvailable, partition, offset, None)
 }

@@ -91,7 +91,7 @@ const REJECTS: Tables = Tables {
 impl Tables {
     fn of(kind: &TopicKind) -> &'static Self {
         match kind {
-            TopicKind::Rounds(_) => &ROUNDS,
+            TopicKind::Rows(_) => &ROUNDS,
             TopicKind::Rejects => &REJECTS,
         }
     }
@@ -164,7 +164,7 @@ impl Consumption {
 
     fn definition(&self, sql: &str, group: &Group, epoch: TopicEpoch) -> Query {
         let sql = match &self.loader.kind {
-            TopicKind::Rounds(columns) => columns::Marks::of(columns).fill(sql),
+            TopicKind::Rows(dataset) => columns::Marks::of(&dataset.columns).fill(sql),
             TopicKind::Rejects => sql.to_owned(),
         };
         self.loader

@@ -49,7 +49,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// No column of the schema identifies a round.
     pub(super) fn new(loader: &'a Loader, lease: &'a Lease, epoch: u32) -> Result<Self, LoaderError> {
-        Ok(Self { loader, lease, epoch, content: Content::of(&loader.kind)? })
+        Ok(Self { loader, lease, epoch, content: Content::of(&loader.kind) })
     }
 
     /// Writes a reject for every skipped message in a range of offsets. Returns how many messages of the range are rejects of the topic.

@@ -6,6 +6,7 @@
 //! lost a part. Nothing is then counted twice, even if lost rounds are uploaded again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::hours::{self, Loading};
 use super::tables::Tables;
 use super::{Loads, RepairError};
+use crate::dataset::Dataset;
 use crate::loader::state::LoaderState;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::lost_parts::{HOURS, LostParts, ROUNDS, lost_parts, short_chunks};
@@ -36,6 +38,8 @@ type Key = (String, String);
 #[derive(Debug)]
 pub struct Watch {
     warehouse: Warehouse,
+    /// The dataset whose parts are restored; none if the server does not serve it.
+    bets: Option<Arc<Dataset>>,
     loading: Loading,
     /// The state of this process's loader. None: another server loads and restores.
     loader: Option<watch::Receiver<LoaderState>>,
@@ -47,12 +51,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(warehouse: Warehouse, loads: Loads, loader: Option<watch::Receiver<LoaderState>>) -> Self {
+    pub fn new(
+        warehouse: Warehouse,
+        bets: Option<Arc<Dataset>>,
+        loads: Loads,
+        loader: Option<watch::Receiver<LoaderState>>,
+    ) -> Self {
         // Only the server that holds the loader's lease rebuilds hours.
         let is_alone = loads.is_gated;
         let loading = Loading { loads, is_alone };
         let (lost, _) = watch::channel(LostParts::default());
-        Self { warehouse, loading, loader, lost, restored: BTreeSet::new(), rebuilt: BTreeSet::new() }
+        Self { warehouse, bets, loading, loader, lost, restored: BTreeSet::new(), rebuilt: BTreeSet::new() }
     }
 
     /// What was lost at the last check.
@@ -104,9 +113,11 @@ impl Watch {
     async fn find(&self) -> Result<LostParts, WarehouseError> {
         let parts = lost_parts(&self.warehouse).await?;
         let mut missing_rounds = Some(0);
-        if parts.iter().any(|part| part.table == ROUNDS) {
+        if let Some(bets) = &self.bets
+            && parts.iter().any(|part| part.table == ROUNDS)
+        {
             // Lost parts are reported even if it is not known what was in them.
-            let chunks = short_chunks(&self.warehouse).await;
+            let chunks = short_chunks(&self.warehouse, bets).await;
             let chunks = chunks.inspect_err(|error| tracing::warn!(%error, "cannot count the lost rounds"));
             missing_rounds = chunks.ok().map(|chunks| chunks.iter().map(|chunk| chunk.missing).sum());
         }

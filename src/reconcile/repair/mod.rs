@@ -170,6 +170,11 @@ pub struct Loads {
 }
 
 impl Loads {
+    /// For a topic that this server does not load.
+    pub fn none() -> Self {
+        Self { topic: String::new(), tenure: Tenure::none(), gate: Gate::default(), is_gated: false }
+    }
+
     /// Returns the other server that loads the topic, or `Some(None)` if no server does. None: this one does, or it is not known yet.
     fn elsewhere(&self) -> Option<Option<Uuid>> {
         match self.tenure.holder() {
