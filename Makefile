@@ -19,6 +19,8 @@ LINT := scripts/lint
 ARGS ?=
 # Options for `make test-clients`, for example: make test-clients CLIENT_OPTIONS='--only sarama'
 CLIENT_OPTIONS ?=
+# The dataset of `make demo`: bets, steps or prices
+DATASET ?= bets
 
 # Where `make install` puts the program: make install PREFIX=$HOME/.local. DESTDIR comes before it, for those who build packages.
 PREFIX ?= /usr/local
@@ -65,8 +67,9 @@ dist: build ## Packs the program, the engine library and their licences into an 
 test-dist: dist ## Runs the archive in a root directory that has nothing but glibc
 	scripts/test-dist '$(DIST)'
 
-demo: build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits
-	$(ROUNDHOUSE) demo data/gamerounds.csv
+# DATASET=steps and DATASET=prices show the other datasets.
+demo: build ## Uploads, queries and reconciles data/gamerounds.csv in a temporary directory, then exits; or DATASET=steps, prices
+	$(if $(filter-out bets,$(DATASET)),scripts/demo-dataset $(ROUNDHOUSE) $(DATASET),$(ROUNDHOUSE) demo data/gamerounds.csv)
 
 run: build ## Serves http://127.0.0.1:8000 with everything embedded; options in ARGS
 	$(ROUNDHOUSE) serve $(ARGS)
