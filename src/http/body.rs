@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::form::{Form, FormError, NoFile};
 use super::problem::Problem;
 use crate::ingest::body::BodyError;
+use crate::ingest::format::FileFormat;
 use roundhouse_listener::content::{coding, content_type, media_type};
 
 /// Bytes that a decompressor returns at once.
@@ -55,6 +56,11 @@ pub fn explained(problem: Problem, headers: &HeaderMap) -> Problem {
         }
         _ => problem,
     }
+}
+
+/// How the rows of a body are written: as `Content-Type` says, otherwise as their first character shows.
+pub fn file_format(headers: &HeaderMap) -> FileFormat {
+    FileFormat::of_media_type(content_type(headers)).unwrap_or(FileFormat::Any)
 }
 
 /// Begins to read a form.

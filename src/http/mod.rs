@@ -9,6 +9,7 @@ mod dataset_path;
 pub mod deadline;
 pub mod differences;
 pub mod download;
+pub mod events;
 pub mod form;
 pub mod format;
 pub mod freshness;

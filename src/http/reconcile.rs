@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{decompressed, explained, is_form, next_file, read_form};
+use super::body::{decompressed, explained, file_format, is_form, next_file, read_form};
 use super::job_view::{RepairedJob, no_such_job};
 use super::newest::{Links, Newest, Position};
 use super::openapi::parameters::Id;
@@ -21,6 +21,7 @@ use super::parameters::values::Value;
 use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::state::ReconcileState;
+use crate::dataset::BETS;
 use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
 
@@ -68,7 +69,11 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let file_name = file.name.clone();
-    let read = file.options(state.reconciler.columns())?;
+    let mut read = file.options(state.reconciler.columns())?;
+    // The path without a prefix takes CSV, as `/uploadcsv` does.
+    if state.app.dataset().name != BETS {
+        read.format = file_format(request.headers());
+    }
     let uploads = known_uploads(&state, upload_id).await?;
     let mut submission = Submission { file_name, read, uploads };
     if !is_form(request.headers()) {

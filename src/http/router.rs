@@ -20,8 +20,8 @@ use super::openapi::page::{self, Document};
 use super::openapi::{self, answering, taking};
 use super::state::{AppState, ReconcileState, Served};
 use super::{
-    admission, aggregates, auth, differences, head, health, home, metrics, problem, reconcile, rejects,
-    repair, unread, upload, uploads,
+    admission, aggregates, auth, differences, events, head, health, home, metrics, problem, reconcile,
+    rejects, repair, unread, upload, uploads,
 };
 use crate::dataset::BETS;
 use crate::settings::ApiKey;
@@ -47,7 +47,9 @@ fn of_bets(bets: &Served) -> Part {
 
 /// The paths below `/datasets/NAME`.
 fn of_dataset(served: &Served) -> Part {
-    let rows = files(routes!(upload::upload_rows), Files::Several).with_state(served.app.clone());
+    let rows = files(routes!(upload::upload_rows), Files::Several);
+    let events = OpenApiRouter::default().routes(routes!(events::take)).layer(DefaultBodyLimit::disable());
+    let rows = rows.merge(events).with_state(served.app.clone());
     let name = &served.app.dataset().name;
     let part = openapi::named(name, of_each(served).merge(rows));
     let part = OpenApiRouter::default().nest(&format!("/datasets/{name}"), part);

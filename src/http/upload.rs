@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::body::{decompressed, explained, is_form, next_file, read_form};
+use super::body::{decompressed, explained, file_format, is_form, next_file, read_form};
 use super::openapi::problems;
 use super::parameters::describe::text;
 use super::parameters::file::{FileQuery, waits_until_visible};
@@ -24,6 +24,7 @@ use super::upload_view::UploadView;
 use super::uploads::wait_until_visible;
 use crate::counted::counted;
 use crate::domain::columns::Columns;
+use crate::ingest::format::FileFormat;
 use crate::ingest::upload::{MaxRejects, Outcome, UploadOptions};
 
 query! {
@@ -101,27 +102,35 @@ pub async fn upload_csv(
     Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Result<Json<Uploaded>, Problem> {
-    upload(&state, query, request).await
+    upload(&state, query, FileFormat::Csv, request).await
 }
 
 /// Upload files of rows
 ///
-/// As `POST /uploadcsv`, for the rows of this dataset.
+/// As `POST /uploadcsv`, for the rows of this dataset. A file may be CSV, NDJSON or a JSON array of objects: as `Content-Type` says
+/// (`text/csv`, `application/json`, `application/x-ndjson`), otherwise as its first character shows.
 #[utoipa::path(
     post, path = "/rows", tag = "uploads", operation_id = "upload_rows", params(UploadQuery),
-    responses((status = 200, description = "The receipt, or receipts", body = Uploaded), problems::Upload)
+    responses((status = 200, description = "The receipt, or receipts", body = Uploaded), problems::Rows)
 )]
 pub async fn upload_rows(
     State(state): State<AppState>,
     Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Result<Json<Uploaded>, Problem> {
-    upload(&state, query, request).await
+    let format = file_format(request.headers());
+    upload(&state, query, format, request).await
 }
 
-async fn upload(state: &AppState, query: UploadQuery, request: Request) -> Result<Json<Uploaded>, Problem> {
+async fn upload(
+    state: &AppState,
+    query: UploadQuery,
+    format: FileFormat,
+    request: Request,
+) -> Result<Json<Uploaded>, Problem> {
     let waits = query.wait;
-    let options = query.options(state.uploader.columns())?;
+    let mut options = query.options(state.uploader.columns())?;
+    options.read.format = format;
     if is_form(request.headers()) {
         upload_form(state, &options, waits, request).await
     } else {

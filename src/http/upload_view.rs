@@ -11,6 +11,7 @@ use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
 use crate::ingest::column_names::plain_name;
+use crate::ingest::format::FileFormat;
 use crate::ingest::rows::Reject;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::later_headers::LaterHeaders;
@@ -93,6 +94,10 @@ pub struct UploadView {
     sha256: String,
     bytes: u64,
     encoding: String,
+    /// `json` if the file is JSON; left out for CSV.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'static str>,
+    /// Empty if the file is JSON.
     delimiter: String,
     /// The position of each column, and its name in the file.
     columns: BTreeMap<String, Field>,
@@ -198,6 +203,7 @@ impl UploadView {
             sha256: row.sha256.clone(),
             bytes: row.bytes,
             encoding: row.encoding.clone(),
+            format: (row.format == FileFormat::Json.name()).then(|| FileFormat::Json.name()),
             delimiter: row.delimiter.clone(),
             columns: fields,
             ignored_columns,

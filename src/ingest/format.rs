@@ -30,6 +30,20 @@ impl FileFormat {
         }
     }
 
+    /// Returns its name in the ledger and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json | Self::NdJson | Self::JsonRow => "json",
+            Self::Any => "",
+        }
+    }
+
+    /// Says whether a file that was read as `name` would be read in the same way now.
+    pub fn may_be(self, name: &str) -> bool {
+        self == Self::Any || name.is_empty() || self.name() == name
+    }
+
     /// Looks at the first text of a file. None: more text is needed.
     pub(super) fn found_in(self, text: &[u8]) -> Option<Self> {
         if self != Self::Any {

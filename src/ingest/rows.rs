@@ -253,6 +253,15 @@ impl RowReader {
         self.json.is_some()
     }
 
+    /// How the file's rows are written, once it is known.
+    pub fn format(&self) -> Option<FileFormat> {
+        match (&self.json, &self.headers) {
+            (Some(_), _) => Some(FileFormat::Json),
+            (None, Some(_)) => Some(FileFormat::Csv),
+            (None, None) => None,
+        }
+    }
+
     /// The first header of a CSV file, once it is read.
     pub fn header(&self) -> Option<&Header> {
         self.headers.as_ref().and_then(|headers| headers.get(0))

@@ -297,8 +297,11 @@ impl From<&Column> for TableColumn {
 
 /// Whether values of two types have the same bytes in RowBinary.
 pub fn is_same_type(found: &str, wanted: &str) -> bool {
-    let plain = found.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')'));
-    plain.unwrap_or(found) == wanted
+    plain_type(found) == plain_type(wanted)
+}
+
+fn plain_type(kind: &str) -> &str {
+    kind.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(kind)
 }
 
 /// Returns what the statements would create but does not exist yet, such as `game_rounds.recounted`.

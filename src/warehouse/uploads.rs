@@ -15,7 +15,7 @@ use super::row_binary::write_text;
 pub type Offsets = BTreeMap<u16, (i64, i64)>;
 
 const INSERT: &str = "INSERT INTO upload_ledger (upload_id, dataset, owner, replay_of, failure_code, reason, file_name, sha256, \
-     head_sha256, encoding, delimiter, header, later_headers, decimal, columns, timezone, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
+     head_sha256, encoding, delimiter, header, later_headers, decimal, columns, timezone, format, topic, offsets, dead_letter_offsets, rejects_by_code, state, version, bytes, \
      rows, accepted, rejected, acknowledged, started_at, updated_at, seconds, schema_id, has_delimited_rows) FORMAT RowBinary";
 
 /// The state of an upload in the ledger. Whether it is visible is not stored but determined from its offsets: [`Loaded::has`].
@@ -66,6 +66,8 @@ pub struct LedgerRow {
     pub head_sha256: String,
     pub bytes: u64,
     pub encoding: String,
+    /// How its rows are written, `csv` or `json`; empty until it is known.
+    pub format: String,
     pub delimiter: String,
     /// The file's first line.
     pub header: String,
@@ -110,6 +112,7 @@ struct StoredRow {
     head_sha256: String,
     bytes: u64,
     encoding: String,
+    format: String,
     delimiter: String,
     header: String,
     later_headers: String,
@@ -148,6 +151,7 @@ impl StoredRow {
             head_sha256: self.head_sha256,
             bytes: self.bytes,
             encoding: self.encoding,
+            format: self.format,
             delimiter: self.delimiter,
             header: self.header,
             later_headers: serde_json::from_str(&self.later_headers).unwrap_or_default(),
@@ -287,6 +291,7 @@ fn append(row: &LedgerRow, out: &mut Vec<u8>) {
         &row.decimal,
         &row.columns,
         &row.timezone,
+        &row.format,
         &row.topic,
         &json(&row.offsets),
         &json(&row.dead_letter_offsets),

@@ -26,6 +26,7 @@ mod harness;
 mod heads;
 mod home;
 mod installation;
+mod json_rows;
 mod kafka_engine;
 mod listing_commands;
 mod loader_rules;

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS upload_ledger
     decimal              LowCardinality(String) COMMENT 'Decimal mark of the amounts: point or comma; empty if the sender did not give it',
     timezone             LowCardinality(String) COMMENT 'Zone of times without one, as in the IANA database or an offset; empty: the sender did not name one, UTC',
     columns              String COMMENT 'Columns that the file calls by other names, as the parameter columns; empty: none',
+    format               LowCardinality(String) COMMENT 'How the rows are written: csv or json; empty if the file ended before that was known',
     has_delimited_rows   Bool COMMENT 'Rows end in a delimiter that the header does not have',
     rows                 UInt64,
     accepted             UInt64,

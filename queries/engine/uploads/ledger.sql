@@ -2,7 +2,7 @@
 SELECT
     upload_id, toString(ledger.dataset) AS dataset, version, owner, replay_of, toString(ledger.state) AS state, toString(failure_code) AS failure_code, reason,
     file_name, sha256, head_sha256, bytes, toString(encoding) AS encoding, toString(delimiter) AS delimiter, header,
-    later_headers, toString(decimal) AS decimal, toString(timezone) AS timezone, columns, has_delimited_rows,
+    later_headers, toString(decimal) AS decimal, toString(timezone) AS timezone, columns, toString(format) AS format, has_delimited_rows,
     rows, accepted, rejected, acknowledged, toJSONString(ledger.rejects_by_code) AS rejects_by_code,
     schema_id, toString(topic) AS topic, offsets, dead_letter_offsets,
     toUnixTimestamp64Milli(ledger.started_at) AS started_at, toUnixTimestamp64Milli(ledger.updated_at) AS updated_at, seconds

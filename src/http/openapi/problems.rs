@@ -145,6 +145,24 @@ problems!(
 );
 
 problems!(
+    /// Of an upload to a dataset: of CSV or JSON.
+    Rows:
+    "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_json", "not_decodable", "encoding_changed",
+    "line_too_long", "too_slow", "file_too_large", "too_many_rows", "too_many_files", "not_text", "unsupported_content_encoding", "compressed_form",
+    "empty_file", "too_many_columns", "missing_columns", "duplicate_column", "header_changed", "decimal_comma",
+    "row_rejected", "row_too_large", "too_many_rejects", "too_many_uploads", "broker_unavailable", "limit_lowered",
+    "registry_unavailable", "clickhouse_unavailable", "stopping", "internal", "disk_full",
+);
+
+problems!(
+    /// Of a request with events.
+    Events:
+    "broken_off", "not_json", "not_decodable", "line_too_long", "too_slow", "file_too_large", "too_many_rows", "not_text",
+    "unsupported_content_encoding", "row_too_large", "too_many_uploads", "broker_unavailable", "limit_lowered", "registry_unavailable",
+    "stopping", "internal", "disk_full",
+);
+
+problems!(
     /// Of a replay.
     Replay:
     "invalid_parameter", "bad_form", "form_too_large", "no_file", "broken_off", "not_csv", "not_decodable", "line_too_long", "no_such_upload",

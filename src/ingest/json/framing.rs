@@ -27,16 +27,16 @@ enum Shape {
 
 /// The text of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RowText<'a> {
+pub(in crate::ingest) struct RowText<'a> {
     /// The number of the row: of the line on which it begins. Of several rows on one line, each further one has the next number, so that a
     /// number stands for one row only.
-    pub(super) number: u64,
+    pub(in crate::ingest) number: u64,
     /// The line on which it begins, from 1.
-    pub(super) line: u64,
+    pub(in crate::ingest) line: u64,
     /// Without blanks around it.
-    pub(super) raw: &'a [u8],
+    pub(in crate::ingest) raw: &'a [u8],
     /// The file ended before its array was closed.
-    pub(super) is_cut_off: bool,
+    pub(in crate::ingest) is_cut_off: bool,
 }
 
 /// Brackets and quotes that are open.
@@ -48,7 +48,7 @@ struct Nesting {
 
 /// Reads the texts of rows from text that arrives piece by piece. Memory is bounded by the limit of a row and the size of a piece.
 #[derive(Debug)]
-pub(super) struct RowTexts {
+pub(in crate::ingest) struct RowTexts {
     /// None: it is not known yet.
     shape: Option<Shape>,
     /// The sender says that each line is a row.
@@ -69,7 +69,7 @@ pub(super) struct RowTexts {
 }
 
 impl RowTexts {
-    pub(super) fn new(format: FileFormat, max_row_bytes: usize) -> Self {
+    pub(in crate::ingest) fn new(format: FileFormat, max_row_bytes: usize) -> Self {
         Self {
             shape: (format == FileFormat::JsonRow).then_some(Shape::One),
             are_lines: format == FileFormat::NdJson,
@@ -86,7 +86,7 @@ impl RowTexts {
     }
 
     /// The buffer to whose end new text is to be added.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(in crate::ingest) fn buffer(&mut self) -> &mut Vec<u8> {
         // What has been read is removed here, once for each piece, and not after each row.
         self.text.drain(..self.start);
         self.start = 0;
@@ -118,7 +118,7 @@ impl RowTexts {
     ///
     /// # Errors
     /// The row is longer than the limit, or the text is not JSON.
-    pub(super) fn next(&mut self, last: bool) -> Result<Option<RowText<'_>>, FileError> {
+    pub(in crate::ingest) fn next(&mut self, last: bool) -> Result<Option<RowText<'_>>, FileError> {
         let Some(shape) = self.find_shape(last)? else { return Ok(None) };
         match shape {
             Shape::Lines => self.next_line(last),

@@ -11,6 +11,8 @@ pub(super) struct Layout {
     /// How many nodes there are.
     pub(super) nodes: usize,
     pub(super) unknown_members: UnknownMembers,
+    /// A member of the object that is never unknown.
+    pub(super) known: Option<&'static str>,
     /// The place of each column, as faults name it.
     pointers: Vec<String>,
 }
@@ -33,11 +35,13 @@ pub(super) enum Member {
 }
 
 impl Layout {
-    pub(super) fn of(naming: Naming<'_>) -> Self {
+    /// `known`: a member that rows may have besides those of the schema.
+    pub(super) fn of(naming: Naming<'_>, known: Option<&'static str>) -> Self {
         let mut layout = Self {
             root: Node { id: 0, pointer: String::new(), members: Vec::new() },
             nodes: 1,
             unknown_members: naming.columns.unknown_members(),
+            known,
             pointers: Vec::new(),
         };
         for (index, column) in naming.columns.iter().enumerate() {

@@ -85,7 +85,7 @@ struct Reading<'a, 't> {
 struct Name<'a, 'h> {
     node: &'a Node,
     hint: &'h mut usize,
-    unknown_members: UnknownMembers,
+    layout: &'a Layout,
 }
 
 enum Named<'a> {
@@ -111,9 +111,11 @@ impl<'a> Visitor<'_> for Name<'a, '_> {
 
     #[inline]
     fn visit_str<E>(self, name: &str) -> Result<Named<'a>, E> {
-        Ok(match (self.node.find(name, self.hint), self.unknown_members) {
+        let Layout { unknown_members, known, .. } = self.layout;
+        Ok(match (self.node.find(name, self.hint), unknown_members) {
             (Some(member), _) => Named::Known(member),
             (None, UnknownMembers::Ignore) => Named::Ignored,
+            (None, _) if *known == Some(name) => Named::Ignored,
             (None, UnknownMembers::Reject) => Named::Unknown { pointer: self.node.pointer_of(name) },
         })
     }
@@ -173,8 +175,8 @@ impl<'de> Visitor<'de> for Reading<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut hint = 0;
-        let (node, unknown_members) = (self.node, self.layout.unknown_members);
-        while let Some(named) = map.next_key_seed(Name { node, hint: &mut hint, unknown_members })? {
+        let Self { node, layout, .. } = self;
+        while let Some(named) = map.next_key_seed(Name { node, hint: &mut hint, layout })? {
             match named {
                 Named::Known(member) => {
                     let raw = map.next_value()?;

@@ -10,7 +10,7 @@ mod members;
 mod tests;
 mod values;
 
-use self::framing::RowTexts;
+pub(super) use self::framing::RowTexts;
 use self::layout::Layout;
 use self::members::{MemberFault, Members};
 use super::FileError;
@@ -24,6 +24,9 @@ use crate::domain::columns::{Column, Columns};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::Clock;
 use crate::domain::value::{Value, ValueError};
+
+/// The member, or the column, of a corrected row with the line of its reject.
+pub const REJECT_LINE: &str = "reject_line";
 
 /// Reads rows of JSON from text that arrives piece by piece.
 #[derive(Debug)]
@@ -62,7 +65,8 @@ impl JsonReader {
     pub(super) fn new(naming: Naming<'_>, format: FileFormat, max_row_bytes: usize) -> Self {
         Self {
             texts: RowTexts::new(format, max_row_bytes),
-            layout: Layout::of(naming),
+            // A corrected row says which reject it is.
+            layout: Layout::of(naming, (format == FileFormat::JsonRow).then_some(REJECT_LINE)),
             members: Members::default(),
             buffer: Vec::new(),
         }

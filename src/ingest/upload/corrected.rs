@@ -1,20 +1,23 @@
-//! A file of corrected lines: the downloaded rejects, with a column that names the reject of each line.
+//! A file of corrected lines: the downloaded rejects, with a column that names the reject of each line. If the upload was JSON, each line is
+//! an object with such a member.
 
 use std::sync::Arc;
 
 use encoding_rs::Encoding;
+use serde::Deserialize;
 
 use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::column_names::{ColumnNames, Naming, plain_name, trimmed};
 use crate::ingest::decode::{SNIFF_BYTES, TextDecoder};
+use crate::ingest::format::FileFormat;
 use crate::ingest::header::Header;
+use crate::ingest::json::RowTexts;
 use crate::ingest::missing_columns::MissingColumns;
 use crate::ingest::records::RecordReader;
 use crate::ingest::row_ends::RowEnds;
 
-/// The column with the line of the reject.
-pub const REJECT_LINE: &str = "reject_line";
+pub use crate::ingest::json::REJECT_LINE;
 
 /// A line of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,23 @@ pub struct Corrected {
     pub ends: RowEnds,
 }
 
+impl Corrected {
+    /// A row of a file of objects.
+    fn object(line: u64, raw: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            reject_line: u64,
+        }
+        let named: Option<Named> = serde_json::from_slice(raw).ok();
+        Self {
+            reject_line: named.map(|named| named.reject_line),
+            line,
+            raw: String::from_utf8_lossy(raw).into_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Reads lines from bytes that arrive piece by piece. Memory is bounded by the line limit and the size of a piece.
 pub struct CorrectedReader {
     columns: Arc<Columns>,
@@ -42,16 +62,19 @@ pub struct CorrectedReader {
     /// The decoder has seen the end.
     is_decoded: bool,
     records: RecordReader,
+    /// Reads objects. None: the file is CSV.
+    objects: Option<RowTexts>,
     /// The header, and which of its fields is `reject_line`, once it is read.
     header: Option<(Header, usize)>,
     ends: RowEnds,
 }
 
 impl CorrectedReader {
-    /// `names`: columns that the file calls by other names. `encoding`: the one that the sender named.
+    /// `names`: columns that the file calls by other names. `is_json`: its rows are objects. `encoding`: the one that the sender named.
     pub fn new(
         columns: Arc<Columns>,
         names: ColumnNames,
+        is_json: bool,
         encoding: Option<&'static Encoding>,
         max_line_bytes: usize,
     ) -> Self {
@@ -64,6 +87,7 @@ impl CorrectedReader {
             is_decoded: false,
             // Until the header shows the real one.
             records: RecordReader::new(b',', max_line_bytes),
+            objects: is_json.then(|| RowTexts::new(FileFormat::Json, max_line_bytes)),
             header: None,
             ends: RowEnds::Unknown,
         }
@@ -80,6 +104,9 @@ impl CorrectedReader {
     /// It is not text, the header lacks a column, or a line is too long.
     pub fn next(&mut self, last: bool) -> Result<Option<Corrected>, FileError> {
         let Some(encoding) = self.decode(last)? else { return Ok(None) };
+        if let Some(objects) = &mut self.objects {
+            return Ok(objects.next(last)?.map(|row| Corrected::object(row.number, row.raw)));
+        }
         let Some((header, reject_line)) = &self.header else { return self.read_header(encoding, last) };
         let Some(record) = self.records.next(last)? else { return Ok(None) };
         if self.ends.fits(&record, header) && !self.ends.is_doubtful(&record, header, &self.columns, None) {
@@ -107,7 +134,11 @@ impl CorrectedReader {
             // Half a unit of UTF-16 waits for the other half.
             let whole = if last { self.held.len() } else { self.held.len() / 2 * 2 };
             let half = self.held.split_off(whole);
-            decoder.decode(&self.held, last, self.records.buffer());
+            let buffer = match &mut self.objects {
+                Some(objects) => objects.buffer(),
+                None => self.records.buffer(),
+            };
+            decoder.decode(&self.held, last, buffer);
             self.held = half;
         }
         Ok(Some(decoder.name()))
@@ -146,7 +177,8 @@ mod tests {
         let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [text.as_bytes(), &utf_16] {
             for size in [1, 3, 1000] {
-                let mut reader = CorrectedReader::new(columns.clone(), ColumnNames::default(), None, 1000);
+                let mut reader =
+                    CorrectedReader::new(columns.clone(), ColumnNames::default(), false, None, 1000);
                 let mut found = Vec::new();
                 for (piece, last) in bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]) {
                     reader.push(piece);
@@ -160,5 +192,24 @@ mod tests {
                 assert_eq!((found[0].0, &found[1..]), (true, &expected[..]));
             }
         }
+    }
+
+    #[test]
+    fn objects_name_their_rejects() {
+        let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"long"}]}"#;
+        let columns = Arc::new(Columns::parse(schema).unwrap());
+        let mut reader = CorrectedReader::new(columns, ColumnNames::default(), true, None, 1000);
+        reader.push(b"{\"reject_line\":7,\"id\":1}\n{\"id\":2}\n{\"reject_line\":\n");
+        let mut found = Vec::new();
+        while let Some(row) = reader.next(true).unwrap() {
+            found.push((row.reject_line, row.line, row.raw));
+        }
+        let row = |reject_line, line, raw: &str| (reject_line, line, raw.to_owned());
+        let expected = [
+            row(Some(7), 1, r#"{"reject_line":7,"id":1}"#),
+            row(None, 2, r#"{"id":2}"#),
+            row(None, 3, r#"{"reject_line":"#),
+        ];
+        assert_eq!(found, expected);
     }
 }

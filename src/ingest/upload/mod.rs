@@ -9,6 +9,7 @@
 mod corrected;
 pub mod deliveries;
 mod error;
+pub mod events;
 mod feed;
 mod job;
 mod journal;
@@ -38,6 +39,7 @@ pub use self::error::{Progress, UploadError, UploadFailure};
 pub use self::job::Finished;
 pub use self::tally::{MaxRejects, SHOWN_REJECTS};
 
+use self::events::MAX_EVENT_REQUESTS;
 use self::feed::Source;
 use self::job::Job;
 use self::ledger::{Ledger, MAX_WAITING};
@@ -87,6 +89,8 @@ pub struct Uploader {
     probe: Probe,
     under_way: UnderWay,
     slots: Arc<Slots>,
+    /// Those of requests with events.
+    event_slots: Slots,
     limits: Limits,
     stop: Stop,
     storage: Storage,
@@ -148,6 +152,7 @@ impl Uploader {
             producers,
             under_way,
             slots,
+            event_slots: Slots::new(MAX_EVENT_REQUESTS, limits.upload_crowded_bytes_per_second),
             limits: limits.clone(),
             stop,
             storage,
@@ -247,7 +252,15 @@ impl Uploader {
         slot: Slot,
         run: impl FnOnce() -> (T, Option<Producer>) + Send + 'static,
     ) -> JoinHandle<T> {
-        let under_way = self.under_way.begin();
+        self.spawn_with((self.under_way.begin(), slot), run)
+    }
+
+    /// As [`spawn`](Self::spawn), and drops `held` at the end.
+    fn spawn_with<T: Send + 'static>(
+        &self,
+        held: impl Send + 'static,
+        run: impl FnOnce() -> (T, Option<Producer>) + Send + 'static,
+    ) -> JoinHandle<T> {
         let producers = self.producers.clone();
         tokio::task::spawn_blocking(move || {
             let (outcome, producer) = run();
@@ -256,7 +269,7 @@ impl Uploader {
                 // Perhaps a topic accepts smaller messages than before.
                 None => producers.forget_limits(),
             }
-            drop((under_way, slot));
+            drop(held);
             outcome
         })
     }
@@ -323,14 +336,15 @@ impl Uploader {
             RowReader::new(dataset.columns.clone(), options.read.clone(), self.limits.max_line_bytes);
         let output = match options.validate_only {
             true => None,
-            false => Some(self.producing(upload_id, options.is_repair)?),
+            false => Some(self.producing(Some(upload_id), options.is_repair)?),
         };
         let ledger = output.is_some().then(|| self.ledger.clone());
         let record = Record::begin(row, ledger, started);
         Ok(Job::new(reader.for_upload(upload_id), Tally::new(self.row_limits(options)), output, record))
     }
 
-    fn producing(&self, upload_id: Uuid, is_repair: bool) -> Result<Producing, UploadError> {
+    /// `upload_id`: none for events.
+    fn producing(&self, upload_id: Option<Uuid>, is_repair: bool) -> Result<Producing, UploadError> {
         let producer = self.producers.take();
         let producer = producer.map_err(|error| UploadError::Broker { reason: error.to_string() })?;
         Ok(Producing::new(
@@ -389,6 +403,7 @@ impl Uploader {
         let is_same = |upload: &LedgerRow| {
             upload.sha256 == digest
                 && encoding.is_none_or(|encoding| upload.encoding == encoding.name())
+                && read.format.may_be(&upload.format)
                 && upload.decimal == read.decimal_name()
                 && upload.columns == columns
                 && TimeZone::is_same(&upload.timezone, read.time_zone_name())

@@ -9,6 +9,7 @@ use crate::domain::columns::Columns;
 use crate::domain::value::Value;
 use crate::ingest::FileError;
 use crate::ingest::column_names::Naming;
+use crate::ingest::format::FileFormat;
 use crate::ingest::header::Header;
 use crate::ingest::row_ends::RowEnds;
 use crate::ingest::rows::{ReadOptions, Reject, Row, RowReader, RowSink, RowsError};
@@ -72,13 +73,17 @@ impl LineReader {
     /// # Errors
     /// The line needs something that is not known of its file.
     pub fn read(&mut self, raw: &str) -> Result<Checked, UploadError> {
-        let Some(header) = self.header.clone() else {
-            let reason = "the upload ended before its header was read".to_owned();
-            return Ok(rejected("wrong_number_of_fields", reason, raw));
-        };
         let mut reader = RowReader::new(self.columns.clone(), self.options.clone(), self.max_line_bytes)
-            .for_upload(self.upload_id)
-            .after_header(header, self.ends);
+            .for_upload(self.upload_id);
+        let is_json = self.options.format == FileFormat::JsonRow;
+        match self.header.clone() {
+            _ if is_json => {}
+            Some(header) => reader = reader.after_header(header, self.ends),
+            None => {
+                let reason = "the upload ended before its header was read".to_owned();
+                return Ok(rejected("wrong_number_of_fields", reason, raw));
+            }
+        }
         let mut rows = Rows(Vec::new());
         match reader.push(raw.as_bytes(), true, &mut rows) {
             Ok(()) => {}
@@ -95,8 +100,8 @@ impl LineReader {
         match (rows.0.pop(), rows.0.is_empty()) {
             (Some(row), true) => Ok(row),
             _ => {
-                let reason = "by itself this line is not one row".to_owned();
-                Ok(rejected("wrong_number_of_fields", reason, raw))
+                let code = if is_json { "invalid_json" } else { "wrong_number_of_fields" };
+                Ok(rejected(code, "by itself this line is not one row".to_owned(), raw))
             }
         }
     }
@@ -152,5 +157,28 @@ mod tests {
         assert_eq!(code("PK\u{3}\u{4};x;"), "not_an_integer");
         assert_eq!(code("a;7;;"), "wrong_number_of_fields");
         assert_eq!(code(&"a".repeat(200)), "line_too_long");
+    }
+
+    #[test]
+    fn a_row_of_json_is_read_by_itself_and_may_name_its_reject() {
+        let schema = r#"{"type":"record","name":"R","unknown_members":"reject","fields":[{"name":"id","type":"long"},{"name":"name","type":"string"}]}"#;
+        let columns = Arc::new(Columns::parse(schema).unwrap());
+        let options = ReadOptions { format: FileFormat::JsonRow, ..ReadOptions::default() };
+        let mut reader = LineReader::new(columns, None, RowEnds::Bare, 100, Uuid::nil(), options);
+        let mut code = |raw: &str| match reader.read(raw).unwrap() {
+            Checked::Valid { values, buffer } => {
+                assert_eq!(values[0], Value::Long(7));
+                String::from_utf8(values[1].text(&buffer).to_vec()).unwrap()
+            }
+            Checked::Rejected(reject) => reject.first.code.to_owned(),
+        };
+        assert_eq!(code("{\n \"id\": 7,\n \"name\": \"a\"\n}"), "a");
+        assert_eq!(code(r#"{"reject_line":3,"id":7,"name":"b"}"#), "b");
+        assert_eq!(code(r#"{"id":7,"name":"b","x":1}"#), "unknown_member");
+        assert_eq!(code(r#"{"id":7,"name":"b"} {"id":7,"name":"c"}"#), "invalid_json");
+        assert_eq!(code(r#"{"id":7"#), "invalid_json");
+        assert_eq!(code(""), "invalid_json");
+        assert_eq!(code("oops"), "invalid_json");
+        assert_eq!(code(&format!("{{\"id\":7,\"name\":\"{}\"}}", "a".repeat(200))), "line_too_long");
     }
 }

@@ -31,6 +31,7 @@ const MAX_HEADER_BYTES: usize = 10;
 /// Produces the rows of one upload.
 pub struct Producing {
     destination: Destination,
+    /// Empty for events.
     upload_id: String,
     is_repair: bool,
     producer: Producer,
@@ -49,14 +50,14 @@ impl Producing {
     /// The queue of `producer` must be empty.
     pub fn new(
         destination: Destination,
-        upload_id: Uuid,
+        upload_id: Option<Uuid>,
         is_repair: bool,
         producer: Producer,
         disk: Disk,
     ) -> Self {
         Self {
             destination,
-            upload_id: upload_id.to_string(),
+            upload_id: upload_id.map(|id| id.to_string()).unwrap_or_default(),
             is_repair,
             producer,
             disk,

@@ -39,6 +39,11 @@ impl Record {
         {
             encoding.clone_into(&mut self.row.encoding);
         }
+        if let Some(format) = reader.format()
+            && self.row.format.is_empty()
+        {
+            format.name().clone_into(&mut self.row.format);
+        }
         if let Some(header) = reader.header()
             && self.row.delimiter.is_empty()
         {

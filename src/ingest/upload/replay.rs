@@ -28,6 +28,7 @@ use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::TimeZone;
 use crate::domain::value::Value;
 use crate::ingest::column_names::{ColumnNames, Naming};
+use crate::ingest::format::FileFormat;
 use crate::ingest::header::Header;
 use crate::ingest::records::shown;
 use crate::ingest::row_ends::RowEnds;
@@ -139,11 +140,13 @@ impl Uploader {
         let decimal = read.decimal.or(DecimalMark::of_name(&upload.decimal)).unwrap_or(DecimalMark::Point);
         let time_zone = read.time_zone.or_else(|| TimeZone::of_name(&upload.timezone));
         let names = ColumnNames::stored(&upload.columns);
+        let is_json = upload.format == FileFormat::Json.name();
         let options = ReadOptions {
+            format: if is_json { FileFormat::JsonRow } else { FileFormat::Csv },
+            encoding: None,
             decimal: Some(decimal),
             columns: names.clone(),
             time_zone,
-            ..ReadOptions::default()
         };
         let row = LedgerRow {
             upload_id: replay_id,
@@ -151,6 +154,7 @@ impl Uploader {
             replay_of: Some(upload.upload_id),
             file_name: upload.file_name.clone(),
             encoding: upload.encoding.clone(),
+            format: upload.format.clone(),
             delimiter: upload.delimiter.clone(),
             header: upload.header.clone(),
             later_headers: upload.later_headers.clone(),
@@ -182,10 +186,16 @@ impl Uploader {
                 replay_id,
                 options,
             ),
-            corrected: CorrectedReader::new(columns, names, read.encoding, self.limits.max_line_bytes),
+            corrected: CorrectedReader::new(
+                columns,
+                names,
+                is_json,
+                read.encoding,
+                self.limits.max_line_bytes,
+            ),
             open,
             tally: Tally::new(limits),
-            output: self.producing(replay_id, false)?,
+            output: self.producing(Some(replay_id), false)?,
             record: Record::begin(row, Some(self.ledger.clone()), Instant::now()),
             bytes: 0,
             done: Vec::new(),

@@ -69,11 +69,18 @@ pub struct Tally {
     pub by_code: BTreeMap<&'static str, u64>,
     /// The first rejects.
     pub shown: Vec<Reject>,
+    /// How many of them.
+    most_shown: usize,
 }
 
 impl Tally {
     pub fn new(limits: RowLimits) -> Self {
-        Self { limits, accepted: 0, rejected: 0, by_code: BTreeMap::new(), shown: Vec::new() }
+        Self::showing(SHOWN_REJECTS, limits)
+    }
+
+    /// Keeps this number of rejects.
+    pub fn showing(most_shown: usize, limits: RowLimits) -> Self {
+        Self { limits, accepted: 0, rejected: 0, by_code: BTreeMap::new(), shown: Vec::new(), most_shown }
     }
 
     pub fn rows(&self) -> u64 {
@@ -108,7 +115,7 @@ impl Tally {
         self.rejected += 1;
         *self.by_code.entry(reject.first.code).or_default() += 1;
         let aborting = self.limits.abort_on_reject.then(|| Box::new(reject.clone()));
-        if self.shown.len() < SHOWN_REJECTS {
+        if self.shown.len() < self.most_shown {
             self.shown.push(reject);
         }
         if let Some(reject) = aborting {
