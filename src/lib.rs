@@ -14,7 +14,8 @@
 //! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |
 //! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
 //! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part`, `roundhouse_sql` |
-//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
+//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `endpoints`, `plot`, `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
+//! | [`endpoints`] | Runs the queries of datasets: values, pages, answers that are kept | `warehouse`, `dataset`, `roundhouse_part` |
 //! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `domain` |
 //! | [`ingest`] | Bytes of CSV or JSON to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
@@ -26,6 +27,7 @@
 //! | [`settings`] | Every option: its flag, variable, default and unit | `dataset`, `roundhouse_listener`, `roundhouse_part` |
 //! | [`owner`] | The server's identity across restarts | `roundhouse_part` |
 //! | [`dataset`] | Datasets: kinds of rows, described by files, which are checked here | `domain`, `roundhouse_sql` |
+//! | [`plot`] | Draws figures as SVG and PNG | nothing |
 //! | [`connection`] | Explains why a service cannot be reached | nothing |
 //! | [`disk`] | Free space, and the reserve that is kept free | `counted` |
 //! | [`counted`] | Counts in words | `roundhouse_part` |
@@ -44,6 +46,7 @@ pub mod dataset;
 pub mod disk;
 pub mod domain;
 pub mod embedded;
+pub mod endpoints;
 pub mod generate;
 pub mod http;
 pub mod ingest;
@@ -52,6 +55,7 @@ pub mod loader;
 pub mod memory;
 pub mod metrics;
 pub mod owner;
+pub mod plot;
 pub mod reconcile;
 pub mod registry;
 pub mod settings;

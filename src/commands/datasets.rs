@@ -5,8 +5,8 @@ use std::path::Path;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::CommandError;
 use super::services::Services;
+use super::{CommandError, endpoints};
 use crate::dataset::files::Origin;
 use crate::dataset::{BETS, Dataset, DatasetError, check_together};
 use crate::domain::columns::Columns;
@@ -53,6 +53,7 @@ pub(super) fn select(options: &ServeOptions, services: &Services) -> Result<Vec<
         return Err(CommandError::usage("--schema is the schema of bets; add --dataset bets".to_owned()));
     }
     check_together(&datasets).map_err(wrong)?;
+    endpoints::check(&datasets)?;
     Ok(datasets)
 }
 

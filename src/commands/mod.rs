@@ -8,8 +8,10 @@ mod datasets;
 mod demo;
 mod dlq;
 mod embedded;
+mod endpoints;
 mod generate;
 mod parts;
+mod query;
 mod ready_file;
 mod reconcile;
 mod rejects;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::settings::{Cli, Command, LogFormat, without_password};
+use crate::settings::{Cli, Command, LogFormat, query_arguments, without_password};
 use crate::telemetry;
 use roundhouse_part::private;
 
@@ -37,7 +39,7 @@ const EXIT_USAGE: u8 = 2;
 
 /// Reads the command line and runs the command. An error is printed as one line on standard error.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(query_arguments(std::env::args_os().collect())) {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
             Command::Upload(options) => upload::run(options).await,
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Aggregates(options) => aggregates::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Query(options) => query::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Uploads(options) => uploads::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Rejects(options) => rejects::rejects(options).await.map(|()| ExitCode::SUCCESS),
             Command::Conflicts(options) => rejects::conflicts(options).await.map(|()| ExitCode::SUCCESS),

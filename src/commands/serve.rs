@@ -13,9 +13,10 @@ use super::CommandError;
 use super::connect::Clients;
 use super::data_directory::{self, DataDirectory};
 use super::datasets::select;
+use super::endpoints;
 use super::parts;
 use super::ready_file::ReadyFile;
-use super::served::{LoaderStates, Loading, Serving};
+use super::served::{LoaderStates, Loading, Serving, query_limits};
 use super::services::{Addresses, Services};
 use super::table;
 use crate::dataset::{BETS, Dataset};
@@ -159,6 +160,8 @@ impl Server {
     ) -> Result<(Addresses, Running), CommandError> {
         let addresses = addresses(&services, supervisor, address)?;
         let (clients, destinations) = Clients::connect(&addresses, &services, datasets, options).await?;
+        let kinds = destinations.iter().map(|destination| &*destination.dataset);
+        let endpoints = endpoints::prepare(&clients.warehouse, kinds, query_limits(&options.limits)).await?;
         let owner_file = options.data_dir.join(data_directory::OWNER);
         let owner =
             owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
@@ -212,7 +215,7 @@ impl Server {
         let Some(server) = served.first().map(|served| &served.app) else {
             return Err(CommandError::usage("--dataset names no dataset".to_owned()));
         };
-        let app = router(&served, server, shown, guard, options.api_keys.clone())
+        let app = router(&served, &endpoints, server, shown, guard, options.api_keys.clone())
             .map_err(|error| CommandError::failed(format!("cannot describe the API: {error}")))?;
         let serving =
             tokio::spawn(serve(listener, app, ConnectionLimits::of(&options.limits), stop.begun.clone()));

@@ -33,8 +33,8 @@ use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::reconcile::arrivals::Arrivals;
 use crate::reconcile::repair::{Loads, Repairer};
-use crate::settings::{LoaderKind, ServeOptions};
-use crate::warehouse::aggregates::QueryLimits;
+use crate::settings::{Limits, LoaderKind, ServeOptions};
+use crate::warehouse::limited::QueryLimits;
 use crate::warehouse::lost_parts::LostParts;
 use roundhouse_part::EmbeddedError;
 
@@ -214,10 +214,7 @@ impl<'a> Serving<'a> {
             let first = uploader.clone();
             tokio::spawn(async move { first.warm_up().await });
         }
-        let query_limits = QueryLimits {
-            timeout: Duration::from_secs(limits.query_timeout_seconds),
-            rows: limits.max_query_rows,
-        };
+        let query_limits = query_limits(limits);
         let warehouse = self.clients.warehouse.for_requests();
         let freshness = Freshness::new(warehouse.clone(), Arc::clone(&self.ledger), query_limits);
         let app = AppState {
@@ -267,6 +264,11 @@ impl<'a> Serving<'a> {
         let repairer = Repairer::new(self.clients.warehouse.clone(), reconciler.clone(), uploader, loads);
         Ok(ReconcileState { app, reconciler, repairer: Arc::new(repairer) })
     }
+}
+
+/// The limits of queries that requests run.
+pub(super) fn query_limits(limits: &Limits) -> QueryLimits {
+    QueryLimits { timeout: Duration::from_secs(limits.query_timeout_seconds), rows: limits.max_query_rows }
 }
 
 fn failed(error: impl std::fmt::Display) -> CommandError {

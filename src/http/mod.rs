@@ -9,6 +9,8 @@ mod dataset_path;
 pub mod deadline;
 pub mod differences;
 pub mod download;
+pub mod endpoints;
+pub mod entity_tag;
 pub mod events;
 pub mod form;
 pub mod format;

@@ -20,10 +20,11 @@ use super::openapi::page::{self, Document};
 use super::openapi::{self, answering, taking};
 use super::state::{AppState, ReconcileState, Served};
 use super::{
-    admission, aggregates, auth, differences, events, head, health, home, metrics, problem, reconcile,
-    rejects, repair, unread, upload, uploads,
+    admission, aggregates, auth, differences, endpoints, events, head, health, home, metrics, problem,
+    reconcile, rejects, repair, unread, upload, uploads,
 };
 use crate::dataset::BETS;
+use crate::endpoints::Prepared;
 use crate::settings::ApiKey;
 use roundhouse_listener::guard::Guard;
 
@@ -125,6 +126,7 @@ fn open(server: &AppState) -> Part {
 /// The description cannot be written as JSON.
 pub fn router(
     datasets: &[Served],
+    endpoints: &[Arc<Prepared>],
     server: &AppState,
     services: ServiceAddresses,
     guard: Guard,
@@ -137,7 +139,9 @@ pub fn router(
     let keyed = bets.chain(datasets.iter().map(of_dataset)).fold(of_server(server), OpenApiRouter::merge);
     let ((open, described_open), (keyed, described_keyed)) =
         (open(server).split_for_parts(), keyed.split_for_parts());
-    let document = openapi::text(described_keyed, described_open, !keys.is_empty())?;
+    let endpoints = endpoints::routes(endpoints, server);
+    let document = openapi::text(described_keyed, described_open, endpoints.paths, !keys.is_empty())?;
+    let keyed = keyed.merge(endpoints.router.layer(middleware::from_fn(answer_in_time)));
     let guard = (Arc::new(guard), Arc::clone(&keys));
     let keyed = keyed.route_layer(middleware::from_fn_with_state(keys, auth::require_key));
     let deadline = Deadline::with_query(server.query_limits.timeout);

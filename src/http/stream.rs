@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::warehouse::client::WarehouseError;
+use crate::warehouse::limited::Rows;
 
 /// How long a client may take to receive a response of some megabytes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,22 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PIECES: usize = 2;
 
 /// Bytes of a piece.
-pub(super) const PIECE_BYTES: usize = 64 << 10;
+pub const PIECE_BYTES: usize = 64 << 10;
 
 /// A response in pieces.
-pub(super) trait Pieces: Send + 'static {
+pub trait Pieces: Send + 'static {
     /// Returns the next piece, or none at the end.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, WarehouseError>> + Send;
 }
 
+impl Pieces for Rows {
+    async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
+        Self::next(self).await
+    }
+}
+
 /// Sends `start`, the pieces, and `end`. A task reads the pieces. When the client goes away or is too slow, the task and the query stop
 /// and the permit is free again. A response that breaks off closes its connection, so that no client takes it for a complete one.
-pub(super) fn body(
-    start: Vec<Bytes>,
-    mut pieces: impl Pieces,
-    end: Bytes,
-    permit: OwnedSemaphorePermit,
-) -> Body {
+pub fn body(start: Vec<Bytes>, mut pieces: impl Pieces, end: Bytes, permit: OwnedSemaphorePermit) -> Body {
     let (sender, receiver) = mpsc::channel(PIECES);
     tokio::spawn(async move {
         let sending = async {
@@ -60,7 +62,7 @@ pub(super) fn body(
 }
 
 /// Writes an element of a JSON array. The caller writes the brackets.
-pub(super) fn push_element(piece: &mut Vec<u8>, is_first: &mut bool, element: &impl Serialize) {
+pub fn push_element(piece: &mut Vec<u8>, is_first: &mut bool, element: &impl Serialize) {
     if !std::mem::take(is_first) {
         piece.push(b',');
     }

@@ -10,6 +10,7 @@ mod generate;
 mod hosts;
 mod listing;
 mod parse;
+mod query;
 mod secret;
 mod serve;
 mod service_url;
@@ -33,6 +34,7 @@ pub use self::hosts::HostOptions;
 pub use self::listing::{
     ConflictsOptions, ListFormat, ListOptions, RejectsOptions, StatusOptions, UploadsOptions,
 };
+pub use self::query::{QueryFormat, QueryOptions, query_arguments};
 pub use self::secret::{ApiKey, Secret, without_password};
 pub use self::serve::{EmbeddedListenOptions, Limits, LoaderKind, ServeOptions, ServiceOptions};
 pub use self::service_url::ServiceUrl;
@@ -102,6 +104,9 @@ pub enum Command {
     /// Show the hourly aggregates of a running server, by player and game
     #[command(after_help = exit_codes::QUERY)]
     Aggregates(AggregatesOptions),
+    /// Ask an endpoint of a dataset on a running server
+    #[command(after_help = exit_codes::QUERY)]
+    Query(QueryOptions),
     /// List the uploads of a running server, newest first
     #[command(after_help = exit_codes::QUERY)]
     Uploads(UploadsOptions),

@@ -3,7 +3,9 @@
 pub mod aggregates;
 pub mod client;
 pub mod exception;
+pub mod format;
 pub mod later_headers;
+pub mod limited;
 pub mod lost_parts;
 pub mod native;
 pub mod rejects;

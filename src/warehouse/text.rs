@@ -27,7 +27,7 @@ impl Text {
     }
 
     /// Returns the value for a parameter `{name:String}`: exactly these bytes, escaped as ClickHouse expects.
-    pub(super) fn parameter(&self) -> String {
+    pub fn parameter(&self) -> String {
         let mut out = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for letter in chunk.valid().chars() {

@@ -18,6 +18,8 @@ mod embedded_broker;
 mod embedded_clickhouse;
 mod embedded_registry;
 mod end_to_end;
+mod endpoints;
+
 mod files;
 mod foreign_pages;
 mod generate;

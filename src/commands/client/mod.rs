@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod list;
+pub mod pages;
 pub mod problem;
 pub mod progress;
 
@@ -33,7 +34,13 @@ pub const EXIT_FAILURE: u8 = 2;
 pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// The types of all answers of Roundhouse that commands ask for.
-const KINDS: [&str; 3] = ["application/json", "text/csv", "application/x-ndjson"];
+const KINDS: [&str; 5] = [
+    "application/json",
+    "text/csv",
+    "application/x-ndjson",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+];
 
 /// Cancelled by Ctrl-C. It listens from its first use on, so no Ctrl-C is lost between two steps. Before that, Ctrl-C ends the process.
 pub static INTERRUPT: LazyLock<CancellationToken> = LazyLock::new(|| {

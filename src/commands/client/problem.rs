@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::counted::counted;
+use crate::dataset::endpoint::path::RESERVED;
 
 /// Parameters of the API, with the options that set them.
 const OPTIONS: [(&str, &str); 23] = [
@@ -50,7 +51,10 @@ pub fn in_words(problem: &Value) -> String {
     // Only these name parameters in plain text. Others name columns, which are called alike.
     let names_parameters =
         matches!(code, "invalid_parameter" | "query_too_large") && problem["parameter"] != "columns";
-    let detail = translated(&detail, names_parameters);
+    let detail = match endpoint_parameter(problem) {
+        Some(name) => detail.replacen(&format!("parameter {name}"), &format!("--{name}"), 1),
+        None => translated(&detail, names_parameters),
+    };
     let status = &problem["status"];
     let remedy = match code {
         "unauthorized" => "; give a key with --api-key or ROUNDHOUSE_API_KEY",
@@ -69,6 +73,14 @@ pub fn in_words(problem: &Value) -> String {
         _ => String::new(),
     };
     format!("{status} {code}: {detail}{remedy}{progress}")
+}
+
+/// Returns the parameter that a problem of an endpoint names: every parameter of an endpoint is an option of `query`.
+fn endpoint_parameter(problem: &Value) -> Option<&str> {
+    let path = problem["instance"].as_str()?.strip_prefix("/datasets/")?;
+    let (_, endpoint) = path.split_once('/')?;
+    let is_endpoint = !endpoint.contains('/') && !RESERVED.contains(&endpoint);
+    problem["parameter"].as_str().filter(|_| is_endpoint)
 }
 
 /// Returns a text of the server with options instead of parameters, and commands instead of requests.
@@ -163,6 +175,20 @@ mod tests {
     use crate::http::repair::RepairQuery;
     use crate::http::upload::UploadQuery;
     use crate::settings::Cli;
+
+    #[test]
+    fn a_parameter_of_an_endpoint_is_an_option_of_the_same_name() {
+        let problem = |instance: &str| {
+            json!({
+                "status": 400, "code": "invalid_parameter", "parameter": "game_id", "instance": instance,
+                "detail": "parameter game_id: it must be text",
+            })
+        };
+        let shown = "400 invalid_parameter: --game_id: it must be text";
+        assert_eq!(in_words(&problem("/datasets/prices/ohlc")), shown);
+        assert_eq!(in_words(&problem("/aggregates")), shown.replace("game_id", "game"));
+        assert_eq!(in_words(&problem("/datasets/prices/uploads")), shown.replace("game_id", "game"));
+    }
 
     #[test]
     fn a_problem_is_shown_with_what_to_do() {

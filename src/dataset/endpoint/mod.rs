@@ -94,6 +94,14 @@ impl Endpoint {
         FileFault::new(&self.file, self.statement_line, message)
     }
 
+    /// Returns the names of all parameters, with those that every endpoint has.
+    pub fn known_parameters(&self) -> impl Iterator<Item = &str> {
+        let own = self.parameters.iter().map(|parameter| parameter.name.as_str());
+        let cursor = self.page.as_ref().map(|_| "cursor");
+        let drawn = self.plot.iter().flat_map(|_| ["width", "height", "theme"]);
+        own.chain(cursor).chain(["format", "escape_formulas"]).chain(drawn)
+    }
+
     /// Checks the columns that page and plot name against those of the result.
     ///
     /// # Errors

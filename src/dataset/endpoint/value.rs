@@ -169,6 +169,8 @@ impl Type {
                 self.read_text(&number.to_string())
             }
             (Self::Float(_), Json::Number(number)) => self.read_text(&number.to_string()),
+            // Many programs cannot write a number of 64 bits and more, so these may be text.
+            (Self::Integer { bits: ..=32, .. }, _) => Err(self.expected()),
             (Self::Bool | Self::Float(_) | Self::Array(_) | Self::Tuple(_), _) => Err(self.expected()),
             (_, Json::String(text)) => self.read_text(text),
             _ => Err(self.expected()),
@@ -298,11 +300,13 @@ mod tests {
         assert_eq!(written.unwrap().parameter(), r"[('BTC','US\'D',1),('a','b',NULL)]");
         assert_eq!(kind("Nullable(UInt8)").read_json(&json!(null)).unwrap().parameter(), "\\N");
         assert_eq!(kind("Decimal(38, 8)").read_json(&json!("0.1")).unwrap().parameter(), "0.1");
+        assert_eq!(kind("UInt64").read_json(&json!("7")).unwrap().parameter(), "7");
         assert_eq!(kind("UInt64").read_json(&json!(u64::MAX)).unwrap().parameter(), u64::MAX.to_string());
         for (of, json) in [
             ("String", json!(1)),
             ("String", json!(null)),
             ("UInt8", json!(true)),
+            ("UInt8", json!("1")),
             ("UInt8", json!(1.0)),
             ("Bool", json!("true")),
             ("Bool", json!(1)),

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use self::items::Items;
 use self::request::AggregatesQuery;
 use super::download::formula_starts;
+use super::entity_tag;
 use super::format::Format;
 use super::freshness::Fresh;
 use super::openapi::parameters::IfNoneMatch;
@@ -28,8 +29,9 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::stream;
 use crate::domain::timestamp;
-use crate::warehouse::aggregates::{Filter, Key, Page, PageFormat, Rows, fetch, fetch_items};
+use crate::warehouse::aggregates::{Filter, Key, Page, fetch, fetch_items};
 use crate::warehouse::client::WarehouseError;
+use crate::warehouse::format::TableFormat;
 
 /// The time up to which acknowledged rows are included.
 const AS_OF: HeaderName = HeaderName::from_static("roundhouse-as-of");
@@ -115,7 +117,7 @@ async fn answer(
             (stream::body(start, Items::new(found.items), Bytes::from(text), permit), end.links)
         }
         Format::Table(table) => {
-            let formula_starts = formula_starts(escape_formulas && table == PageFormat::Csv);
+            let formula_starts = formula_starts(escape_formulas && table == TableFormat::Csv);
             let written = (table, formula_starts.as_str());
             let (bounds, mut rows) = fetch(warehouse, filter, &page, written, is_ordered, limits).await?;
             // When the first piece arrives, ClickHouse has done most of its work. Until then a failure is an error response.
@@ -130,12 +132,6 @@ async fn answer(
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
-}
-
-impl stream::Pieces for Rows {
-    async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
-        Self::next(self).await
-    }
 }
 
 /// What follows a page that ends with `next`, if more follow it.
@@ -165,7 +161,7 @@ fn whole(state: &AppState) -> Result<(), Problem> {
 }
 
 /// Waits for a permit to run a query.
-async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
+pub(in crate::http) async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&state.queries).acquire_owned().await;
     permit.map_err(|error| {
         Problem::unavailable("stopping", "the server is stopping; try again when it is back", error)
@@ -173,7 +169,7 @@ async fn permit(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 /// Limits a response to the time of a query.
-async fn in_time(
+pub(in crate::http) async fn in_time(
     state: &AppState,
     answer: impl Future<Output = Result<Response, Problem>>,
 ) -> Result<Response, Problem> {
@@ -193,18 +189,12 @@ impl Conditions {
     async fn look(state: &AppState, headers: &HeaderMap, format: Format) -> Result<Self, Problem> {
         whole(state)?;
         let mut fresh = state.freshness.recently().await?;
-        let known = headers.get_all(header::IF_NONE_MATCH);
-        let is_asked = known.iter().next().is_some();
-        if is_asked {
+        if headers.contains_key(header::IF_NONE_MATCH) {
             // Whether something has changed depends on what is stored at this moment.
             fresh.version = state.freshness.version_now().await?;
         }
         let entity_tag = format!("\"{:016x}-{}\"", fresh.version.version, format.name());
-        let is_known = known
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == entity_tag);
+        let is_known = entity_tag::is_known(headers, &entity_tag);
         Ok(Self { fresh, entity_tag, is_known })
     }
 
@@ -232,8 +222,9 @@ fn respond(body: Body, format: Format, conditions: &Conditions) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    if let Some(name) = format.file_name()
-        && let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
+    if let Some(extension) = format.extension()
+        && let Ok(disposition) =
+            HeaderValue::try_from(format!("attachment; filename=\"aggregates.{extension}\""))
     {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }

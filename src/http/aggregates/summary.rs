@@ -12,7 +12,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::answers::{fresh, with_not_modified};
 use super::request::Filters;
-use super::{Conditions, in_time, respond, stream};
+use super::{Conditions, in_time, respond};
 use crate::domain::timestamp;
 use crate::http::format::Format;
 use crate::http::openapi::parameters::IfNoneMatch;
@@ -20,6 +20,7 @@ use crate::http::openapi::problems;
 use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
+use crate::http::stream;
 use crate::http::stream::{PIECE_BYTES, Pieces, push_element};
 use crate::warehouse::aggregates::{Filter, Totals, fetch_summary};
 use crate::warehouse::client::WarehouseError;

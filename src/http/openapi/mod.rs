@@ -8,6 +8,7 @@ pub mod parameters;
 pub mod problems;
 mod tidy;
 
+use serde_json::{Map, Value};
 use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::security::{
@@ -30,9 +31,10 @@ const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHous
      below `/datasets/bets`, where `POST /datasets/bets/rows` is `POST /uploadcsv`.";
 
 /// Groups of operations, in the order in which they are shown.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("uploads", "Upload files, and see the result of each row"),
     ("aggregates", "Bets, wins and net per hour, player and game"),
+    ("endpoints", "Queries of datasets, each in an SQL file"),
     ("reconciliation", "Check that every valid row of a file is stored, and repair differences"),
     ("operations", "Health and metrics of the server"),
     ("description", "The addresses, this description, and the page that shows it"),
@@ -123,8 +125,13 @@ fn schemas<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
 }
 
 /// Writes the text of `/openapi.json`. `keyed`: the routes that need an API key, if the server has any; it names no way to send one if it
-/// has none.
-pub fn text(mut keyed: OpenApi, mut open: OpenApi, has_keys: bool) -> serde_json::Result<String> {
+/// has none. `endpoints`: the paths of the endpoints of datasets, which need one too.
+pub fn text(
+    mut keyed: OpenApi,
+    mut open: OpenApi,
+    endpoints: Map<String, Value>,
+    has_keys: bool,
+) -> serde_json::Result<String> {
     for operation in operations(&mut keyed.paths) {
         operation.responses.responses.extend(Unauthorized::responses());
     }
@@ -141,5 +148,9 @@ pub fn text(mut keyed: OpenApi, mut open: OpenApi, has_keys: bool) -> serde_json
     let mut whole = serde_json::to_value(whole)?;
     examples::add(&mut whole)?;
     tidy::tidy(&mut whole);
+    // They are described from files, not from structs: null stays where it is described.
+    if let Some(paths) = whole["paths"].as_object_mut() {
+        paths.extend(endpoints);
+    }
     serde_json::to_string(&whole)
 }

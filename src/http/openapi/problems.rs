@@ -17,6 +17,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_parameter", 400, "A parameter is unknown, or its value is invalid"),
     ("query_too_large", 400, "The query would read too many rows"),
     ("bad_request", 400, "The request cannot be parsed"),
+    ("bad_json", 400, "The body is not a JSON object"),
     ("bad_form", 400, "The multipart body is malformed or truncated, or its Content-Type is wrong"),
     ("form_too_large", 400, "The form is too large besides its files"),
     ("no_file", 400, "The form has no file, or none was chosen"),
@@ -33,6 +34,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unauthorized", 401, "No API key, or an unknown one"),
     ("cross_origin", 403, "A web page of another origin sends a change without an API key"),
     ("no_such_path", 404, "No such path"),
+    ("no_row", 404, "No row matches the parameters of an endpoint that returns one"),
     ("no_such_upload", 404, "No such upload"),
     ("no_such_job", 404, "No such reconciliation"),
     ("method_not_allowed", 405, "Method not allowed for this path"),
@@ -50,9 +52,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ),
     ("differences_expired", 410, "The list of differences has expired"),
     ("file_too_large", 413, "The file is too large (decompressed)"),
+    ("json_too_large", 413, "The JSON body is too large"),
     ("too_many_rows", 413, "The file has too many rows"),
     ("too_many_files", 413, "The form has too many files; the files before are uploaded"),
     ("not_text", 415, "The file is not text: a zip, an xlsx, …"),
+    ("json_required", 415, "The Content-Type of the body is not application/json"),
     ("unsupported_content_encoding", 415, "Content-Encoding is not supported; gzip and zstd are"),
     ("compressed_form", 415, "A form cannot be compressed"),
     ("wrong_host", 421, "The Host header names another server"),
@@ -174,6 +178,22 @@ problems!(
 problems!(
     /// Of a query of the aggregates.
     Aggregates: "invalid_parameter", "query_too_large", "aggregates_incomplete", "clickhouse_unavailable", "stopping"
+);
+
+problems!(
+    /// Of an endpoint of a dataset.
+    Endpoint: "invalid_parameter", "query_too_large", "clickhouse_unavailable", "stopping", "internal"
+);
+
+problems!(
+    /// Of an endpoint of a dataset, with the parameters in the body.
+    EndpointBody: "invalid_parameter", "query_too_large", "bad_json", "broken_off", "json_too_large", "json_required", "clickhouse_unavailable",
+    "stopping", "internal"
+);
+
+problems!(
+    /// Of an endpoint that returns one row.
+    NoRow: "no_row"
 );
 
 problems!(

@@ -140,17 +140,7 @@ impl Given {
     /// # Errors
     /// It is too long, or not UTF-8.
     fn parse(query: &str) -> Result<Self, Problem> {
-        if query.len() > MAX_QUERY_BYTES {
-            return Err(query_too_long(query.as_bytes()));
-        }
-        let is_text = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
-        if let Some(pair) = query.split('&').find(|pair| !is_text(pair)) {
-            let name = pair.split('=').next().unwrap_or_default();
-            let detail = "it is not UTF-8 after percent-decoding; encode it as UTF-8";
-            return Err(Problem::parameter(&shown(name), detail));
-        }
-        let rest = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Ok(Self { rest, known: Vec::new() })
+        Ok(Self { rest: pairs(query)?, known: Vec::new() })
     }
 
     /// Takes a parameter.
@@ -176,6 +166,23 @@ impl Given {
         };
         Err(Problem::parameter(&shown(name), detail))
     }
+}
+
+/// Returns the names and values in a query string.
+///
+/// # Errors
+/// It is too long, or not UTF-8.
+pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(query_too_long(query.as_bytes()));
+    }
+    let is_text = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
+    if let Some(pair) = query.split('&').find(|pair| !is_text(pair)) {
+        let name = pair.split('=').next().unwrap_or_default();
+        let detail = "it is not UTF-8 after percent-decoding; encode it as UTF-8";
+        return Err(Problem::parameter(&shown(name), detail));
+    }
+    Ok(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
 }
 
 impl<S: Sync, T: Parameters> FromRequestParts<S> for Query<T> {
@@ -204,7 +211,7 @@ pub(super) fn query_too_long(query: &[u8]) -> Problem {
 }
 
 /// A parameter's name as errors show it.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     match name {
         "" => "without a name".to_owned(),
         name => name.chars().take(SHOWN_CHARACTERS).collect(),

@@ -1,14 +1,13 @@
 //! Reads a page of aggregates that ClickHouse formats. The page's start and end are found first, so that the link to the next page is
 //! known before the rows are sent.
 
-use bytes::Bytes;
 use clickhouse::Row;
-use clickhouse::query::BytesCursor;
 use serde::Deserialize;
 
 use super::plan::{Extent, SHOWN, Selection, Source, as_stored, source};
-use super::{Filter, Key, Order, QueryLimits, sort};
+use super::{Filter, Key, Order, QueryLimits, Rows, sort};
 use crate::warehouse::client::{Warehouse, WarehouseError};
+use crate::warehouse::format::TableFormat;
 use crate::warehouse::text::Text;
 
 const BOUNDS: &str = include_str!("../../../queries/bets/aggregates/page_bounds.sql");
@@ -60,44 +59,6 @@ impl Page {
     }
 }
 
-/// The format in which ClickHouse writes a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageFormat {
-    /// With a header line.
-    Csv,
-    /// One JSON object per line.
-    Ndjson,
-    /// The Arrow stream format.
-    Arrow,
-    Parquet,
-}
-
-impl PageFormat {
-    /// Returns ClickHouse's name of the format.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ndjson => "JSONEachRow",
-            Self::Csv => "CSVWithNames",
-            Self::Arrow => "ArrowStream",
-            Self::Parquet => "Parquet",
-        }
-    }
-
-    /// Returns settings that write times as RFC 3339 and money as decimal strings, if the format has no types for them.
-    fn settings(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Ndjson => &[
-                ("output_format_json_quote_decimals", "1"),
-                ("output_format_json_quote_64bit_integers", "0"),
-                ("date_time_output_format", "iso"),
-            ],
-            Self::Csv => &[("date_time_output_format", "iso")],
-            Self::Arrow => &[("output_format_arrow_string_as_string", "1")],
-            Self::Parquet => &[("output_format_parquet_string_as_string", "1")],
-        }
-    }
-}
-
 /// Where a page starts and ends, and whether more rows follow. No keys if the page is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -112,28 +73,6 @@ impl Bounds {
     }
 }
 
-/// The rows of a page, as ClickHouse writes them. Dropping it stops the query.
-pub struct Rows {
-    cursor: BytesCursor,
-    limits: QueryLimits,
-}
-
-impl std::fmt::Debug for Rows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").finish_non_exhaustive()
-    }
-}
-
-impl Rows {
-    /// Returns the next piece, or none at the end.
-    ///
-    /// # Errors
-    /// ClickHouse fails, or the query was stopped.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, WarehouseError> {
-        self.cursor.next().await.map_err(|error| sort(error, self.limits))
-    }
-}
-
 /// Finds a page and starts to read it in ClickHouse's format. Text that begins with one of the characters in `formula_starts` gets an
 /// apostrophe. Without `is_ordered` only the table itself is used, not its projections.
 ///
@@ -143,7 +82,7 @@ pub async fn fetch(
     warehouse: &Warehouse,
     filter: &Filter,
     page: &Page,
-    (format, formula_starts): (PageFormat, &str),
+    (format, formula_starts): (TableFormat, &str),
     is_ordered: bool,
     limits: QueryLimits,
 ) -> Result<(Bounds, Rows), WarehouseError> {
@@ -151,13 +90,9 @@ pub async fn fetch(
     let bounds = bounds(warehouse, &selection, page, source, limits).await?;
     let extent = bounds.first_and_last.as_ref().map_or(Extent::Nothing, Extent::Between);
     let selection = Selection { extent, ..selection };
-    let mut query = selection.query(warehouse, PAGE, source, SHOWN, limits);
-    query = query.param("formula_starts", formula_starts);
-    for (name, value) in format.settings() {
-        query = query.with_setting(*name, *value);
-    }
-    let cursor = query.fetch_bytes(format.name()).map_err(|error| sort(error, limits))?;
-    Ok((bounds, Rows { cursor, limits }))
+    let query = selection.query(warehouse, PAGE, source, SHOWN, limits);
+    let query = query.param("formula_starts", formula_starts);
+    Ok((bounds, Rows::of(query, format, limits)?))
 }
 
 #[derive(Debug, Row, Deserialize)]

@@ -1,0 +1,54 @@
+//! The endpoints of the selected datasets: read from their files, and checked against ClickHouse.
+
+use std::sync::Arc;
+
+use super::CommandError;
+use crate::dataset::Dataset;
+use crate::dataset::endpoint::Endpoint;
+use crate::dataset::endpoint::path::check_paths;
+use crate::endpoints::{PrepareError, Prepared};
+use crate::http::endpoints::FIRST_WORDS;
+use crate::warehouse::client::Warehouse;
+use crate::warehouse::limited::QueryLimits;
+
+/// Reads the endpoints of a dataset.
+fn read(dataset: &Dataset) -> Result<Vec<Endpoint>, CommandError> {
+    let endpoints: Result<_, _> = dataset.endpoints.iter().map(Endpoint::parse).collect();
+    endpoints.map_err(|fault| CommandError::usage(fault.to_string()))
+}
+
+/// Checks the files, as far as that needs no service.
+///
+/// # Errors
+/// One has a mistake, or two have the same path.
+pub(super) fn check(datasets: &[Dataset]) -> Result<(), CommandError> {
+    let mut endpoints = Vec::new();
+    for dataset in datasets {
+        endpoints.extend(read(dataset)?);
+    }
+    check_paths(&endpoints, &FIRST_WORDS).map_err(|fault| CommandError::usage(fault.to_string()))
+}
+
+/// Asks ClickHouse, which has the tables by now, about the columns of each endpoint.
+///
+/// # Errors
+/// ClickHouse refuses a statement, or does not answer.
+pub(super) async fn prepare(
+    warehouse: &Warehouse,
+    datasets: impl Iterator<Item = &Dataset>,
+    limits: QueryLimits,
+) -> Result<Vec<Arc<Prepared>>, CommandError> {
+    let mut prepared = Vec::new();
+    for dataset in datasets {
+        for endpoint in read(dataset)? {
+            let one = crate::endpoints::prepare(warehouse, &dataset.name, endpoint, limits).await;
+            prepared.push(Arc::new(one.map_err(|error| match error {
+                PrepareError::File(fault) => CommandError::usage(fault.to_string()),
+                PrepareError::Warehouse(error) => {
+                    CommandError::failed(format!("cannot check the endpoints: {error}"))
+                }
+            })?));
+        }
+    }
+    Ok(prepared)
+}

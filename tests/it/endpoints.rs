@@ -1,0 +1,5 @@
+//! Endpoints of datasets: SQL files that are served.
+
+mod command;
+mod engine;
+pub mod served;
