@@ -22,6 +22,7 @@ pub mod offsets;
 pub mod pace;
 pub mod parts;
 pub mod records;
+pub mod reject;
 pub mod row_ends;
 pub mod rows;
 pub mod separator_line;
@@ -34,7 +35,7 @@ use self::missing_columns::MissingColumns;
 use self::notation::DecimalComma;
 use crate::counted::counted;
 
-/// Why reading a file stops. What is wrong with a single row is a [`rows::Reject`].
+/// Why reading a file stops. What is wrong with a single row is a [`reject::Reject`].
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum FileError {
     #[error("this is {found}, not CSV text: {remedy}")]

@@ -19,7 +19,7 @@ use super::decode::REPLACEMENT;
 use super::filled::Filled;
 use super::format::FileFormat;
 use super::records::shown;
-use super::rows::{Fault, Reject};
+use super::reject::{Fault, Reject};
 use crate::domain::columns::{Column, Columns};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::Clock;
