@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::counted::counted;
