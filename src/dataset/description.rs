@@ -22,15 +22,6 @@ pub(super) struct Description {
     pub differences: Option<Spanned<String>>,
     /// Default: the key.
     pub partition_by: Option<Vec<Spanned<String>>>,
-    pub latest: Option<LatestDescription>,
-}
-
-/// The section `[latest]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LatestDescription {
-    pub key: Vec<Spanned<String>>,
-    pub order: Vec<Spanned<String>>,
 }
 
 impl Description {

@@ -24,7 +24,7 @@ use self::description::Description;
 use self::fault::FileFault;
 use self::files::{Files, Origin, SqlFile, TextFile};
 use self::statement::Statement;
-use crate::domain::columns::{Columns, ColumnsError};
+use crate::domain::columns::{Columns, ColumnsError, Kind};
 
 /// The dataset of game rounds. Paths without `/datasets/NAME` belong to it.
 pub const BETS: &str = "bets";
@@ -76,22 +76,12 @@ pub struct Dataset {
     pub differences: String,
     /// Indexes of the columns whose values choose the partition. Empty: any partition.
     pub partition_by: Vec<usize>,
-    pub latest: Option<Latest>,
     /// In the order in which they run.
     pub tables: Vec<Statement>,
     pub endpoints: Vec<SqlFile>,
     pub checks: Vec<SqlFile>,
     /// The tables that its views write to. Empty until ClickHouse has created them: see [`aggregates`].
     pub aggregates: Vec<AggregateTable>,
-}
-
-/// Which rows a server keeps in memory: the last one of each key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latest {
-    /// Indexes of columns.
-    pub key: Vec<usize>,
-    /// Indexes of columns: the row with the highest values is the last one.
-    pub order: Vec<usize>,
 }
 
 impl Dataset {
@@ -149,12 +139,6 @@ impl Dataset {
             Some(names) => here.columns(names)?,
             None => columns.key().unwrap_or_default().to_vec(),
         };
-        let latest = match &description.latest {
-            Some(latest) => {
-                Some(Latest { key: here.columns(&latest.key)?, order: here.columns(&latest.order)? })
-            }
-            None => None,
-        };
         let tables = statement::read(&files.tables, &table)?;
         Ok(Self {
             name: name.to_owned(),
@@ -167,7 +151,6 @@ impl Dataset {
             conflicts,
             differences,
             partition_by,
-            latest,
             tables,
             endpoints: files.endpoints,
             checks: files.checks,
@@ -240,8 +223,23 @@ pub fn check_together(datasets: &[Dataset]) -> Result<(), DatasetError> {
 }
 
 fn columns(schema: &TextFile) -> Result<Columns, FileFault> {
-    Columns::parse(&schema.text)
-        .map_err(|ColumnsError { line, message }| FileFault::new(&schema.path, line, message))
+    let columns = Columns::parse(&schema.text)
+        .map_err(|ColumnsError { line, message }| FileFault::new(&schema.path, line, message))?;
+    let is_supported = match columns.key() {
+        None => true,
+        Some([at]) => matches!(columns.get(*at).map(|column| column.kind), Some(Kind::Long { .. })),
+        Some(_) => false,
+    };
+    if !is_supported {
+        let message = "the key must be one column of type long; name one, or leave the key out: each message then counts once";
+        return Err(FileFault::at(
+            &schema.path,
+            &schema.text,
+            schema.text.find("\"key\"").unwrap_or(0),
+            message,
+        ));
+    }
+    Ok(columns)
 }
 
 /// Finds what `dataset.toml` names.

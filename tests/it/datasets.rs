@@ -154,6 +154,58 @@ async fn rows_of_a_dataset_without_a_key_are_exact_after_every_kill() {
     panic!("expected {wanted}, found {}", server.clickhouse(sums).await);
 }
 
+/// Writes a directory with the dataset `readings` whose rows have a key.
+fn numbered_readings() -> TempDir {
+    let directory = readings();
+    let change = |path: &str, from: &str, to: &str| {
+        let path = directory.path().join(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    };
+    change("schemas/readings.avsc", "\"name\": \"Reading\",", "\"name\": \"Reading\", \"key\": \"number\",");
+    let number = "\"fields\": [ { \"name\": \"number\", \"type\": \"long\", \"minimum\": 0 },";
+    change("schemas/readings.avsc", "\"fields\": [", number);
+    change(
+        "queries/readings/tables/1_readings.sql",
+        "(\n    sensor",
+        "(\n    number UInt64,\n    recounted Bool,\n    sensor",
+    );
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_with_a_key_count_once_and_other_values_are_conflicts_also_after_kills() {
+    let directory = numbered_readings();
+    let mut server = Server::start(&options(directory.path())).await;
+    let file = |degrees: u64| {
+        (0..20_000_u64).fold("number,sensor,measured_at,degrees\n".to_owned(), |file, row| {
+            // Every hundredth row has other values the second time.
+            let degrees = if row % 100 == 0 { degrees } else { 1 };
+            file + &format!("{row},s{},2026-01-01T00:00:00Z,{degrees}.25\n", row % 7)
+        })
+    };
+    for degrees in [1, 2] {
+        send(&server, "/datasets/readings/rows", file(degrees)).await.ok();
+        tokio::time::sleep(Duration::from_millis(40 * degrees)).await;
+        server.kill();
+        server.restart().await;
+    }
+    let sums = "SELECT (SELECT count() FROM readings), (SELECT uniqExact(number) FROM readings), sum(readings), max(highest), \
+                (SELECT count() FROM readings_conflicts FINAL) FROM extremes";
+    let wanted = "20000\t20000\t20000\t1.25\t200";
+    for _ in 0..300 {
+        if server.clickhouse(sums).await.trim() == wanted {
+            let uploads = server.get("/datasets/readings/uploads").await.ok();
+            assert_eq!(uploads["items"][0]["duplicate"], 19_800, "{uploads}");
+            assert_eq!(uploads["items"][0]["conflict"], 200, "{uploads}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("expected {wanted}, found {}", server.clickhouse(sums).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_cannot_be_kept_exact_ends_the_start_with_its_file_and_line() {
     let cases = [
