@@ -49,8 +49,8 @@ pub enum SchemaError {
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
     #[error(
-        "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; run \
-                 the statements that `roundhouse datasets tables` prints as a user who may create them"
+        "this ClickHouse user may not create tables ({reason}), and the database {database} lacks {missing}; start \
+                 the server once as a user who may create them"
     )]
     Missing { reason: String, database: String, missing: String },
     #[error("{fault}")]
