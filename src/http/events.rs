@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::body::{decompressed, file_format};
 use super::openapi::problems;
@@ -24,6 +26,20 @@ pub struct EventsView {
     rejects: Vec<Reject>,
 }
 
+/// The body of a request with events.
+struct EventsBody;
+
+impl PartialSchema for EventsBody {
+    fn schema() -> RefOr<Schema> {
+        let one = ObjectBuilder::new().schema_type(Type::Object);
+        // An element that is no event is rejected like a wrong event; the others count.
+        let several = ArrayBuilder::new().items(ObjectBuilder::new().schema_type(SchemaType::AnyValue));
+        OneOfBuilder::new().item(several).item(one).description(Some("Events, or one event")).into()
+    }
+}
+
+impl ToSchema for EventsBody {}
+
 /// Send events
 ///
 /// For programs that send rows many times a second: at most 50,000 events and 16 MiB (decompressed), as a JSON array, as one object, or as
@@ -33,7 +49,7 @@ pub struct EventsView {
     post, path = "/events", tag = "uploads", operation_id = "send_events",
     request_body(
         description = "The events",
-        content((Vec<serde_json::Value> = "application/json"), (String = "application/x-ndjson"))
+        content((EventsBody = "application/json"), (String = "application/x-ndjson"))
     ),
     responses((status = 200, description = "How many events were accepted and rejected", body = EventsView), problems::Events)
 )]

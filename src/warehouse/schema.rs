@@ -82,7 +82,7 @@ impl Warehouse {
             Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
             outcome => outcome,
         };
-        let missing = missing(self, &statements).await?;
+        let missing = missing(self, &required(datasets)).await?;
         let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
         let database = self.database().to_owned();
         match (outcome, is_complete) {
@@ -163,6 +163,17 @@ pub fn statements(datasets: &[Dataset]) -> impl Iterator<Item = Cow<'static, str
         let tables = dataset.tables.iter().map(|statement| statement.file.text.clone());
         tables.chain(dataset.has_key().then(|| conflicts(dataset))).map(Cow::Owned)
     }))
+}
+
+/// Returns the same statements without the columns of the schemas, which may be newer than the tables: those are checked with the
+/// statements that add them.
+fn required(datasets: &[Dataset]) -> Vec<Cow<'static, str>> {
+    let shared = SHARED.into_iter().map(Cow::Borrowed);
+    let own = datasets.iter().flat_map(|dataset| {
+        let tables = dataset.tables.iter().map(|statement| statement.file.text.clone());
+        tables.chain(dataset.has_key().then(|| dataset.sql(CONFLICTS)))
+    });
+    shared.chain(own.map(Cow::Owned)).collect()
 }
 
 /// Returns the statement that creates the table of conflicts.

@@ -147,6 +147,7 @@ async fn csv_ndjson_and_an_array_are_the_same_rows_and_events_are_no_upload() {
     .await;
     let after = server.get("/datasets/ticks/uploads").await.ok()["items"].as_array().unwrap().len();
     assert_eq!(after, uploads);
+    send(&server, "/datasets/ticks/events", "application/json", "").await.problem(400, "not_json");
     let one = send(&server, "/datasets/ticks/events", "application/json", OBJECTS[1]).await.ok();
     assert_eq!((&one["accepted"], &one["rejects"]), (&json!(1), &json!([])), "{one:#}");
     for (body, status, code) in [

@@ -154,7 +154,11 @@ async fn a_clickhouse_user_without_create_is_enough_once_the_tables_exist() {
         owner.clickhouse(view).await;
         owner.clickhouse(change).await;
         let refusal = refused(&options, "this ClickHouse user may not create tables").await;
-        for missing in [named, "the query of hourly_aggregates_view", "start the server once as a user who may create them"] {
+        for missing in [
+            named,
+            "the query of hourly_aggregates_view",
+            "start the server once as a user who may create them",
+        ] {
             assert!(refusal.stderr.contains(missing), "{}", refusal.stderr);
         }
     }

@@ -12,6 +12,7 @@ use super::job::{Finished, Job};
 use super::record::Record;
 use super::tally::{RowLimits, Tally};
 use super::{PIECES_IN_FLIGHT, UploadError, UploadFailure, Uploader};
+use crate::ingest::FileError;
 use crate::ingest::body::BodyLimits;
 use crate::ingest::rows::{ReadOptions, RowReader};
 use crate::warehouse::uploads::LedgerRow;
@@ -43,6 +44,9 @@ impl Uploader {
         let mut source = Source::new(body, limits, self.stop.clone());
         let early = |error: UploadError| UploadFailure::early(error, 0);
         source.head().await.map_err(early)?;
+        if source.bytes() == 0 {
+            return Err(early(FileError::NotJson { line: String::new() }.into()));
+        }
         let pace = Some(source.pace().clone());
         let slot = self.stop.begun.run_until_cancelled(self.event_slots.take(pace)).await;
         let slot = slot.unwrap_or(Err(UploadError::Stopping)).map_err(early)?;
