@@ -115,13 +115,14 @@ impl Clients {
         let what = format!("ClickHouse at {}", addresses.clickhouse_url);
         patiently(&what, || clients.warehouse.create_schema(&datasets)).await?;
         let registry = format!("the schema registry at {}", addresses.schema_registry_url);
-        let mut destinations = Vec::new();
-        for dataset in datasets {
-            let missing = || missing_in_tables(&dataset, &clients.warehouse, &services.database);
+        for dataset in &datasets {
+            let missing = || missing_in_tables(dataset, &clients.warehouse, &services.database);
             if let Some(missing) = patiently(&what, missing).await? {
                 return Err(CommandError::failed(missing));
             }
-            let dataset = patiently(&what, || clients.warehouse.learn_aggregates(dataset.clone())).await?;
+        }
+        let mut destinations = Vec::new();
+        for dataset in patiently(&what, || clients.warehouse.learn_aggregates(&datasets)).await? {
             let subject = format!("{}-value", dataset.topic);
             let schema_id =
                 patiently(&registry, || clients.registry.ensure(&subject, &dataset.schema)).await?;

@@ -12,8 +12,7 @@ use crate::dataset::{BETS, Dataset, DatasetError, check_together};
 use crate::domain::columns::Columns;
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::row_binary::column_type;
-use crate::warehouse::schema::is_same_type;
+use crate::warehouse::row_binary::{column_type, is_same_type};
 
 #[derive(Row, Deserialize)]
 struct TableColumn {

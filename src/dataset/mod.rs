@@ -9,7 +9,6 @@ mod description;
 pub mod endpoint;
 pub mod fault;
 pub mod files;
-pub mod sql;
 pub mod statement;
 
 use std::collections::HashSet;

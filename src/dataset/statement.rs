@@ -1,8 +1,11 @@
 //! The statements in the folder `tables` of a dataset: what they create, as far as their text says it. ClickHouse checks the rest.
 
+use std::ops::Range;
+
+use roundhouse_sql::{Token, Tokens};
+
 use super::fault::FileFault;
 use super::files::SqlFile;
-use super::sql::blanked;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS ";
 const VIEW: &str = "CREATE MATERIALIZED VIEW IF NOT EXISTS ";
@@ -67,24 +70,26 @@ pub(super) fn read(files: &[SqlFile], row_table: &str) -> Result<Vec<Statement>,
 /// The text of a statement.
 struct Text<'a> {
     file: &'a SqlFile,
-    /// The text without strings and comments, to look for words.
-    blank: String,
+    tokens: Vec<Token<'a>>,
     is_view: bool,
     name: &'a str,
     /// Where the name begins.
     start: usize,
+    /// Where the statement ends, without a semicolon.
+    end: usize,
 }
 
 impl<'a> Text<'a> {
     fn new(file: &'a SqlFile) -> Result<Self, FileFault> {
-        let blank = blanked(&file.text);
+        let tokens: Vec<Token<'a>> = Tokens::new(file.text.as_bytes()).collect();
         let fault = |byte: usize, message: &str| FileFault::at(&file.path, &file.text, byte, message);
-        let begin = blank.len() - blank.trim_start().len();
-        let end = blank.trim_end().trim_end_matches(';').len();
-        if let Some(byte) = blank.get(..end).and_then(|text| text.find(';')) {
-            return Err(fault(byte, "a file has one statement; put each one into a file of its own"));
+        let end = tokens.last().map_or(0, |last| last.end);
+        let end = file.text.get(..end).unwrap_or_default().trim_end_matches(';').len();
+        if let Some(more) = tokens.iter().find(|token| token.is(b";") && token.start < end) {
+            return Err(fault(more.start, "a file has one statement; put each one into a file of its own"));
         }
-        let body = blank.get(begin..).unwrap_or_default();
+        let begin = tokens.first().map_or(0, |first| first.start);
+        let body = file.text.get(begin..).unwrap_or_default();
         let (is_view, length) = match (body.starts_with(TABLE), body.starts_with(VIEW)) {
             (true, _) => (false, TABLE.len()),
             (_, true) => (true, VIEW.len()),
@@ -97,11 +102,21 @@ impl<'a> Text<'a> {
         let name = file.text.get(start..).and_then(identifier);
         let name = name
             .ok_or_else(|| fault(start, "a name of letters, digits and _ must follow, without a database"))?;
-        Ok(Self { file, blank, is_view, name, start })
+        Ok(Self { file, tokens, is_view, name, start, end })
     }
 
     fn fault(&self, byte: usize, message: String) -> FileFault {
         FileFault::at(&self.file.path, &self.file.text, byte, message)
+    }
+
+    /// Returns the position after the first such word in a range of the statement. `word` has the characters around it, too.
+    fn after(&self, word: &str, range: Range<usize>) -> Option<usize> {
+        let is_there = |token: &&Token<'_>| {
+            let around = token.start.checked_sub(1).map(|before| before..token.end + 1);
+            token.word && around.and_then(|around| self.file.text.get(around)) == Some(word)
+        };
+        let mut inside = self.tokens.iter().filter(|token| range.contains(&token.start));
+        inside.find(is_there).map(|token| token.end + 1)
     }
 
     fn statement(&self, tables: &[&str], row_table: &str) -> Result<Statement, FileFault> {
@@ -113,11 +128,11 @@ impl<'a> Text<'a> {
     }
 
     fn view(&self, tables: &[&str], row_table: &str) -> Result<View, FileFault> {
-        let rest = self.blank.get(self.start..).unwrap_or_default();
-        let (head, query) = rest.split_once(" AS\n").ok_or_else(|| {
+        let query = self.after(" AS\n", self.start..self.end).ok_or_else(|| {
             self.fault(self.start, "AS at the end of a line must precede the query of the view".to_owned())
         })?;
-        let target = head.split_once(" TO ").and_then(|(_, target)| identifier(target));
+        let target = self.after(" TO ", self.start..query);
+        let target = target.and_then(|at| self.file.text.get(at..)).and_then(identifier);
         let target = target.ok_or_else(|| {
             let message =
                 "the view must name its table: CREATE MATERIALIZED VIEW IF NOT EXISTS view TO table AS";
@@ -127,32 +142,31 @@ impl<'a> Text<'a> {
             let message = format!("no file in this folder creates the table {target} of the view; add one");
             return Err(self.fault(self.start, message));
         }
-        let begin = self.blank.len() - query.len();
-        let mut places = sources(query, row_table);
-        let (Some(from), None) = (places.next(), places.next()) else {
+        let mut places = self.sources(query, row_table);
+        let (Some(source), None) = (places.next(), places.next()) else {
             let message =
                 format!("the query of a view must read the row table exactly once, as FROM {row_table}");
-            return Err(self.fault(begin, message));
+            return Err(self.fault(query, message));
         };
-        let text = self.file.text.trim_end().trim_end_matches(';');
-        let part = |range: Option<&str>| range.unwrap_or_default().to_owned();
+        let part = |range: Range<usize>| self.file.text.get(range).unwrap_or_default().to_owned();
         Ok(View {
             target: target.to_owned(),
-            before: part(text.get(begin..begin + from)),
-            after: part(text.get(begin + from + row_table.len()..)),
+            before: part(query..source.start),
+            after: part(source.end..self.end),
         })
     }
-}
 
-/// Returns the places in a query where the row table follows FROM or JOIN.
-fn sources<'a>(query: &'a str, row_table: &'a str) -> impl Iterator<Item = usize> + 'a {
-    query.match_indices(row_table).filter_map(move |(from, name)| {
-        let before = query.get(..from)?.trim_end();
-        let after = query.get(from + name.len()..)?;
-        let is_word = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
-        let follows = ["FROM", "JOIN"].iter().any(|word| before.to_ascii_uppercase().ends_with(word));
-        (is_word && follows && before.len() < from).then_some(from)
-    })
+    /// Returns the places in a query where the row table follows FROM or JOIN.
+    fn sources(&self, query: usize, row_table: &str) -> impl Iterator<Item = &Token<'a>> {
+        let pairs = self.tokens.windows(2).filter_map(|pair| pair.first().zip(pair.last()));
+        pairs
+            .filter(move |(before, token)| {
+                let is_table = token.word && token.text == row_table.as_bytes() && token.start > query;
+                let is_qualified = self.file.text.as_bytes().get(token.end) == Some(&b'.');
+                is_table && !is_qualified && (before.is(b"FROM") || before.is(b"JOIN"))
+            })
+            .map(|(_, token)| token)
+    }
 }
 
 /// Returns the name at the beginning of a text.

@@ -17,18 +17,9 @@ use super::rejects::Reject;
 use crate::dataset::Dataset;
 use crate::domain::value::Value;
 use crate::warehouse::native::{Block, Other};
+use crate::warehouse::origin::origin_columns;
 use crate::warehouse::row_binary::{value_length, write_value};
 use crate::wire::{avro, headers as names};
-
-/// The columns of a row table that say where a row comes from.
-const ORIGIN: [Other; 3] = [
-    Other { name: "kafka_epoch", kind: "UInt32", width: 4, repeats: true },
-    Other { name: "kafka_partition", kind: "UInt16", width: 2, repeats: true },
-    Other { name: "kafka_offset", kind: "UInt64", width: 8, repeats: false },
-];
-
-/// A column of row tables with a key: the views leave the row out.
-const RECOUNTED: Other = Other { name: "recounted", kind: "Bool", width: 1, repeats: true };
 
 /// The last column of every inbox.
 const GENERATION: Other = Other { name: "generation", kind: "UInt32", width: 4, repeats: true };
@@ -40,11 +31,6 @@ pub(super) fn rows_inbox(dataset: &Dataset) -> Inbox {
     let names = columns.fields().chain(others).map(|column| column.name.as_str());
     let names: Vec<&str> = names.chain(origin_columns(dataset).map(|column| column.name)).collect();
     Inbox::new(&dataset.table, names.join(", "))
-}
-
-/// Returns the columns that a row table has besides those of the schema.
-fn origin_columns(dataset: &Dataset) -> impl Iterator<Item = Other> {
-    ORIGIN.into_iter().chain(dataset.has_key().then_some(RECOUNTED))
 }
 
 /// What happened to a pushed message.

@@ -2,15 +2,17 @@
 
 pub mod aggregates;
 pub mod client;
+mod dataset_tables;
 pub mod exception;
 pub mod format;
 pub mod later_headers;
 pub mod limited;
 pub mod lost_parts;
 pub mod native;
+pub mod origin;
 pub mod rejects;
 pub mod row_binary;
-pub mod schema;
+mod schema;
 mod start;
 pub mod statements;
 pub mod text;

@@ -73,6 +73,15 @@ pub fn value_type(kind: Kind) -> String {
     }
 }
 
+/// Whether values of two types have the same bytes in RowBinary.
+pub fn is_same_type(found: &str, wanted: &str) -> bool {
+    plain_type(found) == plain_type(wanted)
+}
+
+fn plain_type(kind: &str) -> &str {
+    kind.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(kind)
+}
+
 /// Appends a UUID as two little-endian halves, the higher half first.
 pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
     out.extend_from_slice(&uuid.rotate_right(64).to_le_bytes());

@@ -1,7 +1,8 @@
-//! Creates the tables, and checks that they exist as this version needs them: the user may not be allowed to create them, or another version has created them.
+//! Creates the tables, and checks that they exist as this version needs them: the user may not be allowed to create them, or another
+//! version has created them.
 //!
-//! What must exist is taken from the statements in `queries/engine/schema` and `queries/bets/tables`: the names of tables, views and columns, the values of enums, and the words
-//! of projections and of a view's query.
+//! What must exist is taken from the statements in `queries/engine/schema` and in the folders `tables` of the datasets: the names of tables,
+//! views and columns, the values of enums, and the words of projections and of a view's query.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -13,10 +14,8 @@ use thiserror::Error;
 use super::client::{Warehouse, WarehouseError};
 use super::row_binary::column_type;
 use crate::dataset::Dataset;
-use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
 use crate::dataset::fault::FileFault;
 use crate::dataset::files::SqlFile;
-use crate::dataset::statement::{Statement, View};
 
 /// The tables that all datasets share, ordered by their numbers. All can be run again.
 const SHARED: [&str; 15] = [
@@ -69,8 +68,7 @@ impl Warehouse {
     /// # Errors
     /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
-        let statements: Vec<Cow<'static, str>> = statements(datasets).collect();
-        let outcome = match self.run_schema(datasets, &statements).await {
+        let outcome = match self.run_schema(&definitions(datasets, conflicts)).await {
             Err(Failed { error, file: Some(file) }) if error.is_of_statement() => {
                 return Err(SchemaError::Dataset { fault: refused(file, &error) });
             }
@@ -99,31 +97,7 @@ impl Warehouse {
         }
     }
 
-    /// Returns the dataset with what ClickHouse says about the types of its aggregate tables.
-    ///
-    /// # Errors
-    /// ClickHouse does not answer, the row table lacks a column, or an aggregate table cannot be kept exact.
-    pub async fn learn_aggregates(&self, dataset: Dataset) -> Result<Dataset, SchemaError> {
-        let columns =
-            self.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all::<Column>();
-        let columns = columns.await.map_err(WarehouseError::from)?;
-        let engines =
-            self.query(include_str!("../../queries/engine/start/engines.sql")).fetch_all::<Engine>();
-        let engines = engines.await.map_err(WarehouseError::from)?;
-        let tables = Tables { columns: &columns, engines: &engines, dataset: &dataset };
-        tables.check_rows()?;
-        tables.check_deduplication(&dataset.table)?;
-        let views = dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
-        let aggregates =
-            views.map(|(statement, view)| tables.aggregate(statement, view)).collect::<Result<_, _>>()?;
-        Ok(Dataset { aggregates, ..dataset })
-    }
-
-    async fn run_schema<'a>(
-        &self,
-        datasets: &'a [Dataset],
-        statements: &[Cow<'static, str>],
-    ) -> Result<(), Failed<'a>> {
+    async fn run_schema<'a>(&self, definitions: &[Definition<'a>]) -> Result<(), Failed<'a>> {
         let failed = |file| move |error: clickhouse::error::Error| Failed { error: error.into(), file };
         let database = self
             .raw()
@@ -133,10 +107,8 @@ impl Warehouse {
             .param("database", self.database())
             .execute();
         database.await.map_err(failed(None))?;
-        for statement in statements {
-            let tables = datasets.iter().flat_map(|dataset| &dataset.tables);
-            let file = tables.map(|table| &table.file).find(|file| file.text == **statement);
-            self.query(statement).execute().await.map_err(failed(file))?;
+        for Definition { text, file } in definitions {
+            self.query(text).execute().await.map_err(failed(*file))?;
         }
         Ok(())
     }
@@ -156,24 +128,30 @@ fn refused(file: &SqlFile, error: &WarehouseError) -> FileFault {
     FileFault::new(&file.path, line.unwrap_or(1), message)
 }
 
-/// Returns the statements that create the tables of the engine and of the datasets, in the order in which they run.
-pub fn statements(datasets: &[Dataset]) -> impl Iterator<Item = Cow<'static, str>> {
-    let shared = SHARED.into_iter().map(Cow::Borrowed);
-    shared.chain(datasets.iter().flat_map(|dataset| {
-        let tables = dataset.tables.iter().map(|statement| statement.file.text.clone());
-        tables.chain(dataset.has_key().then(|| conflicts(dataset))).map(Cow::Owned)
-    }))
+/// A statement that creates a table or a view.
+struct Definition<'a> {
+    text: Cow<'a, str>,
+    /// The file of a dataset that it is from.
+    file: Option<&'a SqlFile>,
 }
 
-/// Returns the same statements without the columns of the schemas, which may be newer than the tables: those are checked with the
-/// statements that add them.
-fn required(datasets: &[Dataset]) -> Vec<Cow<'static, str>> {
-    let shared = SHARED.into_iter().map(Cow::Borrowed);
+/// Returns the statements that create the tables of the engine and of the datasets, in the order in which they run. `conflicts` returns that
+/// of the table of conflicts.
+fn definitions(datasets: &[Dataset], conflicts: fn(&Dataset) -> String) -> Vec<Definition<'_>> {
+    let shared = SHARED.into_iter().map(|text| Definition { text: text.into(), file: None });
     let own = datasets.iter().flat_map(|dataset| {
-        let tables = dataset.tables.iter().map(|statement| statement.file.text.clone());
-        tables.chain(dataset.has_key().then(|| dataset.sql(CONFLICTS)))
+        let files = dataset.tables.iter().map(|statement| &statement.file);
+        let tables = files.map(|file| Definition { text: file.text.as_str().into(), file: Some(file) });
+        let conflicts = dataset.has_key().then(|| Definition { text: conflicts(dataset).into(), file: None });
+        tables.chain(conflicts)
     });
-    shared.chain(own.map(Cow::Owned)).collect()
+    shared.chain(own).collect()
+}
+
+/// Returns the same without the columns of the schemas, which may be newer than the tables: those are checked with the statements that add
+/// them.
+fn required(datasets: &[Dataset]) -> Vec<Definition<'_>> {
+    definitions(datasets, |dataset| dataset.sql(CONFLICTS))
 }
 
 /// Returns the statement that creates the table of conflicts.
@@ -200,119 +178,21 @@ struct Table {
     definition: String,
 }
 
+/// A column of a table in the database.
 #[derive(Row, Deserialize)]
-struct Column {
-    table: String,
-    name: String,
-    r#type: String,
-    is_in_sorting_key: u8,
+pub(super) struct Column {
+    pub table: String,
+    pub name: String,
+    pub r#type: String,
+    pub is_in_sorting_key: u8,
 }
 
-#[derive(Row, Deserialize)]
-struct Engine {
-    name: String,
-    engine: String,
-    expires: u8,
-    deduplicates: u8,
-}
-
-/// What ClickHouse knows about the tables of a dataset.
-struct Tables<'a> {
-    columns: &'a [Column],
-    engines: &'a [Engine],
-    dataset: &'a Dataset,
-}
-
-impl Tables<'_> {
-    fn of(&self, table: &str) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(move |column| column.table == table)
-    }
-
-    fn engine(&self, table: &str) -> Option<&Engine> {
-        self.engines.iter().find(|engine| engine.name == table)
-    }
-
-    /// Checks that the row table has all columns that the loader writes.
-    fn check_rows(&self) -> Result<(), SchemaError> {
-        let table = &self.dataset.table;
-        let own = [("kafka_epoch", "UInt32"), ("kafka_partition", "UInt16"), ("kafka_offset", "UInt64")];
-        let recounted = self.dataset.has_key().then_some(("recounted", "Bool"));
-        let own = own.into_iter().chain(recounted).map(|(name, kind)| (name, kind.to_owned()));
-        let fields = self.dataset.columns.iter().map(|column| (column.name.as_str(), column_type(column)));
-        for (name, kind) in fields.chain(own) {
-            let found = self.of(table).find(|column| column.name == name);
-            let message = match found {
-                Some(column) if is_same_type(&column.r#type, &kind) => continue,
-                Some(column) => format!(
-                    "the column {name} of {table} must have the type {kind}; it has {}",
-                    column.r#type
-                ),
-                None => format!("the table {table} needs the column {name} {kind}"),
-            };
-            return Err(SchemaError::Dataset { fault: self.fault(table, name, message) });
-        }
-        Ok(())
-    }
-
-    /// Checks that a table stores a block with the same token once.
-    fn check_deduplication(&self, table: &str) -> Result<(), SchemaError> {
-        if self.engine(table).is_some_and(|engine| engine.deduplicates != 0) {
-            return Ok(());
-        }
-        let message = format!(
-            "the table {table} would store a block twice that is sent again; add SETTINGS non_replicated_deduplication_window = 1000"
-        );
-        Err(SchemaError::Dataset { fault: self.fault(table, "ENGINE", message) })
-    }
-
-    fn aggregate(&self, statement: &Statement, view: &View) -> Result<AggregateTable, SchemaError> {
-        self.check_deduplication(&view.target)?;
-        let columns: Vec<TableColumn> = self.of(&view.target).map(TableColumn::from).collect();
-        let returned: Vec<String> = self.of(&statement.name).map(|column| column.name.clone()).collect();
-        let engine = self.engine(&view.target).map_or("", |engine| engine.engine.as_str());
-        let made = AggregateTable::new(&statement.name, view, engine, &columns, &returned);
-        let made = made.and_then(|made| {
-            let expires = self.engine(&self.dataset.table).is_some_and(|engine| engine.expires != 0);
-            if expires { made.of_expiring_rows(&self.dataset.table).map(|()| made) } else { Ok(made) }
-        });
-        made.map_err(|error| {
-            let word = match &error {
-                AggregateError::Column { column, .. } | AggregateError::Expires { column, .. } => {
-                    column.as_str()
-                }
-                _ => "ENGINE",
-            };
-            SchemaError::Dataset { fault: self.fault(&view.target, word, error.to_string()) }
-        })
-    }
-
-    /// Returns the fault at a word in the statement that creates a table.
-    fn fault(&self, table: &str, word: &str, message: String) -> FileFault {
-        let statement = self.dataset.tables.iter().find(|statement| statement.name == table);
-        let Some(file) = statement.map(|statement| &statement.file) else {
-            return FileFault::new(table, 1, message);
-        };
-        FileFault::at(&file.path, &file.text, file.text.find(word).unwrap_or(0), message)
-    }
-}
-
-impl From<&Column> for TableColumn {
-    fn from(column: &Column) -> Self {
-        Self {
-            name: column.name.clone(),
-            kind: column.r#type.clone(),
-            is_in_order: column.is_in_sorting_key != 0,
-        }
-    }
-}
-
-/// Whether values of two types have the same bytes in RowBinary.
-pub fn is_same_type(found: &str, wanted: &str) -> bool {
-    plain_type(found) == plain_type(wanted)
-}
-
-fn plain_type(kind: &str) -> &str {
-    kind.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(kind)
+/// Returns the columns of all tables of the database.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub(super) async fn columns(warehouse: &Warehouse) -> Result<Vec<Column>, WarehouseError> {
+    Ok(warehouse.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all().await?)
 }
 
 /// Returns what the statements would create but does not exist yet, such as `game_rounds.recounted`.
@@ -321,12 +201,11 @@ fn plain_type(kind: &str) -> &str {
 /// ClickHouse does not answer, or rejects a query.
 async fn missing(
     warehouse: &Warehouse,
-    statements: &[Cow<'static, str>],
+    definitions: &[Definition<'_>],
 ) -> Result<Vec<String>, WarehouseError> {
     let tables =
         warehouse.query(include_str!("../../queries/engine/start/tables.sql")).fetch_all::<Table>().await?;
-    let columns =
-        warehouse.query(include_str!("../../queries/engine/start/columns.sql")).fetch_all::<Column>().await?;
+    let columns = columns(warehouse).await?;
     let tables: HashMap<&str, &str> =
         tables.iter().map(|table| (table.name.as_str(), table.definition.as_str())).collect();
     let columns: HashMap<(&str, &str), &str> = columns
@@ -334,8 +213,8 @@ async fn missing(
         .map(|column| ((column.table.as_str(), column.name.as_str()), column.r#type.as_str()))
         .collect();
     let mut missing = Vec::new();
-    for statement in statements {
-        let Some((table, pieces)) = parse(statement) else { continue };
+    for Definition { text, .. } in definitions {
+        let Some((table, pieces)) = parse(text) else { continue };
         let Some(definition) = tables.get(table) else {
             missing.push(table.to_owned());
             continue;
@@ -407,7 +286,7 @@ mod tests {
     fn every_statement_of_the_schema_can_be_parsed() {
         let datasets: Vec<Dataset> =
             Origin::Shipped.names().unwrap().iter().map(|name| Dataset::read(name, &[]).unwrap()).collect();
-        for statement in statements(&datasets) {
+        for Definition { text: statement, .. } in definitions(&datasets, conflicts) {
             let (table, pieces) = parse(&statement).unwrap_or_else(|| panic!("{statement}"));
             assert!(!table.is_empty());
             let is_view = matches!(pieces[..], [Piece::Definition("the query", _)]);

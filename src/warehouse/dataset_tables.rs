@@ -1,0 +1,133 @@
+//! The tables of datasets as ClickHouse has created them: whether the loader can write them, and keep them exact.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::client::{Warehouse, WarehouseError};
+use super::native::Other;
+use super::origin::origin_columns;
+use super::row_binary::is_same_type;
+use super::schema::{self, Column, SchemaError};
+use crate::dataset::Dataset;
+use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
+use crate::dataset::fault::FileFault;
+use crate::dataset::statement::{Statement, View};
+
+#[derive(Row, Deserialize)]
+struct Engine {
+    name: String,
+    engine: String,
+    expires: u8,
+    deduplicates: u8,
+}
+
+impl Warehouse {
+    /// Returns the datasets with what ClickHouse says about the types of their aggregate tables.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, a row table lacks a column, or an aggregate table cannot be kept exact.
+    pub async fn learn_aggregates(&self, datasets: &[Dataset]) -> Result<Vec<Dataset>, SchemaError> {
+        let columns = schema::columns(self).await?;
+        let engines =
+            self.query(include_str!("../../queries/engine/start/engines.sql")).fetch_all::<Engine>();
+        let engines = engines.await.map_err(WarehouseError::from)?;
+        let learn = |dataset| Tables { columns: &columns, engines: &engines, dataset }.learn();
+        datasets.iter().map(learn).collect()
+    }
+}
+
+/// What ClickHouse knows about the tables of a dataset.
+struct Tables<'a> {
+    columns: &'a [Column],
+    engines: &'a [Engine],
+    dataset: &'a Dataset,
+}
+
+impl Tables<'_> {
+    fn learn(&self) -> Result<Dataset, SchemaError> {
+        self.check_origin()?;
+        self.check_deduplication(&self.dataset.table)?;
+        let views = self.dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
+        let aggregates =
+            views.map(|(statement, view)| self.aggregate(statement, view)).collect::<Result<_, _>>()?;
+        Ok(Dataset { aggregates, ..self.dataset.clone() })
+    }
+
+    fn of(&self, table: &str) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(move |column| column.table == table)
+    }
+
+    fn engine(&self, table: &str) -> Option<&Engine> {
+        self.engines.iter().find(|engine| engine.name == table)
+    }
+
+    /// Checks that the row table has the columns that say where a row comes from. Those of the schema were checked before.
+    fn check_origin(&self) -> Result<(), SchemaError> {
+        let table = &self.dataset.table;
+        for Other { name, kind, .. } in origin_columns(self.dataset) {
+            let message = match self.of(table).find(|column| column.name == name) {
+                Some(column) if is_same_type(&column.r#type, kind) => continue,
+                Some(column) => {
+                    format!(
+                        "the column {name} of {table} must have the type {kind}; it has {}",
+                        column.r#type
+                    )
+                }
+                None => format!("the table {table} needs the column {name} {kind}"),
+            };
+            return Err(SchemaError::Dataset { fault: self.fault(table, name, message) });
+        }
+        Ok(())
+    }
+
+    /// Checks that a table stores a block with the same token once.
+    fn check_deduplication(&self, table: &str) -> Result<(), SchemaError> {
+        if self.engine(table).is_some_and(|engine| engine.deduplicates != 0) {
+            return Ok(());
+        }
+        let message = format!(
+            "the table {table} would store a block twice that is sent again; add SETTINGS non_replicated_deduplication_window = 1000"
+        );
+        Err(SchemaError::Dataset { fault: self.fault(table, "ENGINE", message) })
+    }
+
+    fn aggregate(&self, statement: &Statement, view: &View) -> Result<AggregateTable, SchemaError> {
+        self.check_deduplication(&view.target)?;
+        let columns: Vec<TableColumn> = self.of(&view.target).map(TableColumn::from).collect();
+        let returned: Vec<String> = self.of(&statement.name).map(|column| column.name.clone()).collect();
+        let engine = self.engine(&view.target).map_or("", |engine| engine.engine.as_str());
+        let made = AggregateTable::new(&statement.name, view, engine, &columns, &returned);
+        let made = made.and_then(|made| {
+            let expires = self.engine(&self.dataset.table).is_some_and(|engine| engine.expires != 0);
+            if expires { made.of_expiring_rows(&self.dataset.table).map(|()| made) } else { Ok(made) }
+        });
+        made.map_err(|error| {
+            let word = match &error {
+                AggregateError::Column { column, .. } | AggregateError::Expires { column, .. } => {
+                    column.as_str()
+                }
+                _ => "ENGINE",
+            };
+            SchemaError::Dataset { fault: self.fault(&view.target, word, error.to_string()) }
+        })
+    }
+
+    /// Returns the fault at a word in the statement that creates a table.
+    fn fault(&self, table: &str, word: &str, message: String) -> FileFault {
+        let statement = self.dataset.tables.iter().find(|statement| statement.name == table);
+        let Some(file) = statement.map(|statement| &statement.file) else {
+            return FileFault::new(table, 1, message);
+        };
+        FileFault::at(&file.path, &file.text, file.text.find(word).unwrap_or(0), message)
+    }
+}
+
+impl From<&Column> for TableColumn {
+    fn from(column: &Column) -> Self {
+        Self {
+            name: column.name.clone(),
+            kind: column.r#type.clone(),
+            is_in_order: column.is_in_sorting_key != 0,
+        }
+    }
+}
