@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use roundhouse::warehouse::row_binary::column_type;
+use roundhouse::dataset::types::column_type;
 
 use crate::harness::server::Server;
 use crate::prices;

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::services::Services;
 use super::{CommandError, endpoints};
 use crate::dataset::files::Origin;
+use crate::dataset::types::{column_type, is_same_type};
 use crate::dataset::{BETS, Dataset, DatasetError, check_together};
 use crate::domain::columns::Columns;
 use crate::settings::{LoaderKind, ServeOptions};
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::row_binary::{column_type, is_same_type};
 
 #[derive(Row, Deserialize)]
 struct TableColumn {

@@ -10,6 +10,8 @@ pub mod endpoint;
 pub mod fault;
 pub mod files;
 pub mod statement;
+pub mod template;
+pub mod types;
 
 use std::collections::HashSet;
 use std::io;
@@ -23,7 +25,9 @@ use self::description::Description;
 use self::fault::FileFault;
 use self::files::{Files, Origin, SqlFile, TextFile};
 use self::statement::Statement;
-use crate::domain::columns::{Columns, ColumnsError, Kind};
+use self::template::{Item, Template};
+use self::types::column_type;
+use crate::domain::columns::{Column, Columns, ColumnsError, Kind};
 
 /// The dataset of game rounds. Paths without `/datasets/NAME` belong to it.
 pub const BETS: &str = "bets";
@@ -173,17 +177,34 @@ impl Dataset {
         Self { topic, dead_letter_topic, ..self }
     }
 
-    /// Fills in the placeholders of a statement in `queries/engine`: `/* table */`, `/* key */` (the column that identifies a row),
-    /// `/* conflicts */`, `/* differences */` and `/* fields */` (the columns of a file).
+    /// Fills in the placeholders of a statement in `queries/engine`: see [`Dataset::template`].
     pub fn sql(&self, statement: &str) -> String {
-        let key = self.columns.single_key().ok().and_then(|at| self.columns.get(at));
-        let fields: Vec<&str> = self.columns.fields().map(|column| column.name.as_str()).collect();
-        statement
-            .replace("/* table */", &self.table)
-            .replace("/* key */", key.map_or("", |column| &column.name))
-            .replace("/* conflicts */", &self.conflicts)
-            .replace("/* differences */", &self.differences)
-            .replace("/* fields */", &fields.join(", "))
+        self.template().fill(statement)
+    }
+
+    /// Returns what the placeholders of statements stand for.
+    ///
+    /// Names: `table`, `conflicts`, `differences`, and `key`, the last column of the key. Lists: `column` (all), `field` (those of a file),
+    /// `key`, `prefix` (the key without its last column), and `value` (the fields that are not in the key).
+    pub fn template(&self) -> Template {
+        let key = self.columns.key().unwrap_or_default();
+        let (last, prefix) = key.split_last().map_or((None, key), |(last, prefix)| (Some(*last), prefix));
+        let item = |column: &Column| Item { name: column.name.clone(), kind: column_type(column) };
+        let items = |indexes: &[usize]| -> Vec<Item> {
+            indexes.iter().filter_map(|&index| self.columns.get(index)).map(item).collect()
+        };
+        let is_value = |column: &&Column| !key.iter().any(|&at| self.columns.get(at) == Some(*column));
+        let last = last.and_then(|index| self.columns.get(index));
+        Template::default()
+            .with("table", &self.table)
+            .with("key", last.map_or("", |column| &column.name))
+            .with("conflicts", &self.conflicts)
+            .with("differences", &self.differences)
+            .list("column", self.columns.iter().map(item))
+            .list("field", self.columns.fields().map(item))
+            .list("key", items(key))
+            .list("prefix", items(prefix))
+            .list("value", self.columns.fields().filter(is_value).map(item))
     }
 
     /// Returns the names of all tables and views of the dataset.

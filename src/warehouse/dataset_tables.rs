@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::client::{Warehouse, WarehouseError};
 use super::native::Other;
 use super::origin::origin_columns;
-use super::row_binary::is_same_type;
 use super::schema::{self, Column, SchemaError};
 use crate::dataset::Dataset;
 use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
 use crate::dataset::fault::FileFault;
 use crate::dataset::statement::{Statement, View};
+use crate::dataset::types::is_same_type;
 
 #[derive(Row, Deserialize)]
 struct Engine {

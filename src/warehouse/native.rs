@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use self::distinct::Distinct;
 use self::pieces::Pieces;
-use super::row_binary::{value_type, write_known_value, write_length, write_missing_value, write_text};
+use super::row_binary::{write_known_value, write_length, write_missing_value, write_text};
+use crate::dataset::types::value_type;
 use crate::domain::columns::{Column, Kind};
 use crate::domain::value::Value;
 

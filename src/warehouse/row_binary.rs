@@ -5,7 +5,8 @@ use crate::domain::value::Value;
 
 /// Appends a column's value. `buffer`: the bytes that text values refer to.
 ///
-/// The bytes are those of [`sent_type`], which ClickHouse also reads into a column of [`column_type`].
+/// The bytes are those of [`sent_type`](crate::dataset::types::sent_type), which ClickHouse also reads into a column of
+/// [`column_type`](crate::dataset::types::column_type).
 pub fn write_value(column: &Column, value: Value, buffer: &[u8], out: &mut Vec<u8>) {
     if column.is_nullable() {
         out.push(u8::from(value == Value::Null));
@@ -37,49 +38,6 @@ pub fn write_known_value(column: &Column, value: Value, buffer: &[u8], out: &mut
 /// Appends what stands for a missing value where every row has a value: zero, or an empty text.
 pub fn write_missing_value(kind: Kind, out: &mut Vec<u8>) {
     out.extend_from_slice([0; 16].get(..fixed_width(kind)).unwrap_or_default());
-}
-
-/// Returns the ClickHouse type of a column in a table.
-///
-/// A `long` is Int64, or UInt64 if the schema's minimum is not negative; an `int` Int32; a timestamp DateTime64(3) or DateTime64(6); a date
-/// Date32; a decimal Decimal(P, S); an enum LowCardinality(String), to which a symbol can be added; a nullable column Nullable of
-/// these.
-pub fn column_type(column: &Column) -> String {
-    let kind = sent_type(column);
-    if column.kind == Kind::Enum { format!("LowCardinality({kind})") } else { kind }
-}
-
-/// Returns the ClickHouse type of what [`write_value`] writes for a column. Where the column of a table has another one, ClickHouse converts
-/// the values.
-pub fn sent_type(column: &Column) -> String {
-    let kind = value_type(column.kind);
-    if column.is_nullable() { format!("Nullable({kind})") } else { kind }
-}
-
-/// Returns the ClickHouse type of values that are sent and not null.
-pub fn value_type(kind: Kind) -> String {
-    match kind {
-        Kind::Long { minimum } if minimum >= 0 => "UInt64".to_owned(),
-        Kind::Long { .. } => "Int64".to_owned(),
-        Kind::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
-        Kind::Int => "Int32".to_owned(),
-        Kind::Boolean => "Bool".to_owned(),
-        Kind::Double => "Float64".to_owned(),
-        Kind::Timestamp => "DateTime64(3, 'UTC')".to_owned(),
-        Kind::TimestampMicros => "DateTime64(6, 'UTC')".to_owned(),
-        Kind::Date => "Date32".to_owned(),
-        Kind::Text { .. } | Kind::Enum => "String".to_owned(),
-        Kind::Uuid | Kind::UuidText => "UUID".to_owned(),
-    }
-}
-
-/// Whether values of two types have the same bytes in RowBinary.
-pub fn is_same_type(found: &str, wanted: &str) -> bool {
-    plain_type(found) == plain_type(wanted)
-}
-
-fn plain_type(kind: &str) -> &str {
-    kind.strip_prefix("LowCardinality(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(kind)
 }
 
 /// Appends a UUID as two little-endian halves, the higher half first.

@@ -12,7 +12,6 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::client::{Warehouse, WarehouseError};
-use super::row_binary::column_type;
 use crate::dataset::Dataset;
 use crate::dataset::fault::FileFault;
 use crate::dataset::files::SqlFile;
@@ -68,7 +67,7 @@ impl Warehouse {
     /// # Errors
     /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
-        let outcome = match self.run_schema(&definitions(datasets, conflicts)).await {
+        let outcome = match self.run_schema(&definitions(datasets, |dataset| dataset.sql(CONFLICTS))).await {
             Err(Failed { error, file: Some(file) }) if error.is_of_statement() => {
                 return Err(SchemaError::Dataset { fault: refused(file, &error) });
             }
@@ -151,15 +150,7 @@ fn definitions(datasets: &[Dataset], conflicts: fn(&Dataset) -> String) -> Vec<D
 /// Returns the same without the columns of the schemas, which may be newer than the tables: those are checked with the statements that add
 /// them.
 fn required(datasets: &[Dataset]) -> Vec<Definition<'_>> {
-    definitions(datasets, |dataset| dataset.sql(CONFLICTS))
-}
-
-/// Returns the statement that creates the table of conflicts.
-fn conflicts(dataset: &Dataset) -> String {
-    let definitions =
-        dataset.columns.fields().map(|column| format!("    {} {},", column.name, column_type(column)));
-    let definitions = definitions.collect::<Vec<_>>().join("\n");
-    dataset.sql(CONFLICTS).replace("/* definitions */", &definitions)
+    definitions(datasets, |dataset| dataset.template().list("field", []).fill(CONFLICTS))
 }
 
 /// Something that a statement creates.
@@ -286,7 +277,7 @@ mod tests {
     fn every_statement_of_the_schema_can_be_parsed() {
         let datasets: Vec<Dataset> =
             Origin::Shipped.names().unwrap().iter().map(|name| Dataset::read(name, &[]).unwrap()).collect();
-        for Definition { text: statement, .. } in definitions(&datasets, conflicts) {
+        for Definition { text: statement, .. } in definitions(&datasets, |dataset| dataset.sql(CONFLICTS)) {
             let (table, pieces) = parse(&statement).unwrap_or_else(|| panic!("{statement}"));
             assert!(!table.is_empty());
             let is_view = matches!(pieces[..], [Piece::Definition("the query", _)]);

@@ -2,7 +2,7 @@
 -- position in Kafka. A chunk that is loaded again writes the same rows; FINAL returns each once.
 CREATE TABLE IF NOT EXISTS /* conflicts */
 (
-/* definitions */
+    /* each field: `$name` $type, */
     upload_id         UUID COMMENT 'The upload that produced it; all zeros if it was not an upload',
     line              Nullable(UInt64) COMMENT 'Line in the uploaded file',
     kafka_topic       LowCardinality(String),

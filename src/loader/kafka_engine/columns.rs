@@ -4,10 +4,10 @@
 //! as Nullable, with a type that can hold any value that Avro may contain. So the rules see the original value: as UInt64 a negative
 //! number would already have become a large one, and a missing field the type's default.
 
+use crate::dataset::types::{column_type, value_type};
 use crate::domain::columns::{Column, Columns, Kind};
 use crate::domain::value::Value;
 use crate::domain::{date, money, timestamp};
-use crate::warehouse::row_binary::{column_type, value_type};
 
 /// The texts that replace the placeholders of a definition.
 pub(super) struct Marks(Vec<(&'static str, String)>);
