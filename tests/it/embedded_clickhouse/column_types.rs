@@ -2,11 +2,12 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use roundhouse::dataset::types::column_type;
 use roundhouse::domain::columns::{Column, Columns, Kind};
 use roundhouse::domain::value::Value;
 use roundhouse::domain::{date, money};
 use roundhouse::warehouse::native::Block;
-use roundhouse::warehouse::row_binary::{column_type, write_value};
+use roundhouse::warehouse::row_binary::write_value;
 
 use super::ClickHouse;
 
