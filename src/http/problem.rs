@@ -94,7 +94,7 @@ impl Problem {
     }
 
     /// An internal failure. The client gets a fixed sentence, the log gets the cause.
-    fn caused(
+    pub fn caused(
         status: StatusCode,
         code: &'static str,
         detail: impl Into<String>,

@@ -245,10 +245,16 @@ impl Drawing<'_> {
         let width = (pixels * self.half * 1.4 / (range.end - range.start)).clamp(1.0, 40.0) as u32;
         let drawn = self.x.iter().zip(candles).filter_map(|(x, [open, high, low, close])| {
             let (open, high, low, close) = ((*open)?, (*high)?, (*low)?, (*close)?);
-            // One without a change is drawn like a rise.
+            // One without a change is drawn like a rise, with a line for its body.
             let (gain, loss) = if close >= open { (up, up) } else { (down, down) };
             Some(CandleStick::new(*x, open, high, low, close, gain.filled(), loss.filled(), width))
         });
-        chart.draw_series(drawn).map(drop)
+        chart.draw_series(drawn)?;
+        let unchanged = self.x.iter().zip(candles).filter_map(|(x, [open, _, _, close])| {
+            let (open, close) = ((*open)?, (*close)?);
+            let ends = [(x - self.half * 0.7, open), (x + self.half * 0.7, open)];
+            (open == close).then(|| PathElement::new(ends, up))
+        });
+        chart.draw_series(unchanged).map(drop)
     }
 }

@@ -207,6 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn a_candle_without_a_change_has_a_line_for_its_body() {
+        let lines = |close: f64| {
+            let candle = [Some(1.0), Some(3.0), Some(0.5), Some(close)];
+            let figure = Figure {
+                title: String::new(),
+                x_name: "time".to_owned(),
+                x: Positions::Times(vec![0.0, 60.0]),
+                marks: Marks::Candles(vec![candle; 2]),
+            };
+            svg(&figure, Size::default()).unwrap().matches("<polyline").count()
+        };
+        assert_eq!(lines(1.0), lines(2.0) + 2);
+    }
+
+    #[test]
     fn each_colour_of_an_svg_has_one_in_dark_mode() {
         let figure = Figure {
             title: String::new(),

@@ -57,6 +57,20 @@ impl Exception {
         matches!(self.code, 192..=195 | 497 | 516)
     }
 
+    /// Whether a function of the query refused its arguments: a division by zero, a number that is too large, text that is not a date, or
+    /// what `throwIf` tests.
+    pub fn is_of_values(&self) -> bool {
+        matches!(
+            self.code,
+            // CANNOT_PARSE_TEXT, PARAMETER_OUT_OF_BOUND, CANNOT_PARSE_INPUT_ASSERTION_FAILED, ATTEMPT_TO_READ_AFTER_EOF, CANNOT_PARSE_DATE,
+            // CANNOT_PARSE_DATETIME, ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, CANNOT_PARSE_NUMBER
+            6 | 12 | 27 | 32 | 38 | 41 | 69 | 70 | 72
+            // TOO_LARGE_ARRAY_SIZE, TOO_LARGE_STRING_SIZE, ILLEGAL_DIVISION, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, CANNOT_PARSE_UUID,
+            // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, DECIMAL_OVERFLOW, CANNOT_PARSE_BOOL
+            | 128 | 131 | 153 | 321 | 376 | 395 | 407 | 467
+        )
+    }
+
     /// Whether the memory limit of the whole server, or of all queries of its user, was exceeded.
     fn is_server_memory(&self) -> bool {
         ["(total)", "(for user)", "User memory", "Total memory"].iter().any(|mark| self.text.contains(mark))

@@ -32,6 +32,12 @@ impl From<EndpointError> for Problem {
                 let detail = format!("{}; select fewer rows by the parameters", error.summary());
                 Self::from(error).saying(detail)
             }
+            EndpointError::Warehouse(ref error @ WarehouseError::Exception(ref exception))
+                if exception.is_of_values() =>
+            {
+                let detail = "the query cannot be computed with these values; change the parameters";
+                Self::caused(StatusCode::BAD_REQUEST, "values_refused", detail, error)
+            }
             EndpointError::Warehouse(error) => error.into(),
         }
     }

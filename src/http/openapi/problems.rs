@@ -31,6 +31,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ),
     ("encoding_changed", 400, "A part of the file is in another encoding, without a byte order mark"),
     ("line_too_long", 400, "A line is too long; often a quote is not closed"),
+    ("values_refused", 400, "A function of an endpoint's query refuses these values of the parameters"),
     ("unauthorized", 401, "No API key, or an unknown one"),
     ("cross_origin", 403, "A web page of another origin sends a change without an API key"),
     ("no_such_path", 404, "No such path"),
@@ -182,12 +183,12 @@ problems!(
 
 problems!(
     /// Of an endpoint of a dataset.
-    Endpoint: "invalid_parameter", "query_too_large", "clickhouse_unavailable", "stopping", "internal"
+    Endpoint: "invalid_parameter", "query_too_large", "values_refused", "clickhouse_unavailable", "stopping", "internal"
 );
 
 problems!(
     /// Of an endpoint of a dataset, with the parameters in the body.
-    EndpointBody: "invalid_parameter", "query_too_large", "bad_json", "broken_off", "json_too_large", "json_required", "clickhouse_unavailable",
+    EndpointBody: "invalid_parameter", "query_too_large", "values_refused", "bad_json", "broken_off", "json_too_large", "json_required", "clickhouse_unavailable",
     "stopping", "internal"
 );
 

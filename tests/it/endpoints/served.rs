@@ -158,7 +158,7 @@ async fn mistakes_name_the_parameter(server: &Server) {
         .problem(413, "json_too_large");
     let in_url = server.send(|http| http.post(format!("{url}?limit=5")).json(&json!({}))).await;
     assert_eq!(in_url.problem(400, "invalid_parameter")["parameter"], "limit");
-    let failed = server.get("/datasets/payments/fails?text=fail").await.problem(502, "clickhouse_failed");
+    let failed = server.get("/datasets/payments/fails?text=fail").await.problem(400, "values_refused");
     let text = failed.to_string();
     assert!(!text.contains("secret") && !text.contains("SELECT") && !text.contains("throwIf"), "{text}");
 }
