@@ -11,7 +11,7 @@ use roaring::RoaringTreemap;
 use sha2::{Digest, Sha256};
 
 use super::chunk::{Chunk, Origin, Repeat, partition_of};
-use super::content::{Content, Projection, Stored};
+use super::content::{Content, Projection, RowValues, Stored};
 use super::inbox::Inbox;
 use super::rejects::Reject;
 use crate::dataset::Dataset;
@@ -19,7 +19,7 @@ use crate::domain::value::Value;
 use crate::warehouse::native::{Block, Other};
 use crate::warehouse::origin::origin_columns;
 use crate::warehouse::row_binary::{value_length, write_value};
-use crate::wire::{avro, headers as names};
+use crate::wire::headers as names;
 
 /// The last column of every inbox.
 const GENERATION: Other = Other { name: "generation", kind: "UInt32", width: 4, repeats: true };
@@ -133,9 +133,8 @@ pub struct BatchBuilder<'a> {
     is_recounting: bool,
     /// Whether the messages are read again, chunk after chunk.
     is_retrying: bool,
-    /// One message's values, in the writer's column order and in the stored order. Reused, to avoid allocations.
-    decoded: Vec<Value>,
-    values: Vec<Value>,
+    /// One message's values.
+    row: RowValues,
 }
 
 /// A chunk, and the ids of its new rounds.
@@ -191,8 +190,7 @@ impl<'a> BatchBuilder<'a> {
             repeats: 0,
             is_recounting: false,
             is_retrying: false,
-            decoded: Vec::new(),
-            values: Vec::new(),
+            row: RowValues::default(),
         }
     }
 
@@ -300,7 +298,7 @@ impl<'a> BatchBuilder<'a> {
             if let Some(upload_id) = round.upload_id {
                 chunk.uploads.entry(upload_id).or_default().new += 1;
             }
-            for (at, (column, value)) in stored.columns().iter().zip(&self.values).enumerate() {
+            for (at, (column, value)) in stored.columns().iter().zip(&self.row.values).enumerate() {
                 self.rounds.push(at, column, *value, round.payload);
             }
             write_origin(&mut self.rounds, stored, &self.origin, partition, message.offset(), is_recounted);
@@ -317,12 +315,12 @@ impl<'a> BatchBuilder<'a> {
     }
 
     fn push_repeat(&mut self, message: &impl Message, id: u64, round: &Round<'_>, stored: &Stored) {
-        let line = match stored.line.and_then(|at| self.values.get(at)) {
+        let line = match stored.line.and_then(|at| self.row.values.get(at)) {
             Some(Value::Long(line)) => u64::try_from(*line).ok(),
             _ => None,
         };
         // The chunk is borrowed together with the values.
-        let values = std::mem::take(&mut self.values);
+        let values = std::mem::take(&mut self.row.values);
         let chunk = &mut self.building(partition_of(message)).chunk;
         let start = chunk.repeated_rows.len();
         for (column, value) in stored.columns().iter().zip(&values) {
@@ -336,42 +334,26 @@ impl<'a> BatchBuilder<'a> {
         chunk.repeats.push(Repeat { id, offset: message.offset(), upload_id, line, row, is_conflict: false });
         chunk.duplicate += 1;
         self.repeats += bytes;
-        self.values = values;
+        self.row.values = values;
     }
 
-    /// Decodes a message into `self.values`. Returns why it is not a round otherwise.
+    /// Decodes a message into `self.row`. Returns why it is not a round otherwise.
     fn read_round<'m>(
         &mut self,
         message: &'m impl Message,
         stored: &Stored,
         projections: &BTreeMap<u32, Result<Projection, String>>,
     ) -> Result<Round<'m>, String> {
-        let payload = message.payload().ok_or("the message has no value")?;
-        let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
-        let projection = projections
-            .get(&schema_id)
-            .ok_or_else(|| format!("schema {schema_id} is unknown"))?
-            .as_ref()
-            .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
-        avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
-        let value = |source: &Option<usize>| {
-            source.and_then(|at| self.decoded.get(at)).copied().unwrap_or(Value::Null)
-        };
-        self.values.clear();
-        self.values.extend(projection.sources.iter().map(value));
-        let id = match stored.key.map(|at| self.values.get(at)) {
+        let payload = self.row.read(message.payload(), projections)?;
+        let id = match stored.key.map(|at| self.row.values.get(at)) {
             None => None,
             Some(Some(Value::Long(id))) => {
                 Some(u64::try_from(*id).map_err(|_| "the id of the round is negative")?)
             }
             Some(_) => return Err("the message has no round id".to_owned()),
         };
-        for (column, value) in stored.columns().iter().zip(&self.values) {
-            if !column.admits(*value) {
-                return Err(format!("{} is out of range", column.name));
-            }
-        }
-        let upload_id = match stored.upload_id.and_then(|at| self.values.get(at)) {
+        self.row.check(stored.columns())?;
+        let upload_id = match stored.upload_id.and_then(|at| self.row.values.get(at)) {
             Some(Value::Uuid(upload_id)) => Some(*upload_id),
             _ => None,
         };

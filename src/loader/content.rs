@@ -7,6 +7,7 @@ use rdkafka::Message;
 
 use crate::dataset::Dataset;
 use crate::domain::columns::{Columns, Source};
+use crate::domain::value::Value;
 use crate::registry::{Registry, RegistryError};
 use crate::wire::avro;
 
@@ -40,13 +41,14 @@ pub struct Stored {
 /// Maps the columns of the schema that the messages were written with to the stored columns.
 #[derive(Clone, Debug)]
 pub struct Projection {
-    pub(super) writer: Arc<Columns>,
+    writer: Arc<Columns>,
     /// For each stored column, the position of the writer's column. None if the writer's schema lacks it; it is nullable then.
-    pub(super) sources: Vec<Option<usize>>,
+    sources: Vec<Option<usize>>,
 }
 
 impl Content {
-    pub(super) fn of(kind: &TopicKind) -> Self {
+    /// Returns what the messages of a topic contain. Their schemas are not known yet.
+    pub fn of(kind: &TopicKind) -> Self {
         match kind {
             TopicKind::Rows(dataset) => {
                 Self::Rows { stored: Stored::new(dataset.clone()), projections: BTreeMap::new() }
@@ -80,7 +82,7 @@ impl Content {
 
     /// Returns the schema id of a message, if it has one that is new: see [`Content::learn`].
     #[inline]
-    pub(super) fn unknown_schema(&self, payload: Option<&[u8]>) -> Option<u32> {
+    pub fn unknown_schema(&self, payload: Option<&[u8]>) -> Option<u32> {
         let Self::Rows { projections, .. } = self else { return None };
         payload.and_then(|payload| avro::schema_id(payload).ok()).filter(|id| !projections.contains_key(id))
     }
@@ -89,7 +91,7 @@ impl Content {
     ///
     /// # Errors
     /// The registry does not answer. The message must then wait; otherwise it would become a reject although it is valid.
-    pub(super) async fn learn(&mut self, registry: &Registry, id: u32) -> Result<(), RegistryError> {
+    pub async fn learn(&mut self, registry: &Registry, id: u32) -> Result<(), RegistryError> {
         let Self::Rows { stored, projections } = self else { return Ok(()) };
         let projection = match registry.columns(id).await {
             Ok(writer) => Projection::new(writer, stored.columns()),
@@ -100,6 +102,60 @@ impl Content {
         };
         projections.insert(id, projection);
         Ok(())
+    }
+
+    /// Reads the row in a message.
+    ///
+    /// # Errors
+    /// The message is not a row. The text says why.
+    pub fn read<'m>(&self, payload: Option<&'m [u8]>, row: &mut RowValues) -> Result<&'m [u8], String> {
+        let Self::Rows { stored, projections } = self else {
+            return Err("the topic has no rows".to_owned());
+        };
+        let payload = row.read(payload, projections)?;
+        row.check(stored.columns())?;
+        Ok(payload)
+    }
+}
+
+/// The values of one message. Reused, to avoid allocations.
+#[derive(Debug, Default)]
+pub struct RowValues {
+    /// In the order of the writer's columns.
+    decoded: Vec<Value>,
+    /// In the order of the stored columns. Text values are ranges of the message.
+    pub values: Vec<Value>,
+}
+
+impl RowValues {
+    /// Decodes a message into the stored columns, and returns its bytes. Otherwise returns why it cannot be decoded.
+    pub(super) fn read<'m>(
+        &mut self,
+        payload: Option<&'m [u8]>,
+        projections: &BTreeMap<u32, Result<Projection, String>>,
+    ) -> Result<&'m [u8], String> {
+        let payload = payload.ok_or("the message has no value")?;
+        let schema_id = avro::schema_id(payload).map_err(|error| error.to_string())?;
+        let projection = projections
+            .get(&schema_id)
+            .ok_or_else(|| format!("schema {schema_id} is unknown"))?
+            .as_ref()
+            .map_err(|reason| format!("schema {schema_id}: {reason}"))?;
+        avro::decode(&projection.writer, payload, &mut self.decoded).map_err(|error| error.to_string())?;
+        let value = |source: &Option<usize>| {
+            source.and_then(|at| self.decoded.get(at)).copied().unwrap_or(Value::Null)
+        };
+        self.values.clear();
+        self.values.extend(projection.sources.iter().map(value));
+        Ok(payload)
+    }
+
+    /// Checks that a file could have had the values. Otherwise names the column whose value is out of range.
+    pub(super) fn check(&self, columns: &Columns) -> Result<(), String> {
+        match columns.iter().zip(&self.values).find(|(column, value)| !column.admits(**value)) {
+            Some((column, _)) => Err(format!("{} is out of range", column.name)),
+            None => Ok(()),
+        }
     }
 }
 

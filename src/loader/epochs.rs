@@ -4,7 +4,7 @@ use rdkafka::Message;
 
 use super::LoaderError;
 use super::chunk::{Chunk, fingerprint};
-use super::ledger::{ChunkState, LastChunk, Ledger};
+use super::ledger::{ChunkState, LastChunk, Ledger, TopicEpoch};
 use super::reading::{is_unreadable, read};
 use crate::kafka::{BrokerError, Kafka, Watermarks};
 
@@ -37,11 +37,7 @@ pub(super) async fn identify(
         return begin_epoch(ledger, watermarks, None).await;
     };
     let chunks = ledger.last_chunks(known.epoch).await?;
-    let mut is_same = partitions >= known.partitions;
-    for chunk in &chunks {
-        is_same = is_same && is_there(kafka, topic, watermarks, chunk).await?;
-    }
-    if !is_same {
+    if !is_same(kafka, topic, watermarks, known, &chunks).await? {
         tracing::warn!(topic, "the topic was deleted and created again; beginning a new epoch");
         return begin_epoch(ledger, watermarks, Some(known.epoch)).await;
     }
@@ -50,6 +46,24 @@ pub(super) async fn identify(
         ledger.add_partitions(known, partitions).await?;
     }
     Ok(Found { epoch: known.epoch, chunks, ended: None })
+}
+
+/// Whether a topic is the one that was loaded in an epoch.
+///
+/// # Errors
+/// A service does not answer.
+pub async fn is_same(
+    kafka: &Kafka,
+    topic: &str,
+    watermarks: &Watermarks,
+    known: TopicEpoch,
+    chunks: &[LastChunk],
+) -> Result<bool, LoaderError> {
+    let mut is_same = watermarks.len() >= usize::from(known.partitions);
+    for chunk in chunks {
+        is_same = is_same && is_there(kafka, topic, watermarks, chunk).await?;
+    }
+    Ok(is_same)
 }
 
 /// Begins an epoch. Messages that the topic deleted earlier are not counted as lost.

@@ -8,7 +8,7 @@ use super::LoaderError;
 use super::chunk::Chunk;
 use super::inbox::Inbox;
 use super::lease::Lease;
-use crate::warehouse::client::WarehouseError;
+use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
 /// The columns of a chunk's note.
@@ -64,6 +64,28 @@ pub enum ChunkState {
     Done = 2,
 }
 
+/// Returns a topic's last epoch, if it was ever loaded. Needs no lease.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn topic(warehouse: &Warehouse, topic: &str) -> Result<Option<TopicEpoch>, WarehouseError> {
+    let query = warehouse.query(include_str!("../../queries/engine/loader/topic.sql"));
+    Ok(query.param("topic", topic).fetch_optional().await?)
+}
+
+/// Returns the last chunk of each partition that has any in an epoch of a topic. Needs no lease.
+///
+/// # Errors
+/// ClickHouse does not answer.
+pub async fn last_chunks(
+    warehouse: &Warehouse,
+    topic: &str,
+    epoch: u32,
+) -> Result<Vec<LastChunk>, WarehouseError> {
+    let query = warehouse.query(include_str!("../../queries/engine/loader/last_chunks.sql"));
+    Ok(query.param("topic", topic).param("epoch", epoch).fetch_all().await?)
+}
+
 /// The ledger of one topic, as the holder of its lease writes it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -90,9 +112,7 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn topic(&self) -> Result<Option<TopicEpoch>, LoaderError> {
-        let query = self.lease.warehouse().query(include_str!("../../queries/engine/loader/topic.sql"));
-        let query = query.param("topic", self.lease.topic());
-        Ok(query.fetch_optional().await.map_err(WarehouseError::from)?)
+        Ok(topic(self.lease.warehouse(), self.lease.topic()).await?)
     }
 
     /// Begins a new epoch and returns it.
@@ -168,13 +188,7 @@ impl Ledger {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn last_chunks(&self, epoch: u32) -> Result<Vec<LastChunk>, LoaderError> {
-        let query = self
-            .lease
-            .warehouse()
-            .query(include_str!("../../queries/engine/loader/last_chunks.sql"))
-            .param("topic", self.lease.topic())
-            .param("epoch", epoch);
-        Ok(query.fetch_all().await.map_err(WarehouseError::from)?)
+        Ok(last_chunks(self.lease.warehouse(), self.lease.topic(), epoch).await?)
     }
 
     /// Writes several states of chunks at once.

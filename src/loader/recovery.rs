@@ -144,7 +144,7 @@ impl Session {
 
 /// Returns where loading begins in each partition: after the last chunk, or at its start if it was noted but not done. A partition
 /// without a chunk begins at 0: if its first messages are missing, they were deleted before they were loaded ([`super::epochs`]).
-fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<u16, i64> {
+pub fn next_offsets(watermarks: &Watermarks, last_chunks: &[LastChunk]) -> BTreeMap<u16, i64> {
     let next = |partition: &u16| {
         let last = last_chunks.iter().find(|chunk| chunk.partition == *partition);
         last.map_or(0, |chunk| match chunk.is_done {

@@ -76,14 +76,66 @@ pub fn value_length(column: &Column, bytes: &[u8]) -> Option<usize> {
 
 /// Returns the number of bytes of a String, including its length prefix.
 fn text_length(bytes: &[u8]) -> Option<usize> {
+    let (prefix, length) = length_prefix(bytes)?;
+    length.checked_add(prefix)
+}
+
+/// Returns the number of bytes of a length prefix, and the length.
+fn length_prefix(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0_usize;
     for (at, byte) in bytes.iter().enumerate().take(9) {
         length |= usize::from(byte & 0x7f) << (7 * at);
         if *byte < 0x80 {
-            return length.checked_add(at + 1);
+            return Some((at + 1, length));
         }
     }
     None
+}
+
+/// Reads a column's value at the position `at` of `bytes`, as [`write_value`] writes it, and moves `at` after it. Text is a range of `bytes`.
+/// None if `bytes` ends before the value does, or an enum's text is none of its symbols.
+pub fn read_value(column: &Column, bytes: &[u8], at: &mut usize) -> Option<Value> {
+    let end = *at + value_length(column, bytes.get(*at..)?)?;
+    let mut start = *at + usize::from(column.is_nullable());
+    *at = end;
+    if start == end {
+        return Some(Value::Null);
+    }
+    if matches!(column.kind, Kind::Text { .. } | Kind::Enum) {
+        start += length_prefix(bytes.get(start..end)?)?.0;
+    }
+    let value = bytes.get(start..end)?;
+    let number = || value.try_into().ok().map(i64::from_le_bytes);
+    let small = || value.try_into().ok().map(i32::from_le_bytes);
+    match column.kind {
+        Kind::Boolean => Some(Value::Boolean(value != [0])),
+        Kind::Int => small().map(Value::Int),
+        Kind::Date => small().map(Value::Date),
+        Kind::Long { .. } => number().map(Value::Long),
+        Kind::Timestamp => number().map(Value::Timestamp),
+        Kind::TimestampMicros => number().map(Value::TimestampMicros),
+        Kind::Double => value.try_into().ok().map(f64::from_le_bytes).map(Value::Double),
+        Kind::Decimal { .. } => Some(Value::Decimal(signed(value))),
+        Kind::Text { .. } => Some(Value::Text { start, end }),
+        Kind::Enum => {
+            let position = column.symbols.iter().position(|symbol| symbol.as_bytes() == value)?;
+            u32::try_from(position).ok().map(Value::Enum)
+        }
+        Kind::Uuid | Kind::UuidText => {
+            let halves = value.try_into().ok().map(u128::from_le_bytes)?;
+            Some(Value::Uuid(halves.rotate_right(64)))
+        }
+    }
+}
+
+/// Reads a little-endian number in two's complement of at most 16 bytes.
+fn signed(bytes: &[u8]) -> i128 {
+    let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let mut padded = [if is_negative { 0xff } else { 0 }; 16];
+    if let Some(low) = padded.get_mut(..bytes.len()) {
+        low.copy_from_slice(bytes);
+    }
+    i128::from_le_bytes(padded)
 }
 
 /// Returns the number of bytes of a value; of a String, those of an empty one.
@@ -154,6 +206,29 @@ mod tests {
                 bytes.extend([0xff; 20]);
                 prop_assert_eq!(value_length(column, &bytes), Some(written));
             }
+        }
+
+        #[test]
+        fn a_value_is_read_as_it_was_written(number in -2_i64.pow(31)..2_i64.pow(31), text in 0_usize..300) {
+            let buffer: Vec<u8> = (0..text).map(|at| b'a' + (at % 26) as u8).collect();
+            let (bets, others) = (include_str!("../../schemas/bets.avsc"), OTHERS);
+            let (bets, others) = (Columns::parse(bets).unwrap(), Columns::parse(others).unwrap());
+            let columns: Vec<_> = bets.iter().chain(others.iter()).collect();
+            let values: Vec<Value> = columns.iter().map(|column| value(column, number, text)).collect();
+            let mut bytes = vec![0xff; 3];
+            for (column, value) in columns.iter().zip(&values) {
+                write_value(column, *value, &buffer, &mut bytes);
+            }
+            let mut at = 3;
+            for (column, value) in columns.iter().zip(&values) {
+                let read = read_value(column, &bytes, &mut at).unwrap();
+                match value {
+                    Value::Text { .. } => prop_assert_eq!(read.text(&bytes), &buffer[..]),
+                    value => prop_assert_eq!(read, *value),
+                }
+            }
+            prop_assert_eq!(at, bytes.len());
+            prop_assert_eq!(read_value(columns[0], &bytes, &mut at), None);
         }
     }
 }

@@ -46,9 +46,19 @@ pub enum AvroError {
 pub fn encode(schema_id: u32, columns: &Columns, values: &[Value], buffer: &[u8], out: &mut Vec<u8>) {
     out.push(MAGIC);
     out.extend_from_slice(&schema_id.to_be_bytes());
-    for (column, value) in columns.iter().zip(values) {
-        encode_branch(column, *value, out);
-        match *value {
+    encode_values(columns.iter().zip(values.iter().copied()), buffer, out);
+}
+
+/// Appends values without a prefix, read from `buffer` where they are text.
+#[inline]
+pub fn encode_values<'a>(
+    values: impl Iterator<Item = (&'a Column, Value)>,
+    buffer: &[u8],
+    out: &mut Vec<u8>,
+) {
+    for (column, value) in values {
+        encode_branch(column, value, out);
+        match value {
             Value::Null => {}
             Value::Long(number) | Value::Timestamp(number) | Value::TimestampMicros(number) => {
                 encode_long(number, out);
@@ -81,8 +91,22 @@ pub fn schema_id(message: &[u8]) -> Result<u32, AvroError> {
 /// The message is not a datum of these columns.
 pub fn decode(columns: &Columns, message: &[u8], values: &mut Vec<Value>) -> Result<(), AvroError> {
     values.clear();
-    let mut cursor = Cursor { message, at: PREFIX_BYTES };
-    for column in columns.iter() {
+    decode_values(columns.iter(), message, PREFIX_BYTES, values)
+}
+
+/// Appends the values from a position of a message to its end, which [`encode_values`] wrote.
+///
+/// # Errors
+/// They are not values of these columns.
+#[inline]
+pub fn decode_values<'a>(
+    columns: impl Iterator<Item = &'a Column>,
+    message: &[u8],
+    start: usize,
+    values: &mut Vec<Value>,
+) -> Result<(), AvroError> {
+    let mut cursor = Cursor { message, at: start };
+    for column in columns {
         values.push(decode_field(column, &mut cursor)?);
     }
     if cursor.at == message.len() { Ok(()) } else { Err(AvroError::TooLong) }

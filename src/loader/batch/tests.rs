@@ -9,6 +9,7 @@ use crate::dataset::BETS;
 use crate::domain::columns::Columns;
 use crate::loader::chunk::Table;
 use crate::warehouse::native;
+use crate::wire::avro;
 
 const SCHEMA_ID: u32 = 1;
 const ORIGIN: Origin<'static> = Origin { topic: "t", epoch: 2, generation: 3 };
