@@ -81,7 +81,9 @@ pub(super) async fn missing_in_tables(
     for table in std::iter::once(&dataset.table).chain(conflicts) {
         let query = warehouse.query(include_str!("../../queries/engine/start/table_columns.sql"));
         let found: Vec<TableColumn> = query.param("table", table).fetch_all().await?;
-        for column in dataset.columns.iter() {
+        // A row in conflict has the values that were sent. Its other columns are always called the same.
+        let columns = dataset.columns.iter().filter(|column| *table == dataset.table || column.is_field());
+        for column in columns {
             let kind = column_type(column);
             match found.iter().find(|there| there.name == column.name) {
                 None => {

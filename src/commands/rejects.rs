@@ -7,6 +7,8 @@ use super::client::Api;
 use super::client::list::{self, Columns};
 use super::client::problem::advice;
 use super::table::{self, shortened, shown};
+use crate::dataset::BETS;
+use crate::http::dataset_path::dataset_path;
 use crate::settings::{ConflictsOptions, RejectsOptions};
 
 /// Characters of a rejected row that are shown.
@@ -15,7 +17,10 @@ const SHOWN_CHARACTERS: usize = 60;
 const REJECTS: Columns = Columns { names: &["line", "column", "code", "reason", "row"], cells: reject };
 
 const CONFLICTS: Columns =
-    Columns { names: &["line", "round", "difference", "stored from"], cells: conflict };
+    Columns { names: &["line", "round", "difference", "stored from"], cells: conflict_of_bets };
+
+const CONFLICTS_OF_DATASET: Columns =
+    Columns { names: &["line", "key", "difference", "stored from"], cells: conflict_of_dataset };
 
 /// Lists the rejected rows of an upload.
 pub(super) async fn rejects(options: RejectsOptions) -> Result<(), CommandError> {
@@ -34,8 +39,12 @@ pub(super) async fn rejects(options: RejectsOptions) -> Result<(), CommandError>
 /// Lists the rows of an upload that are stored with different values.
 pub(super) async fn conflicts(options: ConflictsOptions) -> Result<(), CommandError> {
     let api = Api::new(&options.list.server)?;
-    let url = api.url(&format!("/uploads/{}/conflicts", options.upload));
-    list::show(&api, url, &options.list, CONFLICTS, "rows in conflict with stored rounds").await
+    let url = api.url(&dataset_path(&options.dataset, &format!("/uploads/{}/conflicts", options.upload)));
+    let (columns, what) = match options.dataset.as_str() {
+        BETS => (CONFLICTS, "rows in conflict with stored rounds"),
+        _ => (CONFLICTS_OF_DATASET, "rows in conflict with stored rows"),
+    };
+    list::show(&api, url, &options.list, columns, what).await
 }
 
 fn reject(row: &Value) -> Vec<String> {
@@ -49,7 +58,21 @@ fn reject(row: &Value) -> Vec<String> {
     vec![shown(&row["line"]), columns, lines("code"), advice(&lines("reason")), raw]
 }
 
-fn conflict(row: &Value) -> Vec<String> {
+fn conflict_of_bets(row: &Value) -> Vec<String> {
+    conflict(row, shown(&row["game_instance_id"]))
+}
+
+/// Shows the columns of the key with their names: those that are not there twice.
+fn conflict_of_dataset(row: &Value) -> Vec<String> {
+    let members = row.as_object().into_iter().flatten();
+    let is_key = |name: &str| {
+        name != "line" && !name.starts_with("stored_") && row.get(format!("stored_{name}")).is_none()
+    };
+    let key = members.filter(|(name, _)| is_key(name)).map(|(name, part)| format!("{name}: {}", value(part)));
+    conflict(row, key.collect::<Vec<_>>().join("\n"))
+}
+
+fn conflict(row: &Value, key: String) -> Vec<String> {
     let members = row.as_object().into_iter().flatten();
     let values = members.filter_map(|(name, sent)| Some((name, sent, row.get(format!("stored_{name}"))?)));
     let differences = values
@@ -57,7 +80,7 @@ fn conflict(row: &Value) -> Vec<String> {
         .map(|(name, sent, stored)| format!("{name}: {} in the file, {} stored", value(sent), value(stored)));
     let from = format!("line {} of upload {}", shown(&row["stored_line"]), shown(&row["stored_upload_id"]));
     let differences = differences.collect::<Vec<_>>().join("\n");
-    vec![shown(&row["line"]), shown(&row["game_instance_id"]), differences, from]
+    vec![shown(&row["line"]), key, differences, from]
 }
 
 fn value(value: &Value) -> String {
@@ -77,7 +100,17 @@ mod tests {
         });
         let differences =
             "bonus_amount_win: NULL in the file, 1 stored\nreal_amount_bet: 7 in the file, 0.25 stored";
-        assert_eq!(conflict(&row), ["2", "7", differences, "line 4 of upload u"]);
+        assert_eq!(conflict_of_bets(&row), ["2", "7", differences, "line 4 of upload u"]);
+    }
+
+    #[test]
+    fn a_conflict_of_another_dataset_shows_the_columns_of_its_key() {
+        let row = json!({
+            "line": 2, "merchant": "shop", "payment_id": 7, "amount": "1.5", "stored_amount": "2", "stored_line": 4, "stored_upload_id": "u",
+        });
+        let from = "line 4 of upload u";
+        let cells = ["2", "merchant: shop\npayment_id: 7", "amount: 1.5 in the file, 2 stored", from];
+        assert_eq!(conflict_of_dataset(&row), cells);
     }
 
     #[test]

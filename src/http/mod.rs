@@ -5,7 +5,7 @@ pub mod aggregates;
 pub mod auth;
 pub mod body;
 pub mod connection;
-mod dataset_path;
+pub mod dataset_path;
 pub mod deadline;
 pub mod differences;
 pub mod download;

@@ -276,9 +276,9 @@ impl Writer {
     }
 }
 
-/// List the rounds of an upload that are stored with other values
+/// List the rows of an upload that are stored with other values
 ///
-/// Each field as sent, and as stored (`stored_…`). A round that is stored with the values that were sent, as after a repair, is not
+/// Each field as sent, and as stored (`stored_…`). A row that is stored with the values that were sent, as after a repair, is not
 /// listed.
 #[utoipa::path(
     get, path = "/uploads/{id}/conflicts", tag = "uploads", operation_id = "list_conflicts", params(Id, ListQuery),
@@ -301,8 +301,8 @@ pub async fn conflicts(
         Format::Ndjson => "JSONEachRow",
     };
     let formula_starts = formula_starts(escape_formulas && format == Format::Csv);
-    let columns = state.uploader.columns();
-    let cursor = upload_counts::conflicts(&state.warehouse, columns, row.upload_id, name, &formula_starts)?;
+    let cursor =
+        upload_counts::conflicts(&state.warehouse, state.dataset(), row.upload_id, name, &formula_starts)?;
     let pieces: Pieces = Box::pin(stream::try_unfold(cursor, async |mut cursor| {
         let piece = cursor.next().await.map_err(WarehouseError::from)?;
         Ok(piece.map(|piece| (piece, cursor)))

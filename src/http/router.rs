@@ -70,18 +70,26 @@ fn of_each(served: &Served) -> Part {
         .layer(middleware::from_fn(answer_in_time))
         .merge(files(routes!(rejects::replay), Files::AtMostOne))
         .with_state(served.app.clone());
+    let part = match served.app.dataset().has_key() {
+        true => uploads.merge(conflicts(&served.app)),
+        false => uploads,
+    };
     match &served.reconciling {
-        Some(reconciling) => uploads.merge(of_key(reconciling)),
-        None => uploads,
+        Some(reconciling) => part.merge(of_key(reconciling)),
+        None => part,
     }
 }
 
-/// The paths of datasets with a key.
-fn of_key(reconciling: &ReconcileState) -> Part {
-    let conflicts = OpenApiRouter::default()
+/// The list of conflicts, for datasets with a key.
+fn conflicts(app: &AppState) -> Part {
+    OpenApiRouter::default()
         .routes(routes!(rejects::conflicts))
         .layer(middleware::from_fn(answer_in_time))
-        .with_state(reconciling.app.clone());
+        .with_state(app.clone())
+}
+
+/// The paths of datasets whose files can be reconciled.
+fn of_key(reconciling: &ReconcileState) -> Part {
     OpenApiRouter::default()
         .routes(routes!(reconcile::list))
         .routes(routes!(reconcile::show, reconcile::cancel))
@@ -90,7 +98,6 @@ fn of_key(reconciling: &ReconcileState) -> Part {
         .layer(middleware::from_fn(answer_in_time))
         .merge(files(routes!(reconcile::submit), Files::One))
         .with_state(reconciling.clone())
-        .merge(conflicts)
 }
 
 /// A handler that takes files: it limits time and bytes itself.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::parse::{upload_id, whole};
 use super::{Count, ServerOptions};
+use crate::dataset::BETS;
 
 #[derive(Debug, Args)]
 pub struct UploadsOptions {
@@ -43,6 +44,9 @@ pub struct ConflictsOptions {
     /// Id of the upload
     #[arg(value_name = "UPLOAD", value_parser = upload_id)]
     pub upload: Uuid,
+    /// Dataset of the upload
+    #[arg(long, value_name = "NAME", default_value = BETS)]
+    pub dataset: String,
     #[command(flatten)]
     pub list: ListOptions,
 }

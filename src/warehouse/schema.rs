@@ -246,9 +246,9 @@ fn pieces(statement: &str) -> impl Iterator<Item = Piece<'_>> {
         Some(match name {
             "INDEX" | "CONSTRAINT" => return None,
             "PROJECTION" => Piece::Definition(first_word(rest)?, rest),
-            name => match rest.trim_start().strip_prefix("Enum8(").and_then(|rest| rest.split_once(')')) {
-                Some((values, _)) => Piece::ColumnType(name, values),
-                None => Piece::Column(name),
+            quoted => match rest.trim_start().strip_prefix("Enum8(").and_then(|rest| rest.split_once(')')) {
+                Some((values, _)) => Piece::ColumnType(quoted.trim_matches('`'), values),
+                None => Piece::Column(quoted.trim_matches('`')),
             },
         })
     })
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_required_names_are_taken_from_the_statements() {
-        let table = "-- Why.\nCREATE TABLE IF NOT EXISTS t\n(\n    a  UInt8,\n    b  String\n        CODEC(ZSTD),\n    \
+        let table = "-- Why.\nCREATE TABLE IF NOT EXISTS t\n(\n    `a`  UInt8,\n    b  String\n        CODEC(ZSTD),\n    \
                      s  Enum8('x' = 1) COMMENT 'c',\n    INDEX i a TYPE minmax,\n    PROJECTION p (SELECT * ORDER BY b)\n)\n\
                      ENGINE = MergeTree\n";
         let pieces = vec![

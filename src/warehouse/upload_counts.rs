@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::client::{Warehouse, WarehouseError};
 use super::uploads::{LedgerRow, Loaded, LoadedWithGaps};
-use crate::domain::columns::{Column, Columns};
+use crate::dataset::Dataset;
+use crate::domain::columns::{Column, Kind, Source};
 
 /// Rows of an upload that are loaded so far. When the upload is visible, they add up to the accepted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize, ToSchema)]
@@ -65,27 +66,54 @@ pub async fn of_upload(warehouse: &Warehouse, upload_id: Uuid) -> Result<UploadC
     Ok(query.param("upload_id", upload_id.to_string()).fetch_one().await?)
 }
 
-/// Starts to fetch the rounds of an upload that are stored with other values, in one of ClickHouse's formats. `columns`: those of a row,
-/// which are compared. Text that begins with one of the characters in `formula_starts` gets an apostrophe.
+/// Starts to fetch the rows of an upload that are stored with other values, in one of ClickHouse's formats. Text that begins with one of
+/// the characters in `formula_starts` gets an apostrophe. The dataset must have a key.
 ///
 /// # Errors
 /// ClickHouse does not answer.
 pub fn conflicts(
     warehouse: &Warehouse,
-    columns: &Columns,
+    dataset: &Dataset,
     upload_id: Uuid,
     format: &str,
     formula_starts: &str,
 ) -> Result<BytesCursor, WarehouseError> {
-    let same: Vec<String> =
-        columns.fields().map(|Column { name, .. }| format!("sent.{name} <=> stored.{name}")).collect();
-    let sql = include_str!("../../queries/engine/uploads/conflicts.sql")
-        .replace("(/* same */)", &format!("({})", same.join(" AND ")));
     let query = warehouse
-        .query(&sql)
+        .query(&conflicts_statement(dataset))
         .param("upload_id", upload_id.to_string())
         .param("formula_starts", formula_starts)
         .with_setting("date_time_output_format", "iso")
         .with_setting("output_format_json_quote_decimals", "1");
     Ok(query.fetch_bytes(format)?)
+}
+
+fn conflicts_statement(dataset: &Dataset) -> String {
+    let columns = &dataset.columns;
+    let key = columns.key().unwrap_or_default();
+    let of_key = key.iter().filter_map(|&at| columns.get(at));
+    // Both sides have the same key.
+    let keys = of_key.map(|column| shown("sent", column, ""));
+    let is_value = |column: &&Column| !key.iter().any(|&at| columns.get(at) == Some(*column));
+    let values = columns.fields().filter(is_value);
+    let values = values.flat_map(|column| [shown("sent", column, ""), shown("stored", column, "stored_")]);
+    let fields: Vec<String> = keys.chain(values).collect();
+    let from = |source: Source| match columns.iter().find(|column| column.source == source) {
+        Some(column) => format!("stored.`{}`", column.name),
+        None => "NULL".to_owned(),
+    };
+    let template = dataset.template().with("fields", fields.join(", "));
+    let template =
+        template.with("stored_upload", from(Source::UploadId)).with("stored_line", from(Source::Line));
+    template.fill(include_str!("../../queries/engine/uploads/conflicts.sql"))
+}
+
+/// Returns the expression that shows a column of one side.
+fn shown(side: &str, column: &Column, prefix: &str) -> String {
+    let name = &column.name;
+    match column.kind {
+        Kind::Text { .. } | Kind::Enum => {
+            format!("escaped(toValidUTF8({side}.`{name}`)) AS `{prefix}{name}`")
+        }
+        _ => format!("{side}.`{name}` AS `{prefix}{name}`"),
+    }
 }

@@ -11,6 +11,7 @@ mod broken_parts;
 mod command_output;
 mod conflicts;
 mod crash;
+mod dataset_conflicts;
 mod datasets;
 mod demo;
 mod deployment;
