@@ -1,4 +1,4 @@
-//! The endpoints of the selected datasets: read from their files, and checked against ClickHouse.
+//! The endpoints and the checks of the selected datasets: read from their files, and checked against ClickHouse.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use crate::http::endpoints::FIRST_WORDS;
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::limited::QueryLimits;
 
-/// Reads the endpoints of a dataset.
+/// Reads the endpoints and the checks of a dataset.
 fn read(dataset: &Dataset) -> Result<Vec<Endpoint>, CommandError> {
-    let endpoints: Result<_, _> = dataset.endpoints.iter().map(Endpoint::parse).collect();
-    endpoints.map_err(|fault| CommandError::usage(fault.to_string()))
+    let endpoints = dataset.endpoints.iter().map(Endpoint::parse);
+    let all: Result<_, _> = endpoints.chain(dataset.checks.iter().map(Endpoint::parse_check)).collect();
+    all.map_err(|fault| CommandError::usage(fault.to_string()))
 }
 
 /// Checks the files, as far as that needs no service.
@@ -29,7 +30,7 @@ pub(super) fn check(datasets: &[Dataset]) -> Result<(), CommandError> {
     check_paths(&endpoints, &FIRST_WORDS).map_err(|fault| CommandError::usage(fault.to_string()))
 }
 
-/// Asks ClickHouse, which has the tables by now, about the columns of each endpoint.
+/// Asks ClickHouse, which has the tables by now, about the columns of each endpoint and check.
 ///
 /// # Errors
 /// ClickHouse refuses a statement, or does not answer.

@@ -1,6 +1,7 @@
 //! The commands, one file each. Only they know how the parts of the program are put together.
 
 mod aggregates;
+mod check;
 mod client;
 mod connect;
 mod data_directory;
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Aggregates(options) => aggregates::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Query(options) => query::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Check(options) => check::run(options).await,
             Command::Uploads(options) => uploads::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Rejects(options) => rejects::rejects(options).await.map(|()| ExitCode::SUCCESS),
             Command::Conflicts(options) => rejects::conflicts(options).await.map(|()| ExitCode::SUCCESS),

@@ -23,7 +23,7 @@ pub use self::run::{Found, Table, rows, table};
 /// Most bytes of an answer in JSON, which is complete before it is sent.
 pub const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// An endpoint with the columns of its result.
+/// An endpoint, or a check, with the columns of its result.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub dataset: Arc<str>,
@@ -41,7 +41,8 @@ pub struct Column {
 impl Prepared {
     /// Returns its path below the dataset.
     pub fn path(&self) -> String {
-        format!("/datasets/{}/{}", self.dataset, self.endpoint.name)
+        let folder = if self.endpoint.check.is_some() { "checks/" } else { "" };
+        format!("/datasets/{}/{folder}{}", self.dataset, self.endpoint.name)
     }
 
     pub fn column(&self, name: &str) -> Option<&Column> {

@@ -99,25 +99,44 @@ impl Freshness {
 /// # Errors
 /// ClickHouse does not respond.
 pub async fn lag(warehouse: &Warehouse, uploads: &Ledger) -> Result<Lag, WarehouseError> {
+    let lags = lag_by_topic(warehouse, uploads).await?;
+    let sum = |sum: Lag, lag: Lag| Lag {
+        offsets: sum.offsets + lag.offsets,
+        seconds: sum.seconds.max(lag.seconds),
+    };
+    Ok(lags.into_values().fold(Lag::default(), sum))
+}
+
+/// Returns how far the tables lag behind the last uploads, by the topic of their rows.
+///
+/// # Errors
+/// ClickHouse does not respond.
+pub async fn lag_by_topic(
+    warehouse: &Warehouse,
+    uploads: &Ledger,
+) -> Result<BTreeMap<String, Lag>, WarehouseError> {
     let uploads = uploads.last_acknowledged().await?;
-    let mut lag = Lag::default();
     let mut by_topic: BTreeMap<&str, Vec<&Acknowledged>> = BTreeMap::new();
     for upload in &uploads {
         by_topic.entry(&upload.topic).or_default().push(upload);
     }
-    let now = chrono::Utc::now().timestamp_millis();
+    let mut lags = BTreeMap::new();
     for (topic, uploads) in by_topic {
         let loaded = Loaded::of_topic(warehouse, topic).await?;
-        let behind = uploads.into_iter().filter(|upload| !loaded.has(&upload.offsets, upload.updated_at));
-        let mut missing: BTreeMap<u16, u64> = BTreeMap::new();
-        for upload in behind {
-            lag.seconds = lag.seconds.max((now - upload.updated_at).max(0) as f64 / 1000.0);
-            for (partition, offsets) in loaded.missing(&upload.offsets, upload.updated_at) {
-                let most = missing.entry(partition).or_default();
-                *most = (*most).max(offsets);
-            }
-        }
-        lag.offsets += missing.values().sum::<u64>();
+        lags.insert(topic.to_owned(), lag_of(&uploads, &loaded));
     }
-    Ok(lag)
+    Ok(lags)
+}
+
+fn lag_of(uploads: &[&Acknowledged], loaded: &Loaded) -> Lag {
+    let now = chrono::Utc::now().timestamp_millis();
+    let (mut seconds, mut missing) = (0.0_f64, BTreeMap::<u16, u64>::new());
+    for upload in uploads.iter().filter(|upload| !loaded.has(&upload.offsets, upload.updated_at)) {
+        seconds = seconds.max((now - upload.updated_at).max(0) as f64 / 1000.0);
+        for (partition, offsets) in loaded.missing(&upload.offsets, upload.updated_at) {
+            let most = missing.entry(partition).or_default();
+            *most = (*most).max(offsets);
+        }
+    }
+    Lag { offsets: missing.values().sum(), seconds }
 }

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 pub mod connection;
 pub mod dataset_path;
+pub mod datasets;
 pub mod deadline;
 pub mod differences;
 pub mod download;

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::aggregates::answers::AggregatesPage;
 use super::aggregates::summary::AggregatesSummary;
+use super::datasets::Catalogue;
 use super::deadline::{Deadline, answer_in_time};
 use super::home::{ServiceAddresses, Shown};
 use super::openapi::files::Files;
@@ -20,8 +21,8 @@ use super::openapi::page::{self, Document};
 use super::openapi::{self, answering, taking};
 use super::state::{AppState, ReconcileState, Served};
 use super::{
-    admission, aggregates, auth, differences, endpoints, events, head, health, home, metrics, problem,
-    reconcile, rejects, repair, unread, upload, uploads,
+    admission, aggregates, auth, datasets, differences, endpoints, events, head, health, home, metrics,
+    problem, reconcile, rejects, repair, unread, upload, uploads,
 };
 use crate::dataset::BETS;
 use crate::endpoints::Prepared;
@@ -105,6 +106,15 @@ fn files<S: Clone + Send + Sync + 'static>(route: UtoipaMethodRouter<S>, files: 
     OpenApiRouter::default().routes(taking(files, route)).layer(DefaultBodyLimit::disable())
 }
 
+/// The list of the datasets, and each of them.
+fn of_catalogue(catalogue: Catalogue) -> Part {
+    OpenApiRouter::default()
+        .routes(routes!(datasets::list))
+        .routes(routes!(datasets::show))
+        .layer(middleware::from_fn(answer_in_time))
+        .with_state(catalogue)
+}
+
 /// The other paths that need an API key, if the server has any.
 fn of_server(server: &AppState) -> Part {
     OpenApiRouter::default()
@@ -143,7 +153,9 @@ pub fn router(
     let shown = Shown(keys.is_empty().then(|| services.into()));
     let keys: Arc<[ApiKey]> = keys.into();
     let bets = datasets.iter().filter(|served| served.app.dataset().name == BETS).map(of_bets);
-    let keyed = bets.chain(datasets.iter().map(of_dataset)).fold(of_server(server), OpenApiRouter::merge);
+    let catalogue = of_catalogue(Catalogue::new(datasets, endpoints, server));
+    let others = bets.chain(datasets.iter().map(of_dataset));
+    let keyed = others.fold(of_server(server).merge(catalogue), OpenApiRouter::merge);
     let ((open, described_open), (keyed, described_keyed)) =
         (open(server).split_for_parts(), keyed.split_for_parts());
     let endpoints = endpoints::routes(endpoints, server);

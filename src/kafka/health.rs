@@ -15,7 +15,7 @@ use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::{BrokerError, Kafka, Observer, blocking, is_denied, topic_setting};
+use super::{BrokerError, Kafka, Observer, Watermarks, blocking, is_denied, topic_setting, watermarks};
 use roundhouse_part::lock::lock;
 
 /// Time limits for the description of the topics, and for the answers of all leaders together.
@@ -89,6 +89,15 @@ impl TopicsHealth {
         let answer = self.run_check().await;
         *last = Some((Instant::now(), answer.clone()));
         answer
+    }
+
+    /// Returns the first offset and the end offset of each partition of a topic.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn watermarks(&self, topic: &str) -> Result<Watermarks, BrokerError> {
+        let (observer, topic) = (self.observer()?, topic.to_owned());
+        blocking(move || watermarks(&observer, &topic)).await
     }
 
     async fn run_check(&self) -> Result<(), String> {

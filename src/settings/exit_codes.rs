@@ -58,6 +58,13 @@ pub const QUERY: &str = "Exit codes:
   130  interrupted with Ctrl-C
   141  the reader of standard output has closed it";
 
+pub const CHECK: &str = "Exit codes:
+  0    every check has passed, or only shows rows
+  1    a check has failed
+  2    a check could not be run: wrong option, no server, the server refused it
+  130  interrupted with Ctrl-C
+  141  the reader of standard output has closed it";
+
 pub const REJECTS: &str = "Exit codes:
   0    the list is complete
   2    no list: wrong option, no server, the server refused it, the file cannot be written

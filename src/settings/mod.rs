@@ -3,6 +3,7 @@
 //! The help text is an option's manual. clap reads the command line into [`Cli`]. Decisions that need several options (which services
 //! are embedded, whether API keys are required) are made in `commands`.
 
+mod check;
 mod client;
 mod embedded;
 mod exit_codes;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::check::CheckOptions;
 pub use self::client::{
     AggregatesOptions, AnswerFormat, Count, Decimal, DlqCommand, OnError, Prefer, ReconcileOptions,
     ReplayOptions, ServerOptions, UploadOptions, WaitFor,
@@ -107,6 +109,9 @@ pub enum Command {
     /// Ask an endpoint of a dataset on a running server
     #[command(after_help = exit_codes::QUERY)]
     Query(QueryOptions),
+    /// Run the checks of a dataset on a running server: queries that verify what is stored
+    #[command(after_help = exit_codes::CHECK)]
+    Check(CheckOptions),
     /// List the uploads of a running server, newest first
     #[command(after_help = exit_codes::QUERY)]
     Uploads(UploadsOptions),

@@ -2,6 +2,7 @@
 
 pub mod aggregates;
 pub mod client;
+pub mod dataset_status;
 mod dataset_tables;
 pub mod exception;
 pub mod format;

@@ -406,13 +406,13 @@ impl Loaded {
     }
 
     /// Returns the next offset to load of a partition, in one of these epochs.
-    fn next(&self, partition: u16, epochs: &[u32]) -> u64 {
+    pub(super) fn next(&self, partition: u16, epochs: &[u32]) -> u64 {
         let here = |found: &&LoadedPartition| epochs.contains(&found.epoch) && found.partition == partition;
         self.partitions.iter().filter(here).map(|found| found.next_offset).max().unwrap_or(0)
     }
 
     /// Returns the newest epoch, and the epochs that it continues.
-    fn current_epochs(&self) -> Vec<u32> {
+    pub(super) fn current_epochs(&self) -> Vec<u32> {
         let starts = self.starts();
         let first = starts.iter().rposition(|(_, _, continues)| !continues).unwrap_or(0);
         starts.iter().skip(first).map(|(epoch, ..)| *epoch).collect()

@@ -211,7 +211,7 @@ async fn the_page_says_what_is_missing_when_a_request_has_no_file() {
 async fn the_page_fits_a_telephone_is_dark_where_the_browser_is_and_asks_for_no_key_that_the_server_does_not_have()
  {
     let site = Site::start(include_str!("api_description/look.html")).await;
-    for (arguments, locks) in [(&[][..], 0), (&["--api-key", KEY], 15)] {
+    for (arguments, locks) in [(&[][..], 0), (&["--api-key", KEY], 26)] {
         let server = Server::start(arguments).await;
         site.forward_to(&server.addresses.api);
         let shown = site.visit("localhost", &[]).await;
@@ -271,6 +271,7 @@ async fn schemathesis_finds_no_undescribed_response() {
     let job = json!({ "id": [path.rsplit('/').next()] });
     let filters = json!({ "player_id": ["player-0", "player-1"], "game_id": [7] });
     let values = json!({
+        "/datasets/{name}": { "name": ["bets", "payments"] },
         "/aggregates": filters,
         "/aggregates/summary": filters,
         "/reconcile": { "upload_id": [of_file, of_other] },

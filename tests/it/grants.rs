@@ -84,6 +84,7 @@ fn the_documented_rights_name_every_system_table_and_table_engine_of_the_queries
         "engine/schema",
         "engine/start",
         "engine/statements",
+        "engine/status",
         "engine/uploads",
         "bets/aggregates",
         "bets/tables",

@@ -1,4 +1,5 @@
--- Rounds that are stored more than once. There must be none.
+-- Rounds that are stored more than once
+-- expect: no rows
 SELECT
     game_instance_id,
     count() AS times,

@@ -1,4 +1,4 @@
--- The number of rounds without an amount, or without a name.
+-- Rounds without an amount, or without a name
 SELECT
     countIf(real_amount_bet IS NULL) AS no_real_amount_bet,
     countIf(bonus_amount_bet IS NULL) AS no_bonus_amount_bet,

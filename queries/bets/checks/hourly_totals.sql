@@ -1,4 +1,4 @@
--- The totals of each hour, for all players and games together.
+-- The totals of each hour, for all players and games together
 SELECT
     created_hour,
     sum(rounds_played) AS rounds,

@@ -1,4 +1,6 @@
--- Hours whose number of rounds or sum of an amount differs between the aggregates and the rounds. There must be none.
+-- Hours whose aggregates differ from their rounds
+-- The number of rounds, or the sum of an amount.
+-- expect: no rows
 SELECT
     created_hour,
     user_id,

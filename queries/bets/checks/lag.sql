@@ -1,5 +1,5 @@
--- How far each topic and partition is loaded, and how long ago something was loaded. A chunk that stays `noted` could not be inserted
--- yet.
+-- How far each topic and partition is loaded, and when
+-- A chunk that stays unfinished could not be inserted yet.
 SELECT
     topic,
     epoch,

@@ -1,4 +1,4 @@
--- The number of rejected lines by error code.
+-- Rejected lines by error code
 SELECT code, column, count() AS lines, any(reason) AS reason, any(raw) AS example
 FROM rejects
 GROUP BY code, column

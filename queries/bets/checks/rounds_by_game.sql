@@ -1,4 +1,4 @@
--- The games with the most rounds.
+-- The games with the most rounds
 SELECT
     game_id,
     max(game_name) AS game,

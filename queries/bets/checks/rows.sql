@@ -1,4 +1,4 @@
--- How much is stored: rounds, players, games, and the time range.
+-- How much is stored: rounds, players, games, and the time range
 SELECT
     count() AS rounds,
     uniqExact(user_id) AS players,

@@ -1,5 +1,6 @@
--- Minutes of the last 90 days whose candle lacks a stored event, or differs from the stored events although it has no others. There must
--- be none. (Events are deleted after two days, so a candle may have more of them than are stored.)
+-- Minutes whose candle lacks a stored event, or differs from the stored events
+-- Of the last 90 days. Events are deleted after two days, so a candle may have more of them than are stored.
+-- expect: no rows
 WITH bitShiftLeft(toUInt128(toUnixTimestamp64Milli(timestamp)), 64) + bitShiftLeft(toUInt64(kafka_epoch), 48) + kafka_offset AS position
 SELECT
     stored.base AS base,

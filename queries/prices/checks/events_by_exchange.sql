@@ -1,4 +1,4 @@
--- The number of events and pairs of each exchange, in the last two days.
+-- The number of events and pairs of each exchange, in the last two days
 SELECT
     exchange,
     count() AS events,

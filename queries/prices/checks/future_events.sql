@@ -1,5 +1,6 @@
--- Pairs with an event that is more than a minute ahead of the time at which it was loaded: the clock of its sender is wrong. It stays the latest
--- price until that time.
+-- Pairs with an event that is more than a minute ahead of the time at which it was loaded
+-- The clock of its sender is wrong. The event stays the latest price until that time.
+-- expect: no rows
 SELECT
     base,
     quote,

@@ -1,4 +1,5 @@
--- Pairs with a stored event that is later than their latest price. There must be none.
+-- Pairs with a stored event that is later than their latest price
+-- expect: no rows
 WITH bitShiftLeft(toUInt128(toUnixTimestamp64Milli(timestamp)), 64) + bitShiftLeft(toUInt64(kafka_epoch), 48) + kafka_offset AS event_position
 SELECT
     base,

@@ -1,4 +1,5 @@
--- Events that were sent more than once. They change no answer.
+-- Events that were sent more than once
+-- They change no answer.
 SELECT
     base,
     quote,

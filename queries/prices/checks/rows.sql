@@ -1,4 +1,4 @@
--- How much is stored: events of the last two days, pairs, and the time range.
+-- How much is stored: events of the last two days, pairs, and the time range
 SELECT
     count() AS events,
     uniqExact(base, quote, exchange) AS pairs,

@@ -1,4 +1,5 @@
--- Chains whose length or highest value differs from their steps. There must be none.
+-- Chains whose length or highest value differs from their steps
+-- expect: no rows
 SELECT
     number,
     maxIf(length, NOT is_aggregated) AS length_of_steps,

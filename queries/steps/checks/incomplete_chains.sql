@@ -1,4 +1,6 @@
--- Chains with a missing step, or that do not end at 1. There must be none, except while they are being loaded.
+-- Chains with a missing step, or that do not end at 1
+-- Chains are incomplete while they are being loaded.
+-- expect: no rows
 SELECT
     number,
     uniqExact(step) AS steps_stored,

@@ -1,4 +1,5 @@
--- Known chains that are stored with another length or highest value. There must be none.
+-- Known chains that are stored with another length or highest value
+-- expect: no rows
 SELECT
     number,
     chains.steps AS steps,

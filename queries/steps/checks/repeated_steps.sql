@@ -1,4 +1,5 @@
--- Steps that were sent more than once. They change no answer, but take space.
+-- Steps that were sent more than once
+-- They change no answer, but take space.
 SELECT
     number,
     count() - uniqExact(step) AS repeated,

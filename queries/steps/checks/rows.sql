@@ -1,4 +1,4 @@
--- How much is stored: messages, chains, and when they were produced.
+-- How much is stored: messages, chains, and when they were produced
 SELECT
     count() AS messages,
     uniqExact(number) AS chains,

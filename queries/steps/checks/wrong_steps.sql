@@ -1,5 +1,6 @@
--- Chains with a value that does not follow from the one before: half of an even value, three times an odd value and 1. Step 0 has the
--- number itself. There must be none. (Missing steps are found by incomplete_chains.sql.)
+-- Chains with a value that does not follow from the one before
+-- Half of an even value, three times an odd value and 1. Step 0 has the number itself. Missing steps are found by incomplete_chains.
+-- expect: no rows
 SELECT
     number,
     (wrong[1]).1 AS step,

@@ -44,10 +44,24 @@ impl Header {
         if header.title.is_empty() {
             return Err(Mistake::new(
                 0,
-                "the file does not say what the endpoint returns; begin with a comment: -- Title",
+                "the file does not say what it returns; begin with a comment: -- Title",
             ));
         }
         Ok(header)
+    }
+
+    /// Checks that all directives are among these.
+    ///
+    /// # Errors
+    /// One is not.
+    pub(super) fn check_known(&self, known: &[&str]) -> Result<(), Mistake> {
+        match self.directives.iter().find(|one| !known.contains(&one.name.as_str())) {
+            None => Ok(()),
+            Some(unknown) => {
+                let message = format!("unknown directive {}; use one of {}", unknown.name, known.join(", "));
+                Err(Mistake::new(unknown.byte, message))
+            }
+        }
     }
 
     fn line(&mut self, comment: &str, byte: usize) -> Result<(), Mistake> {

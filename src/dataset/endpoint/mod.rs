@@ -1,6 +1,7 @@
 //! An endpoint: one SQL file with a comment, served over HTTP. The comment states title, parameters, pages and the rest. docs/DATASETS.md
 //! is the reference.
 
+mod check;
 mod header;
 mod number;
 pub mod parameter;
@@ -13,6 +14,7 @@ pub mod value;
 
 use std::time::Duration;
 
+pub use self::check::Expectation;
 use self::header::{Directive, Header, without_remark};
 pub use self::number::Number;
 use self::parameter::{Line, Parameter, is_name};
@@ -50,6 +52,8 @@ pub struct Endpoint {
     pub cache: Option<Duration>,
     pub answer: Answer,
     pub plot: Option<Plot>,
+    /// What a check expects. None: it is an endpoint of the folder `endpoints`.
+    pub check: Option<Expectation>,
     /// The SELECT, without comment and semicolon.
     pub statement: String,
     /// The line at which it begins.
@@ -87,6 +91,15 @@ impl Endpoint {
     pub fn parse(file: &SqlFile) -> Result<Self, FileFault> {
         let fault = |mistake: Mistake| FileFault::at(&file.path, &file.text, mistake.byte, mistake.message);
         Reader { file }.endpoint().map_err(fault)
+    }
+
+    /// Reads the file of a check: an endpoint without parameters, whose comment may say what it expects.
+    ///
+    /// # Errors
+    /// It has a mistake.
+    pub fn parse_check(file: &SqlFile) -> Result<Self, FileFault> {
+        let fault = |mistake: Mistake| FileFault::at(&file.path, &file.text, mistake.byte, mistake.message);
+        Reader { file }.check().map_err(fault)
     }
 
     /// Returns a fault in the statement.
@@ -156,13 +169,7 @@ impl Reader<'_> {
         let text = &self.file.text;
         check_name(&self.file.name)?;
         let header = Header::parse(text)?;
-        if let Some(unknown) = header.directives.iter().find(|one| !KNOWN.contains(&one.name.as_str())) {
-            let known = KNOWN.join(", ");
-            return Err(Mistake::new(
-                unknown.byte,
-                format!("unknown directive {}; use one of {known}", unknown.name),
-            ));
-        }
+        header.check_known(&KNOWN)?;
         let statement = Statement::parse(text)?;
         let page = once(&header, "page")?;
         let parameters = parameters(&header, &statement, page.is_some())?;
@@ -198,6 +205,7 @@ impl Reader<'_> {
             cache: once(&header, "cache")?.map(read_cache).transpose()?,
             answer,
             plot: plot.map(|directive| read_plot(directive, &statement)).transpose()?,
+            check: None,
             statement: text.get(statement.start..statement.end).unwrap_or_default().to_owned(),
             statement_line: line_of(text, statement.start),
             page_line: line(page),
@@ -212,15 +220,20 @@ impl Reader<'_> {
 const KNOWN: [&str; 6] = ["path", "param", "page", "cache", "answer", "plot"];
 
 fn check_name(name: &str) -> Result<(), Mistake> {
-    if !is_name(name) {
-        let message = "the name of the file is that of the endpoint; use up to 48 lower case letters, digits and _, first a letter";
-        return Err(Mistake::new(0, message));
-    }
+    check_letters(name)?;
     if path::RESERVED.contains(&name) {
         let message = format!("every dataset has {name} already; give the file another name");
         return Err(Mistake::new(0, message));
     }
     Ok(())
+}
+
+fn check_letters(name: &str) -> Result<(), Mistake> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let message = "the name of the file is part of its path; use up to 48 lower case letters, digits and _, first a letter";
+    Err(Mistake::new(0, message))
 }
 
 /// Returns a directive that may be given once.

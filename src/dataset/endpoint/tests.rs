@@ -178,3 +178,38 @@ proptest! {
         let _ = Endpoint::parse(&file(&text));
     }
 }
+
+#[test]
+fn a_check_has_no_parameters_and_says_how_many_rows_it_expects() {
+    for (text, expected) in [
+        ("-- A\nSELECT 1 AS a", Expectation::Any),
+        ("-- A\n-- Why.\n-- expect: no rows   each is a fault\nSELECT 1 AS a", Expectation::NoRows),
+        ("-- A\n-- expect: rows\nWITH 1 AS b SELECT b;\n", Expectation::Rows),
+    ] {
+        let check = Endpoint::parse_check(&file(text)).unwrap();
+        assert_eq!((check.check, check.title.as_str()), (Some(expected), "A"), "{text}");
+    }
+    assert_eq!(
+        [Expectation::Any, Expectation::NoRows, Expectation::Rows]
+            .map(|one| (one.is_met(true), one.is_met(false))),
+        [(None, None), (Some(false), Some(true)), (Some(true), Some(false))]
+    );
+    for (text, line, message) in [
+        ("-- A\n-- expect: nothing\nSELECT 1", 2, "expect is no rows, or rows, not \"nothing\""),
+        ("-- A\n-- expect: rows\n-- expect: rows\nSELECT 1", 3, "expect may be given only once"),
+        ("-- A\n-- cache: 1s\nSELECT 1", 2, "unknown directive cache; use one of expect"),
+        (
+            "-- A\nSELECT\n    {a:UInt8}",
+            3,
+            "a check has no parameters; write a value instead of the placeholder a",
+        ),
+        ("SELECT 1", 1, "begin with a comment"),
+    ] {
+        let fault = Endpoint::parse_check(&file(text)).unwrap_err();
+        assert_eq!(fault.line, line, "{text}");
+        assert!(fault.message.contains(message), "{fault}");
+    }
+    // An endpoint expects nothing.
+    let fault = Endpoint::parse(&file("-- A\n-- expect: rows\nSELECT 1")).unwrap_err();
+    assert!(fault.message.contains("unknown directive expect"), "{fault}");
+}

@@ -8,13 +8,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::figure::figure;
 use super::format::Wanted;
 use super::request::{Asked, Controls};
-use crate::dataset::endpoint::{Answer as Kind, LIMIT};
+use crate::dataset::endpoint::{Answer as Kind, Expectation, LIMIT};
 use crate::endpoints::arguments::Arguments;
 use crate::endpoints::cache::{Cache, Kept, Question};
 use crate::endpoints::{EndpointError, Key, Prepared, Table, cursor, rows, table};
@@ -203,15 +203,29 @@ impl Ask<'_> {
         if self.prepared.endpoint.answer == Kind::One {
             return Body::from(complete.bytes.clone());
         }
-        let next = complete.next_cursor.as_ref();
         // It continues the object whose first member are the items.
-        let end = format!(
-            "],\"page\":{},\"links\":{}}}",
-            json!({ "limit": self.arguments.limit, "next_cursor": next }),
-            json!({ "next": next.and_then(|cursor| self.next_link(cursor)) }),
-        );
+        let end = match self.prepared.endpoint.check {
+            Some(expectation) => format!("],\"check\":{}}}", self.verdict(expectation, complete)),
+            None => {
+                let next = complete.next_cursor.as_ref();
+                format!(
+                    "],\"page\":{},\"links\":{}}}",
+                    json!({ "limit": self.arguments.limit, "next_cursor": next }),
+                    json!({ "next": next.and_then(|cursor| self.next_link(cursor)) }),
+                )
+            }
+        };
         let pieces = [Bytes::from_static(b"{\"items\":["), complete.bytes.clone(), Bytes::from(end)];
         Body::from_stream(tokio_stream::iter(pieces.map(Ok::<_, Infallible>)))
+    }
+
+    /// The result of a check.
+    fn verdict(&self, expectation: Expectation, complete: &Complete) -> Value {
+        let columns: Vec<&str> = self.prepared.columns.iter().map(|column| column.name.as_str()).collect();
+        json!({
+            "name": self.prepared.endpoint.name, "title": self.prepared.endpoint.title, "expect": expectation.name(),
+            "passed": expectation.is_met(!complete.bytes.is_empty()), "columns": columns,
+        })
     }
 
     /// Starts to send rows that ClickHouse writes.

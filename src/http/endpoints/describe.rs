@@ -7,13 +7,14 @@ use super::format::Wanted;
 use super::{example, schema};
 use crate::dataset::endpoint::parameter::Parameter;
 use crate::dataset::endpoint::path::Alias;
-use crate::dataset::endpoint::{Answer, Endpoint};
+use crate::dataset::endpoint::{Answer, Endpoint, Expectation};
 use crate::endpoints::Prepared;
 use crate::http::openapi::problems;
 use crate::plot::{SIDES, Size};
 
 /// The group of the operations.
-pub const TAG: &str = "endpoints";
+const TAG: &str = "endpoints";
+const CHECKS: &str = "checks";
 
 /// Describes the operations of one path. `alias`: it is a further path.
 pub(super) fn path(prepared: &Prepared, alias: Option<&Alias>) -> Value {
@@ -26,6 +27,9 @@ pub(super) fn path(prepared: &Prepared, alias: Option<&Alias>) -> Value {
     let members = endpoint.parameters.iter().filter(|one| !in_path(one));
     let id = operation_id(prepared, alias);
     let get = operation(prepared, &format!("get_{id}"), &endpoint.title, of_get.collect(), None);
+    if endpoint.check.is_some() {
+        return json!({ "get": get });
+    }
     let summary = format!("{} (parameters in the body)", endpoint.title);
     let post = operation(prepared, &format!("post_{id}"), &summary, of_path, Some(body(prepared, members)));
     json!({ "get": get, "post": post })
@@ -45,7 +49,7 @@ fn operation(
 ) -> Value {
     let mut responses = json!({ "200": answer(prepared) });
     let mut operation = json!({
-        "tags": [TAG],
+        "tags": [if prepared.endpoint.check.is_some() { CHECKS } else { TAG }],
         "operationId": id,
         "summary": summary,
         "description": description(&prepared.endpoint),
@@ -76,9 +80,13 @@ fn operation(
 
 fn description(endpoint: &Endpoint) -> String {
     let order = endpoint.page.as_ref().map(|_| "Follow `links.next`: pages never overlap or skip rows.");
-    let text: Vec<&str> =
-        [endpoint.description.as_str()].into_iter().filter(|text| !text.is_empty()).chain(order).collect();
-    text.join("\n\n")
+    let expected = match endpoint.check {
+        Some(Expectation::NoRows) => Some("It passes if there are no rows."),
+        Some(Expectation::Rows) => Some("It passes if there are rows."),
+        Some(Expectation::Any) | None => None,
+    };
+    let own = [endpoint.description.as_str()].into_iter().filter(|text| !text.is_empty());
+    own.chain(order).chain(expected).collect::<Vec<_>>().join("\n\n")
 }
 
 fn path_parameter(parameter: &Parameter) -> Value {
@@ -178,9 +186,21 @@ fn answer(prepared: &Prepared) -> Value {
         prepared.columns.iter().map(|column| (column.name.as_str(), schema::of_result(&column.kind))),
     );
     let example = example::row(prepared);
-    let (schema, example, about) = match prepared.endpoint.answer {
-        Answer::One => (row, example, "The row"),
-        Answer::List => (
+    let (schema, example, about) = match (prepared.endpoint.answer, prepared.endpoint.check) {
+        (_, Some(expectation)) => (
+            check(row),
+            json!({
+                "items": [example],
+                "check": {
+                    "name": prepared.endpoint.name, "title": prepared.endpoint.title, "expect": expectation.name(),
+                    "passed": expectation.is_met(true),
+                    "columns": prepared.columns.iter().map(|column| &column.name).collect::<Vec<_>>(),
+                },
+            }),
+            "The rows, and whether the check passes",
+        ),
+        (Answer::One, None) => (row, example, "The row"),
+        (Answer::List, None) => (
             list(row),
             json!({
                 "items": [example], "page": { "limit": limit(prepared), "next_cursor": null },
@@ -235,6 +255,34 @@ fn list(row: Value) -> Value {
                     "next": {
                         "type": ["string", "null"],
                         "description": "Null on the last page, and after a POST, whose next page needs its body and `cursor`",
+                    },
+                },
+            },
+        },
+    })
+}
+
+/// The answer of a check.
+fn check(row: Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "check"],
+        "properties": {
+            "items": { "type": "array", "items": row },
+            "check": {
+                "type": "object",
+                "required": ["name", "title", "expect", "passed", "columns"],
+                "properties": {
+                    "name": { "type": "string" },
+                    "title": { "type": "string", "description": "What the rows are" },
+                    "expect": {
+                        "enum": ["no rows", "rows", null],
+                        "description": "When the check passes. Null: its rows are only shown",
+                    },
+                    "passed": { "type": ["boolean", "null"], "description": "Null if it expects nothing" },
+                    "columns": {
+                        "type": "array", "items": { "type": "string" },
+                        "description": "The columns of the rows, in their order",
                     },
                 },
             },

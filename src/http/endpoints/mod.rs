@@ -1,4 +1,5 @@
-//! The endpoints of datasets: `GET` and `POST /datasets/NAME/ENDPOINT`, and the further paths that their files name.
+//! The endpoints of datasets: `GET` and `POST /datasets/NAME/ENDPOINT`, and the further paths that their files name. Their checks:
+//! `GET /datasets/NAME/checks/CHECK`.
 
 mod answer;
 mod describe;
@@ -58,7 +59,10 @@ pub fn routes(endpoints: &[Arc<Prepared>], server: &AppState) -> Routes {
         for (path, alias) in
             std::iter::once((endpoint.path(), None)).chain(aliases.map(|alias| (alias.path(), Some(alias))))
         {
-            router = router.route(&path, get(served()).post(served()));
+            let methods = get(served());
+            // A check has no parameters that a body could have.
+            let has_post = endpoint.endpoint.check.is_none();
+            router = router.route(&path, if has_post { methods.post(served()) } else { methods });
             paths.insert(path, describe::path(endpoint, alias));
         }
     }

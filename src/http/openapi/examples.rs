@@ -12,6 +12,8 @@ const RESPONSES: &[(&str, &str, &str, &str)] = &[
     ("list_conflicts", "200", "text/csv", include_str!("examples/conflicts.csv")),
     ("list_conflicts", "200", "application/x-ndjson", include_str!("examples/conflicts.ndjson")),
     ("replay", "200", JSON, include_str!("examples/replay.json")),
+    ("list_datasets", "200", JSON, include_str!("examples/datasets.json")),
+    ("show_dataset", "200", JSON, include_str!("examples/dataset.json")),
     ("aggregates", "200", JSON, include_str!("examples/aggregates.json")),
     ("aggregates", "200", "text/csv", include_str!("examples/aggregates.csv")),
     ("aggregates", "200", "application/x-ndjson", include_str!("examples/aggregates.ndjson")),

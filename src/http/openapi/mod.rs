@@ -31,10 +31,12 @@ const ABOUT: &str = "Loads CSV files of game rounds through Kafka into ClickHous
      below `/datasets/bets`, where `POST /datasets/bets/rows` is `POST /uploadcsv`.";
 
 /// Groups of operations, in the order in which they are shown.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 8] = [
     ("uploads", "Upload files, and see the result of each row"),
     ("aggregates", "Bets, wins and net per hour, player and game"),
+    ("datasets", "Kinds of rows: their tables, and how many rows are stored, missing and rejected"),
     ("endpoints", "Queries of datasets, each in an SQL file"),
+    ("checks", "Queries that verify the data of datasets, each in an SQL file"),
     ("reconciliation", "Check that every valid row of a file is stored, and repair differences"),
     ("operations", "Health and metrics of the server"),
     ("description", "The addresses, this description, and the page that shows it"),

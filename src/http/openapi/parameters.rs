@@ -28,6 +28,11 @@ outside_query!(
 );
 
 outside_query!(
+    /// The name of a dataset.
+    DatasetName: Path, "name", "The name of the dataset, such as bets", text()
+);
+
+outside_query!(
     /// The entity tag that the client has.
     IfNoneMatch: Header, "If-None-Match", "The `ETag` of an earlier response: 304 if nothing has changed since", text()
 );

@@ -35,6 +35,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unauthorized", 401, "No API key, or an unknown one"),
     ("cross_origin", 403, "A web page of another origin sends a change without an API key"),
     ("no_such_path", 404, "No such path"),
+    ("no_such_dataset", 404, "No such dataset"),
     ("no_row", 404, "No row matches the parameters of an endpoint that returns one"),
     ("no_such_upload", 404, "No such upload"),
     ("no_such_job", 404, "No such reconciliation"),
@@ -179,6 +180,16 @@ problems!(
 problems!(
     /// Of a query of the aggregates.
     Aggregates: "invalid_parameter", "query_too_large", "aggregates_incomplete", "clickhouse_unavailable", "stopping"
+);
+
+problems!(
+    /// Of the list of datasets.
+    Datasets: "invalid_parameter", "query_too_large", "clickhouse_unavailable", "stopping"
+);
+
+problems!(
+    /// Of a dataset.
+    Dataset: "invalid_parameter", "query_too_large", "no_such_dataset", "clickhouse_unavailable", "stopping"
 );
 
 problems!(
