@@ -1,5 +1,6 @@
 //! `GET /datasets` and `GET /datasets/{name}`: what each dataset is, and how many rows are stored, missing and rejected.
 
+mod described;
 mod measure;
 mod view;
 
@@ -11,9 +12,10 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::described::Described;
 use self::measure::Measured;
 pub use self::view::DatasetView;
-use self::view::{DatasetDetails, Described};
+use self::view::DatasetDetails;
 use super::aggregates::permit;
 use super::openapi::parameters::DatasetName;
 use super::openapi::problems;

@@ -153,7 +153,9 @@ pub fn router(
     let shown = Shown(keys.is_empty().then(|| services.into()));
     let keys: Arc<[ApiKey]> = keys.into();
     let bets = datasets.iter().filter(|served| served.app.dataset().name == BETS).map(of_bets);
+    let names: Vec<&str> = datasets.iter().map(|served| served.app.dataset().name.as_str()).collect();
     let catalogue = of_catalogue(Catalogue::new(datasets, endpoints, server));
+    let catalogue = openapi::naming(&names, catalogue);
     let others = bets.chain(datasets.iter().map(of_dataset));
     let keyed = others.fold(of_server(server).merge(catalogue), OpenApiRouter::merge);
     let ((open, described_open), (keyed, described_keyed)) =

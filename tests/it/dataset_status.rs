@@ -30,7 +30,8 @@ async fn each_dataset_says_what_it_is_and_how_many_rows_are_stored_missing_and_r
         let page = server.get("/datasets").await.ok();
         let items = page["items"].as_array().expect("items").clone();
         let is_loaded = |item: &Value| {
-            item["lag"]["messages"] == 0 && item["rows"].as_u64() > Some(0) && item["rejects"] != json!({})
+            let is_counted = ["rows", "rows_last_minute"].iter().all(|name| item[*name].as_u64() > Some(0));
+            item["lag"]["messages"] == 0 && is_counted && item["rejects"] != json!({})
         };
         items.iter().all(is_loaded).then_some(page)
     })

@@ -3,7 +3,7 @@
 SELECT
     game_instance_id,
     count() AS times,
-    groupArray(10)((kafka_epoch, kafka_partition, kafka_offset)) AS came_from
+    groupArray(10)(CAST((kafka_epoch, kafka_partition, kafka_offset), 'Tuple(epoch UInt32, partition UInt16, offset UInt64)')) AS came_from
 FROM game_rounds
 GROUP BY game_instance_id
 HAVING times > 1

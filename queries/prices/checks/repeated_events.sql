@@ -7,7 +7,7 @@ SELECT
     timestamp,
     price,
     count() AS times,
-    groupArray(10)((kafka_epoch, kafka_partition, kafka_offset)) AS came_from
+    groupArray(10)(CAST((kafka_epoch, kafka_partition, kafka_offset), 'Tuple(epoch UInt32, partition UInt16, offset UInt64)')) AS came_from
 FROM prices
 GROUP BY base, quote, exchange, timestamp, price, base_volume_24h, quote_volume_24h
 HAVING times > 1

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::view::Described;
+use super::described::Described;
 use crate::http::freshness::lag_by_topic;
 use crate::http::state::AppState;
 use crate::metrics::Lag;

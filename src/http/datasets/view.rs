@@ -1,12 +1,12 @@
 //! Datasets as the API shows them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::described::Described;
 use super::measure::Measured;
 use crate::dataset::Dataset;
 use crate::dataset::statement::StatementKind;
@@ -14,25 +14,6 @@ use crate::dataset::types::column_type;
 use crate::domain::columns::Column;
 use crate::endpoints::Prepared;
 use crate::http::dataset_path::dataset_path;
-
-/// A dataset with its endpoints and checks.
-#[derive(Clone, Debug)]
-pub(super) struct Described {
-    pub(super) dataset: Dataset,
-    queries: Vec<Arc<Prepared>>,
-}
-
-impl Described {
-    /// `endpoints`: those of all datasets.
-    pub(super) fn new(dataset: &Dataset, endpoints: &[Arc<Prepared>]) -> Self {
-        let own = endpoints.iter().filter(|endpoint| *endpoint.dataset == *dataset.name);
-        Self { dataset: dataset.clone(), queries: own.cloned().collect() }
-    }
-
-    fn endpoints(&self) -> impl Iterator<Item = &Prepared> {
-        self.queries.iter().map(|one| &**one).filter(|one| one.endpoint.check.is_none())
-    }
-}
 
 /// A dataset.
 #[derive(Debug, Serialize, ToSchema)]

