@@ -16,6 +16,7 @@
 //! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part`, `roundhouse_sql` |
 //! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `endpoints`, `plot`, `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
 //! | [`endpoints`] | Runs the queries of datasets: values, pages, answers that are kept | `warehouse`, `dataset`, `roundhouse_part` |
+//! | [`guess`] | Guesses a dataset from the rows of a file | `ingest`, `counted`, `domain` |
 //! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `domain` |
 //! | [`ingest`] | Bytes of CSV or JSON to rows to Avro to acknowledged Kafka records | `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
@@ -48,6 +49,7 @@ pub mod domain;
 pub mod embedded;
 pub mod endpoints;
 pub mod generate;
+pub mod guess;
 pub mod http;
 pub mod ingest;
 pub mod kafka;

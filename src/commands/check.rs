@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, answered};
 use super::table::{self, shown};
@@ -12,6 +12,20 @@ use crate::settings::CheckOptions;
 
 /// Exit code: a check has failed.
 const EXIT_FAILED: u8 = 1;
+
+/// Rows that are shown of a check that fails, where no other rows are shown.
+const FEW_ROWS: u64 = 5;
+
+/// What is printed of each check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// The server's answer.
+    Json,
+    /// A sentence, and at most as many rows.
+    AtMost(u64),
+    /// A sentence, and some rows if it has failed.
+    OfFailed,
+}
 
 /// How many checks ended in which way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,8 +41,9 @@ pub(super) async fn run(options: CheckOptions) -> Result<ExitCode, CommandError>
     let path = format!("/datasets/{}", percent_encoded(&options.dataset));
     let (_, dataset) = answered(api.get(api.url(&path), "checks").await, options.json)?;
     let checks = selected(&dataset, &options.checks)?;
+    let rows = if options.json { Rows::Json } else { Rows::AtMost(options.limit.most()) };
     let tally = tokio::select! {
-        tally = run_all(&api, &checks, options.limit.most(), options.json) => tally?,
+        tally = run_all(&api, &checks, rows) => tally?,
         () = INTERRUPT.cancelled() => {
             return Err(CommandError { message: Some("interrupted".to_owned()), exit_code: EXIT_INTERRUPTED });
         }
@@ -62,19 +77,14 @@ fn selected<'a>(dataset: &'a Value, names: &[String]) -> Result<Vec<&'a Value>, 
     Ok(all.into_iter().filter(|check| names.is_empty() || is_named(check)).collect())
 }
 
-/// Runs checks of `GET /datasets/{name}`, and prints what each has found: at most `most` rows, or the answer in JSON.
-pub(super) async fn run_all(
-    api: &Api,
-    checks: &[&Value],
-    most: u64,
-    json: bool,
-) -> Result<Tally, CommandError> {
+/// Runs checks of `GET /datasets/{name}`, and prints what each has found.
+pub(super) async fn run_all(api: &Api, checks: &[&Value], rows: Rows) -> Result<Tally, CommandError> {
     let mut tally = Tally::default();
     for check in checks {
         let answer = api.get(api.url(&format!("{}?format=json", shown(&check["path"]))), "check").await;
         let (text, answer) = match answer {
             Ok(answer) => answer,
-            Err(Failure::Refused(problem)) if json => {
+            Err(Failure::Refused(problem)) if rows == Rows::Json => {
                 tally.not_run += 1;
                 table::print(format_args!("{problem}\n"))?;
                 continue;
@@ -91,10 +101,11 @@ pub(super) async fn run_all(
             Some(false) => tally.failed += 1,
             None => tally.shown += 1,
         }
-        if json {
-            table::print(format_args!("{text}\n"))?;
-        } else {
-            print(&answer, most)?;
+        match rows {
+            Rows::Json => table::print(format_args!("{text}\n"))?,
+            Rows::AtMost(most) => print(&answer, most)?,
+            Rows::OfFailed if answer["check"]["passed"] == false => print(&answer, FEW_ROWS)?,
+            Rows::OfFailed => print(&json!({ "check": answer["check"] }), 0)?,
         }
     }
     Ok(tally)
@@ -117,7 +128,8 @@ fn print(answer: &Value, most: u64) -> Result<(), CommandError> {
     };
     table::print(format_args!("{state}  {}: {}{expected}\n", shown(&check["name"]), shown(&check["title"])))?;
     if items.is_empty() {
-        return if check["passed"].is_null() { table::print("no rows\n") } else { Ok(()) };
+        let is_shown = check["passed"].is_null() && answer["items"].is_array();
+        return if is_shown { table::print("no rows\n") } else { Ok(()) };
     }
     let columns: Vec<String> = check["columns"].as_array().into_iter().flatten().map(shown).collect();
     let mut rows = table::new(columns.iter().map(String::as_str));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::CommandError;
-use super::datasets::missing_in_tables;
 use super::services::{Addresses, Services};
 use crate::counted::counted;
 use crate::dataset::Dataset;
@@ -71,28 +70,31 @@ impl StartError for SchemaError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Warehouse(error) => error.is_permanent(),
-            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } => true,
+            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } | Self::Lacks { .. } => {
+                true
+            }
         }
     }
 
     fn line(&self) -> String {
         match self {
             Self::Warehouse(error) => error.line(),
-            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } => self.to_string(),
+            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } | Self::Lacks { .. } => {
+                self.to_string()
+            }
         }
     }
 }
 
 impl Clients {
-    /// Waits until the services answer, creates missing topics and tables, and finds or registers the schemas. Also returns the
-    /// datasets with the ids of their schemas.
-    pub(super) async fn connect(
+    /// # Errors
+    /// The machine's certificates cannot be read.
+    pub(super) fn new(
         addresses: &Addresses,
         services: &Services,
-        datasets: Vec<Dataset>,
         options: &ServeOptions,
-    ) -> Result<(Self, Vec<Destination>), CommandError> {
-        let clients = Self {
+    ) -> Result<Self, CommandError> {
+        Ok(Self {
             kafka: Kafka::new(&addresses.kafka_brokers),
             registry: Registry::new(&addresses.schema_registry_url)
                 .map_err(|error| CommandError::failed(error.to_string()))?,
@@ -107,7 +109,18 @@ impl Clients {
             .map_err(|error| {
                 CommandError::failed(format!("cannot read this machine's certificates: {error}"))
             })?,
-        };
+        })
+    }
+
+    /// Waits until the services answer, creates missing topics and tables, and finds or registers the schemas. Also returns the
+    /// datasets with the ids of their schemas.
+    pub(super) async fn connect(
+        addresses: &Addresses,
+        services: &Services,
+        datasets: Vec<Dataset>,
+        options: &ServeOptions,
+    ) -> Result<(Self, Vec<Destination>), CommandError> {
+        let clients = Self::new(addresses, services, options)?;
         for topic in datasets.iter().flat_map(|dataset| [&dataset.topic, &dataset.dead_letter_topic]) {
             let ensure = || clients.kafka.ensure_topic(topic, options.services.kafka_partitions);
             patiently(format_args!("Kafka at {}", addresses.kafka_brokers), ensure).await?;
@@ -115,12 +128,6 @@ impl Clients {
         let what = format!("ClickHouse at {}", addresses.clickhouse_url);
         patiently(&what, || clients.warehouse.create_schema(&datasets)).await?;
         let registry = format!("the schema registry at {}", addresses.schema_registry_url);
-        for dataset in &datasets {
-            let missing = || missing_in_tables(dataset, &clients.warehouse, &services.database);
-            if let Some(missing) = patiently(&what, missing).await? {
-                return Err(CommandError::failed(missing));
-            }
-        }
         let mut destinations = Vec::new();
         for dataset in patiently(&what, || clients.warehouse.learn_aggregates(&datasets)).await? {
             let subject = format!("{}-value", dataset.topic);

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use indicatif::HumanCount;
 use reqwest::multipart::{Form, Part};
 use roundhouse_part::lifecycle::stop_on_signals;
@@ -17,9 +16,9 @@ use super::generate;
 use super::reconcile::report::{self, speed};
 use super::serve::{Server, WHOLE_STOP_PATIENCE};
 use super::table;
-use super::usage;
+use super::temporary::{parse, serve_options};
 use crate::counted::counted;
-use crate::settings::{Cli, Command, DemoOptions, ServeOptions};
+use crate::settings::{Command, DemoOptions};
 
 /// Rows of aggregates that are shown.
 const SHOWN_ROWS: usize = 10;
@@ -44,7 +43,7 @@ pub(super) async fn run(options: DemoOptions, log: &[OsString]) -> Result<(), Co
         "Starting broker, registry, ClickHouse and API in {} …\n",
         directory.path().display()
     ))?;
-    let options = serve_options(&options, directory.path())?;
+    let options = serve_options(&options.engine, directory.path())?;
     let Some(server) = Server::start(options, log, &stop).await? else { return Err(interrupted()) };
     let ready = started.elapsed();
     let shown = tokio::select! {
@@ -68,33 +67,6 @@ fn generate_sample(directory: &Path) -> Result<PathBuf, CommandError> {
     };
     generate::write(&generate::command(arguments)?)?;
     Ok(path)
-}
-
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, CommandError> {
-    let cli = Cli::try_parse_from(arguments);
-    Ok(cli.map_err(|error| CommandError::usage(usage::line(error, &[])))?.command)
-}
-
-/// Returns the options of `serve` with free ports and its own directory.
-fn serve_options(options: &DemoOptions, directory: &Path) -> Result<ServeOptions, CommandError> {
-    let any = "127.0.0.1:0";
-    let arguments = [
-        ("--listen", any),
-        ("--embedded-kafka-listen", any),
-        ("--embedded-registry-listen", any),
-        ("--embedded-clickhouse-listen", any),
-    ];
-    let arguments = arguments.into_iter().flat_map(|(option, value)| [option, value]);
-    match parse(["roundhouse", "serve"].into_iter().chain(arguments).map(OsString::from))? {
-        Command::Serve(mut serve) => {
-            // The environment may have these for another server.
-            (serve.api_keys, serve.ready_file) = (Vec::new(), None);
-            serve.data_dir = directory.to_owned();
-            serve.engine = options.engine.clone();
-            Ok(*serve)
-        }
-        _ => Err(CommandError::failed("the demo cannot build its options")),
-    }
 }
 
 async fn show(api: &str, file: &Path, ready: Duration) -> Result<(), CommandError> {

@@ -6,16 +6,28 @@ use super::CommandError;
 use crate::dataset::Dataset;
 use crate::dataset::endpoint::Endpoint;
 use crate::dataset::endpoint::path::check_paths;
+use crate::dataset::fault::FileFault;
 use crate::endpoints::{PrepareError, Prepared};
 use crate::http::endpoints::FIRST_WORDS;
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::limited::QueryLimits;
 
 /// Reads the endpoints and the checks of a dataset.
-fn read(dataset: &Dataset) -> Result<Vec<Endpoint>, CommandError> {
+///
+/// # Errors
+/// A file has a mistake.
+pub(super) fn read(dataset: &Dataset) -> Result<Vec<Endpoint>, CommandError> {
+    parsed(dataset).collect::<Result<_, _>>().map_err(|fault| CommandError::usage(fault.to_string()))
+}
+
+/// Returns the mistakes in the files of endpoints and checks.
+pub(super) fn faults(dataset: &Dataset) -> Vec<String> {
+    parsed(dataset).filter_map(|read| read.err().map(|fault| fault.to_string())).collect()
+}
+
+fn parsed(dataset: &Dataset) -> impl Iterator<Item = Result<Endpoint, FileFault>> {
     let endpoints = dataset.endpoints.iter().map(Endpoint::parse);
-    let all: Result<_, _> = endpoints.chain(dataset.checks.iter().map(Endpoint::parse_check)).collect();
-    all.map_err(|fault| CommandError::usage(fault.to_string()))
+    endpoints.chain(dataset.checks.iter().map(Endpoint::parse_check))
 }
 
 /// Checks the files, as far as that needs no service.

@@ -16,11 +16,13 @@ mod query;
 mod ready_file;
 mod reconcile;
 mod rejects;
+mod selection;
 mod serve;
 mod served;
 mod services;
 mod status;
 mod table;
+mod temporary;
 mod upload;
 mod uploads;
 mod usage;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::settings::{Cli, Command, LogFormat, query_arguments, without_password};
+use crate::settings::{Cli, Command, DatasetsCommand, LogFormat, query_arguments, without_password};
 use crate::telemetry;
 use roundhouse_part::private;
 
@@ -50,7 +52,14 @@ pub fn main() -> ExitCode {
         return end(error);
     }
     // The other commands write files for the person at the terminal, with the usual permissions.
-    if matches!(cli.command, Command::Serve(_) | Command::Demo(_) | Command::Embedded(_)) {
+    let has_server = matches!(
+        cli.command,
+        Command::Serve(_)
+            | Command::Demo(_)
+            | Command::Embedded(_)
+            | Command::Datasets(DatasetsCommand::Check(_))
+    );
+    if has_server {
         private::set_umask();
     }
     let (level, format) = cli.log();
@@ -79,6 +88,7 @@ pub fn main() -> ExitCode {
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Aggregates(options) => aggregates::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Query(options) => query::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Datasets(command) => datasets::run(command, &log).await,
             Command::Check(options) => check::run(options).await,
             Command::Uploads(options) => uploads::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Rejects(options) => rejects::rejects(options).await.map(|()| ExitCode::SUCCESS),

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::CommandError;
 use super::connect::Clients;
 use super::data_directory::{self, DataDirectory};
-use super::datasets::select;
 use super::endpoints;
 use super::parts;
 use super::ready_file::ReadyFile;
+use super::selection::select;
 use super::served::{LoaderStates, Loading, Serving, query_limits};
 use super::services::{Addresses, Services};
 use super::table;
@@ -98,6 +98,16 @@ impl Server {
         }
         let services = Services::decide(&options.services, |name| std::env::var(name).ok())
             .map_err(CommandError::usage)?;
+        Self::start_with(options, services, log, stop).await
+    }
+
+    /// [`Server::start`] with these services.
+    pub(super) async fn start_with(
+        options: ServeOptions,
+        services: Services,
+        log: &[std::ffi::OsString],
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, CommandError> {
         let datasets = select(&options, &services)?;
         let Some(directory) = stop.run_until_cancelled(DataDirectory::lock(&options.data_dir)).await else {
             return Ok(None);
@@ -271,7 +281,11 @@ async fn until_begun(states: &LoaderStates) {
     }
 }
 
-fn addresses(
+/// Returns the addresses of all services. `api`: that of the server itself.
+///
+/// # Errors
+/// An embedded part does not run.
+pub(super) fn addresses(
     services: &Services,
     supervisor: &Supervisor,
     api: SocketAddr,

@@ -33,6 +33,19 @@ pub struct Services {
 }
 
 impl Services {
+    /// All of them embedded, whatever the environment names.
+    pub(super) fn embedded() -> Self {
+        Self {
+            kafka_brokers: None,
+            schema_registry_url: None,
+            clickhouse_url: None,
+            topic: None,
+            clickhouse_user: Some(OWN_USER.to_owned()),
+            clickhouse_password: Some(Secret::random()),
+            database: DEFAULT_DATABASE.to_owned(),
+        }
+    }
+
     /// Decides from the options, and from common variables such as `KAFKA_BROKER`, which `variable` looks up.
     ///
     /// # Errors

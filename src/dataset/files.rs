@@ -10,6 +10,14 @@ use super::DatasetError;
 static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
+static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data");
+
+/// Most bytes of a sample.
+const MAX_SAMPLE_BYTES: u64 = 64 << 20;
+
+/// The sample of bets, which has another name than the dataset.
+const SAMPLE_OF_BETS: &str = "gamerounds";
+
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -42,6 +50,14 @@ pub struct Files {
     pub tables: Vec<SqlFile>,
     pub endpoints: Vec<SqlFile>,
     pub checks: Vec<SqlFile>,
+}
+
+/// Some rows of a dataset: `data/NAME.csv`, or with another ending.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The path that messages name.
+    pub path: String,
+    pub bytes: Vec<u8>,
 }
 
 /// Where datasets come from: the folders `schemas` and `queries`.
@@ -87,6 +103,35 @@ impl Origin {
             endpoints: folder("endpoints")?,
             checks: folder("checks")?,
         }))
+    }
+
+    /// Reads the sample of a dataset. None if it has none.
+    ///
+    /// # Errors
+    /// It is too large, or cannot be read.
+    pub fn sample(&self, name: &str) -> Result<Option<Sample>, DatasetError> {
+        let is_sample = |path: &&Path, name: &str| path.file_stem().is_some_and(|stem| stem == name);
+        match self {
+            Self::Shipped => {
+                let name = if name == super::BETS { SAMPLE_OF_BETS } else { name };
+                let file = DATA.files().find(|file| is_sample(&file.path(), name));
+                Ok(file.map(|file| Sample {
+                    path: format!("data/{}", file.path().display()),
+                    bytes: file.contents().to_owned(),
+                }))
+            }
+            Self::Directory(directory) => {
+                let folder = directory.join("data");
+                let paths = if folder.exists() { entries(&folder)? } else { Vec::new() };
+                let has_ending = |path: &&PathBuf| path.extension().is_some() && path.is_file();
+                let path = paths.iter().filter(has_ending).find(|path| is_sample(&path.as_path(), name));
+                path.map(|path| {
+                    let named = path.display().to_string();
+                    Ok(Sample { bytes: bytes(path, MAX_SAMPLE_BYTES)?, path: named })
+                })
+                .transpose()
+            }
+        }
     }
 
     fn file(&self, path: &str) -> Result<TextFile, DatasetError> {
@@ -139,15 +184,25 @@ fn shipped(path: &str) -> Option<&'static include_dir::File<'static>> {
 
 fn read(path: &Path) -> Result<TextFile, DatasetError> {
     let name = path.display().to_string();
+    match String::from_utf8(bytes(path, MAX_BYTES)?) {
+        Ok(text) => Ok(TextFile { path: name, text }),
+        Err(error) => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            Err(DatasetError::Unreadable { path: name, source })
+        }
+    }
+}
+
+fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, DatasetError> {
+    let name = path.display().to_string();
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => DatasetError::NoFile { path: name.clone() },
         _ => DatasetError::Unreadable { path: name.clone(), source },
     };
-    if path.metadata().map_err(failed)?.len() > MAX_BYTES {
-        return Err(DatasetError::TooLarge { path: name, limit: MAX_BYTES });
+    if path.metadata().map_err(failed)?.len() > limit {
+        return Err(DatasetError::TooLarge { path: name, limit });
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Ok(TextFile { path: name, text })
+    std::fs::read(path).map_err(failed)
 }
 
 /// Returns the names of the folders in a directory.

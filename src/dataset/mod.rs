@@ -312,7 +312,8 @@ impl Here<'_> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Says whether a dataset may have this name.
+pub fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(is_word)
 }
 

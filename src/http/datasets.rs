@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use self::described::Described;
 use self::measure::Measured;
-pub use self::view::DatasetView;
 use self::view::DatasetDetails;
+pub use self::view::DatasetView;
 use super::aggregates::permit;
 use super::openapi::parameters::DatasetName;
 use super::openapi::problems;

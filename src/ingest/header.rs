@@ -9,7 +9,7 @@ use super::records::{Fields, MAX_FIELDS, RecordReader};
 use super::separator_line;
 
 /// Delimiters that are tried; if several give the same number of columns, the first one counts.
-const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+pub(super) const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Characters of a line that is not a header that an error shows.
 const SHOWN_CHARACTERS: usize = 120;

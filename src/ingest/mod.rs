@@ -10,6 +10,7 @@ pub mod column_names;
 mod cuts;
 pub mod decode;
 mod filled;
+pub mod first_rows;
 pub mod format;
 #[cfg(test)]
 mod fuzz;

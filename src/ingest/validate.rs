@@ -172,7 +172,7 @@ pub(super) fn parse_text(
 ) -> Result<Value, ValueError> {
     // Without an early end, so that sixteen bytes are looked at together.
     let is_printable_ascii = text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
-    let length = if is_printable_ascii { text.len() } else { count_characters(text)? };
+    let length = if is_printable_ascii { text.len() } else { count_characters(text, column.is_multiline)? };
     match length {
         0 if min_length > 0 => Err(ValueError::Missing),
         length if length < min_length => Err(ValueError::TextTooShort),
@@ -184,8 +184,9 @@ pub(super) fn parse_text(
     }
 }
 
-fn count_characters(text: &[u8]) -> Result<usize, ValueError> {
-    if text.iter().any(|byte| byte.is_ascii_control()) {
+fn count_characters(text: &[u8], is_multiline: bool) -> Result<usize, ValueError> {
+    let is_allowed = |byte: &u8| is_multiline && matches!(byte, b'\n' | b'\r' | b'\t');
+    if text.iter().any(|byte| byte.is_ascii_control() && !is_allowed(byte)) {
         return Err(ValueError::ControlCharacter);
     }
     if holds_replacement(text) {
@@ -271,6 +272,18 @@ mod tests {
         };
         assert_eq!(parse_as(&nullable(1), ""), Ok(Value::Null));
         assert_eq!(parse_as(&nullable(0), ""), Ok(Value::Text { start: 7, end: 7 }));
+    }
+
+    #[test]
+    fn a_multiline_text_may_have_line_ends_and_tabs_and_no_other_control_characters() {
+        for (field, text, expected) in [
+            (r#""type":"string","multiline":true"#, "a\tb\r\nc", Ok(Value::Text { start: 7, end: 13 })),
+            (r#""type":"string","multiline":true"#, "a\0", Err(ValueError::ControlCharacter)),
+            (r#""type":"string","multiline":false"#, "a\nb", Err(ValueError::ControlCharacter)),
+            (r#""type":"string""#, "a\nb", Err(ValueError::ControlCharacter)),
+        ] {
+            assert_eq!(parse_as(&column(field), text), expected, "{field} {text:?}");
+        }
     }
 
     #[test]

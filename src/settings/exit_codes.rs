@@ -65,6 +65,25 @@ pub const CHECK: &str = "Exit codes:
   130  interrupted with Ctrl-C
   141  the reader of standard output has closed it";
 
+pub const DATASETS_LIST: &str = "Exit codes:
+  0    the list is complete
+  1    a file has a fault
+  2    wrong option
+  141  the reader of standard output has closed it";
+
+pub const DATASETS_CHECK: &str = "Exit codes:
+  0    the files have no faults, and the samples are accepted
+  1    a file has a fault, a row of a sample is rejected, or a check fails
+  2    wrong option, or the directory cannot be read
+  130  interrupted with Ctrl-C
+  141  the reader of standard output has closed it";
+
+pub const DATASETS_NEW: &str = "Exit codes:
+  0    the files were written
+  1    no dataset can be guessed from the file, or a file exists already
+  2    wrong option
+  141  the reader of standard output has closed it";
+
 pub const REJECTS: &str = "Exit codes:
   0    the list is complete
   2    no list: wrong option, no server, the server refused it, the file cannot be written

@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod datasets;
 mod embedded;
 mod exit_codes;
 mod generate;
@@ -25,6 +26,7 @@ pub use self::client::{
     AggregatesOptions, AnswerFormat, Count, Decimal, DlqCommand, OnError, Prefer, ReconcileOptions,
     ReplayOptions, ServerOptions, UploadOptions, WaitFor,
 };
+pub use self::datasets::{DatasetsCheckOptions, DatasetsCommand, DatasetsListOptions, DatasetsNewOptions};
 pub use self::embedded::{
     BrokerOptions, ClickHouseOptions, EmbeddedCommand, EngineOptions, RegistryOptions, SupervisedOption,
 };
@@ -109,6 +111,9 @@ pub enum Command {
     /// Ask an endpoint of a dataset on a running server
     #[command(after_help = exit_codes::QUERY)]
     Query(QueryOptions),
+    /// Work on the files of datasets: list them, check them, or guess new ones from a file
+    #[command(subcommand)]
+    Datasets(DatasetsCommand),
     /// Run the checks of a dataset on a running server: queries that verify what is stored
     #[command(after_help = exit_codes::CHECK)]
     Check(CheckOptions),

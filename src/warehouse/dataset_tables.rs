@@ -1,5 +1,7 @@
 //! The tables of datasets as ClickHouse has created them: whether the loader can write them, and keep them exact.
 
+use std::collections::HashMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -11,7 +13,8 @@ use crate::dataset::Dataset;
 use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
 use crate::dataset::fault::FileFault;
 use crate::dataset::statement::{Statement, View};
-use crate::dataset::types::is_same_type;
+use crate::dataset::types::{column_type, is_same_type};
+use crate::domain::columns;
 
 #[derive(Row, Deserialize)]
 struct Engine {
@@ -31,7 +34,8 @@ impl Warehouse {
         let engines =
             self.query(include_str!("../../queries/engine/start/engines.sql")).fetch_all::<Engine>();
         let engines = engines.await.map_err(WarehouseError::from)?;
-        let learn = |dataset| Tables { columns: &columns, engines: &engines, dataset }.learn();
+        let database = self.database();
+        let learn = |dataset| Tables { columns: &columns, engines: &engines, dataset, database }.learn();
         datasets.iter().map(learn).collect()
     }
 }
@@ -41,10 +45,12 @@ struct Tables<'a> {
     columns: &'a [Column],
     engines: &'a [Engine],
     dataset: &'a Dataset,
+    database: &'a str,
 }
 
 impl Tables<'_> {
     fn learn(&self) -> Result<Dataset, SchemaError> {
+        self.check_columns()?;
         self.check_origin()?;
         self.check_deduplication(&self.dataset.table)?;
         let views = self.dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
@@ -59,6 +65,33 @@ impl Tables<'_> {
 
     fn engine(&self, table: &str) -> Option<&Engine> {
         self.engines.iter().find(|engine| engine.name == table)
+    }
+
+    /// Checks that the tables have the columns of the schema.
+    fn check_columns(&self) -> Result<(), SchemaError> {
+        let mut statements = Vec::new();
+        let conflicts = self.dataset.has_key().then_some(&self.dataset.conflicts);
+        for table in std::iter::once(&self.dataset.table).chain(conflicts) {
+            let found: HashMap<&str, &str> =
+                self.of(table).map(|column| (column.name.as_str(), column.r#type.as_str())).collect();
+            let alter = format!("ALTER TABLE {}.{table}", self.database);
+            // A row in conflict has the values that were sent. Its other columns are always called the same.
+            let is_wanted = |column: &&columns::Column| *table == self.dataset.table || column.is_field();
+            for column in self.dataset.columns.iter().filter(is_wanted) {
+                let (name, kind) = (&column.name, column_type(column));
+                match found.get(name.as_str()) {
+                    None => statements.push(format!("{alter} ADD COLUMN {name} {kind}")),
+                    Some(there) if *table == self.dataset.table && !is_same_type(there, &kind) => {
+                        statements.push(format!("{alter} MODIFY COLUMN {name} {kind} (it is {there})"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        match statements.is_empty() {
+            true => Ok(()),
+            false => Err(SchemaError::Lacks { statements: statements.join("; ") }),
+        }
     }
 
     /// Checks that the row table has the columns that say where a row comes from. Those of the schema were checked before.

@@ -53,6 +53,8 @@ pub enum SchemaError {
     Missing { reason: String, database: String, missing: String },
     #[error("{fault}")]
     Dataset { fault: FileFault },
+    #[error("the tables lack columns of the schema; run these statements first: {statements}")]
+    Lacks { statements: String },
     #[error(
         "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
          this one (embedded: delete the data directory) and load its files again"

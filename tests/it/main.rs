@@ -14,6 +14,7 @@ mod crash;
 mod dataset_conflicts;
 mod dataset_status;
 mod datasets;
+mod datasets_command;
 mod demo;
 mod deployment;
 mod embedded_broker;

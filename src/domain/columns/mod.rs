@@ -2,7 +2,7 @@
 //!
 //! Of Avro (<https://avro.apache.org/docs/1.12.0/specification/>) it reads records of `long`, `int`, `boolean`, `double`, `string`, `enum`,
 //! `timestamp-millis`, `timestamp-micros`, `date`, `decimal` in `bytes`, and `uuid` in `fixed` or `string`, each alone or in a union with
-//! `null`. Additional attributes say what Avro cannot say about a field: `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `path`
+//! `null`. Additional attributes say what Avro cannot say about a field: `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `multiline`, `path`
 //! (a JSON Pointer), and `source` for a field that the server fills in. Avro's `aliases` are further names in a header or a JSON object.
 //! The record's attribute `key` names the fields that identify a row, `unknown_members` what happens to members of a JSON object that are
 //! no field. [`schema`] reads them.
@@ -126,6 +126,8 @@ pub struct Column {
     pub bounds: Bounds,
     /// What a text must match.
     pub pattern: Option<Pattern>,
+    /// A text may have line ends and tabs.
+    pub is_multiline: bool,
     /// Those of an enum.
     pub symbols: Vec<String>,
     /// The place of the value in a JSON object. None: the member with the column's name, or with one of its aliases.
@@ -143,6 +145,7 @@ impl Column {
             source: Source::Field,
             bounds: Bounds::default(),
             pattern: None,
+            is_multiline: false,
             symbols: Vec::new(),
             path: None,
         }

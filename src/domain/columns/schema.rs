@@ -20,8 +20,8 @@ const RECORD_ATTRIBUTES: [&str; 8] =
 const AVRO_ATTRIBUTES: [&str; 6] = ["name", "type", "doc", "default", "order", "aliases"];
 
 /// The attributes of a field that this program adds.
-const FIELD_ATTRIBUTES: [&str; 7] =
-    ["minimum", "maximum", "min_length", "max_length", "pattern", "path", "source"];
+const FIELD_ATTRIBUTES: [&str; 8] =
+    ["minimum", "maximum", "min_length", "max_length", "pattern", "multiline", "path", "source"];
 
 const SUPPORTED_TYPES: &str = "use long, int, boolean, double, string, enum, timestamp-millis, timestamp-micros, date, decimal in bytes, or uuid \
                                in fixed or string";
@@ -118,6 +118,7 @@ impl FieldReader<'_> {
             column.kind = self.with_attributes(kind)?;
             column.bounds = self.bounds(kind)?;
             column.pattern = self.pattern()?;
+            column.is_multiline = self.is_multiline()?;
             column.path = self.path()?;
             column.aliases.clone_from(&self.field.aliases);
         }
@@ -143,7 +144,7 @@ impl FieldReader<'_> {
             }
             let fits = match name {
                 "minimum" | "maximum" => has_order(kind),
-                "min_length" | "max_length" | "pattern" => matches!(kind, Kind::Text { .. }),
+                "min_length" | "max_length" | "pattern" | "multiline" => matches!(kind, Kind::Text { .. }),
                 "path" => source == Source::Field,
                 _ => true,
             };
@@ -176,6 +177,14 @@ impl FieldReader<'_> {
             }
             kind => kind,
         })
+    }
+
+    fn is_multiline(&self) -> Result<bool, ColumnsError> {
+        match self.members.get("multiline").map(|raw| raw.get()) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(self.fault("multiline", "multiline is true or false; correct it")),
+        }
     }
 
     fn bounds(&self, kind: Kind) -> Result<Bounds, ColumnsError> {

@@ -76,7 +76,8 @@ pub fn named(dataset: &str, mut part: OpenApiRouter<()>) -> OpenApiRouter<()> {
 
 /// Says which datasets there are, where a path names one.
 pub fn naming(datasets: &[&str], mut part: OpenApiRouter<()>) -> OpenApiRouter<()> {
-    let all = operations(&mut part.get_openapi_mut().paths).flat_map(|one| one.parameters.iter_mut().flatten());
+    let all =
+        operations(&mut part.get_openapi_mut().paths).flat_map(|one| one.parameters.iter_mut().flatten());
     for parameter in all {
         if let RefOr::T(parameter) = parameter
             && parameter.name == DatasetName::NAME

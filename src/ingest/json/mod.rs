@@ -28,6 +28,19 @@ use crate::domain::value::{Value, ValueError};
 /// The member, or the column, of a corrected row with the line of its reject.
 pub const REJECT_LINE: &str = "reject_line";
 
+/// Reads a value by itself. `raw`: valid JSON.
+///
+/// # Errors
+/// It is not a value of this column.
+pub(super) fn value_of(
+    column: &Column,
+    raw: &str,
+    mark: DecimalMark,
+    clock: &mut Clock,
+) -> Result<Value, ValueError> {
+    values::read(column, raw, &mut Vec::new(), mark, clock)
+}
+
 /// Reads rows of JSON from text that arrives piece by piece.
 #[derive(Debug)]
 pub(super) struct JsonReader {
