@@ -98,7 +98,7 @@ fn report(guess: &Guess, options: &DatasetsNewOptions, paths: &[PathBuf]) -> Str
         "Types, key and tables are guesses: read the comments and edit the files. Then\n  \
          roundhouse datasets check {into}\n  \
          roundhouse serve --datasets {into} --dataset {name}\n  \
-         curl -F file=@{from} 'http://127.0.0.1:8000/datasets/{name}/rows{decimal}'\n  \
+         curl -F file=@{from} 'localhost:8000/datasets/{name}/rows{decimal}'\n  \
          roundhouse query {name} list\n"
     )
 }

@@ -102,7 +102,7 @@ fn kind(column: &GuessedColumn) -> String {
         Guessed::Enum(symbols) => format!(
             "{{ \"type\": \"enum\", \"name\": {}, \"symbols\": {} }}",
             json!(format!("{}_symbols", column.name)),
-            json!(symbols)
+            json!(symbols).to_string().replace("\",\"", "\", \"")
         ),
     }
 }
