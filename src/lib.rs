@@ -14,8 +14,9 @@
 //! | [`roundhouse_broker`] | The embedded Kafka broker | `roundhouse_part` |
 //! | [`roundhouse_registry`] | The embedded schema registry | `roundhouse_listener`, `roundhouse_part` |
 //! | [`roundhouse_clickhouse`] | The embedded ClickHouse: the engine library and its HTTP interface | `roundhouse_listener`, `roundhouse_part`, `roundhouse_sql` |
-//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `endpoints`, `plot`, `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
-//! | [`endpoints`] | Runs the queries of datasets: values, pages, answers that are kept | `warehouse`, `dataset`, `roundhouse_part` |
+//! | [`http`] | The API. Handlers are thin: extract, call one module, shape the answer | `endpoints`, `latest`, `plot`, `reconcile`, `loader`, `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_listener`, `roundhouse_part` |
+//! | [`endpoints`] | Runs the queries of datasets: values, pages, answers that are kept | `latest`, `warehouse`, `dataset`, `domain`, `roundhouse_part` |
+//! | [`latest`] | The last row of each key of a dataset, in memory | `loader`, `warehouse`, `registry`, `kafka`, `wire`, `dataset`, `domain`, `roundhouse_part` |
 //! | [`guess`] | Guesses a dataset from the rows of a file | `ingest`, `counted`, `domain` |
 //! | [`reconcile`] | Checks that every valid row of a file is stored, and repairs differences | `loader`, `ingest`, `metrics`, `warehouse`, `kafka`, `settings`, `dataset`, `disk`, `counted`, `domain`, `roundhouse_part` |
 //! | [`loader`] | Loads the topic into ClickHouse, each round once | `ingest`, `metrics`, `warehouse`, `registry`, `kafka`, `wire`, `settings`, `dataset`, `domain` |
@@ -53,6 +54,7 @@ pub mod guess;
 pub mod http;
 pub mod ingest;
 pub mod kafka;
+pub mod latest;
 pub mod loader;
 pub mod memory;
 pub mod metrics;

@@ -33,6 +33,11 @@ struct Loader {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Dataset {
+    dataset: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
     route: String,
@@ -76,12 +81,28 @@ pub struct Now {
     pub uploads_under_way: usize,
     /// Whether each loader of this process is loading.
     pub loading: Vec<(String, bool)>,
+    /// The last values that are kept in memory.
+    pub latest: Vec<LatestNow>,
     /// None if ClickHouse does not answer.
     pub lag: Option<Lag>,
     pub lost_parts: usize,
     /// Free bytes on the data directory's disk. None if they cannot be read.
     pub disk_free: Option<u64>,
     pub disk_reserve: u64,
+}
+
+/// The last values of a dataset.
+#[derive(Clone, Debug, Default)]
+pub struct LatestNow {
+    pub dataset: String,
+    pub rows: usize,
+    pub bytes: usize,
+    /// Whether requests are answered from memory.
+    pub answers: bool,
+    /// Messages of the topic that were not read yet.
+    pub lag: u64,
+    /// Seconds since nothing of the topic was missing. None: never yet.
+    pub age: Option<f64>,
 }
 
 /// How far the tables lag behind the acknowledged uploads.
@@ -171,6 +192,7 @@ impl Metrics {
             "1 if this server loads the topic; 0 if it waits or another server loads it",
             loading,
         );
+        register_latest(&mut all, &now.latest);
         if let Some(free) = now.disk_free {
             all.register("disk_free_bytes", "Free bytes on the data directory's disk", gauge(free));
         }
@@ -188,6 +210,31 @@ impl Metrics {
         text::encode(&mut out, &all)?;
         Ok(out)
     }
+}
+
+fn register_latest(all: &mut Registry, latest: &[LatestNow]) {
+    if latest.is_empty() {
+        return;
+    }
+    let mut register = |name: &str, help: &str, value: &dyn Fn(&LatestNow) -> Option<f64>| {
+        let family: Family<Dataset, Gauge<f64, AtomicU64>> = Family::default();
+        for one in latest {
+            if let Some(value) = value(one) {
+                family.get_or_create(&Dataset { dataset: one.dataset.clone() }).set(value);
+            }
+        }
+        all.register(name, help, family);
+    };
+    register("latest_rows", "Keys whose last row is in memory", &|one| Some(one.rows as f64));
+    register("latest_bytes", "Memory for the last rows, at most --max-latest-bytes", &|one| {
+        Some(one.bytes as f64)
+    });
+    let help = "1 if requests are answered from memory; 0 if ClickHouse answers, because the rows are not up to date";
+    register("latest_answers", help, &|one| Some(f64::from(u8::from(one.answers))));
+    let help = "Messages of the topic that are not in memory yet, as of the last second";
+    register("latest_lag_messages", help, &|one| Some(one.lag as f64));
+    let help = "Seconds since no message of the topic was missing in memory; checked once a second";
+    register("latest_age_seconds", help, &|one| one.age);
 }
 
 fn gauge(value: impl TryInto<i64>) -> Gauge {

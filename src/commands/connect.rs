@@ -11,6 +11,7 @@ use crate::counted::counted;
 use crate::dataset::Dataset;
 use crate::ingest::upload::Destination;
 use crate::kafka::{BrokerError, Kafka};
+use crate::latest::begin;
 use crate::registry::{Registry, RegistryError};
 use crate::settings::{ServeOptions, ServiceUrl};
 use crate::warehouse::SchemaError;
@@ -87,6 +88,12 @@ impl StartError for SchemaError {
 }
 
 impl Clients {
+    /// Returns those that following a topic needs.
+    pub(super) fn followed(&self) -> begin::Clients {
+        let Self { kafka, registry, warehouse, .. } = self;
+        begin::Clients { kafka: kafka.clone(), registry: registry.clone(), warehouse: warehouse.clone() }
+    }
+
     /// # Errors
     /// The machine's certificates cannot be read.
     pub(super) fn new(

@@ -9,6 +9,7 @@ use crate::dataset::endpoint::path::check_paths;
 use crate::dataset::fault::FileFault;
 use crate::endpoints::{PrepareError, Prepared};
 use crate::http::endpoints::FIRST_WORDS;
+use crate::latest::values::LastValues;
 use crate::warehouse::client::Warehouse;
 use crate::warehouse::limited::QueryLimits;
 
@@ -42,19 +43,21 @@ pub(super) fn check(datasets: &[Dataset]) -> Result<(), CommandError> {
     check_paths(&endpoints, &FIRST_WORDS).map_err(|fault| CommandError::usage(fault.to_string()))
 }
 
-/// Asks ClickHouse, which has the tables by now, about the columns of each endpoint and check.
+/// Asks ClickHouse, which has the tables by now, about the columns of each endpoint and check. `latest`: the rows that are kept in memory.
 ///
 /// # Errors
 /// ClickHouse refuses a statement, or does not answer.
 pub(super) async fn prepare(
     warehouse: &Warehouse,
     datasets: impl Iterator<Item = &Dataset>,
+    latest: &[Arc<LastValues>],
     limits: QueryLimits,
 ) -> Result<Vec<Arc<Prepared>>, CommandError> {
     let mut prepared = Vec::new();
     for dataset in datasets {
+        let values = latest.iter().find(|values| values.dataset.name == dataset.name);
         for endpoint in read(dataset)? {
-            let one = crate::endpoints::prepare(warehouse, &dataset.name, endpoint, limits).await;
+            let one = crate::endpoints::prepare(warehouse, &dataset.name, values, endpoint, limits).await;
             prepared.push(Arc::new(one.map_err(|error| match error {
                 PrepareError::File(fault) => CommandError::usage(fault.to_string()),
                 PrepareError::Warehouse(error) => {

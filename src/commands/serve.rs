@@ -25,6 +25,9 @@ use crate::http::home::{ServiceAddresses, examples};
 use crate::http::router::router;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::ingest::body::Stop;
+use crate::ingest::upload::Destination;
+use crate::latest::run;
+use crate::latest::values::LastValues;
 use crate::loader::state::LoaderState;
 use crate::metrics::Metrics;
 use crate::owner::owner;
@@ -171,7 +174,9 @@ impl Server {
         let addresses = addresses(&services, supervisor, address)?;
         let (clients, destinations) = Clients::connect(&addresses, &services, datasets, options).await?;
         let kinds = destinations.iter().map(|destination| &*destination.dataset);
-        let endpoints = endpoints::prepare(&clients.warehouse, kinds, query_limits(&options.limits)).await?;
+        let latest = last_values(&destinations, options.limits.max_latest_bytes);
+        let limits = query_limits(&options.limits);
+        let endpoints = endpoints::prepare(&clients.warehouse, kinds, &latest, limits).await?;
         let owner_file = options.data_dir.join(data_directory::OWNER);
         let owner =
             owner(&owner_file).map_err(|error| failed(EmbeddedError::directory(&owner_file, error)))?;
@@ -187,6 +192,10 @@ impl Server {
         }
         let mut workers: Vec<JoinHandle<()>> =
             loading.iter_mut().flat_map(|loading| std::mem::take(&mut loading.tasks)).collect();
+        for values in &latest {
+            let following = run::run(Arc::clone(values), clients.followed(), stop.begun.clone());
+            workers.push(tokio::spawn(following));
+        }
         let bets =
             destinations.iter().zip(&loading).find(|(destination, _)| destination.dataset.name == BETS);
         let watch = Watch::new(
@@ -202,7 +211,7 @@ impl Server {
             options,
             &clients,
             &destinations,
-            (states, lost_parts),
+            (states, lost_parts, latest),
             parts::local_parts(supervisor),
             (owner, metrics, stop.clone()),
         )?;
@@ -279,6 +288,12 @@ async fn until_begun(states: &LoaderStates) {
             tracing::warn!("the {name} still recovers from the last run; new rows become visible after that");
         }
     }
+}
+
+/// Creates what keeps the last values of the datasets that have any. It is empty until the topics are followed.
+fn last_values(destinations: &[Destination], limit: usize) -> Vec<Arc<LastValues>> {
+    let of_one = |destination: &Destination| LastValues::new(&destination.dataset, limit).map(Arc::new);
+    destinations.iter().filter_map(of_one).collect()
 }
 
 /// Returns the addresses of all services. `api`: that of the server itself.

@@ -23,6 +23,7 @@ use crate::ingest::upload::ledger::Ledger;
 use crate::ingest::upload::under_way::UnderWay;
 use crate::ingest::upload::{Destination, Slots, Storage, Uploader};
 use crate::kafka::health::TopicsHealth;
+use crate::latest::values::LastValues;
 use crate::loader::content::TopicKind;
 use crate::loader::gate::Gate;
 use crate::loader::kafka_engine::Consumption;
@@ -146,7 +147,7 @@ impl<'a> Serving<'a> {
         options: &'a ServeOptions,
         clients: &'a Clients,
         destinations: &[Destination],
-        (loaders, lost_parts): (LoaderStates, watch::Receiver<LostParts>),
+        (loaders, lost_parts, latest): (LoaderStates, watch::Receiver<LostParts>, Vec<Arc<LastValues>>),
         local_parts: LocalParts,
         (owner, metrics, stop): (Uuid, Metrics, Stop),
     ) -> Result<Self, CommandError> {
@@ -168,6 +169,7 @@ impl<'a> Serving<'a> {
             loader: options.services.loader,
             loaders,
             lost_parts,
+            latest,
             local_parts,
         };
         let journal = options.data_dir.join(data_directory::JOURNAL);

@@ -5,6 +5,7 @@ use toml::Spanned;
 
 use super::fault::FileFault;
 use super::files::TextFile;
+use super::latest;
 
 /// The file, with the place of each value.
 #[derive(Debug, Deserialize)]
@@ -22,6 +23,8 @@ pub(super) struct Description {
     pub differences: Option<Spanned<String>>,
     /// Default: the key.
     pub partition_by: Option<Vec<Spanned<String>>>,
+    /// The rows that are kept in memory. Default: none.
+    pub latest: Option<Spanned<latest::Section>>,
 }
 
 impl Description {

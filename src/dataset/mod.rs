@@ -9,6 +9,7 @@ mod description;
 pub mod endpoint;
 pub mod fault;
 pub mod files;
+pub mod latest;
 pub mod statement;
 pub mod template;
 pub mod types;
@@ -24,6 +25,7 @@ use self::aggregates::AggregateTable;
 use self::description::Description;
 use self::fault::FileFault;
 use self::files::{Files, Origin, SqlFile, TextFile};
+use self::latest::Latest;
 use self::statement::Statement;
 use self::template::{Item, Template};
 use self::types::column_type;
@@ -79,6 +81,8 @@ pub struct Dataset {
     pub differences: String,
     /// Indexes of the columns whose values choose the partition. Empty: any partition.
     pub partition_by: Vec<usize>,
+    /// The rows that are kept in memory. None: the dataset has no such section.
+    pub latest: Option<Latest>,
     /// In the order in which they run.
     pub tables: Vec<Statement>,
     pub endpoints: Vec<SqlFile>,
@@ -143,6 +147,8 @@ impl Dataset {
             None => columns.key().unwrap_or_default().to_vec(),
         };
         let tables = statement::read(&files.tables, &table)?;
+        let latest = description.latest.as_ref().map(|section| Latest::read(section, &here, &tables, &table));
+        let latest = latest.transpose()?;
         Ok(Self {
             name: name.to_owned(),
             title: description.title.into_inner(),
@@ -154,6 +160,7 @@ impl Dataset {
             conflicts,
             differences,
             partition_by,
+            latest,
             tables,
             endpoints: files.endpoints,
             checks: files.checks,
@@ -270,7 +277,11 @@ struct Here<'a> {
 
 impl Here<'_> {
     fn fault(&self, value: &Spanned<String>, message: String) -> FileFault {
-        FileFault::at(&self.file.path, &self.file.text, value.span().start, message)
+        self.fault_at(value.span().start, message)
+    }
+
+    fn fault_at(&self, byte: usize, message: String) -> FileFault {
+        FileFault::at(&self.file.path, &self.file.text, byte, message)
     }
 
     fn identifier(&self, value: &Spanned<String>) -> Result<String, FileFault> {

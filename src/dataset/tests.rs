@@ -165,3 +165,61 @@ fn each_mistake_is_reported_with_its_file_and_line() {
         assert!(found.contains(expected), "expected {expected:?}, found {found:?}");
     }
 }
+
+/// The dataset without a key, with this section in its description.
+fn with_latest(section: &str) -> Result<Dataset, DatasetError> {
+    let mut files = files();
+    files.schema.text = SCHEMA.replace(" \"key\": \"id\",", "").replace(
+        "\"fields\": [",
+        "\"fields\": [ { \"name\": \"note\", \"type\": [\"null\", \"string\"] }, { \"name\": \"name\", \"type\": \"string\" }, \
+         { \"name\": \"share\", \"type\": \"double\" }, { \"name\": \"line\", \"type\": [\"null\", \"long\"], \"source\": \"line\", \"minimum\": 1 },",
+    );
+    files.description.text = format!("{DESCRIPTION}[latest]\n{section}\n");
+    Dataset::of("payments", files)
+}
+
+#[test]
+fn the_last_rows_are_those_of_the_named_key_and_order() {
+    let columns = |section| {
+        let dataset = with_latest(section).unwrap();
+        let latest = dataset.latest.unwrap();
+        let names = |indexes: &[usize]| -> Vec<String> {
+            indexes.iter().map(|at| dataset.columns.get(*at).unwrap().name.clone()).collect()
+        };
+        (names(&latest.key), names(&latest.order), latest.table)
+    };
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let found = columns("key = [\"name\"]\norder = [\"amount\", \"id\"]");
+    assert_eq!(found, (owned(&["name"]), owned(&["amount", "id"]), "payments".to_owned()));
+    let found = columns("key = [\"name\", \"amount\"]\norder = [\"id\"]\ntable = \"totals\"");
+    assert_eq!(found, (owned(&["name", "amount"]), owned(&["id"]), "totals".to_owned()));
+}
+
+#[test]
+fn each_mistake_in_the_section_of_last_rows_is_reported_with_its_line() {
+    for (section, expected) in [
+        ("key = [\"name\"]", "dataset.toml:4: missing field `order`"),
+        ("key = []\norder = [\"id\"]", "dataset.toml:4: key and order of [latest] need at least one column"),
+        ("key = [\"name\"]\norder = [\"at\"]", "dataset.toml:6: the schema has no column \"at\""),
+        ("key = [\"name\"]\norder = [\"name\"]", "dataset.toml:6: the column name is named twice"),
+        ("key = [\"note\"]\norder = [\"id\"]", "dataset.toml:5: the column note may be null"),
+        ("key = [\"share\"]\norder = [\"id\"]", "dataset.toml:5: the column share is a double"),
+        ("key = [\"line\"]\norder = [\"id\"]", "dataset.toml:5: the column line may be null"),
+        ("key = [\"id\"]\norder = [\"name\"]", "dataset.toml:6: the column name has no order in time"),
+        ("key = [\"id\"]\norder = [\"share\"]", "dataset.toml:6: the column share has no order in time"),
+        ("key = [\"id\"]\norder = [\"line\"]", "dataset.toml:6: the column line may be null"),
+        (
+            "key = [\"name\"]\norder = [\"id\"]\ntable = \"x\"",
+            "dataset.toml:7: no statement in the folder tables",
+        ),
+        ("key = [\"name\"]\norder = [\"id\"]\ntable = \"totals_view\"", "dataset.toml:7: no statement"),
+        ("key = [\"name\"]\norder = [\"id\"]\nkeys = 1", "unknown field `keys`"),
+    ] {
+        let found = with_latest(section).unwrap_err().to_string();
+        assert!(found.contains(expected), "expected {expected:?}, found {found:?}");
+    }
+    let mut keyed = files();
+    keyed.description.text = format!("{DESCRIPTION}[latest]\nkey = [\"amount\"]\norder = [\"id\"]\n");
+    let found = Dataset::of("payments", keyed).unwrap_err().to_string();
+    assert!(found.contains("dataset.toml:4: a dataset with a key cannot have [latest]"), "{found}");
+}

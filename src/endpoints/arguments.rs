@@ -66,6 +66,11 @@ impl Arguments {
         self.values.iter().map(|(name, value)| (format!("param_{name}"), value.parameter()))
     }
 
+    /// Returns the value of a parameter that the statement has.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     /// Returns the values that decide which rows there are: all but the number of rows.
     pub(super) fn selection(&self) -> impl Iterator<Item = (&str, String)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.parameter()))

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod cache;
 pub mod cursor;
 mod keys;
+pub mod latest;
 mod prepare;
 mod run;
 mod select;
@@ -17,6 +18,7 @@ use crate::dataset::endpoint::types::Type;
 use crate::warehouse::client::WarehouseError;
 
 pub use self::keys::Key;
+use self::latest::Answering;
 pub use self::prepare::{PrepareError, prepare};
 pub use self::run::{Found, Table, rows, table};
 
@@ -29,6 +31,8 @@ pub struct Prepared {
     pub dataset: Arc<str>,
     pub endpoint: Endpoint,
     pub columns: Vec<Column>,
+    /// How requests are answered from memory.
+    pub latest: Option<Answering>,
 }
 
 /// A column of a result.

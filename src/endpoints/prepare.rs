@@ -1,13 +1,17 @@
 //! Checks endpoints against ClickHouse when the server starts.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::latest::Answering;
 use super::{Column, Prepared};
 use crate::dataset::endpoint::Endpoint;
 use crate::dataset::endpoint::types::Type;
 use crate::dataset::endpoint::value::Value;
 use crate::dataset::fault::FileFault;
+use crate::latest::values::LastValues;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::format::TableFormat;
 use crate::warehouse::limited::{QueryLimits, Rows, limited};
@@ -28,14 +32,15 @@ struct Described {
     kind: String,
 }
 
-/// Asks ClickHouse which columns the statement returns. Nothing is read.
+/// Asks ClickHouse which columns the statement returns. Nothing is read. `values`: the last values of the dataset.
 ///
 /// # Errors
-/// ClickHouse refuses the statement, a column cannot be sent, `page` or `plot` names one that does not exist, or ClickHouse does not
+/// ClickHouse refuses the statement, a column cannot be sent, `page`, `plot` or `latest` cannot be used with them, or ClickHouse does not
 /// answer.
 pub async fn prepare(
     warehouse: &Warehouse,
     dataset: &str,
+    values: Option<&Arc<LastValues>>,
     endpoint: Endpoint,
     limits: QueryLimits,
 ) -> Result<Prepared, PrepareError> {
@@ -64,7 +69,8 @@ pub async fn prepare(
     let known: Vec<(String, Type)> =
         columns.iter().map(|column| (column.name.clone(), column.kind.clone())).collect();
     endpoint.check_columns(&known)?;
-    Ok(Prepared { dataset: dataset.into(), endpoint, columns })
+    let latest = Answering::of(&endpoint, &columns, values)?;
+    Ok(Prepared { dataset: dataset.into(), endpoint, columns, latest })
 }
 
 async fn read(query: clickhouse::query::Query, limits: QueryLimits) -> Result<String, WarehouseError> {

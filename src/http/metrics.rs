@@ -43,6 +43,7 @@ pub async fn metrics(
     let now = Now {
         uploads_under_way: state.uploader.under_way(),
         loading: state.readiness.loading(),
+        latest: state.readiness.latest(),
         lag,
         lost_parts: state.readiness.lost_parts.borrow().parts.len(),
         disk_free: state.disk.free().ok(),

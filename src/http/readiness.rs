@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +11,9 @@ use utoipa::ToSchema;
 
 use crate::disk::Disk;
 use crate::kafka::health::TopicsHealth;
+use crate::latest::values::{LastValues, Report};
 use crate::loader::state::LoaderState;
+use crate::metrics::LatestNow;
 use crate::registry::Registry;
 use crate::settings::LoaderKind;
 use crate::warehouse::client::{Warehouse, WarehouseError, in_time};
@@ -67,6 +70,8 @@ pub struct Readiness {
     pub loaders: Vec<(String, watch::Receiver<LoaderState>)>,
     /// Parts of tables that ClickHouse cannot read.
     pub lost_parts: watch::Receiver<LostParts>,
+    /// The last values of datasets.
+    pub latest: Vec<Arc<LastValues>>,
     pub local_parts: LocalParts,
 }
 
@@ -88,6 +93,9 @@ impl Readiness {
         for (name, state) in &self.loaders {
             parts.insert(name.clone(), loader_health(&state.borrow()));
         }
+        for values in &self.latest {
+            parts.insert(format!("{}_latest", values.dataset.name), latest_health(&values.report()));
+        }
         parts.insert("tables".to_owned(), tables_health(&self.lost_parts.borrow()));
         if let Some(health) = disk_health(&self.disk) {
             parts.insert("disk".to_owned(), health);
@@ -100,6 +108,22 @@ impl Readiness {
             }
         }
         parts
+    }
+
+    /// The state of the last values of each dataset, for metrics.
+    pub fn latest(&self) -> Vec<LatestNow> {
+        let now = |values: &Arc<LastValues>| {
+            let report = values.report();
+            LatestNow {
+                dataset: values.dataset.name.clone(),
+                rows: report.size.rows,
+                bytes: report.size.bytes,
+                answers: report.reason.is_none(),
+                lag: report.lag,
+                age: report.age.map(|age| age.as_secs_f64()),
+            }
+        };
+        self.latest.iter().map(now).collect()
     }
 
     /// Whether each loader is loading.
@@ -138,6 +162,17 @@ async fn clickhouse_health(warehouse: &Warehouse) -> PartHealth {
             PartHealth::not_ready(format!("{what}: error {code} {name}").trim_end())
         }
         _ => PartHealth::not_ready(failure.summary()),
+    }
+}
+
+/// Without the last values the server answers, only more slowly.
+fn latest_health(report: &Report) -> PartHealth {
+    match (&report.reason, report.size.is_full) {
+        (Some(reason), _) => PartHealth::ready_since(format!("ClickHouse answers: {reason}")),
+        (None, true) => PartHealth::ready_since(
+            "ClickHouse answers for keys that do not fit; raise --max-latest-bytes and restart",
+        ),
+        (None, false) => PartHealth::ready(),
     }
 }
 

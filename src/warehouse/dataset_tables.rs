@@ -12,6 +12,7 @@ use super::schema::{self, Column, SchemaError};
 use crate::dataset::Dataset;
 use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
 use crate::dataset::fault::FileFault;
+use crate::dataset::latest::Latest;
 use crate::dataset::statement::{Statement, View};
 use crate::dataset::types::{column_type, is_same_type};
 use crate::domain::columns;
@@ -52,6 +53,7 @@ impl Tables<'_> {
     fn learn(&self) -> Result<Dataset, SchemaError> {
         self.check_columns()?;
         self.check_origin()?;
+        self.check_latest()?;
         self.check_deduplication(&self.dataset.table)?;
         let views = self.dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
         let aggregates =
@@ -111,6 +113,25 @@ impl Tables<'_> {
             return Err(SchemaError::Dataset { fault: self.fault(table, name, message) });
         }
         Ok(())
+    }
+
+    /// Checks that the table of `[latest]` has all columns of a row, and says where it was in Kafka.
+    fn check_latest(&self) -> Result<(), SchemaError> {
+        let Some(Latest { table, .. }) = &self.dataset.latest else { return Ok(()) };
+        let columns = &self.dataset.columns;
+        let wanted = columns.iter().map(|column| (column.name.as_str(), column_type(column)));
+        let origin = origin_columns(self.dataset).map(|other| (other.name, other.kind.to_owned()));
+        let is_there = |name: &str| self.of(table).any(|column| column.name == name);
+        match wanted.chain(origin).find(|(name, _)| !is_there(name)) {
+            None => Ok(()),
+            Some((name, kind)) => {
+                let message = format!(
+                    "the table {table} of [latest] needs the column {name} {kind}; add it here and to the view that fills the table, and drop \
+                     both so that they are created again"
+                );
+                Err(SchemaError::Dataset { fault: self.fault(table, "ENGINE", message) })
+            }
+        }
     }
 
     /// Checks that a table stores a block with the same token once.

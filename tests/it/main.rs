@@ -33,6 +33,7 @@ mod home;
 mod installation;
 mod json_rows;
 mod kafka_engine;
+mod latest;
 mod listing_commands;
 mod loader_rules;
 mod native_blocks;

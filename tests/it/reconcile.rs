@@ -98,6 +98,7 @@ impl Bench {
             producer_queue_mib: 16,
             query_timeout_seconds: 10,
             max_concurrent_queries: 4,
+            max_latest_bytes: 1 << 20,
             max_query_rows: 100_000_000,
             max_running_reconciliations: 1,
             max_waiting_reconciliations: 10,

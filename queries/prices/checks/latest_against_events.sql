@@ -1,6 +1,10 @@
 -- Pairs with a stored event that is later than their latest price
 -- expect: no rows
-WITH bitShiftLeft(toUInt128(toUnixTimestamp64Milli(timestamp)), 64) + bitShiftLeft(toUInt64(kafka_epoch), 48) + kafka_offset AS event_position
+WITH
+    bitShiftLeft(toUInt256(toUnixTimestamp64Milli(timestamp)), 112)
+        + bitShiftLeft(toUInt256(kafka_epoch), 80)
+        + bitShiftLeft(toUInt256(kafka_offset), 16)
+        + kafka_partition AS event_position
 SELECT
     base,
     quote,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use roundhouse_part::lifecycle::stop_on_signals;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::commands::{CommandError, endpoints, parts, table};
 use crate::counted::counted;
 use crate::dataset::files::Origin;
 use crate::dataset::{Dataset, check_together};
+use crate::latest::values::LastValues;
 use crate::settings::{DatasetsCheckOptions, LoaderKind, ServeOptions};
 
 /// Exit code: a file has a fault, or a check has failed.
@@ -110,8 +112,10 @@ async fn of_dataset(clients: &Clients, dataset: &Dataset, options: &ServeOptions
     let mut faults = Vec::new();
     faults.extend(clients.warehouse.learn_aggregates(one).await.err().map(|error| error.to_string()));
     let limits = query_limits(&options.limits);
+    let values = LastValues::new(&Arc::new(dataset.clone()), options.limits.max_latest_bytes).map(Arc::new);
     for endpoint in endpoints::read(dataset).unwrap_or_default() {
-        let prepared = crate::endpoints::prepare(&clients.warehouse, &dataset.name, endpoint, limits).await;
+        let (warehouse, name) = (&clients.warehouse, &dataset.name);
+        let prepared = crate::endpoints::prepare(warehouse, name, values.as_ref(), endpoint, limits).await;
         faults.extend(prepared.err().map(|error| error.to_string()));
     }
     faults

@@ -78,6 +78,8 @@ impl Reader<'_> {
             statement_line: line_of(text, statement.start),
             page_line: 1,
             plot_line: 1,
+            latest: None,
+            latest_line: 1,
             title: header.title,
             description: header.description,
         })

@@ -54,13 +54,16 @@ pub struct Endpoint {
     pub plot: Option<Plot>,
     /// What a check expects. None: it is an endpoint of the folder `endpoints`.
     pub check: Option<Expectation>,
+    /// The parameters that name keys of `[latest]`. None: all rows come from ClickHouse.
+    pub latest: Option<Vec<String>>,
     /// The SELECT, without comment and semicolon.
     pub statement: String,
     /// The line at which it begins.
     pub statement_line: usize,
-    /// The lines of `page` and `plot`, for messages.
+    /// The lines of `page`, `plot` and `latest`, for messages.
     page_line: usize,
     plot_line: usize,
+    latest_line: usize,
 }
 
 /// The order of the rows, of which each page has some.
@@ -105,6 +108,11 @@ impl Endpoint {
     /// Returns a fault in the statement.
     pub fn fault(&self, message: impl Into<String>) -> FileFault {
         FileFault::new(&self.file, self.statement_line, message)
+    }
+
+    /// Returns a fault in `latest`.
+    pub fn latest_fault(&self, message: impl Into<String>) -> FileFault {
+        FileFault::new(&self.file, self.latest_line, message)
     }
 
     /// Returns the names of all parameters, with those that every endpoint has.
@@ -184,6 +192,7 @@ impl Reader<'_> {
             }
         };
         let plot = once(&header, "plot")?;
+        let latest = once(&header, "latest")?;
         if let (Answer::One, Some(other)) = (answer, page.or(plot)) {
             let message = format!("answer: one returns one row; remove {}", other.name);
             return Err(Mistake::new(other.byte, message));
@@ -200,7 +209,6 @@ impl Reader<'_> {
             file: self.file.path.clone(),
             name: self.file.name.clone(),
             aliases,
-            parameters,
             page: page.map(|directive| read_page(directive, &statement)).transpose()?,
             cache: once(&header, "cache")?.map(read_cache).transpose()?,
             answer,
@@ -208,8 +216,11 @@ impl Reader<'_> {
             check: None,
             statement: text.get(statement.start..statement.end).unwrap_or_default().to_owned(),
             statement_line: line_of(text, statement.start),
+            latest: latest.map(|directive| read_latest(directive, &parameters)).transpose()?,
             page_line: line(page),
             plot_line: line(plot),
+            latest_line: line(latest),
+            parameters,
             title: header.title.clone(),
             description: header.description.clone(),
         })
@@ -217,7 +228,7 @@ impl Reader<'_> {
 }
 
 /// The directives.
-const KNOWN: [&str; 6] = ["path", "param", "page", "cache", "answer", "plot"];
+const KNOWN: [&str; 7] = ["path", "param", "page", "cache", "answer", "plot", "latest"];
 
 fn check_name(name: &str) -> Result<(), Mistake> {
     check_letters(name)?;
@@ -342,6 +353,26 @@ fn read_page(directive: &Directive, statement: &Statement) -> Result<Page, Mista
         return Err(Mistake::new(placeholder.byte, message));
     }
     Ok(Page { columns })
+}
+
+/// Reads the names of the parameters that name keys.
+fn read_latest(directive: &Directive, parameters: &[Parameter]) -> Result<Vec<String>, Mistake> {
+    let fault = |message: String| Mistake::new(directive.byte, message);
+    let text = without_remark(&directive.value);
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if let Some(unknown) = names.iter().find(|name| !parameters.iter().any(|one| one.name == **name)) {
+        return Err(fault(format!(
+            "latest names {unknown:?}, which is not a parameter; name parameters, with commas between"
+        )));
+    }
+    let is_left_out = |parameter: &&Parameter| parameter.is_bound && !names.contains(&parameter.name);
+    match parameters.iter().find(is_left_out) {
+        Some(other) => Err(fault(format!(
+            "the parameter {} is not in latest; with latest, all parameters but limit select keys: add it, or remove the parameter",
+            other.name
+        ))),
+        None => Ok(names),
+    }
 }
 
 fn read_plot(directive: &Directive, statement: &Statement) -> Result<Plot, Mistake> {

@@ -44,7 +44,7 @@ impl Engine {
     async fn prepare(&self, text: &str) -> Result<Prepared, String> {
         let file = SqlFile { path: "rows.sql".to_owned(), name: "them".to_owned(), text: text.to_owned() };
         let endpoint = Endpoint::parse(&file).map_err(|fault| fault.to_string())?;
-        prepare(&self.warehouse, "things", endpoint, LIMITS).await.map_err(|error| error.to_string())
+        prepare(&self.warehouse, "things", None, endpoint, LIMITS).await.map_err(|error| error.to_string())
     }
 
     async fn prepared(&self, text: &str) -> Prepared {
