@@ -286,7 +286,7 @@ mod tests {
                 refused("-- page: base, quote, exchange", "-- page: base, quote, price"),
                 "add a line -- page: base",
             ),
-            (refused("{quote:Nullable(String)}", "{quote:UInt8}"), "the column has LowCardinality(String)"),
+            (refused("{quote:Nullable(String)}", "{quote:Nullable(UInt8)}"), "but the column has String"),
             (
                 refused("Tuple(String, String, String)", "Tuple(String, String)"),
                 "the parameter pairs is neither",
