@@ -48,6 +48,19 @@ impl Usage {
     pub fn cpu(&self) -> String {
         format!("{:.1}, {:.1}, {:.1}, {:.1}", self.client, self.server, self.broker, self.clickhouse)
     }
+
+    /// The processors that each process used on average.
+    pub fn cores(&self) -> String {
+        let wall = seconds(self.wall);
+        let of = |used: f64| used / wall;
+        format!(
+            "{:.2}, {:.2}, {:.2}, {:.2}",
+            of(self.client),
+            of(self.server),
+            of(self.broker),
+            of(self.clickhouse)
+        )
+    }
 }
 
 /// Measures from its creation.

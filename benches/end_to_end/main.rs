@@ -11,6 +11,9 @@
 //! - `ROUNDHOUSE_BENCH_REQUESTS`: how often each request for aggregates is sent (1,000).
 //! - `ROUNDHOUSE_BENCH_FORMAT_ROWS`: rows of the files of price events whose formats are compared (1,000,000; 0 skips it).
 //! - `ROUNDHOUSE_BENCH_RECONCILE_ROWS`: rows of the reconciled file (2,101,934; 0 skips it).
+//! - `ROUNDHOUSE_BENCH_EVENTS_PER_SECOND`: price events that are sent while last values are read (75,000; 0 skips it).
+//! - `ROUNDHOUSE_BENCH_EVENT_SECONDS`: for how long (60).
+//! - `ROUNDHOUSE_BENCH_PAIRS`: pairs whose last values are read (50,000).
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
@@ -19,6 +22,7 @@ mod formats;
 #[path = "../../tests/it/harness/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod harness;
+mod latest;
 mod limit;
 mod loaders;
 mod machine;
@@ -76,6 +80,11 @@ async fn run() {
     let loader_rows = setting("ROUNDHOUSE_BENCH_LOADER_ROWS", 500_000);
     let reconciled = setting("ROUNDHOUSE_BENCH_RECONCILE_ROWS", 2_101_934);
     let format_rows = setting("ROUNDHOUSE_BENCH_FORMAT_ROWS", 1_000_000);
+    let load = latest::Load {
+        pairs: setting("ROUNDHOUSE_BENCH_PAIRS", 50_000),
+        events_per_second: setting("ROUNDHOUSE_BENCH_EVENTS_PER_SECOND", 75_000),
+        seconds: setting("ROUNDHOUSE_BENCH_EVENT_SECONDS", 60),
+    };
     let requests = setting("ROUNDHOUSE_BENCH_REQUESTS", 1000);
     let aggregate_rows = setting("ROUNDHOUSE_BENCH_AGGREGATE_ROWS", 20_000_000);
     let mut files = Files { directory: tempfile::tempdir().expect("a directory"), first_id: 20_000 };
@@ -94,6 +103,9 @@ async fn run() {
     }
     if format_rows > 0 {
         formats::compare(format_rows, 5).await;
+    }
+    if load.events_per_second > 0 {
+        latest::measure(load).await;
     }
     if reconciled > 0 {
         reconcile::compare(&mut files, reconciled, RECONCILE_ROUNDS).await;

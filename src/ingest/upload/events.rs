@@ -51,7 +51,7 @@ impl Uploader {
         let slot = self.stop.begun.run_until_cancelled(self.event_slots.take(pace)).await;
         let slot = slot.unwrap_or(Err(UploadError::Stopping)).map_err(early)?;
         self.storage.disk.check().map_err(|full| early(full.into()))?;
-        self.probe.check().await.map_err(early)?;
+        self.probe.check_often().await.map_err(early)?;
         let job = self.event_job(read, started).map_err(early)?;
         let (pieces, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let job = self.spawn_with(slot, move || job.run(receiver));
