@@ -71,18 +71,22 @@ impl StartError for SchemaError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Warehouse(error) => error.is_permanent(),
-            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } | Self::Lacks { .. } => {
-                true
-            }
+            Self::Missing { .. }
+            | Self::OtherVersion { .. }
+            | Self::Dataset { .. }
+            | Self::Lacks { .. }
+            | Self::Column { .. } => true,
         }
     }
 
     fn line(&self) -> String {
         match self {
             Self::Warehouse(error) => error.line(),
-            Self::Missing { .. } | Self::OtherVersion { .. } | Self::Dataset { .. } | Self::Lacks { .. } => {
-                self.to_string()
-            }
+            Self::Missing { .. }
+            | Self::OtherVersion { .. }
+            | Self::Dataset { .. }
+            | Self::Lacks { .. }
+            | Self::Column { .. } => self.to_string(),
         }
     }
 }
@@ -136,7 +140,9 @@ impl Clients {
         patiently(&what, || clients.warehouse.create_schema(&datasets)).await?;
         let registry = format!("the schema registry at {}", addresses.schema_registry_url);
         let mut destinations = Vec::new();
-        for dataset in patiently(&what, || clients.warehouse.learn_aggregates(&datasets)).await? {
+        let datasets = patiently(&what, || clients.warehouse.learn_aggregates(&datasets)).await?;
+        patiently(&what, || clients.warehouse.create_differences(&datasets)).await?;
+        for dataset in datasets {
             let subject = format!("{}-value", dataset.topic);
             let schema_id =
                 patiently(&registry, || clients.registry.ensure(&subject, &dataset.schema)).await?;

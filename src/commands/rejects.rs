@@ -8,7 +8,7 @@ use super::client::list::{self, Columns};
 use super::client::problem::advice;
 use super::table::{self, shortened, shown};
 use crate::dataset::BETS;
-use crate::http::dataset_path::dataset_path;
+use crate::dataset::api_path::api_path;
 use crate::settings::{ConflictsOptions, RejectsOptions};
 
 /// Characters of a rejected row that are shown.
@@ -39,7 +39,7 @@ pub(super) async fn rejects(options: RejectsOptions) -> Result<(), CommandError>
 /// Lists the rows of an upload that are stored with different values.
 pub(super) async fn conflicts(options: ConflictsOptions) -> Result<(), CommandError> {
     let api = Api::new(&options.list.server)?;
-    let url = api.url(&dataset_path(&options.dataset, &format!("/uploads/{}/conflicts", options.upload)));
+    let url = api.url(&api_path(&options.dataset, &format!("/uploads/{}/conflicts", options.upload)));
     let (columns, what) = match options.dataset.as_str() {
         BETS => (CONFLICTS, "rows in conflict with stored rounds"),
         _ => (CONFLICTS_OF_DATASET, "rows in conflict with stored rows"),

@@ -31,6 +31,7 @@ use crate::latest::values::LastValues;
 use crate::loader::state::LoaderState;
 use crate::metrics::Metrics;
 use crate::owner::owner;
+use crate::reconcile;
 use crate::reconcile::repair::{Loads, Watch};
 use crate::settings::{ServeOptions, ServiceUrl};
 use roundhouse_listener::guard::Guard;
@@ -219,8 +220,10 @@ impl Server {
         for (destination, loading) in destinations.into_iter().zip(loading) {
             served.push(serving.dataset(destination, loading)?);
         }
-        for reconciling in served.iter().filter_map(|served| served.reconciling.as_ref()) {
-            workers.push(reconciling.reconciler.clone().run(stop.begun.clone()));
+        let reconciling = || served.iter().filter_map(|served| served.reconciling.as_ref());
+        let reconcilers = reconciling().map(|reconciling| reconciling.reconciler.clone()).collect();
+        workers.push(reconcile::run(reconcilers, stop.begun.clone()));
+        for reconciling in reconciling().filter(|reconciling| reconciling.reconciler.dataset().name == BETS) {
             workers.push(reconciling.repairer.clone().run(stop.begun.clone()));
         }
         let serving_ended = CancellationToken::new();

@@ -1,7 +1,7 @@
 //! What a server runs for each of its datasets: loaders, uploads, reconciliations.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -134,6 +134,8 @@ pub(super) struct Serving<'a> {
     queries: Arc<Semaphore>,
     readiness: Arc<Readiness>,
     spool: PathBuf,
+    /// The reconciler of the first dataset with a key.
+    reconciler: OnceLock<Arc<Reconciler>>,
     /// The disk of the data directory.
     disk: Disk,
     /// The disk that uploads need.
@@ -190,6 +192,7 @@ impl<'a> Serving<'a> {
             queries: Arc::new(Semaphore::new(limits.max_concurrent_queries.into())),
             readiness: Arc::new(readiness),
             spool,
+            reconciler: OnceLock::new(),
             disk,
             upload_disk,
         })
@@ -233,7 +236,7 @@ impl<'a> Serving<'a> {
             upload_idle: Duration::from_secs(limits.upload_idle_seconds),
             max_upload_bytes: limits.max_upload_bytes,
         };
-        let reconciling = match dataset.name == BETS {
+        let reconciling = match dataset.has_key() {
             true => Some(self.reconciling(&dataset, uploader, loading.loads, app.clone())?),
             false => None,
         };
@@ -247,24 +250,37 @@ impl<'a> Serving<'a> {
         loads: Loads,
         app: AppState,
     ) -> Result<ReconcileState, CommandError> {
+        let arrivals = Arrivals::of_topic(self.clients.kafka.clone(), &dataset.topic);
+        let reconciler = match self.reconciler.get() {
+            Some(first) => Arc::new(first.beside(Arc::clone(dataset), arrivals)),
+            None => {
+                let first = Arc::new(self.first_reconciler(dataset, arrivals)?);
+                self.reconciler.get_or_init(|| first.clone());
+                first
+            }
+        };
+        let repairer = Repairer::new(self.clients.warehouse.clone(), reconciler.clone(), uploader, loads);
+        Ok(ReconcileState { app, reconciler, repairer: Arc::new(repairer) })
+    }
+
+    /// Makes the reconciler that opens the spool directory. Those of other datasets share it.
+    fn first_reconciler(
+        &self,
+        dataset: &Arc<Dataset>,
+        arrivals: Arrivals,
+    ) -> Result<Reconciler, CommandError> {
         let jobs = self.options.data_dir.join(data_directory::RECONCILE);
-        // Queries compare only the built-in columns.
-        let built_in =
-            Dataset::read(&dataset.name, &[]).map_err(|error| CommandError::failed(error.to_string()))?;
         let reconciler = Reconciler::new(
             self.owner,
             self.clients.warehouse.clone(),
-            Arrivals::of_topic(self.clients.kafka.clone(), &dataset.topic),
-            built_in.columns,
+            arrivals,
+            Arc::clone(dataset),
             &self.options.limits,
             &jobs,
             self.upload_disk.clone(),
         );
         let reconciler = reconciler.map_err(|error| failed(EmbeddedError::directory(&jobs, error)))?;
-        let reconciler = reconciler.counted_in(self.metrics.clone()).ending_with(self.stop.clone());
-        let reconciler = Arc::new(reconciler);
-        let repairer = Repairer::new(self.clients.warehouse.clone(), reconciler.clone(), uploader, loads);
-        Ok(ReconcileState { app, reconciler, repairer: Arc::new(repairer) })
+        Ok(reconciler.counted_in(self.metrics.clone()).ending_with(self.stop.clone()))
     }
 }
 

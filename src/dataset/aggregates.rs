@@ -53,10 +53,14 @@ pub struct AggregateTable {
     query: View,
     /// The columns that identify a row of the table.
     pub keys: Vec<String>,
+    /// Their types.
+    pub key_types: Vec<String>,
     /// Additive columns, and the types of their values.
     pub sums: Vec<(String, String)>,
     /// Columns that tolerate repeated rows.
     pub others: Vec<String>,
+    /// Whether the view reads only what a file has: then the sums of a file are known before its rows are stored.
+    pub is_of_fields: bool,
 }
 
 /// Why a table cannot be kept exact.
@@ -114,8 +118,10 @@ impl AggregateTable {
             table: table.clone(),
             query: query.clone(),
             keys: Vec::new(),
+            key_types: Vec::new(),
             sums: Vec::new(),
             others: Vec::new(),
+            is_of_fields: false,
         };
         for name in returned {
             let column = columns.iter().find(|column| column.name == *name).ok_or_else(|| {
@@ -123,7 +129,10 @@ impl AggregateTable {
             })?;
             let role = if is_replacing { Role::Tolerant } else { role(&column.kind) };
             match role {
-                _ if column.is_in_order => made.keys.push(name.clone()),
+                _ if column.is_in_order => {
+                    made.keys.push(name.clone());
+                    made.key_types.push(column.kind.clone());
+                }
                 Role::Sum(kind) => made.sums.push((name.clone(), kind)),
                 Role::Tolerant => made.others.push(name.clone()),
                 Role::Unusable(remedy) => {
@@ -148,6 +157,11 @@ impl AggregateTable {
             Some((column, _)) => Err(AggregateError::Expires { table, column: column.clone(), rows }),
             None => Ok(()),
         }
+    }
+
+    /// Returns the query of the view, reading from `rows` instead of the row table.
+    pub fn query_from(&self, rows: &str) -> String {
+        self.query.query_from(rows)
     }
 
     /// Returns the query of what must be added to the sums so that they equal those of all rows, for each key that `some` rows have. `all` and

@@ -5,7 +5,9 @@
 //! the reference. A mistake is reported with its file and line ([`fault`]).
 
 pub mod aggregates;
+pub mod api_path;
 mod description;
+pub mod differences;
 pub mod endpoint;
 pub mod fault;
 pub mod files;
@@ -192,17 +194,17 @@ impl Dataset {
     /// Returns what the placeholders of statements stand for.
     ///
     /// Names: `table`, `conflicts`, `differences`, and `key`, the last column of the key. Lists: `column` (all), `field` (those of a file),
-    /// `key`, `prefix` (the key without its last column), and `value` (the fields that are not in the key).
+    /// `key`, `prefix` (the key without its last column), and `value` (the fields that are not in the key). [`differences`] has more.
     pub fn template(&self) -> Template {
         let key = self.columns.key().unwrap_or_default();
         let (last, prefix) = key.split_last().map_or((None, key), |(last, prefix)| (Some(*last), prefix));
-        let item = |column: &Column| Item { name: column.name.clone(), kind: column_type(column) };
+        let item = |column: &Column| Item::new(&column.name, column_type(column));
         let items = |indexes: &[usize]| -> Vec<Item> {
             indexes.iter().filter_map(|&index| self.columns.get(index)).map(item).collect()
         };
         let is_value = |column: &&Column| !key.iter().any(|&at| self.columns.get(at) == Some(*column));
         let last = last.and_then(|index| self.columns.get(index));
-        Template::default()
+        let template = Template::default()
             .with("table", &self.table)
             .with("key", last.map_or("", |column| &column.name))
             .with("conflicts", &self.conflicts)
@@ -211,7 +213,8 @@ impl Dataset {
             .list("field", self.columns.fields().map(item))
             .list("key", items(key))
             .list("prefix", items(prefix))
-            .list("value", self.columns.fields().filter(is_value).map(item))
+            .list("value", self.columns.fields().filter(is_value).map(item));
+        self.with_differences(template)
     }
 
     /// Returns the names of all tables and views of the dataset.

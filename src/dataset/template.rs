@@ -5,7 +5,8 @@
 //! - `/* each key and: a.$name = b.$name */`: with AND between, and `true` for an empty list. The same with `or`, and `false`.
 //! - `/* each prefix: $name, */`: with the comma at the end of each, also of the last.
 //!
-//! `$name` is the column's name, without quotes: a template writes `` `file_$name` ``. `$type` is its ClickHouse type. Other comments stay.
+//! `$name` is the column's name, without quotes: a template writes `` `file_$name` ``. `$type` is its ClickHouse type, `$sent` that without
+//! LowCardinality, and `$plain` that without Nullable. Other comments stay.
 
 use std::borrow::Cow;
 
@@ -15,6 +16,27 @@ pub struct Item {
     pub name: String,
     /// Its ClickHouse type.
     pub kind: String,
+}
+
+impl Item {
+    pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: kind.into() }
+    }
+
+    /// Fills in a text for this column.
+    fn fill(&self, text: &str) -> String {
+        let sent = inside(&self.kind, "LowCardinality");
+        let plain = inside(sent, "Nullable");
+        [("$name", self.name.as_str()), ("$type", &self.kind), ("$sent", sent), ("$plain", plain)]
+            .iter()
+            .fold(text.to_owned(), |text, (variable, value)| text.replace(variable, value))
+    }
+}
+
+/// Returns the type in the brackets of another one, or the type itself.
+pub fn inside<'a>(kind: &'a str, outer: &str) -> &'a str {
+    let inner = kind.strip_prefix(outer).and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
+    inner.unwrap_or(kind)
 }
 
 /// What placeholders stand for.
@@ -71,8 +93,7 @@ fn each(columns: &[Item], word: &str, text: &str) -> String {
         _ if text.ends_with(',') => (" ", ""),
         _ => (", ", ""),
     };
-    let filled = columns.iter().map(|Item { name, kind }| text.replace("$name", name).replace("$type", kind));
-    let filled = filled.collect::<Vec<_>>().join(between);
+    let filled = columns.iter().map(|item| item.fill(text)).collect::<Vec<_>>().join(between);
     if filled.is_empty() { none.to_owned() } else { filled }
 }
 
@@ -88,11 +109,15 @@ mod tests {
     use super::*;
 
     fn filled(statement: &str) -> String {
-        let item = |(name, kind): (&str, &str)| Item { name: name.to_owned(), kind: kind.to_owned() };
+        let item = |(name, kind): (&str, &str)| Item::new(name, kind);
         Template::default()
             .with("table", "trades")
             .list("key", [("symbol", "String"), ("id", "UInt64")].map(item))
             .list("none", [])
+            .list(
+                "value",
+                [("side", "LowCardinality(Nullable(String))"), ("price", "Decimal(9, 2)")].map(item),
+            )
             .fill(statement)
     }
 
@@ -108,6 +133,8 @@ mod tests {
             ("SELECT /* each none: $name, */ line", "SELECT  line"),
             ("WHERE /* each none and: $name */ /* each none or: $name */", "WHERE true false"),
             ("/* each other: $name */ /* open", "/* each other: $name */ /* open"),
+            ("/* each value: $name $sent */", "side Nullable(String), price Decimal(9, 2)"),
+            ("/* each value: Nullable($plain) */", "Nullable(String), Nullable(Decimal(9, 2))"),
         ] {
             assert_eq!(filled(statement), expected);
         }

@@ -12,8 +12,8 @@ use super::parameters::values::choice;
 use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::state::ReconcileState;
-use crate::domain::columns::Columns;
-use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds};
+use crate::dataset::BETS;
+use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds, Shape};
 use crate::reconcile::report::{JobState, Kind};
 
 query! {
@@ -43,6 +43,7 @@ pub async fn list(
     headers: HeaderMap,
     Query(DifferencesQuery { kind, list }): Query<DifferencesQuery>,
 ) -> Result<Response, Problem> {
+    check_kind(kind, &state.reconciler.dataset().name)?;
     let (format, escape_formulas) = (Format::of(list.format, &headers), list.escape_formulas);
     let job = find(&state, &id).await?;
     let report = job.report.filter(|_| job.state == JobState::Done).ok_or_else(|| not_done(job.state))?;
@@ -52,10 +53,21 @@ pub async fn list(
     }
     let cursor = differences.fetch(kind.map_or(Kinds::ALL, Kinds::only))?;
     let writer = Writer { format, escape_formulas };
-    let pieces = pieces(cursor, writer.start(), move |row, out| {
-        writer.write(row, state.reconciler.columns(), out);
-    });
+    let shape = Shape::new(state.reconciler.dataset());
+    let pieces = pieces(cursor, writer.start(&shape), move |row, out| writer.write(row, &shape, out));
     respond(&format!("differences-{}", job.id), format, pieces).await
+}
+
+/// Hours are differences of bets, keys of aggregate tables those of other datasets.
+fn check_kind(kind: Option<Kind>, dataset: &str) -> Result<(), Problem> {
+    match kind.filter(|kind| !kind.is_of(dataset)) {
+        None => Ok(()),
+        Some(_) => {
+            let other = if dataset == BETS { Kind::Hour } else { Kind::Aggregate };
+            let message = format!("this dataset has no differences of this kind; use {}", other.name());
+            Err(Problem::parameter("kind", message))
+        }
+    }
 }
 
 fn not_done(state: JobState) -> Problem {
@@ -80,25 +92,25 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(self) -> Vec<u8> {
+    fn start(self, shape: &Shape) -> Vec<u8> {
         let mut start = Vec::new();
         if self.format == Format::Csv {
-            csv_record(DifferenceRow::names().iter().map(String::as_str), &mut start);
+            csv_record(shape.names().iter().map(String::as_str), &mut start);
         }
         start
     }
 
-    fn write(self, row: DifferenceRow, columns: &Columns, out: &mut Vec<u8>) {
+    fn write(self, row: DifferenceRow, shape: &Shape, out: &mut Vec<u8>) {
         match self.format {
             Format::Csv => {
-                let mut fields = row.fields(columns);
+                let mut fields = shape.fields(row);
                 if self.escape_formulas {
                     fields = fields.into_iter().map(escape_formula).collect();
                 }
                 csv_record(fields.iter().map(String::as_str), out);
             }
             Format::Ndjson => {
-                if let Some(difference) = row.difference(columns) {
+                if let Some(difference) = shape.difference(row) {
                     // Writing to memory cannot fail.
                     let _ = serde_json::to_writer(&mut *out, &difference);
                     out.push(b'\n');

@@ -42,15 +42,13 @@ impl RepairedJob {
 
 /// Returns a job by the id in a path.
 pub async fn find(state: &ReconcileState, id: &str) -> Result<JobView, Problem> {
-    let id = Uuid::try_parse(id).map_err(|_| no_such_job())?;
-    state.reconciler.get(id).await?.ok_or_else(no_such_job)
+    let id = Uuid::try_parse(id).map_err(|_| no_such_job(state))?;
+    state.reconciler.get(id).await?.ok_or_else(|| no_such_job(state))
 }
 
-/// No job has the requested id.
-pub fn no_such_job() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no_such_job",
-        "no reconciliation has this id; GET /reconcile lists them",
-    )
+/// No job of the dataset has the requested id.
+pub fn no_such_job(state: &ReconcileState) -> Problem {
+    let list = state.app.path("/reconcile");
+    let detail = format!("no reconciliation has this id; GET {list} lists them");
+    Problem::new(StatusCode::NOT_FOUND, "no_such_job", detail)
 }

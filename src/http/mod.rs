@@ -5,7 +5,6 @@ pub mod aggregates;
 pub mod auth;
 pub mod body;
 pub mod connection;
-pub mod dataset_path;
 pub mod datasets;
 pub mod deadline;
 pub mod differences;

@@ -20,10 +20,10 @@ use super::parameters::file::FileQuery;
 use super::parameters::values::Value;
 use super::parameters::{Query, query};
 use super::problem::Problem;
-use super::state::ReconcileState;
+use super::state::{AppState, ReconcileState};
 use crate::dataset::BETS;
-use crate::reconcile::Submission;
 use crate::reconcile::report::JobView;
+use crate::reconcile::{CancelError, Submission};
 
 /// Uploads that a request may name.
 const MAX_NAMED_UPLOADS: usize = 100;
@@ -52,9 +52,9 @@ pub struct Page {
     links: Links,
 }
 
-/// Compare a CSV file with the stored rounds
+/// Compare a file with the stored rows
 ///
-/// A background job compares every valid row, and every hour of its rounds. It survives a restart of the server. `GET /reconcile/{id}` shows
+/// A background job compares every valid row, and the aggregates of its rows. It survives a restart of the server. `GET /reconcile/{id}` shows
 /// its state and result.
 #[utoipa::path(
     post, path = "/reconcile", tag = "reconciliation", operation_id = "reconcile", params(ReconcileQuery),
@@ -69,7 +69,7 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let file_name = file.name.clone();
-    let mut read = file.options(state.reconciler.columns())?;
+    let mut read = file.options(&state.reconciler.dataset().columns)?;
     // The path without a prefix takes CSV, as `/uploadcsv` does.
     if state.app.dataset().name != BETS {
         read.format = file_format(request.headers());
@@ -97,7 +97,7 @@ async fn known_uploads(state: &ReconcileState, named: Vec<Uuid>) -> Result<Vec<U
         if state.app.uploader.upload(id).await?.is_none() {
             return Err(Problem::parameter(
                 "upload_id",
-                format!("there is no upload {id}; GET /uploads lists them"),
+                format!("there is no upload {id}; GET {} lists them", state.app.path("/uploads")),
             ));
         }
         if !ids.contains(&id) {
@@ -159,6 +159,18 @@ pub async fn cancel(
     Path(id): Path<String>,
     _: Query<()>,
 ) -> Result<Json<JobView>, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| no_such_job())?;
-    Ok(Json(state.reconciler.cancel(id).await?))
+    let id = Uuid::try_parse(&id).map_err(|_| no_such_job(&state))?;
+    match state.reconciler.cancel(id).await {
+        Err(CancelError::NoSuchJob) => Err(no_such_job(&state)),
+        cancelled => Ok(Json(cancelled?)),
+    }
+}
+
+/// Answers where a dataset without a key would have reconciliations.
+pub async fn needs_key(State(app): State<AppState>) -> Problem {
+    let name = &app.dataset().name;
+    let detail = format!(
+        "the rows of {name} have no key, and a reconciliation needs one; a dataset names its key in its schema"
+    );
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail)
 }

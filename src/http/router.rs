@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Extension};
+use axum::routing::any;
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -77,8 +78,16 @@ fn of_each(served: &Served) -> Part {
     };
     match &served.reconciling {
         Some(reconciling) => part.merge(of_key(reconciling)),
-        None => part,
+        None => part.merge(without_key(&served.app)),
     }
+}
+
+/// Says why there are no reconciliations.
+fn without_key(app: &AppState) -> Part {
+    let paths = ["/reconcile", "/reconcile/{*rest}"];
+    let part =
+        paths.iter().fold(OpenApiRouter::default(), |part, path| part.route(path, any(reconcile::needs_key)));
+    part.layer(middleware::from_fn(answer_in_time)).with_state(app.clone())
 }
 
 /// The list of conflicts, for datasets with a key.
@@ -91,12 +100,16 @@ fn conflicts(app: &AppState) -> Part {
 
 /// The paths of datasets whose files can be reconciled.
 fn of_key(reconciling: &ReconcileState) -> Part {
-    OpenApiRouter::default()
+    let part = OpenApiRouter::default()
         .routes(routes!(reconcile::list))
         .routes(routes!(reconcile::show, reconcile::cancel))
-        .routes(routes!(differences::list))
-        .routes(routes!(repair::repair))
-        .layer(middleware::from_fn(answer_in_time))
+        .routes(routes!(differences::list));
+    // The statements of repairs know only the tables of bets.
+    let part = match reconciling.app.dataset().name.as_str() {
+        BETS => part.routes(routes!(repair::repair)),
+        _ => part,
+    };
+    part.layer(middleware::from_fn(answer_in_time))
         .merge(files(routes!(reconcile::submit), Files::One))
         .with_state(reconciling.clone())
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::dataset_path::dataset_path;
 use super::freshness::Freshness;
 use super::readiness::Readiness;
 use crate::dataset::Dataset;
+use crate::dataset::api_path::api_path;
 use crate::disk::Disk;
 use crate::ingest::upload::Uploader;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ impl AppState {
 
     /// Returns the path of the dataset's part of the API that ends in `rest`. That of bets has no prefix.
     pub fn path(&self, rest: &str) -> String {
-        dataset_path(&self.dataset().name, rest)
+        api_path(&self.dataset().name, rest)
     }
 
     /// The server's metrics.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::dataset_path::dataset_path;
+use crate::dataset::api_path::api_path;
 use crate::domain::columns::Columns;
 use crate::domain::timestamp;
 use crate::ingest::column_names::ColumnNames;
@@ -69,9 +69,9 @@ impl Links {
     /// `replay_of`: the upload that has the rejects.
     pub fn of(dataset: &str, id: Uuid, replay_of: Option<Uuid>) -> Self {
         Self {
-            this: dataset_path(dataset, &format!("/uploads/{id}")),
-            rejects: dataset_path(dataset, &format!("/uploads/{}/rejects", replay_of.unwrap_or(id))),
-            conflicts: dataset_path(dataset, &format!("/uploads/{id}/conflicts")),
+            this: api_path(dataset, &format!("/uploads/{id}")),
+            rejects: api_path(dataset, &format!("/uploads/{}/rejects", replay_of.unwrap_or(id))),
+            conflicts: api_path(dataset, &format!("/uploads/{id}/conflicts")),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The comparison of the rows of a job's table with the stored rounds, in both directions. ClickHouse does it.
+//! The comparison of the rows of a job's table with the stored rows, in both directions. ClickHouse does it.
 //!
-//! It processes ranges of ids, in the order of ids and not of the file. So no query holds more than one range in memory. A quick query says
-//! whether all rows of a range match. If not, an outcome is stored for each row of the file. Counts and differences come from these
-//! outcomes, so they agree even if rows are loaded in the meantime. What a range adds to an hour is stored in a table, for [`super::hours`].
+//! It processes ranges of keys, in the order of the key and not of the file. So no query holds more than one range in memory. A quick query
+//! says whether all rows of a range match. If not, an outcome is stored for each row of the file. Counts and differences come from these
+//! outcomes, so they agree even if rows are loaded in the meantime. What a range adds to sums is stored in tables, for [`super::sums`].
+
+use std::sync::Arc;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -10,14 +12,14 @@ use uuid::Uuid;
 
 use super::arrivals::Arrivals;
 use super::differences::{Differences, Kinds};
-use super::hours::Comparison;
 use super::queue::{Progress, ROWS_COMPARED, ROWS_LOADED};
+use super::range::Range;
 use super::report::{Difference, Hours, Kind, Phase, SAMPLE};
-use super::tables::{ComparedRange, Range, Tables, in_time};
-use crate::domain::columns::Columns;
+use super::sums::{ComparedRange, Comparison};
+use super::tables::{Tables, in_time};
 use crate::warehouse::client::WarehouseError;
 
-/// Rows of a range. Rows with the same id are always in the same range.
+/// Rows of a range. Rows with the same key are always in the same range.
 const RANGE_ROWS: u64 = 500_000;
 
 /// What `count_outcomes.sql` returns.
@@ -34,7 +36,7 @@ struct Outcomes {
 #[derive(Clone, Copy, Debug, Row, Deserialize)]
 struct Pairs {
     pairs: u64,
-    ids: u64,
+    keys: u64,
     matched: u64,
 }
 
@@ -60,12 +62,13 @@ pub(super) struct Compared {
     /// How many differences of all kinds are stored.
     pub(super) listed: u64,
     pub(super) sample: Vec<Difference>,
-    pub(super) hours: Hours,
-    /// Whether no rows were loaded while the hours were compared, or no hour differed.
+    /// The sums of each aggregate table, in the order of [`Dataset::compared`](crate::dataset::Dataset::compared).
+    pub(super) sums: Vec<Hours>,
+    /// Whether no rows were loaded while the sums were compared, or none differed.
     pub(super) settled: bool,
 }
 
-/// Compares the `rows` loaded rows, and the rounds of `uploads`.
+/// Compares the `rows` loaded rows, and the stored rows of `uploads`.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -73,18 +76,16 @@ pub(super) async fn compare(
     tables: &Tables,
     rows: u64,
     uploads: &[Uuid],
-    columns: &Columns,
     arrivals: &Arrivals,
     progress: &Progress,
 ) -> Result<Compared, WarehouseError> {
     progress.enter(Phase::ComparingRows);
     let mut compared = Compared { settled: true, ..Compared::default() };
     let mut ranges = Vec::new();
-    let mut first = 0;
     let mut done = 0;
     let mut part = Outcomes::default();
-    loop {
-        let (range, is_last) = next_range(tables, first).await?;
+    for number in 0.. {
+        let range = Range::find(tables, number, RANGE_ROWS).await?;
         part = match rows {
             0 => Outcomes::default(),
             // If a range has differences, the next one probably has some, too: it gets no quick comparison.
@@ -96,75 +97,61 @@ pub(super) async fn compare(
         compared.duplicate_in_file += part.duplicate_in_file;
         compared.contradictory_in_file += part.contradictory_in_file;
         done += part.rows();
-        // In a range that matches there is one round for each id.
-        let rounds = (rows > 0 && part.differences() == 0).then_some(part.matched);
-        let compared_range = ComparedRange { range, rounds };
+        let compared_range = ComparedRange {
+            range,
+            // In a range that matches there is one stored row for each key.
+            rows: (rows > 0 && part.differences() == 0).then_some(part.matched),
+            has_contradictory: part.contradictory_in_file > 0,
+        };
+        if rows > 0 {
+            compared_range.add_file(tables).await?;
+        }
         if compared_range.may_hold_others(tables).await? {
             keep_unexpected(tables, range, uploads).await?;
         }
         ranges.push(compared_range);
         progress.reach(ROWS_LOADED + (ROWS_COMPARED - ROWS_LOADED) * done as f64 / rows.max(1) as f64);
-        if is_last {
+        if range.is_last() {
             break;
         }
-        first = range.last + 1;
     }
+    compared.sums = vec![Hours::default(); tables.compared().count()];
     if rows > 0 {
-        progress.enter(Phase::ComparingHours);
+        progress.enter(Phase::ComparingAggregates);
         let comparison = Comparison { tables, ranges: &ranges, arrivals, progress };
-        (compared.hours, compared.settled) = comparison.settled().await?;
+        (compared.sums, compared.settled) = comparison.settled().await?;
     }
-    let found = Differences::new(tables.warehouse(), tables.job(), tables.attempt());
+    let found =
+        Differences::new(tables.warehouse(), Arc::clone(tables.dataset()), tables.job(), tables.attempt());
     compared.unexpected = found.count(Kinds::only(Kind::Unexpected)).await?;
     compared.listed = found.count(Kinds::ALL).await?;
-    compared.sample = found.sample(columns, SAMPLE).await?;
+    compared.sample = found.sample(SAMPLE).await?;
     Ok(compared)
 }
 
-/// Returns the range that starts at an id, and whether it is the last one.
-async fn next_range(tables: &Tables, first: u64) -> Result<(Range, bool), WarehouseError> {
-    #[derive(Row, Deserialize)]
-    struct NextRange {
-        last_id: u64,
-        rows: u64,
-    }
-    let query = tables.query(include_str!("../../queries/engine/reconcile/next_range.sql"));
-    let next: NextRange = in_time(query.param("first", first).param("size", RANGE_ROWS).fetch_one()).await?;
-    if next.rows < RANGE_ROWS || next.last_id == u64::MAX {
-        // The last range extends past the file's ids, where rounds of other files may be.
-        return Ok((Range { first, last: u64::MAX }, true));
-    }
-    Ok((Range { first, last: next.last_id }, false))
-}
-
-/// Compares the rows of a range, stores those that differ, and adds up the hours of all. The hours come last because the outcomes decide
-/// which rows are in their sums.
+/// Compares the rows of a range, and stores those that differ.
 async fn compare_rows(tables: &Tables, range: Range, look: bool) -> Result<Outcomes, WarehouseError> {
     let outcomes = match look {
         true => match_rows(tables, range).await?,
         false => None,
     };
-    let outcomes = match outcomes {
-        Some(outcomes) => outcomes,
-        None => keep_outcomes(tables, range).await?,
-    };
-    tables
-        .execute(range.of(tables.query(include_str!("../../queries/engine/reconcile/file_hours.sql"))))
-        .await?;
-    Ok(outcomes)
+    match outcomes {
+        Some(outcomes) => Ok(outcomes),
+        None => keep_outcomes(tables, range).await,
+    }
 }
 
 /// Returns the outcomes of a range if all of its rows match, or else none.
 async fn match_rows(tables: &Tables, range: Range) -> Result<Option<Outcomes>, WarehouseError> {
-    let query = range.of(tables.query(include_str!("../../queries/engine/reconcile/match_rows.sql")));
-    let Pairs { pairs, ids, matched } = in_time(query.fetch_one()).await?;
-    let is_match = pairs == ids && matched == pairs;
+    let query = range.query(tables, include_str!("../../queries/engine/reconcile/match_rows.sql"));
+    let Pairs { pairs, keys, matched } = in_time(query.fetch_one()).await?;
+    let is_match = pairs == keys && matched == pairs;
     Ok(is_match.then(|| Outcomes { matched, ..Outcomes::default() }))
 }
 
 /// Stores an outcome for each row of a range, and the rows that differ.
 async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, WarehouseError> {
-    let query = |sql| range.of(tables.query(sql));
+    let query = |sql| range.query(tables, sql);
     tables.execute(query(include_str!("../../queries/engine/reconcile/compare_rows.sql"))).await?;
     let count = query(include_str!("../../queries/engine/reconcile/count_outcomes.sql"));
     let outcomes: Outcomes = in_time(count.fetch_one()).await?;
@@ -174,12 +161,12 @@ async fn keep_outcomes(tables: &Tables, range: Range) -> Result<Outcomes, Wareho
     Ok(outcomes)
 }
 
-/// Stores the rounds of a range that one of the uploads brought and that are not in the file.
+/// Stores the rows of a range that one of the uploads brought and that are not in the file.
 async fn keep_unexpected(tables: &Tables, range: Range, uploads: &[Uuid]) -> Result<(), WarehouseError> {
     if uploads.is_empty() {
         return Ok(());
     }
     let uploads: Vec<String> = uploads.iter().map(Uuid::to_string).collect();
-    let query = range.of(tables.query(include_str!("../../queries/engine/reconcile/unexpected.sql")));
+    let query = range.query(tables, include_str!("../../queries/engine/reconcile/unexpected.sql"));
     tables.execute(query.param("uploads", uploads)).await
 }

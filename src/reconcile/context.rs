@@ -7,17 +7,17 @@ use thiserror::Error;
 
 use super::arrivals::Arrivals;
 use super::attempts::Failure;
+use crate::dataset::Dataset;
 use crate::disk::{Disk, DiskFull};
-use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 
-/// What all jobs share.
+/// What all jobs of a dataset share.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) warehouse: Warehouse,
     pub(super) arrivals: Arrivals,
-    pub(super) columns: Arc<Columns>,
+    pub(super) dataset: Arc<Dataset>,
     pub(super) max_line_bytes: usize,
     /// The disk on which an embedded ClickHouse keeps the job's tables.
     pub(super) disk: Disk,

@@ -13,8 +13,9 @@ use super::compare;
 use super::context::{Context, JobError};
 use super::load;
 use super::queue::Job;
-use super::report::{Phase, ReplayedRows, Report, Verdict};
+use super::report::{AggregateCompared, Hours, Phase, ReplayedRows, Report, Verdict};
 use super::tables::{Tables, in_time};
+use crate::dataset::BETS;
 use crate::warehouse::client::WarehouseError;
 
 /// How many uploads of the same bytes are considered. The newest count. Only `?force=true` makes more than one.
@@ -39,7 +40,9 @@ pub(super) async fn run(context: &Context, path: &Path, job: &Arc<Job>) -> Resul
 
 /// Removes everything that ClickHouse has of a job, except the differences of one attempt.
 pub(super) async fn clear(context: &Context, job: Uuid, kept: Option<Uuid>) {
-    if let Err(error) = Tables::new(context.warehouse.clone(), job).clear(kept).await {
+    if let Err(error) =
+        Tables::new(context.warehouse.clone(), Arc::clone(&context.dataset), job).clear(kept).await
+    {
         tracing::warn!(%job, %error, "temporary tables of a reconciliation will be dropped at the next start");
     }
 }
@@ -47,7 +50,7 @@ pub(super) async fn clear(context: &Context, job: Uuid, kept: Option<Uuid>) {
 /// Works on the job from the beginning, whatever an earlier attempt has done.
 async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found, JobError> {
     let started = Instant::now();
-    let tables = Tables::new(context.warehouse.clone(), job.id);
+    let tables = Tables::new(context.warehouse.clone(), Arc::clone(&context.dataset), job.id);
     let so_far = context.arrivals.so_far().await;
     tables.clear(None).await?;
     tables.create().await?;
@@ -55,15 +58,9 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
     job.progress.enter(Phase::Waiting);
     let caught_up = context.arrivals.wait(&context.warehouse, so_far.as_ref()).await?;
     let uploads = uploads_of(context, job).await?;
-    let compared = compare::compare(
-        &tables,
-        loaded.accepted,
-        &uploads,
-        &context.columns,
-        &context.arrivals,
-        &job.progress,
-    )
-    .await?;
+    let compared =
+        compare::compare(&tables, loaded.accepted, &uploads, &context.arrivals, &job.progress).await?;
+    let (hours, aggregates) = sums_of(context, compared.sums);
     let replays = replays_of(context, &uploads, loaded.rejected).await?;
     let mut report = Report {
         verdict: Verdict::Mismatch,
@@ -77,7 +74,8 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
         unexpected: compared.unexpected,
         uploads,
         replays,
-        hours: compared.hours,
+        hours,
+        aggregates,
         settled: caught_up && compared.settled,
         sample: compared.sample,
         seconds: started.elapsed().as_secs_f64(),
@@ -89,14 +87,25 @@ async fn attempt(context: &Context, path: &Path, job: &Arc<Job>) -> Result<Found
     Ok(Found { report, attempt: tables.attempt() })
 }
 
-/// Returns the uploads whose rounds must all be in the file: those that the client named, or those of the same bytes.
+/// Says which sums were compared: the hours of bets, or the aggregate tables of another dataset.
+fn sums_of(context: &Context, sums: Vec<Hours>) -> (Option<Hours>, Vec<AggregateCompared>) {
+    if context.dataset.name == BETS {
+        return (Some(sums.first().copied().unwrap_or_default()), Vec::new());
+    }
+    let tables = context.dataset.compared().map(|compared| compared.table.table.clone());
+    let compared = tables.zip(sums).map(|(table, compared)| AggregateCompared { table, compared });
+    (None, compared.collect())
+}
+
+/// Returns the uploads whose rows must all be in the file: those that the client named, or those of the same bytes.
 async fn uploads_of(context: &Context, job: &Job) -> Result<Vec<Uuid>, WarehouseError> {
     let record = job.record();
     if !record.uploads.is_empty() {
         return Ok(record.uploads);
     }
     let query = context.warehouse.query(include_str!("../../queries/engine/reconcile/uploads.sql"));
-    let query = query.param("sha256", &record.sha256).param("limit", MAX_UPLOADS);
+    let query =
+        query.param("dataset", &record.dataset).param("sha256", &record.sha256).param("limit", MAX_UPLOADS);
     let ids: Vec<String> = in_time(query.fetch_all()).await?;
     Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
 }

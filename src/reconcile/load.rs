@@ -44,13 +44,17 @@ pub(super) async fn load(
     job: &Arc<Job>,
 ) -> Result<Loaded, JobError> {
     job.progress.enter(Phase::Reading);
-    let statement = tables.insert_statement(&context.columns);
+    let statement = tables.insert_statement();
     let mut insert = context.warehouse.insert_in_parts(&statement, &tables.tag(), PART_ROWS);
     let (sender, mut blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
     let reading = Reading {
-        reader: RowReader::new(Arc::clone(&context.columns), job.record().read, context.max_line_bytes),
+        reader: RowReader::new(
+            Arc::clone(&context.dataset.columns),
+            job.record().read,
+            context.max_line_bytes,
+        ),
         blocks: Blocks {
-            columns: Arc::clone(&context.columns),
+            columns: Arc::clone(&context.dataset.columns),
             block: Vec::with_capacity(BLOCK_BYTES),
             sender,
             loaded: Loaded::default(),
@@ -120,7 +124,7 @@ fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 #[derive(Debug)]
 struct Abandoned;
 
-/// Collects rows into blocks of RowBinary. The line number comes first in each row.
+/// Collects rows into blocks of RowBinary. The line number comes last in each row.
 struct Blocks {
     columns: Arc<Columns>,
     block: Vec<u8>,
@@ -132,10 +136,10 @@ impl RowSink for Blocks {
     type Error = Abandoned;
 
     fn accept(&mut self, row: Row<'_>) -> Result<(), Abandoned> {
-        self.block.extend(row.line.to_le_bytes());
         for (column, value) in self.columns.iter().zip(row.values).filter(|(column, _)| column.is_field()) {
             write_value(column, *value, row.buffer, &mut self.block);
         }
+        self.block.extend(row.line.to_le_bytes());
         self.loaded.accepted += 1;
         if self.block.len() >= BLOCK_BYTES { self.send() } else { Ok(()) }
     }

@@ -6,8 +6,10 @@
 //! 2. [`queue`] holds its job until a worker is free. [`job`] then runs these steps.
 //! 3. [`load`] parses the file with the same code as an upload, into a table of the job ([`tables`]).
 //! 4. [`arrivals`] waits for rows that are still being loaded from the topic.
-//! 5. [`compare`] and [`hours`] compare rows and hours in ClickHouse.
-//! 6. [`report`] and [`differences`] hold the result. [`repair`] repairs it.
+//! 5. [`compare`] compares rows and [`sums`] aggregate tables in ClickHouse, in ranges of the key ([`range`]).
+//! 6. [`report`] and [`differences`] hold the result, and [`shape`] shows it. [`repair`] repairs it.
+//!
+//! Each dataset with a key has its own reconciler. They share one queue, its workers, and the spool directory.
 //!
 //! ClickHouse stores the jobs ([`store`]). After a restart, jobs that had not ended start again from the beginning, with the file in the
 //! spool directory. A cancelled job leaves only its record.
@@ -17,18 +19,20 @@ mod attempts;
 mod compare;
 mod context;
 pub mod differences;
-mod hours;
 mod job;
 mod load;
 mod opening;
 mod queue;
+mod range;
 pub mod repair;
 pub mod report;
+mod shape;
 mod spool;
 mod store;
+mod sums;
 mod tables;
+mod workers;
 
-use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,10 +54,10 @@ use self::queue::{Job, Queue};
 use self::report::{JobState, JobView};
 use self::spool::{Spool, SpooledFile};
 use self::store::{Record, Store};
-use self::tables::Tables;
+pub use self::workers::run;
 use crate::counted::counted;
+use crate::dataset::Dataset;
 use crate::disk::{Disk, DiskFull};
-use crate::domain::columns::Columns;
 use crate::ingest::FileError;
 use crate::ingest::body::{Body, BodyError, BodyLimits, Stop};
 use crate::ingest::rows::ReadOptions;
@@ -117,29 +121,35 @@ pub enum CancelError {
 pub struct Submission {
     pub file_name: String,
     pub read: ReadOptions,
-    /// The uploads whose rounds must all be in the file. Empty: uploads of the same bytes.
+    /// The uploads whose rows must all be in the file. Empty: uploads of the same bytes.
     pub uploads: Vec<Uuid>,
 }
 
-/// Accepts files and reconciles them in the background.
+/// What the reconcilers of a server share.
 #[derive(Debug)]
-pub struct Reconciler {
-    context: Context,
-    store: Store,
+struct Shared {
     spool: Spool,
     queue: Queue,
     limits: Limits,
-    stop: Stop,
-    metrics: Metrics,
     /// Held for reading while a job is stored and queued. So a recovery does not mistake it for a job of an earlier process.
     noting: RwLock<()>,
     /// Cancelled when the jobs of an earlier process are recovered. Repairs wait for that.
     recovered: CancellationToken,
 }
 
+/// Accepts files of a dataset and reconciles them in the background.
+#[derive(Debug)]
+pub struct Reconciler {
+    context: Context,
+    store: Store,
+    shared: Arc<Shared>,
+    stop: Stop,
+    metrics: Metrics,
+}
+
 impl Reconciler {
-    /// Opens `spool_directory`, which must hold nothing else. Nothing runs until [`Reconciler::run`]. `owner` is this server; it works on its
-    /// own jobs only. `disk` is the disk on which an embedded ClickHouse keeps its tables.
+    /// Opens `spool_directory`, which must hold nothing else. Nothing runs until [`run`]. `owner` is this server; it works on its own jobs
+    /// only. `dataset` must have a key, and know its aggregate tables. `disk` is the disk on which an embedded ClickHouse keeps its tables.
     ///
     /// # Errors
     /// The directory cannot be used.
@@ -147,7 +157,7 @@ impl Reconciler {
         owner: Uuid,
         warehouse: Warehouse,
         arrivals: Arrivals,
-        columns: Arc<Columns>,
+        dataset: Arc<Dataset>,
         limits: &Limits,
         spool_directory: &Path,
         disk: Disk,
@@ -155,16 +165,37 @@ impl Reconciler {
         let spool_disk = Disk::new(spool_directory, limits.disk_reserve_bytes);
         let spool = Spool::open(spool_directory, limits.reconcile_spool_bytes, spool_disk)?;
         Ok(Self {
-            store: Store::new(warehouse.for_requests(), owner),
-            context: Context { warehouse, arrivals, columns, max_line_bytes: limits.max_line_bytes, disk },
-            spool,
-            queue: Queue::new(limits.max_waiting_reconciliations),
-            limits: limits.clone(),
+            store: Store::new(warehouse.for_requests(), owner, Arc::clone(&dataset)),
+            context: Context { warehouse, arrivals, dataset, max_line_bytes: limits.max_line_bytes, disk },
+            shared: Arc::new(Shared {
+                spool,
+                queue: Queue::new(limits.max_waiting_reconciliations),
+                limits: limits.clone(),
+                noting: RwLock::new(()),
+                recovered: CancellationToken::new(),
+            }),
             stop: Stop::default(),
             metrics: Metrics::default(),
-            noting: RwLock::new(()),
-            recovered: CancellationToken::new(),
         })
+    }
+
+    /// A reconciler of another dataset of the same server. It shares the queue, the spool directory and the limits.
+    #[must_use]
+    pub fn beside(&self, dataset: Arc<Dataset>, arrivals: Arrivals) -> Self {
+        let Context { warehouse, max_line_bytes, disk, .. } = &self.context;
+        Self {
+            store: Store::new(warehouse.for_requests(), self.store.owner(), Arc::clone(&dataset)),
+            context: Context {
+                warehouse: warehouse.clone(),
+                arrivals,
+                dataset,
+                max_line_bytes: *max_line_bytes,
+                disk: disk.clone(),
+            },
+            shared: Arc::clone(&self.shared),
+            stop: self.stop.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// Counts its jobs in these metrics.
@@ -194,19 +225,20 @@ impl Reconciler {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
-        let mut body = Body::new(body, BodyLimits::of(&self.limits), self.stop.clone());
+        let mut body = Body::new(body, BodyLimits::of(&self.shared.limits), self.stop.clone());
         // A client that sends nothing takes no place in the queue.
         body.begin().await?;
-        let place = self.queue.reserve()?;
+        let place = self.shared.queue.reserve()?;
         let id = Uuid::now_v7();
         let mut opening = Opening::new(
-            Arc::clone(&self.context.columns),
+            Arc::clone(&self.context.dataset.columns),
             submission.read.clone(),
             self.context.max_line_bytes,
         );
-        let file = self.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
+        let file = self.shared.spool.take(id, &mut body, |bytes, last| opening.see(bytes, last)).await?;
         let record = Record {
             id,
+            dataset: self.context.dataset.name.clone(),
             version: 1,
             state: JobState::Queued,
             file_name: submission.file_name.chars().take(MAX_FILE_NAME).collect(),
@@ -225,11 +257,11 @@ impl Reconciler {
     }
 
     async fn enqueue(self: Arc<Self>, job: Job, file: SpooledFile) -> Result<JobView, SubmitError> {
-        let _noting = self.noting.read().await;
+        let _noting = self.shared.noting.read().await;
         self.store.write(&job.record()).await?;
         file.keep();
         let view = job.view();
-        self.queue.push(job);
+        self.shared.queue.push(job);
         Ok(view)
     }
 
@@ -238,7 +270,7 @@ impl Reconciler {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn get(&self, id: Uuid) -> Result<Option<JobView>, WarehouseError> {
-        if let Some(job) = self.queue.find(id) {
+        if let Some(job) = self.find(id) {
             return Ok(Some(job.view()));
         }
         Ok(self.store.get(id).await?.map(|record| record.view(0.0, None)))
@@ -250,7 +282,7 @@ impl Reconciler {
     /// ClickHouse does not answer.
     pub async fn page(&self, before: Option<Uuid>, limit: u64) -> Result<Vec<JobView>, WarehouseError> {
         let records = self.store.page(before, limit).await?;
-        let view = |record: &Record| match self.queue.find(record.id) {
+        let view = |record: &Record| match self.find(record.id) {
             Some(job) => job.view(),
             None => record.view(0.0, None),
         };
@@ -262,16 +294,17 @@ impl Reconciler {
     /// # Errors
     /// ClickHouse does not answer.
     pub async fn differences(&self, id: Uuid) -> Result<Option<Differences>, WarehouseError> {
-        let record = match self.queue.find(id) {
+        let record = match self.find(id) {
             Some(job) => Some(job.record()),
             None => self.store.get(id).await?,
         };
         let attempt = record.filter(|record| record.state == JobState::Done).and_then(|done| done.attempt);
-        Ok(attempt.map(|attempt| Differences::new(&self.context.warehouse.for_requests(), id, attempt)))
+        let (warehouse, dataset) = (self.context.warehouse.for_requests(), &self.context.dataset);
+        Ok(attempt.map(|attempt| Differences::new(&warehouse, Arc::clone(dataset), id, attempt)))
     }
 
-    pub fn columns(&self) -> &Columns {
-        &self.context.columns
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.context.dataset
     }
 
     /// Cancels a job that waits or runs. When this returns, its end is stored, and everything else of it is removed or will be soon.
@@ -279,7 +312,7 @@ impl Reconciler {
     /// # Errors
     /// See [`CancelError`].
     pub async fn cancel(self: &Arc<Self>, id: Uuid) -> Result<JobView, CancelError> {
-        let Some(job) = self.queue.find(id) else {
+        let Some(job) = self.find(id) else {
             return Err(match self.store.get(id).await?.map(|record| record.state) {
                 None => CancelError::NoSuchJob,
                 Some(state) if state.is_end() => CancelError::Ended { state },
@@ -289,7 +322,7 @@ impl Reconciler {
         if !job.cancel() {
             return Err(CancelError::Ended { state: job.record().state });
         }
-        if let Some(job) = self.queue.withdraw(id) {
+        if let Some(job) = self.shared.queue.withdraw(id) {
             let reconciler = Arc::clone(self);
             // A task of its own: the client may disconnect.
             tokio::spawn(async move { reconciler.conclude(&job).await });
@@ -300,49 +333,19 @@ impl Reconciler {
         Ok(job.view())
     }
 
-    /// Works on the jobs until `stop`. Jobs that have not ended by then start again at the next start of the server.
+    /// Returns a job of this dataset that waits or runs.
+    fn find(&self, id: Uuid) -> Option<Arc<Job>> {
+        self.shared.queue.find(id).filter(|job| job.record().dataset == self.context.dataset.name)
+    }
+
+    /// Waits until the jobs of an earlier process are recovered.
+    async fn recovered(&self) {
+        self.shared.recovered.cancelled().await;
+    }
+
+    /// Works on the jobs until `stop`, alone: see [`run`].
     pub fn run(self: Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            stop.run_until_cancelled(self.work()).await;
-        })
-    }
-
-    async fn work(&self) {
-        while let Err(error) = self.recover().await {
-            tracing::warn!(%error, "reconciliations wait for ClickHouse");
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
-        self.recovered.cancel();
-        let workers = (0..self.limits.max_running_reconciliations.max(1)).map(|_| self.work_on_queue());
-        futures_util::future::join_all(workers).await;
-    }
-
-    /// Queues the jobs that had not ended when the last process ended, and removes files and tables that belong to no such job.
-    async fn recover(&self) -> Result<(), WarehouseError> {
-        let _nothing_is_noted = self.noting.write().await;
-        for (id, kept) in self.store.left_over().await? {
-            Tables::new(self.context.warehouse.clone(), id).clear(kept).await?;
-        }
-        let mut unfinished = self.store.unfinished().await?;
-        // Jobs that were submitted since the start are queued already.
-        unfinished.retain(|record| self.queue.find(record.id).is_none());
-        let wanted: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
-        for (id, bytes) in self.spool.found() {
-            if !wanted.contains(id) {
-                self.spool.remove(*id, *bytes);
-            }
-        }
-        for record in &unfinished {
-            tracing::info!(job = %record.id, "an interrupted reconciliation starts again");
-        }
-        self.queue.put_first(unfinished.into_iter().map(|record| Job::new(record, None)).collect());
-        Ok(())
-    }
-
-    async fn work_on_queue(&self) {
-        while let Some(job) = self.queue.next().await {
-            self.work_on(&job).await;
-        }
+        run(vec![self], stop)
     }
 
     async fn work_on(&self, job: &Arc<Job>) {
@@ -351,7 +354,7 @@ impl Reconciler {
             if let Some(record) = job.begin() {
                 self.note(&record).await;
             }
-            job::run(&self.context, &self.spool.path(job.id), job).await
+            job::run(&self.context, &self.shared.spool.path(job.id), job).await
         };
         // None: the job is cancelled, and its state says so.
         if let Some(outcome) = job.cancelled.run_until_cancelled(work).await {
@@ -379,11 +382,11 @@ impl Reconciler {
         let record = job.record();
         self.note(&record).await;
         job.stored.cancel();
-        self.spool.remove(job.id, record.bytes);
+        self.shared.spool.remove(job.id, record.bytes);
         if record.state == JobState::Cancelled {
             job::clear(&self.context, job.id, None).await;
         }
-        self.queue.end(job.id);
+        self.shared.queue.end(job.id);
         job.ended.cancel();
     }
 

@@ -17,7 +17,8 @@ use roundhouse_part::lock::lock;
 const WHOLE: f64 = 1_000_000.0;
 
 /// The phases, in their order.
-const PHASES: [Phase; 4] = [Phase::Reading, Phase::Waiting, Phase::ComparingRows, Phase::ComparingHours];
+const PHASES: [Phase; 5] =
+    [Phase::Reading, Phase::Waiting, Phase::ComparingRows, Phase::ComparingHours, Phase::ComparingAggregates];
 
 /// The progress of a job whose rows are loaded.
 pub(super) const ROWS_LOADED: f64 = 0.5;
@@ -222,10 +223,12 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::BETS;
 
     fn job(id: u128) -> Job {
         let record = Record {
             id: Uuid::from_u128(id),
+            dataset: BETS.to_owned(),
             version: 0,
             state: JobState::Queued,
             file_name: String::new(),

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::dataset::BETS;
+
 /// How many differences a report shows.
 pub const SAMPLE: usize = 20;
 
@@ -48,7 +50,10 @@ pub enum Phase {
     /// It waits for rows that were acknowledged before the job began and are still being loaded.
     Waiting,
     ComparingRows,
+    /// Of bets.
     ComparingHours,
+    /// Of other datasets.
+    ComparingAggregates,
 }
 
 /// Links from a job.
@@ -96,9 +101,9 @@ pub struct JobView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every valid row is stored with the same values, and every hour is the sum of its rounds.
+    /// Every valid row is stored with the same values, and every aggregate is the sum of its rows.
     Match,
-    /// A row, a stored round or an hour differs.
+    /// A row, a stored row or an aggregate differs.
     Mismatch,
     /// The file has rows, but none of them is valid: nothing was compared.
     NoValidRows,
@@ -112,19 +117,19 @@ pub struct Report {
     pub rows: u64,
     /// Invalid rows. An upload rejects them, too.
     pub rejected: u64,
-    /// Rows whose rounds are stored with the same values.
+    /// Rows that are stored with the same values.
     pub matched: u64,
-    /// Rows whose rounds are not stored.
+    /// Rows that are not stored.
     pub missing: u64,
-    /// Rows whose rounds are stored with other values.
+    /// Rows that are stored with other values.
     pub different: u64,
     /// Rows that repeat an earlier row of the file with the same values. Only the first one is compared.
     pub duplicate_in_file: u64,
-    /// Rows whose id also has other values in the file. The file does not say which values are right. So none of these rows is compared, and
-    /// a repair leaves their rounds unchanged.
+    /// Rows whose key also has other values in the file. The file does not say which values are right. So none of these rows is compared, and
+    /// a repair leaves what is stored of them unchanged.
     #[serde(default)]
     pub contradictory_in_file: u64,
-    /// Rounds that one of the uploads stored and that are not in the file.
+    /// Rows that one of the uploads stored and that are not in the file.
     #[serde(default)]
     pub unexpected: u64,
     /// The uploads considered: uploads of the same bytes, or those that the request named.
@@ -133,11 +138,16 @@ pub struct Report {
     /// Replays that have sent rejected rows of these uploads again, newest first. In the file these rows stay invalid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replays: Vec<ReplayedRows>,
-    pub hours: Hours,
+    /// Of bets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// Of other datasets: each aggregate table with sums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<AggregateCompared>,
     /// False if acknowledged rows were not loaded in time, or if rows were being loaded all the time. What is reported as missing or
     /// different may then only not be loaded yet.
     pub settled: bool,
-    /// The first differences: first rows, by line; then rounds that are not in the file; then hours.
+    /// The first differences: first rows, by line; then rows that are not in the file; then hours, or keys of aggregate tables.
     pub sample: Vec<Difference>,
     /// How long the job ran.
     pub seconds: f64,
@@ -159,7 +169,25 @@ impl Report {
 
     /// The number of differences without duplicate rows of the file.
     pub fn mismatches(&self) -> u64 {
-        self.missing + self.different + self.contradictory_in_file + self.unexpected + self.hours.different
+        self.missing + self.different + self.contradictory_in_file + self.unexpected + self.different_sums()
+    }
+
+    /// The number of hours, or keys of aggregate tables, that differ.
+    pub fn different_sums(&self) -> u64 {
+        let of_tables = self.aggregates.iter().map(|table| table.compared.different);
+        self.hours.map_or(0, |hours| hours.different) + of_tables.sum::<u64>()
+    }
+
+    /// Says how many keys of an aggregate table differ.
+    pub fn set_different_sums(&mut self, table: &str, different: u64) {
+        match self.aggregates.iter_mut().find(|compared| compared.table == table) {
+            Some(found) => found.compared.different = different,
+            None => {
+                if let Some(hours) = &mut self.hours {
+                    hours.different = different;
+                }
+            }
+        }
     }
 
     /// The verdict that follows from the counts.
@@ -196,6 +224,14 @@ pub struct Hours {
     pub shared: u64,
 }
 
+/// The comparison of the file's rows with an aggregate table, by its key: with each of its sums, which its view's own query adds up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AggregateCompared {
+    pub table: String,
+    #[serde(flatten)]
+    pub compared: Hours,
+}
+
 /// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -204,27 +240,30 @@ pub enum Kind {
     Different,
     Missing,
     DuplicateInFile,
-    /// A stored round that is not in the file.
+    /// A stored row that is not in the file.
     Unexpected,
-    /// An hour of a player and a game.
+    /// An hour of a player and a game, of bets.
     Hour,
-    /// A row whose id also has other values in the file.
+    /// A row whose key also has other values in the file.
     ContradictoryInFile,
+    /// A key of an aggregate table, of another dataset.
+    Aggregate,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Different,
         Self::Missing,
         Self::DuplicateInFile,
         Self::Unexpected,
         Self::Hour,
         Self::ContradictoryInFile,
+        Self::Aggregate,
     ];
 
     /// Whether the difference is about a row of the file.
     pub fn is_of_file(self) -> bool {
-        !matches!(self, Self::Unexpected | Self::Hour)
+        !matches!(self, Self::Unexpected | Self::Hour | Self::Aggregate)
     }
 
     /// Its name in the API and in the table.
@@ -236,11 +275,22 @@ impl Kind {
             Self::Unexpected => "unexpected",
             Self::Hour => "hour",
             Self::ContradictoryInFile => "contradictory_in_file",
+            Self::Aggregate => "aggregate",
         }
     }
 
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    /// Returns the kind with a number in the table of a dataset.
+    pub fn of_number(number: i8, dataset: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number && kind.is_of(dataset))
+    }
+
+    /// Whether a dataset has differences of this kind.
+    pub fn is_of(self, dataset: &str) -> bool {
+        match self {
+            Self::Hour => dataset == BETS,
+            Self::Aggregate => dataset != BETS,
+            _ => true,
+        }
     }
 
     /// Its number in the table.
@@ -250,7 +300,7 @@ impl Kind {
             Self::Missing => 2,
             Self::DuplicateInFile => 3,
             Self::Unexpected => 4,
-            Self::Hour => 5,
+            Self::Hour | Self::Aggregate => 5,
             Self::ContradictoryInFile => 6,
         }
     }
@@ -259,15 +309,23 @@ impl Kind {
 /// Values by column. Money is a decimal, a time is RFC 3339 in UTC, and none is null.
 pub type Values = BTreeMap<String, Option<String>>;
 
-/// A row that is not stored as it is in the file, a round that is not in the file, or an hour that is not the sum of its rounds.
+/// Values by column, as numbers and text.
+pub type Keyed = BTreeMap<String, serde_json::Value>;
+
+/// A row that is not stored as it is in the file, a stored row that is not in the file, or an aggregate that is not the sum of its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     pub kind: Kind,
     /// The line in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// The round, of bets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub game_instance_id: Option<u64>,
+    /// The key of a row of another dataset, by column: whole numbers of up to 64 bits are numbers, other values are text.
+    #[serde(default, skip_serializing_if = "Keyed::is_empty")]
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub key: Keyed,
     /// The differing fields of a `different` row, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldDifference>,
@@ -275,17 +333,19 @@ pub struct Difference {
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub file: Values,
-    /// The stored values of a round that is not in the file, or that has contradictory rows in the file.
+    /// The stored values of a row that is not in the file, or that has contradictory rows in the file.
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub stored: Values,
-    /// The upload that brought the stored round.
+    /// The upload that brought the stored row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_line: Option<u64>,
     #[serde(flatten)]
     pub hour: Option<HourDifference>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<AggregateDifference>,
 }
 
 impl Difference {
@@ -295,12 +355,14 @@ impl Difference {
             kind,
             line: None,
             game_instance_id: None,
+            key: Keyed::new(),
             fields: BTreeMap::new(),
             file: Values::new(),
             stored: Values::new(),
             upload_id: None,
             upload_line: None,
             hour: None,
+            aggregate: None,
         }
     }
 }
@@ -326,6 +388,20 @@ pub struct HourDifference {
     pub expected: Sums,
     /// The sums in the aggregates. Zero if they have no such hour.
     pub aggregated: Sums,
+}
+
+/// A key of an aggregate table whose sums are not those of its rows. Whole numbers of up to 64 bits are numbers, other values are text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AggregateDifference {
+    pub table: String,
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub key: Keyed,
+    /// The sums of its rows: those of the file, and stored rows of other files.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub expected: Keyed,
+    /// The sums in the table. Zero if it has no such key.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub aggregated: Keyed,
 }
 
 /// A number of rounds and their amounts. Amounts are decimals.

@@ -1,12 +1,17 @@
 //! Jobs and their reports in ClickHouse, where they survive a restart.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use encoding_rs::Encoding;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::report::{JobState, JobView, Links, Phase, Report};
+use crate::dataset::api_path::api_path;
+use crate::dataset::{BETS, Dataset};
 use crate::domain::decimal_mark::DecimalMark;
 use crate::domain::time_zone::TimeZone;
 use crate::domain::timestamp;
@@ -16,13 +21,15 @@ use crate::ingest::rows::ReadOptions;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
 
-const INSERT: &str = "INSERT INTO reconcile_jobs (id, owner, file_name, encoding, decimal, columns, timezone, reason, report, attempt, sha256, \
+const INSERT: &str = "INSERT INTO reconcile_jobs (id, dataset, owner, file_name, encoding, decimal, columns, timezone, reason, report, attempt, sha256, \
      upload_ids, version, bytes, state) FORMAT RowBinary";
 
 /// A job as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) id: Uuid,
+    /// The name of the dataset of its rows.
+    pub(super) dataset: String,
     /// Grows with each change.
     pub(super) version: u64,
     pub(super) state: JobState,
@@ -43,12 +50,12 @@ pub(super) struct Record {
 impl Record {
     /// Returns the job as the API shows it.
     pub(super) fn view(&self, progress: f64, phase: Option<Phase>) -> JobView {
-        let this = format!("/reconcile/{}", self.id);
+        let this = api_path(&self.dataset, &format!("/reconcile/{}", self.id));
         let is_done = self.state == JobState::Done;
         JobView {
             id: self.id,
             state: self.state,
-            phase: phase.filter(|_| self.state == JobState::Running),
+            phase: phase.filter(|_| self.state == JobState::Running).map(|phase| self.phase(phase)),
             submitted_at: timestamp::format(self.submitted_at()),
             file_name: self.file_name.clone(),
             bytes: self.bytes,
@@ -65,6 +72,12 @@ impl Record {
         }
     }
 
+    /// The comparison of sums has a name of its own for bets.
+    fn phase(&self, phase: Phase) -> Phase {
+        let is_of_bets = phase == Phase::ComparingAggregates && self.dataset == BETS;
+        if is_of_bets { Phase::ComparingHours } else { phase }
+    }
+
     /// Milliseconds since 1970. A UUID of version 7 contains them.
     fn submitted_at(&self) -> i64 {
         let (seconds, nanos) = self.id.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
@@ -75,6 +88,7 @@ impl Record {
 #[derive(Row, Deserialize)]
 struct StoredRecord {
     id: String,
+    dataset: String,
     version: u64,
     state: String,
     attempt: String,
@@ -95,6 +109,7 @@ impl StoredRecord {
     fn parse(self) -> Option<Record> {
         Some(Record {
             id: Uuid::try_parse(&self.id).ok()?,
+            dataset: self.dataset,
             version: self.version,
             state: match self.state.as_str() {
                 "queued" => JobState::Queued,
@@ -123,16 +138,17 @@ impl StoredRecord {
     }
 }
 
-/// The jobs of one spool directory. Jobs of other servers can be read.
+/// The jobs of one dataset and spool directory. Jobs of other servers can be read.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     warehouse: Warehouse,
     owner: Uuid,
+    dataset: Arc<Dataset>,
 }
 
 impl Store {
-    pub(super) fn new(warehouse: Warehouse, owner: Uuid) -> Self {
-        Self { warehouse, owner }
+    pub(super) fn new(warehouse: Warehouse, owner: Uuid, dataset: Arc<Dataset>) -> Self {
+        Self { warehouse, owner, dataset }
     }
 
     /// Returns the server whose jobs are changed here.
@@ -146,7 +162,8 @@ impl Store {
     /// ClickHouse does not answer.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Record>, WarehouseError> {
         let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/job.sql"));
-        let record: Option<StoredRecord> = query.param("id", id.to_string()).fetch_optional().await?;
+        let record: Option<StoredRecord> =
+            self.of_dataset(query).param("id", id.to_string()).fetch_optional().await?;
         Ok(record.and_then(StoredRecord::parse))
     }
 
@@ -158,11 +175,15 @@ impl Store {
         let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/jobs.sql"));
         let before = before.map(|id| id.to_string()).unwrap_or_default();
         let records: Vec<StoredRecord> =
-            query.param("before", before).param("limit", limit).fetch_all().await?;
+            self.of_dataset(query).param("before", before).param("limit", limit).fetch_all().await?;
         Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
     }
 
-    /// Returns this server's jobs that have not ended, in the order of their submission.
+    fn of_dataset(&self, query: Query) -> Query {
+        query.param("dataset", &self.dataset.name)
+    }
+
+    /// Returns this server's jobs of all datasets that have not ended, in the order of their submission.
     ///
     /// # Errors
     /// ClickHouse does not answer.
@@ -178,7 +199,8 @@ impl Store {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn left_over(&self) -> Result<Vec<(Uuid, Option<Uuid>)>, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../queries/engine/reconcile/left_over.sql"));
+        let sql = self.dataset.sql(include_str!("../../queries/engine/reconcile/left_over.sql"));
+        let query = self.of_dataset(self.warehouse.query(&sql));
         let found: Vec<(String, String)> = query.param("owner", self.owner.to_string()).fetch_all().await?;
         let parse = |(id, attempt): &(String, String)| {
             Some((Uuid::try_parse(id).ok()?, Uuid::try_parse(attempt).ok()))
@@ -195,6 +217,7 @@ impl Store {
         let mut row = Vec::new();
         for text in [
             record.id.to_string().as_str(),
+            &record.dataset,
             self.owner.to_string().as_str(),
             &record.file_name,
             record.read.encoding.map_or("", Encoding::name),

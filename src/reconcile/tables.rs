@@ -1,72 +1,46 @@
 //! A job's tables in ClickHouse, which exist while it runs, and its queries, which can be stopped.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::query::Query;
 use uuid::Uuid;
 
-use crate::domain::columns::Columns;
+use crate::dataset::Dataset;
+use crate::dataset::differences::ComparedTable;
+use crate::dataset::template::Template;
 use crate::warehouse::client::{self, Warehouse, WarehouseError};
 use crate::warehouse::statements;
 
 /// Drops a table of a job or of a repair, if it exists.
 pub(super) const DROP_TABLE: &str = include_str!("../../queries/engine/reconcile/drop_table.sql");
 
-/// How long one query may take: a little more than the `max_execution_time` in the queries. A mutation of rounds may take as long.
+/// How long one query may take: a little more than the `max_execution_time` in the queries. A mutation of rows may take as long.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(660);
 
 /// How long queries are killed repeatedly, and the pause in between. A query may still be on its way to ClickHouse.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Ids from the first to the last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Range {
-    pub(super) first: u64,
-    pub(super) last: u64,
-}
-
-impl Range {
-    pub(super) fn of(self, query: Query) -> Query {
-        query.param("first", self.first).param("last", self.last)
-    }
-}
-
-/// A range that has been compared.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ComparedRange {
-    pub(super) range: Range,
-    /// How many rounds of the file it has. None: not all of its rows match.
-    pub(super) rounds: Option<u64>,
-}
-
-impl ComparedRange {
-    /// Whether the range may have stored rounds that are not in the file. Counting rounds is cheaper than looking for others.
-    pub(super) async fn may_hold_others(self, tables: &Tables) -> Result<bool, WarehouseError> {
-        let Some(rounds) = self.rounds else { return Ok(true) };
-        let query = tables.query(include_str!("../../queries/engine/reconcile/stored_rounds.sql"));
-        let stored: u64 = in_time(self.range.of(query).fetch_one()).await?;
-        Ok(stored != rounds)
-    }
-}
-
 /// The tables of one attempt at a job.
 #[derive(Debug)]
 pub(super) struct Tables {
     warehouse: Warehouse,
+    dataset: Arc<Dataset>,
+    template: Template,
     job: Uuid,
     attempt: Uuid,
-    rows: String,
-    outcomes: String,
-    hours: String,
 }
 
 impl Tables {
     /// Names the tables of a job. A name contains the job's UUID, and nothing that a client has sent.
-    pub(super) fn new(warehouse: Warehouse, job: Uuid) -> Self {
-        let name = |what| format!("reconcile_{what}_{}", job.simple());
-        let (rows, outcomes, hours) = (name("rows"), name("outcomes"), name("hours"));
-        Self { warehouse, job, attempt: Uuid::now_v7(), rows, outcomes, hours }
+    pub(super) fn new(warehouse: Warehouse, dataset: Arc<Dataset>, job: Uuid) -> Self {
+        let template = dataset.template();
+        Self { warehouse, dataset, template, job, attempt: Uuid::now_v7() }
+    }
+
+    pub(super) fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
     }
 
     pub(super) fn job(&self) -> Uuid {
@@ -87,6 +61,10 @@ impl Tables {
         format!("roundhouse reconciliation {}", self.job)
     }
 
+    pub(super) fn name(&self, what: &str) -> String {
+        format!("reconcile_{what}_{}", self.job.simple())
+    }
+
     /// Creates the tables, without rows that an earlier attempt has left.
     ///
     /// # Errors
@@ -96,9 +74,13 @@ impl Tables {
         for statement in [
             include_str!("../../queries/engine/reconcile/create_rows.sql"),
             include_str!("../../queries/engine/reconcile/create_outcomes.sql"),
-            include_str!("../../queries/engine/reconcile/create_hours.sql"),
+            include_str!("../../queries/engine/reconcile/create_ranges.sql"),
         ] {
             self.execute(self.query(statement)).await?;
+        }
+        for (number, table) in self.dataset.compared().enumerate() {
+            let statement = include_str!("../../queries/engine/reconcile/create_groups.sql");
+            self.execute(self.query_of(number, &self.dataset.template_of(&table), statement)).await?;
         }
         Ok(())
     }
@@ -107,11 +89,17 @@ impl Tables {
     ///
     /// # Errors
     /// ClickHouse does not answer.
-    pub(super) async fn drop(&self) -> Result<(), WarehouseError> {
-        for table in [&self.rows, &self.outcomes, &self.hours] {
-            self.execute(self.query(DROP_TABLE).param("table", table)).await?;
+    async fn drop(&self) -> Result<(), WarehouseError> {
+        let query = self.query(include_str!("../../queries/engine/reconcile/tables_of_job.sql"));
+        let query = query.param("job_name", self.job.simple().to_string());
+        for table in in_time(query.fetch_all::<String>()).await? {
+            self.drop_table(&table).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn drop_table(&self, table: &str) -> Result<(), WarehouseError> {
+        self.execute(self.query(DROP_TABLE).param("table", table)).await
     }
 
     /// Stops the job's queries, those of an earlier process too, and removes everything that ClickHouse has of it except
@@ -128,7 +116,7 @@ impl Tables {
     /// Removes the differences of attempts other than `kept`.
     async fn remove_differences(&self, kept: Option<Uuid>) -> Result<(), WarehouseError> {
         let query = |sql| {
-            let query = self.warehouse.query(sql).param("job", self.job.to_string());
+            let query = self.warehouse.query(&self.template.fill(sql)).param("job", self.job.to_string());
             query.param("attempt", kept.unwrap_or_default().to_string())
         };
         let left_over = query(include_str!("../../queries/engine/reconcile/left_over_differences.sql"));
@@ -141,22 +129,38 @@ impl Tables {
         Ok(())
     }
 
-    /// Returns the statement that inserts rows. The line number is the first column.
-    pub(super) fn insert_statement(&self, columns: &Columns) -> String {
-        let names: Vec<&str> = columns.fields().map(|column| column.name.as_str()).collect();
-        format!("INSERT INTO {} (line, {}) FORMAT RowBinary", self.rows, names.join(", "))
+    /// Returns the statement that inserts rows. The line number is the last column.
+    pub(super) fn insert_statement(&self) -> String {
+        let columns = self.template.fill("(/* each field: `$name`, */ `file line`)");
+        format!("INSERT INTO {} {columns} FORMAT RowBinary", self.name("rows"))
     }
 
-    /// A query that may use the job, the attempt and the tables as parameters. [`Tables::clear`] stops it.
+    /// A query that may use the job, the attempt and the tables as parameters, and the placeholders of the dataset. [`Tables::clear`] stops
+    /// it.
     pub(super) fn query(&self, sql: &str) -> Query {
+        self.filled(&self.template.fill(sql))
+    }
+
+    /// The same about the tables of an aggregate table, by its number in [`Dataset::compared`].
+    pub(super) fn query_of(&self, number: usize, template: &Template, sql: &str) -> Query {
+        self.filled(&template.fill(sql))
+            .param("groups", format!("{}_{number}", self.name("groups")))
+            .param("spans", format!("{}_{number}", self.name("spans")))
+    }
+
+    pub(super) fn filled(&self, sql: &str) -> Query {
         self.warehouse
             .query(sql)
             .with_setting("log_comment", self.tag())
-            .param("rows", &self.rows)
-            .param("outcomes", &self.outcomes)
-            .param("hours", &self.hours)
+            .param("rows", self.name("rows"))
+            .param("outcomes", self.name("outcomes"))
+            .param("ranges", self.name("ranges"))
             .param("job", self.job.to_string())
             .param("attempt", self.attempt.to_string())
+    }
+
+    pub(super) fn compared(&self) -> impl Iterator<Item = (usize, ComparedTable<'_>)> {
+        self.dataset.compared().enumerate()
     }
 
     pub(super) async fn execute(&self, query: Query) -> Result<(), WarehouseError> {

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::parse::{encoding, rows_or_percent, server_url, upload_id, whole};
 use super::{Secret, exit_codes};
+use crate::dataset::BETS;
 
 /// How to reach a running server.
 #[derive(Clone, Debug, Args)]
@@ -114,10 +115,13 @@ pub struct UploadOptions {
 
 #[derive(Debug, Args)]
 pub struct ReconcileOptions {
-    /// The CSV file; `-` is standard input
+    /// The file: CSV, and for datasets other than bets also NDJSON or a JSON array; `-` is standard input
     pub file: PathBuf,
     #[command(flatten)]
     pub server: ServerOptions,
+    /// Dataset of the rows
+    #[arg(long, value_name = "NAME", default_value = BETS)]
+    pub dataset: String,
     /// Print the server's answer unchanged, in JSON
     #[arg(long)]
     pub json: bool,
@@ -136,20 +140,20 @@ pub struct ReconcileOptions {
     /// Time zone of times without one, as for an upload
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// Upload that this file corresponds to, if its bytes differ; repeatable. Rounds stored by that upload but absent from the file
+    /// Upload that this file corresponds to, if its bytes differ; repeatable. Rows stored by that upload but absent from the file
     /// are reported as unexpected
     #[arg(long = "upload-id", value_name = "ID", value_parser = upload_id)]
     pub upload_ids: Vec<uuid::Uuid>,
-    /// Produce missing rounds, rebuild hours that differ, and check again
+    /// Produce missing rows, rebuild aggregates that differ, and check again
     #[arg(long)]
     pub repair: bool,
     /// With --repair: only show what the repair would change; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
-    /// With --repair: which values win when a stored round differs from the file [default: stored]
+    /// With --repair: which values win when a stored row differs from the file [default: stored]
     #[arg(long, value_enum)]
     pub prefer: Option<Prefer>,
-    /// With --repair: remove rounds that uploads of this file stored, but that are not in it
+    /// With --repair: remove rows that uploads of this file stored, but that are not in it
     #[arg(long)]
     pub remove_unexpected: bool,
     /// Number of differences to show, or `all`

@@ -14,6 +14,7 @@ use crate::dataset::aggregates::{AggregateError, AggregateTable, TableColumn};
 use crate::dataset::fault::FileFault;
 use crate::dataset::latest::Latest;
 use crate::dataset::statement::{Statement, View};
+use crate::dataset::template::Item;
 use crate::dataset::types::{column_type, is_same_type};
 use crate::domain::columns;
 
@@ -37,7 +38,43 @@ impl Warehouse {
         let engines = engines.await.map_err(WarehouseError::from)?;
         let database = self.database();
         let learn = |dataset| Tables { columns: &columns, engines: &engines, dataset, database }.learn();
-        datasets.iter().map(learn).collect()
+        let mut learned: Vec<Dataset> = datasets.iter().map(learn).collect::<Result<_, _>>()?;
+        for dataset in learned.iter_mut().filter(|dataset| dataset.has_key()) {
+            let fields =
+                dataset.sql("(SELECT /* each field: `$name`, */ false AS recounted FROM /* table */)");
+            for table in &mut dataset.aggregates {
+                table.is_of_fields = self.can_run(&table.query_from(&fields)).await?;
+            }
+        }
+        Ok(learned)
+    }
+
+    /// Whether a query names only what exists.
+    async fn can_run(&self, query: &str) -> Result<bool, WarehouseError> {
+        match self.query(&format!("DESCRIBE TABLE ({query})")).execute().await.map_err(WarehouseError::from) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_unknown_column() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks that the tables of differences have all columns. `datasets`: with their aggregate tables.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer, or one lacks a column.
+    pub(super) async fn check_differences(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
+        let (columns, database) = (schema::columns(self).await?, self.database());
+        let missing =
+            |dataset| Tables { columns: &columns, engines: &[], dataset, database }.missing_differences();
+        lacking(&datasets.iter().flat_map(missing).collect::<Vec<_>>())
+    }
+}
+
+/// Says which statements must be run before the tables can be used.
+fn lacking(statements: &[String]) -> Result<(), SchemaError> {
+    match statements {
+        [] => Ok(()),
+        _ => Err(SchemaError::Lacks { statements: statements.join("; ") }),
     }
 }
 
@@ -90,10 +127,21 @@ impl Tables<'_> {
                 }
             }
         }
-        match statements.is_empty() {
-            true => Ok(()),
-            false => Err(SchemaError::Lacks { statements: statements.join("; ") }),
+        statements.extend(self.missing_differences());
+        lacking(&statements)
+    }
+
+    /// Returns the statements that add the columns that the table of differences lacks. If it does not exist yet, it will be created with all.
+    fn missing_differences(&self) -> Vec<String> {
+        let table = &self.dataset.differences;
+        let found: Vec<&str> = self.of(table).map(|column| column.name.as_str()).collect();
+        if found.is_empty() || !self.dataset.has_key() {
+            return Vec::new();
         }
+        let missing = self.dataset.optional_differences().filter(|item| !found.contains(&item.name.as_str()));
+        let add =
+            |Item { name, kind }| format!("ALTER TABLE {}.{table} ADD COLUMN {name} {kind}", self.database);
+        missing.map(add).collect()
     }
 
     /// Checks that the row table has the columns that say where a row comes from. Those of the schema were checked before.

@@ -17,7 +17,7 @@ use crate::dataset::fault::FileFault;
 use crate::dataset::files::SqlFile;
 
 /// The tables that all datasets share, ordered by their numbers. All can be run again.
-const SHARED: [&str; 15] = [
+const SHARED: [&str; 14] = [
     include_str!("../../queries/engine/schema/005_loader_topics.sql"),
     include_str!("../../queries/engine/schema/006_loader_chunks.sql"),
     include_str!("../../queries/engine/schema/007_rejects.sql"),
@@ -25,7 +25,6 @@ const SHARED: [&str; 15] = [
     include_str!("../../queries/engine/schema/014_upload_counts.sql"),
     include_str!("../../queries/engine/schema/020_upload_ledger.sql"),
     include_str!("../../queries/engine/schema/021_reject_replays.sql"),
-    include_str!("../../queries/engine/schema/022_reconcile_differences.sql"),
     include_str!("../../queries/engine/schema/032_reconcile_repairs.sql"),
     include_str!("../../queries/engine/schema/033_reconcile_repair_hours.sql"),
     include_str!("../../queries/engine/schema/034_consumed_blocks.sql"),
@@ -35,8 +34,9 @@ const SHARED: [&str; 15] = [
     include_str!("../../queries/engine/schema/042_loader_gaps.sql"),
 ];
 
-/// A table for each dataset with a key.
+/// Tables for each dataset with a key.
 const CONFLICTS: &str = include_str!("../../queries/engine/dataset/conflicts.sql");
+const DIFFERENCES: &str = include_str!("../../queries/engine/dataset/differences.sql");
 
 /// Run in the database `default`, before all others.
 const CREATE_DATABASE: &str = include_str!("../../queries/engine/schema/001_database.sql");
@@ -56,6 +56,11 @@ pub enum SchemaError {
     #[error("the tables lack columns of the schema; run these statements first: {statements}")]
     Lacks { statements: String },
     #[error(
+        "the table of differences of the dataset {dataset} would have two columns {name}; rename the column that leads to it, in the schema or in \
+         an aggregate table"
+    )]
+    Column { dataset: String, name: String },
+    #[error(
         "the tables in the database {database} are of another version of roundhouse and lack {missing}; use another database, or delete \
          this one (embedded: delete the data directory) and load its files again"
     )]
@@ -69,7 +74,35 @@ impl Warehouse {
     /// # Errors
     /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
-        let outcome = match self.run_schema(&definitions(datasets, |dataset| dataset.sql(CONFLICTS))).await {
+        let statements = definitions(datasets, |dataset| dataset.sql(CONFLICTS));
+        self.create(&statements, &required(datasets)).await
+    }
+
+    /// Creates the tables of differences, if they do not exist. `datasets`: with their aggregate tables.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer or rejects a statement, the names of two columns would be the same, or a table lacks a column.
+    pub async fn create_differences(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
+        let keyed = || datasets.iter().filter(|dataset| dataset.has_key());
+        for dataset in keyed() {
+            if let Some(name) = dataset.ambiguous_difference() {
+                return Err(SchemaError::Column { dataset: dataset.name.clone(), name });
+            }
+        }
+        let define = |fill: fn(&Dataset) -> String| -> Vec<Definition<'_>> {
+            keyed().map(|dataset| Definition { text: fill(dataset).into(), file: None }).collect()
+        };
+        self.create(&define(|dataset| dataset.sql(DIFFERENCES)), &define(required_differences)).await?;
+        self.check_differences(datasets).await
+    }
+
+    /// Runs statements, and checks that what they create exists: `required` has the same without what is checked elsewhere.
+    async fn create(
+        &self,
+        statements: &[Definition<'_>],
+        required: &[Definition<'_>],
+    ) -> Result<(), SchemaError> {
+        let outcome = match self.run_schema(statements).await {
             Err(Failed { error, file: Some(file) }) if error.is_of_statement() => {
                 return Err(SchemaError::Dataset { fault: refused(file, &error) });
             }
@@ -81,7 +114,7 @@ impl Warehouse {
             Err(error) if !error.is_not_allowed() && !error.is_unknown_column() => return Err(error.into()),
             outcome => outcome,
         };
-        let missing = missing(self, &required(datasets)).await?;
+        let missing = missing(self, required).await?;
         let (is_complete, missing) = (missing.is_empty(), missing.join(", "));
         let database = self.database().to_owned();
         match (outcome, is_complete) {
@@ -153,6 +186,12 @@ fn definitions(datasets: &[Dataset], conflicts: fn(&Dataset) -> String) -> Vec<D
 /// them.
 fn required(datasets: &[Dataset]) -> Vec<Definition<'_>> {
     definitions(datasets, |dataset| dataset.template().list("field", []).fill(CONFLICTS))
+}
+
+/// Returns the statement of the table of differences without the columns of the schema and of the aggregate tables: likewise.
+fn required_differences(dataset: &Dataset) -> String {
+    let lists = ["key", "value", "all_group", "all_expected", "all_aggregated"];
+    lists.iter().fold(dataset.template(), |template, list| template.list(list, [])).fill(DIFFERENCES)
 }
 
 /// Something that a statement creates.
@@ -279,7 +318,11 @@ mod tests {
     fn every_statement_of_the_schema_can_be_parsed() {
         let datasets: Vec<Dataset> =
             Origin::Shipped.names().unwrap().iter().map(|name| Dataset::read(name, &[]).unwrap()).collect();
-        for Definition { text: statement, .. } in definitions(&datasets, |dataset| dataset.sql(CONFLICTS)) {
+        let differences =
+            datasets.iter().flat_map(|dataset| [dataset.sql(DIFFERENCES), required_differences(dataset)]);
+        let differences = differences.map(|text| Definition { text: text.into(), file: None });
+        let all = definitions(&datasets, |dataset| dataset.sql(CONFLICTS)).into_iter().chain(differences);
+        for Definition { text: statement, .. } in all {
             let (table, pieces) = parse(&statement).unwrap_or_else(|| panic!("{statement}"));
             assert!(!table.is_empty());
             let is_view = matches!(pieces[..], [Piece::Definition("the query", _)]);

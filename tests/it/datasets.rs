@@ -118,7 +118,10 @@ async fn a_dataset_of_files_alone_takes_rows_and_has_only_its_own_uploads() {
     assert_eq!(again["state"], "duplicate", "{again}");
     let elsewhere = send(&server, "/datasets/bets/rows", FILE).await;
     assert_eq!(elsewhere.status, 422, "{}", elsewhere.body);
-    assert_eq!(server.get("/datasets/readings/reconcile").await.status, 404);
+    for path in ["/datasets/readings/reconcile", "/datasets/readings/reconcile/x/differences"] {
+        let problem = server.get(path).await.problem(404, "no_such_path");
+        assert!(problem["detail"].as_str().unwrap().contains("a reconciliation needs one"), "{problem}");
+    }
     assert_eq!(server.get("/datasets/nothing/uploads").await.status, 404);
     let ready = server.get("/readyz").await.ok();
     for name in ["loader", "readings_loader", "readings_dead_letter_loader"] {

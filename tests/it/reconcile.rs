@@ -24,10 +24,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use roundhouse::dataset::{BETS, Dataset};
 use roundhouse::disk::Disk;
-use roundhouse::domain::columns::Columns;
 use roundhouse::owner::owner;
 use roundhouse::reconcile::arrivals::Arrivals;
-use roundhouse::reconcile::differences::Kinds;
+use roundhouse::reconcile::differences::{Kinds, Shape};
 use roundhouse::reconcile::report::{Difference, Hours, JobState, JobView, Kind, Phase, Report, Verdict};
 use roundhouse::reconcile::{Reconciler, Submission};
 use roundhouse::settings::Limits;
@@ -65,6 +64,7 @@ fn clickhouse() -> &'static str {
 /// A database with its tables, and a spool directory.
 struct Bench {
     warehouse: Warehouse,
+    dataset: Arc<Dataset>,
     spool: TempDir,
     limits: Limits,
     arrivals: Arrivals,
@@ -80,7 +80,11 @@ impl Bench {
         let database = format!("reconcile_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let warehouse =
             Warehouse::new(&url.parse().unwrap(), None, None, &database, Duration::from_secs(60)).unwrap();
-        warehouse.create_schema(&[Dataset::read(BETS, &[]).unwrap()]).await.unwrap();
+        let bets = [Dataset::read(BETS, &[]).unwrap()];
+        warehouse.create_schema(&bets).await.unwrap();
+        let bets = warehouse.learn_aggregates(&bets).await.unwrap();
+        warehouse.create_differences(&bets).await.unwrap();
+        let dataset = Arc::new(bets.into_iter().next().unwrap());
         let limits = Limits {
             max_upload_bytes: 1 << 30,
             max_line_bytes: 1 << 20,
@@ -106,7 +110,7 @@ impl Bench {
             disk_reserve_bytes: 0,
         };
         let nothing = Arrivals::new(TOPIC, Duration::ZERO, || Box::pin(async { Ok(BTreeMap::new()) }));
-        Self { warehouse, spool: TempDir::new().unwrap(), limits, arrivals: nothing }
+        Self { warehouse, dataset, spool: TempDir::new().unwrap(), limits, arrivals: nothing }
     }
 
     fn reconciler(&self) -> Arc<Reconciler> {
@@ -114,12 +118,18 @@ impl Bench {
     }
 
     fn reconciler_in(&self, spool: &Path) -> Arc<Reconciler> {
-        let columns = Arc::new(Columns::parse(include_str!("../../schemas/bets.avsc")).unwrap());
         // Each directory is one server, across restarts.
         let owner = owner(&spool.join("owner")).unwrap();
         let (warehouse, arrivals) = (self.warehouse.clone(), self.arrivals.clone());
-        let reconciler =
-            Reconciler::new(owner, warehouse, arrivals, columns, &self.limits, spool, Disk::new(spool, 0));
+        let reconciler = Reconciler::new(
+            owner,
+            warehouse,
+            arrivals,
+            Arc::clone(&self.dataset),
+            &self.limits,
+            spool,
+            Disk::new(spool, 0),
+        );
         Arc::new(reconciler.unwrap())
     }
 
@@ -143,9 +153,10 @@ impl Bench {
     async fn differences(&self, reconciler: &Reconciler, id: Uuid) -> Vec<Difference> {
         let differences = reconciler.differences(id).await.unwrap().expect("a list");
         let mut cursor = differences.fetch(Kinds::ALL).unwrap();
+        let shape = Shape::new(reconciler.dataset());
         let mut found = Vec::new();
         while let Some(row) = cursor.next().await.unwrap() {
-            found.push(row.difference(reconciler.columns()).expect("a known kind"));
+            found.push(shape.difference(row).expect("a known kind"));
         }
         found
     }

@@ -1,9 +1,8 @@
--- The last id of the next {size} rows of the file, and how many rows there are.
-SELECT max(game_instance_id) AS last_id, count() AS rows
-FROM
-(
-    SELECT game_instance_id FROM {rows:Identifier}
-    WHERE game_instance_id >= {first:UInt64}
-    ORDER BY game_instance_id
-    LIMIT {size:UInt64}
-)
+-- Stores the last key of the next {size} rows of the file. If there are fewer, it stores nothing: this is the last range.
+INSERT INTO {ranges:Identifier}
+SELECT {number:UInt64}, /* each key: `$name` */
+FROM {rows:Identifier}
+WHERE /* in range */
+ORDER BY /* each key: `$name` */
+LIMIT 1 OFFSET {offset:UInt64}
+SETTINGS max_execution_time = 600

@@ -1,6 +1,6 @@
--- The uploads of a file, by its digest, newest first. An upload that did not end has no digest.
+-- The uploads of a file for a dataset, by its digest, newest first. An upload that did not end has no digest.
 SELECT DISTINCT upload_id
 FROM upload_ledger
-WHERE sha256 = {sha256:String} AND sha256 != '' AND replay_of = ''
+WHERE dataset = {dataset:String} AND sha256 = {sha256:String} AND sha256 != '' AND replay_of = ''
 ORDER BY upload_id DESC
 LIMIT {limit:UInt64}

@@ -2,10 +2,11 @@
 CREATE TABLE IF NOT EXISTS reconcile_jobs
 (
     id            String COMMENT 'A UUID of version 7, so ordered by submission',
+    dataset       LowCardinality(String) DEFAULT 'bets' COMMENT 'The dataset of its rows',
     version       UInt64,
     owner         String COMMENT 'The spool directory with the file, identified by the UUID in it',
     state         Enum8('queued' = 1, 'running' = 2, 'done' = 3, 'failed' = 4, 'cancelled' = 5),
-    attempt       String COMMENT 'The attempt whose rows in reconcile_differences are valid; empty if none',
+    attempt       String COMMENT 'The attempt whose rows in the table of differences are valid; empty if none',
     file_name     String,
     encoding      String COMMENT 'As the sender gave it; empty if it was detected',
     decimal       LowCardinality(String) COMMENT 'Decimal mark of the amounts: point or comma; empty if the sender did not give it',
@@ -20,4 +21,4 @@ CREATE TABLE IF NOT EXISTS reconcile_jobs
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY id
-COMMENT 'Reconciliations of files with the stored rounds'
+COMMENT 'Reconciliations of files with the stored rows'

@@ -110,7 +110,11 @@ async fn of_dataset(clients: &Clients, dataset: &Dataset, options: &ServeOptions
         return vec![error.to_string()];
     }
     let mut faults = Vec::new();
-    faults.extend(clients.warehouse.learn_aggregates(one).await.err().map(|error| error.to_string()));
+    let created = match clients.warehouse.learn_aggregates(one).await {
+        Ok(learned) => clients.warehouse.create_differences(&learned).await,
+        Err(error) => Err(error),
+    };
+    faults.extend(created.err().map(|error| error.to_string()));
     let limits = query_limits(&options.limits);
     let values = LastValues::new(&Arc::new(dataset.clone()), options.limits.max_latest_bytes).map(Arc::new);
     for endpoint in endpoints::read(dataset).unwrap_or_default() {

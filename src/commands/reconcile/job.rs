@@ -32,8 +32,8 @@ impl Job {
     }
 
     /// Returns its path on the server.
-    pub fn path(&self) -> String {
-        format!("/reconcile/{}", self.id())
+    pub fn path(&self) -> &str {
+        self.value["links"]["self"].as_str().unwrap_or_default()
     }
 }
 
@@ -64,7 +64,7 @@ pub async fn until(
     is_over: impl Fn(&Value) -> bool,
 ) -> Result<Waited, Failure> {
     let progress = JobProgress::new(file::name(file));
-    let url = api.url(&job.path());
+    let url = api.url(job.path());
     let mut heard = Instant::now();
     while !is_over(&job.value) {
         progress.show(&job.value);

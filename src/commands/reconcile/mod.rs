@@ -16,9 +16,10 @@ use super::CommandError;
 use super::client::{Api, EXIT_INTERRUPTED, Failure, INTERRUPT, file, problem};
 use super::table;
 use crate::counted::counted;
+use crate::dataset::api_path::api_path;
 use crate::settings::ReconcileOptions;
 
-/// Exit code: the file and the stored rounds do not match, or no row of the file is valid.
+/// Exit code: the file and the stored rows do not match, or no row of the file is valid.
 const EXIT_MISMATCH: u8 = 1;
 
 pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandError> {
@@ -43,7 +44,7 @@ pub(super) async fn run(options: ReconcileOptions) -> Result<ExitCode, CommandEr
         table::print(report::in_words(path, job))?;
         table::print(report::nothing_to_repair(&options, job))?;
         tokio::select! {
-            printed = differences::print(&api, job, options.differences) => printed?,
+            printed = differences::print(&api, &options.dataset, job, options.differences) => printed?,
             () = INTERRUPT.cancelled() => return Ok(ExitCode::from(EXIT_INTERRUPTED)),
         }
         preview::print(&job["preview"])?;
@@ -102,7 +103,7 @@ async fn reconcile(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped
         };
         return Ok(Job::of(previewed));
     }
-    let shown_at = api.shown(&done.path());
+    let shown_at = api.shown(done.path());
     let interrupted = |what: &str| {
         let how = format!("; the repair {what}; its state is at {shown_at}");
         Stopped::Reported(interrupted(path, &how))
@@ -125,7 +126,7 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
         Stopped::Reported(CommandError::of_client(format!("{}: cannot be {what}: {reason}", path.display())))
     };
     let source = file::open(&options.file).await.map_err(|error| unreadable("read", &error))?;
-    let mut url = api.url("/reconcile");
+    let mut url = api.url(&api_path(&options.dataset, "/reconcile"));
     let name = options.name.clone().unwrap_or_else(|| source.name(&options.file));
     url.query_pairs_mut().append_pair("name", &name);
     for (name, value) in options.parameters() {
@@ -153,11 +154,11 @@ async fn send(api: &Api, options: &ReconcileOptions) -> Result<Job, Stopped> {
 
 /// Cancels the job. Returns the message.
 async fn cancel(api: &Api, path: &Path, job: &Job) -> CommandError {
-    let url = api.url(&job.path());
+    let url = api.url(job.path());
     match api.json(api.request(Method::DELETE, url), "id").await {
         Ok(_) => interrupted(path, &format!("; reconciliation {} is cancelled", job.id())),
         Err(failure) => {
-            let url = api.shown(&job.path());
+            let url = api.shown(job.path());
             interrupted(path, &format!(", but not cancelled ({failure}); to cancel it: curl -X DELETE {url}"))
         }
     }

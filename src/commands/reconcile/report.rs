@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::count;
 use crate::commands::client::problem::advice;
+use crate::commands::table::shown;
 use crate::counted::counted;
 use crate::settings::ReconcileOptions;
 
@@ -65,10 +66,11 @@ pub fn findings(job: &Value) -> String {
     }
     lines.push('\n');
     if count(job, "unexpected") > 0 {
-        let rounds = counted(count(job, "unexpected"), "round");
+        let word = if job["hours"].is_object() { "round" } else { "row" };
+        let rounds = counted(count(job, "unexpected"), word);
         let _ = writeln!(lines, "  {rounds} stored by uploads of this file, but absent from it");
     }
-    lines += &hours(&job["hours"]);
+    lines += &sums(job);
     let _ = writeln!(lines, "  {seconds:.2} s ({})", speed(rows, seconds));
     if job["verdict"] == "no_valid_rows" {
         lines += "  no row is valid, so nothing was compared\n";
@@ -119,17 +121,26 @@ fn invalid_rows(job: &Value) -> String {
     lines
 }
 
-fn hours(hours: &Value) -> String {
-    let (checked, different) = (count(hours, "checked"), count(hours, "different"));
+/// Returns a line about the hours of bets, or one about each aggregate table of another dataset.
+fn sums(job: &Value) -> String {
+    if job["hours"].is_object() {
+        return compared(&job["hours"], "hour", "by player and game", "rounds");
+    }
+    let tables = job["aggregates"].as_array().into_iter().flatten();
+    tables.map(|table| compared(table, "key", &format!("of {}", shown(&table["table"])), "rows")).collect()
+}
+
+fn compared(counts: &Value, one: &str, of: &str, rows: &str) -> String {
+    let (checked, different) = (count(counts, "checked"), count(counts, "different"));
     let matched = checked.saturating_sub(different);
     let mut line = format!(
-        "  {} (by player and game) checked: {} matched, {} different",
-        counted(checked, "hour"),
+        "  {} ({of}) checked: {} matched, {} different",
+        counted(checked, one),
         HumanCount(matched),
         HumanCount(different)
     );
-    if count(hours, "shared") > 0 {
-        let _ = write!(line, "; with rounds of other files: {}", HumanCount(count(hours, "shared")));
+    if count(counts, "shared") > 0 {
+        let _ = write!(line, "; with {rows} of other files: {}", HumanCount(count(counts, "shared")));
     }
     line.push('\n');
     line

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use super::described::Described;
 use super::measure::Measured;
 use crate::dataset::Dataset;
+use crate::dataset::api_path::api_path;
 use crate::dataset::statement::StatementKind;
 use crate::dataset::types::column_type;
 use crate::domain::columns::Column;
 use crate::endpoints::Prepared;
-use crate::http::dataset_path::dataset_path;
 
 /// A dataset.
 #[derive(Debug, Serialize, ToSchema)]
@@ -150,7 +150,7 @@ impl DatasetView {
             checks: checks.collect(),
             links: LinksView {
                 this: format!("/datasets/{}", dataset.name),
-                uploads: dataset_path(&dataset.name, "/uploads"),
+                uploads: api_path(&dataset.name, "/uploads"),
             },
         }
     }

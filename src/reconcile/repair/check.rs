@@ -1,11 +1,13 @@
 //! The second check. Everything that differed is compared again, from the differences that were kept, because the file is gone.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::RepairError;
 use super::hours::{self, Loading};
 use super::plan::{Lines, Plan};
-use crate::domain::columns::Columns;
+use crate::dataset::Dataset;
 use crate::reconcile::differences::{Differences, Kinds};
 use crate::reconcile::report::{Report, SAMPLE};
 use crate::warehouse::client::WarehouseError;
@@ -13,7 +15,7 @@ use crate::warehouse::client::WarehouseError;
 /// Keeps what still differs as another attempt of the job, and returns the report on it.
 pub(super) async fn check(
     plan: &Plan,
-    columns: &Columns,
+    dataset: &Arc<Dataset>,
     loading: &Loading,
     before: &Report,
     is_settled: bool,
@@ -39,10 +41,12 @@ pub(super) async fn check(
         unexpected: found.unexpected,
         // If other processes load, rows may have been loaded while an hour was compared.
         settled: is_settled && (loading.is_alone || found.hours == 0),
-        sample: Differences::new(&tables.warehouse, tables.job, next_attempt).sample(columns, SAMPLE).await?,
+        sample: Differences::new(&tables.warehouse, Arc::clone(dataset), tables.job, next_attempt)
+            .sample(SAMPLE)
+            .await?,
         ..before.clone()
     };
-    report.hours.different = found.hours;
+    report.set_different_sums("", found.hours);
     // What differed and no longer differs, matches.
     report.matched = (before.matched + before.missing + before.different)
         .checked_sub(found.missing + found.different)

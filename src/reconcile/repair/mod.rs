@@ -323,7 +323,7 @@ impl Repairer {
             tables: &tables,
             wishes,
             report: &job.report,
-            columns: &context.columns,
+            dataset: &context.dataset,
             topic: &self.loads.topic,
             patience,
         };
@@ -338,7 +338,7 @@ impl Repairer {
 
     /// Returns a job of this server that is done.
     async fn finished(&self, id: Uuid) -> Result<Finished, RequestError> {
-        let shown = self.reconciler.queue.find(id).map(|job| job.view().state);
+        let shown = self.reconciler.find(id).map(|job| job.view().state);
         if let Some(state) = shown.filter(|state| *state != JobState::Done) {
             return Err(RequestError::NotDone { state });
         }
@@ -408,7 +408,7 @@ impl Repairer {
     async fn work(&self) {
         let Some(mut queued) = lock(&self.queued).take() else { return };
         // Until then it removes differences that do not count yet.
-        self.reconciler.recovered.cancelled().await;
+        self.reconciler.recovered().await;
         let unfinished = loop {
             match self.unfinished().await {
                 Ok(unfinished) => break unfinished,

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::plan::{Lines, Plan, Source, Span, place};
 use super::record::{Prefer, Wishes};
 use super::tables::{Hours, Tables, in_time};
-use crate::domain::columns::Columns;
-use crate::reconcile::differences::{self, DifferenceRow, Kinds};
+use crate::dataset::Dataset;
+use crate::reconcile::differences::{self, DifferenceRow, Kinds, Shape};
 use crate::reconcile::report::{Difference, Report, SAMPLE, Sums};
 use crate::warehouse::client::WarehouseError;
 
@@ -125,7 +125,7 @@ pub(super) struct Preview<'a> {
     pub(super) tables: &'a Tables,
     pub(super) wishes: Wishes,
     pub(super) report: &'a Report,
-    pub(super) columns: &'a Columns,
+    pub(super) dataset: &'a Dataset,
     pub(super) topic: &'a str,
     /// How long each query may take.
     pub(super) patience: Duration,
@@ -227,7 +227,7 @@ impl Preview<'_> {
                 in_time(Lines::ALL.of(query).fetch_one::<u64>()).await?
             }
         };
-        Ok(self.report.hours.different.saturating_sub(left))
+        Ok(self.report.different_sums().saturating_sub(left))
     }
 
     async fn unchanged(&self, plan: &Plan, different: u64) -> Result<Unchanged, WarehouseError> {
@@ -247,10 +247,11 @@ impl Preview<'_> {
 
     async fn sample(&self, plan: &Plan, hours: Hours) -> Result<Vec<Difference>, WarehouseError> {
         let overwritten = plan.text(include_str!("../../../queries/engine/repair/preview_sample.sql"), &[]);
-        let text = place(&differences::first(), &[("reconcile_differences", overwritten)]);
+        let text = place(&self.dataset.sql(&differences::first()), &[("reconcile_differences", overwritten)]);
         let query = Kinds::ALL.of(self.bounded(plan.query_of(&text))).param("limit", SAMPLE);
         let rows: Vec<DifferenceRow> = in_time(Lines::ALL.of(hours.of(query)).fetch_all()).await?;
-        Ok(rows.into_iter().filter_map(|row| row.difference(self.columns)).collect())
+        let shape = Shape::new(self.dataset);
+        Ok(rows.into_iter().filter_map(|row| shape.difference(row)).collect())
     }
 
     /// Whether data has changed since the reconciliation, as far as is known.

@@ -43,11 +43,11 @@ impl Repairer {
             is_repair: true,
             ..UploadOptions::default()
         };
-        // The differences do not keep columns that a custom schema adds. These are empty, which is NULL.
-        let known = |name: &str| self.reconciler.columns().fields().any(|column| column.name == name);
+        // Columns that a custom schema adds.
+        let known = |name: &str| MISSING_ROWS.contains(&format!(" {name}"));
         let columns = self.uploader.columns();
         let more = columns.fields().filter(|column| !known(&column.name));
-        let more: String = more.map(|column| format!(", '' AS `{}`", column.name)).collect();
+        let more: String = more.map(|column| format!(", `file_{0}` AS `{0}`", column.name)).collect();
         let query = plan.query(&MISSING_ROWS.replace("/* more columns */", &more));
         let rows = query.fetch_bytes("CSVWithNames").map_err(WarehouseError::from)?;
         let body = Box::pin(stream::try_unfold(rows, |mut rows| async {

@@ -153,7 +153,7 @@ impl Tables {
             duplicate_in_file: report.duplicate_in_file,
             contradictory_in_file: report.contradictory_in_file,
             unexpected: report.unexpected,
-            hours: report.hours.different,
+            hours: report.different_sums(),
         };
         Ok(self.found(self.attempt).await? == reported)
     }

@@ -77,12 +77,12 @@ impl Repairer {
             tables.clear().await?;
         }
         let (next_attempt, report) =
-            check::check(&plan, &context.columns, &loading, before, is_caught_up).await?;
+            check::check(&plan, &context.dataset, &loading, before, is_caught_up).await?;
         let produced = before.missing.saturating_sub(plan.missing().await?);
         self.note(&repair.change(|record| {
             record.attempt = Some(next_attempt);
             record.view.produced = produced;
-            record.view.hours_rebuilt = before.hours.different.saturating_sub(report.hours.different);
+            record.view.hours_rebuilt = before.different_sums().saturating_sub(report.different_sums());
         }))
         .await;
         self.finish(&tables, next_attempt, &report).await?;

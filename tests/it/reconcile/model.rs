@@ -234,7 +234,7 @@ fn reports_and_lists_of_random_files_and_rounds_are_those_of_the_model() {
         prop_assert_eq!(&report.sample, &sample);
         let found = Model {
             counts: [matched, different, missing, repeated, report.unexpected, report.contradictory_in_file],
-            hours: [report.hours.checked, report.hours.different, report.hours.shared],
+            hours: report.hours.map(|hours| [hours.checked, hours.different, hours.shared]).unwrap_or_default(),
             differences,
         };
         let expected = Case { in_file: &in_file, stored: &stored, doubled }.model();

@@ -18,6 +18,18 @@ async fn kill(server: &mut Server) {
     until("its parts have ended", async || processes(&server.data_dir()).is_empty().then_some(())).await;
 }
 
+/// Adds the column `channel` to the tables of bets.
+async fn add_channel(server: &Server) {
+    for (table, column) in [
+        ("game_rounds", "channel"),
+        ("conflicts", "channel"),
+        ("reconcile_differences", "file_channel"),
+        ("reconcile_differences", "stored_channel"),
+    ] {
+        server.clickhouse(format!("ALTER TABLE {table} ADD COLUMN {column} Nullable(String)")).await;
+    }
+}
+
 /// Writes the built-in schema with its fields changed.
 fn schema(path: &Path, change: impl FnOnce(&mut Vec<Value>)) -> String {
     let text = fs::read_to_string(repository().join("schemas/bets.avsc")).unwrap();
@@ -38,11 +50,12 @@ async fn a_new_column_becomes_a_new_schema_version_once_the_tables_have_it() {
     let refused = refusal(&server.data_dir(), &["--schema", &wider]).await;
     refused.assert(1, "ALTER TABLE game_data.game_rounds ADD COLUMN channel Nullable(String)");
     assert!(refused.stderr.contains("ALTER TABLE game_data.conflicts"), "{}", refused.stderr);
+    let differences = "ALTER TABLE game_data.reconcile_differences ADD COLUMN file_channel Nullable(String); \
+                       ALTER TABLE game_data.reconcile_differences ADD COLUMN stored_channel Nullable(String)";
+    assert!(refused.stderr.contains(differences), "{}", refused.stderr);
 
     server.restart().await;
-    for table in ["game_rounds", "conflicts"] {
-        server.clickhouse(format!("ALTER TABLE {table} ADD COLUMN channel Nullable(String)")).await;
-    }
+    add_channel(&server).await;
     server.restart_with(&["--schema", &wider]).await;
     let text =
         csv(10..20).replace(",provider\n", ",provider,channel\n").replace("Play'n GO\n", "Play'n GO,web\n");
@@ -55,7 +68,19 @@ async fn a_new_column_becomes_a_new_schema_version_once_the_tables_have_it() {
     assert_eq!(receipt["schema_id"], 2);
     let stored = "SELECT count(), countIf(channel = 'web') FROM game_rounds";
     assert_eq!(server.clickhouse(stored).await, "20\t10");
-    // A repair loads the missing rows without the new column, since the differences do not store it.
+    // The new column is compared like all others.
+    let set = async |channel: &str| {
+        let sql = format!(
+            "ALTER TABLE game_rounds UPDATE channel = '{channel}' WHERE game_instance_id = 16 SETTINGS mutations_sync = 1"
+        );
+        server.clickhouse(sql).await;
+    };
+    set("app").await;
+    let job = server.reconcile_body(text.clone(), "").await;
+    let fields = serde_json::json!({ "channel": { "file": "web", "stored": "app" } });
+    assert_eq!((&job["different"], &job["sample"][0]["fields"]), (&Value::from(1), &fields), "{job:#}");
+    set("web").await;
+    // A repair loads the missing rows with it.
     server
         .clickhouse("ALTER TABLE game_rounds DELETE WHERE game_instance_id = 15 SETTINGS mutations_sync = 1")
         .await;
@@ -63,7 +88,7 @@ async fn a_new_column_becomes_a_new_schema_version_once_the_tables_have_it() {
     assert_eq!(job["missing"], 1, "{job:#}");
     let job = repair(&server, job["id"].as_str().unwrap(), "").await;
     assert_eq!(job["verdict"], "match", "{job:#}");
-    assert_eq!(server.clickhouse(stored).await, "20\t9");
+    assert_eq!(server.clickhouse(stored).await, "20\t10");
     // The old schema can read messages of the new one.
     server.restart_with(&[]).await;
     let receipt = server.upload(csv(20..30), "wait=visible").await.ok();
@@ -88,9 +113,7 @@ async fn an_invalid_schema_stops_the_start_with_the_reason() {
     let channel = serde_json::json!({ "name": "channel", "type": ["null", "string"] });
     let incompatible = schema(&path, |fields| fields.push(channel));
     let mut server = Server::start(&[]).await;
-    for table in ["game_rounds", "conflicts"] {
-        server.clickhouse(format!("ALTER TABLE {table} ADD COLUMN channel Nullable(String)")).await;
-    }
+    add_channel(&server).await;
     kill(&mut server).await;
     refusal(&server.data_dir(), &["--schema", &incompatible])
         .await

@@ -1,0 +1,2 @@
+-- How many different values the first column of the key has in the file.
+SELECT `different keys` FROM {spans:Identifier}
