@@ -19,7 +19,7 @@ use super::selection::select;
 use super::served::{LoaderStates, Loading, Serving, query_limits};
 use super::services::{Addresses, Services};
 use super::table;
-use crate::dataset::{BETS, Dataset};
+use crate::dataset::Dataset;
 use crate::embedded::supervisor::Supervisor;
 use crate::http::home::{ServiceAddresses, examples};
 use crate::http::router::router;
@@ -32,7 +32,7 @@ use crate::loader::state::LoaderState;
 use crate::metrics::Metrics;
 use crate::owner::owner;
 use crate::reconcile;
-use crate::reconcile::repair::{Loads, Watch};
+use crate::reconcile::repair::{Watch, Watched};
 use crate::settings::{ServeOptions, ServiceUrl};
 use roundhouse_listener::guard::Guard;
 use roundhouse_part::EmbeddedError;
@@ -197,14 +197,11 @@ impl Server {
             let following = run::run(Arc::clone(values), clients.followed(), stop.begun.clone());
             workers.push(tokio::spawn(following));
         }
-        let bets =
-            destinations.iter().zip(&loading).find(|(destination, _)| destination.dataset.name == BETS);
-        let watch = Watch::new(
-            clients.warehouse.clone(),
-            bets.map(|(destination, _)| Arc::clone(&destination.dataset)),
-            bets.map_or_else(Loads::none, |(_, loading)| loading.loads.clone()),
-            bets.and_then(|(_, loading)| loading.states.first()).map(|(_, state)| state.clone()),
-        );
+        let watched = destinations.iter().zip(&loading).map(|(destination, loading)| {
+            let state = loading.states.first().map(|(_, state)| state.clone());
+            Watched::new(Arc::clone(&destination.dataset), loading.loads.clone(), state)
+        });
+        let watch = Watch::new(clients.warehouse.clone(), watched.collect());
         let lost_parts = watch.lost();
         workers.push(watch.start(stop.begun.clone()).await);
         let states = loading.iter().flat_map(|loading| loading.states.clone()).collect();
@@ -223,7 +220,7 @@ impl Server {
         let reconciling = || served.iter().filter_map(|served| served.reconciling.as_ref());
         let reconcilers = reconciling().map(|reconciling| reconciling.reconciler.clone()).collect();
         workers.push(reconcile::run(reconcilers, stop.begun.clone()));
-        for reconciling in reconciling().filter(|reconciling| reconciling.reconciler.dataset().name == BETS) {
+        for reconciling in reconciling() {
             workers.push(reconciling.repairer.clone().run(stop.begun.clone()));
         }
         let serving_ended = CancellationToken::new();

@@ -57,8 +57,12 @@ pub struct AggregateTable {
     pub key_types: Vec<String>,
     /// Additive columns, and the types of their values.
     pub sums: Vec<(String, String)>,
-    /// Columns that tolerate repeated rows.
-    pub others: Vec<String>,
+    /// Columns that tolerate repeated rows, and their types in the table.
+    pub others: Vec<(String, String)>,
+    /// Whether rows that it was made of may have expired, so that it may hold more than they say.
+    pub is_of_expiring_rows: bool,
+    /// Whether its rows replace each other, instead of being combined.
+    pub is_replacing: bool,
     /// Whether the view reads only what a file has: then the sums of a file are known before its rows are stored.
     pub is_of_fields: bool,
 }
@@ -121,6 +125,8 @@ impl AggregateTable {
             key_types: Vec::new(),
             sums: Vec::new(),
             others: Vec::new(),
+            is_of_expiring_rows: false,
+            is_replacing,
             is_of_fields: false,
         };
         for name in returned {
@@ -134,7 +140,7 @@ impl AggregateTable {
                     made.key_types.push(column.kind.clone());
                 }
                 Role::Sum(kind) => made.sums.push((name.clone(), kind)),
-                Role::Tolerant => made.others.push(name.clone()),
+                Role::Tolerant => made.others.push((name.clone(), column.kind.clone())),
                 Role::Unusable(remedy) => {
                     let (column, kind) = (name.clone(), column.kind.clone());
                     return Err(AggregateError::Column { table, column, kind, remedy });
@@ -147,15 +153,17 @@ impl AggregateTable {
         }
     }
 
-    /// Refuses sums of rows that expire.
+    /// Says that rows expire. Sums of such rows are refused.
     ///
     /// # Errors
     /// It has one.
-    pub fn of_expiring_rows(&self, rows: &str) -> Result<(), AggregateError> {
-        let (table, rows) = (self.table.clone(), rows.to_owned());
+    pub fn of_expiring_rows(self, rows: &str) -> Result<Self, AggregateError> {
         match self.sums.first() {
-            Some((column, _)) => Err(AggregateError::Expires { table, column: column.clone(), rows }),
-            None => Ok(()),
+            Some((column, _)) => {
+                let (table, column, rows) = (self.table.clone(), column.clone(), rows.to_owned());
+                Err(AggregateError::Expires { table, column, rows })
+            }
+            None => Ok(Self { is_of_expiring_rows: true, ..self }),
         }
     }
 
@@ -175,7 +183,7 @@ impl AggregateTable {
             // ClickHouse wraps around: adding the complement of a negative difference to an unsigned sum subtracts the same amount.
             format!("CAST(made.{name} - ifNull(stored.{name}, 0) AS {kind}) AS {name}")
         });
-        let others = self.others.iter().map(|name| format!("made.{name} AS {name}"));
+        let others = self.others.iter().map(|(name, _)| format!("made.{name} AS {name}"));
         let values: Vec<String> = sums.chain(others).collect();
         let stored =
             self.sums.iter().map(|(name, _)| format!("sum({name}) AS {name}")).collect::<Vec<_>>().join(", ");
@@ -204,9 +212,8 @@ impl AggregateTable {
 
     /// Returns the names of the columns that the view returns, separated by commas: keys, sums, others.
     pub fn columns(&self) -> String {
-        let sums = self.sums.iter().map(|(name, _)| name.as_str());
-        let names =
-            self.keys.iter().map(String::as_str).chain(sums).chain(self.others.iter().map(String::as_str));
+        let values = self.sums.iter().chain(&self.others).map(|(name, _)| name.as_str());
+        let names = self.keys.iter().map(String::as_str).chain(values);
         names.collect::<Vec<_>>().join(", ")
     }
 }
@@ -278,11 +285,12 @@ mod tests {
         let sums = [("rounds", "UInt64"), ("bets", "Decimal(38, 8)")]
             .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         assert_eq!(made.sums, sums);
-        assert_eq!(made.others, ["name", "last", "players"]);
+        let others: Vec<&str> = made.others.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(others, ["name", "last", "players"]);
         assert_eq!(made.columns(), "hour, rounds, bets, name, last, players");
         assert!(made.of_expiring_rows("game_rounds").is_err());
         let replacing = table("ReplacingMergeTree", &[("price", "Float64")]).unwrap();
-        assert_eq!(replacing.others, ["price"]);
+        assert_eq!(replacing.others, [("price".to_owned(), "Float64".to_owned())]);
         assert!(replacing.of_expiring_rows("game_rounds").is_ok());
     }
 

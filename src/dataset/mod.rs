@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod fault;
 pub mod files;
 pub mod latest;
+pub mod rebuild;
 pub mod statement;
 pub mod template;
 pub mod types;
@@ -91,6 +92,10 @@ pub struct Dataset {
     pub checks: Vec<SqlFile>,
     /// The tables that its views write to. Empty until ClickHouse has created them: see [`aggregates`].
     pub aggregates: Vec<AggregateTable>,
+    /// Whether rows are deleted when they are old. Known with the aggregate tables, like the next one.
+    pub rows_expire: bool,
+    /// Whether the row table is ordered or partitioned by a field that is not in the key.
+    pub is_ordered_by_values: bool,
 }
 
 impl Dataset {
@@ -167,6 +172,8 @@ impl Dataset {
             endpoints: files.endpoints,
             checks: files.checks,
             aggregates: Vec::new(),
+            rows_expire: false,
+            is_ordered_by_values: false,
         })
     }
 
@@ -215,6 +222,11 @@ impl Dataset {
             .list("prefix", items(prefix))
             .list("value", self.columns.fields().filter(is_value).map(item));
         self.with_differences(template)
+    }
+
+    /// Says whether this is its row table, or one of its aggregate tables.
+    pub fn has_table(&self, table: &str) -> bool {
+        self.table == table || self.aggregates.iter().any(|aggregate| aggregate.table == table)
     }
 
     /// Returns the names of all tables and views of the dataset.

@@ -4,6 +4,7 @@
 //! - `/* each field: $name $type */`: the text for each column of a list, with a comma between.
 //! - `/* each key and: a.$name = b.$name */`: with AND between, and `true` for an empty list. The same with `or`, and `false`.
 //! - `/* each prefix: $name, */`: with the comma at the end of each, also of the last.
+//! - `/* each value: f($name, $(table)) */`: with a name in each text.
 //!
 //! `$name` is the column's name, without quotes: a template writes `` `file_$name` ``. `$type` is its ClickHouse type, `$sent` that without
 //! LowCardinality, and `$plain` that without Nullable. Other comments stay.
@@ -47,9 +48,10 @@ pub struct Template {
 }
 
 impl Template {
-    /// Gives `/* placeholder */` a name.
+    /// Gives `/* placeholder */` a name, in place of the one that it has.
     #[must_use]
     pub fn with(mut self, placeholder: &'static str, name: impl Into<String>) -> Self {
+        self.names.retain(|(known, _)| *known != placeholder);
         self.names.push((placeholder, name.into()));
         self
     }
@@ -79,10 +81,20 @@ impl Template {
         if let Some((head, text)) = comment.strip_prefix("each ").and_then(|each| each.split_once(':')) {
             let (list, word) = head.split_once(' ').unwrap_or((head, ""));
             let (_, columns) = self.lists.iter().find(|(name, _)| *name == list)?;
-            return Some(Cow::Owned(each(columns, word, text.trim())));
+            return Some(Cow::Owned(self.named(each(columns, word, text.trim()))));
         }
         let (_, name) = self.names.iter().find(|(placeholder, _)| *placeholder == comment)?;
         Some(Cow::Borrowed(name))
+    }
+}
+
+impl Template {
+    /// Fills in the names in the text of a list, where they are `$(placeholder)`.
+    fn named(&self, text: String) -> String {
+        if !text.contains("$(") {
+            return text;
+        }
+        self.names.iter().fold(text, |text, (name, value)| text.replace(&format!("$({name})"), value))
     }
 }
 
@@ -133,6 +145,7 @@ mod tests {
             ("SELECT /* each none: $name, */ line", "SELECT  line"),
             ("WHERE /* each none and: $name */ /* each none or: $name */", "WHERE true false"),
             ("/* each other: $name */ /* open", "/* each other: $name */ /* open"),
+            ("/* each key: $name of $(table) */", "symbol of trades, id of trades"),
             ("/* each value: $name $sent */", "side Nullable(String), price Decimal(9, 2)"),
             ("/* each value: Nullable($plain) */", "Nullable(String), Nullable(Decimal(9, 2))"),
         ] {

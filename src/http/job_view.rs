@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use super::state::ReconcileState;
+use crate::dataset::Dataset;
 use crate::reconcile::repair::record::RepairView;
 use crate::reconcile::report::JobView;
 
@@ -30,12 +31,12 @@ impl RepairedJob {
             Ok(id) => state.repairer.get(id).await?,
             Err(_) => None,
         };
-        Ok(Self::new(find(state, id).await?, repair))
+        Ok(Self::new(find(state, id).await?, repair, state.app.dataset()))
     }
 
     /// `job`: with the report of that repair, if it has ended.
-    pub fn new(job: JobView, repair: Option<RepairView>) -> Self {
-        let repair = repair.map(|repair| repair.leaving_alone(job.report.as_ref()));
+    pub fn new(job: JobView, repair: Option<RepairView>, dataset: &Dataset) -> Self {
+        let repair = repair.map(|repair| repair.leaving_alone(job.report.as_ref(), dataset));
         Self { job, repair }
     }
 }

@@ -23,9 +23,9 @@ use crate::reconcile::report::JobView;
 query! {
     /// The parameters of `POST /reconcile/{id}/repair`.
     pub struct RepairQuery {
-        /// Which values win when a stored round differs from the file
+        /// Which values win when a stored row differs from the file
         prefer: Prefer = choice(Prefer::ALL.map(|prefer| (prefer.name(), prefer))).or(Prefer::default().name()),
-        /// Remove rounds that the file's upload stored and that are not in the file
+        /// Remove rows that the file's upload stored and that are not in the file
         remove: bool = choice([("nothing", false), ("unexpected", true)]).or("nothing"),
         /// Only report what the repair would change, and change nothing
         preview: bool = flag(),
@@ -42,10 +42,10 @@ pub struct PreviewedJob {
 
 /// Repair the differences that a reconciliation found
 ///
-/// Produces missing rounds, removes copies of rounds, rebuilds hours that differ, and then compares everything that differed again. No
-/// reader sees a partly rebuilt hour. By default, a stored round that differs from the file is left unchanged; `prefer=file` overwrites
-/// it with the file's values. Rounds whose rows in the file contradict each other are never changed; `repair.left_alone` says how many
-/// rows these are. The repair runs in the background; `repair.state` of `GET /reconcile/{id}` shows its progress.
+/// Produces missing rows, removes copies of rows, rebuilds aggregates that differ, and then compares everything that differed again. No
+/// reader sees a partly rebuilt sum. By default, a stored row that differs from the file is left unchanged; `prefer=file` overwrites
+/// it with the file's values. Rows that contradict each other in the file are never changed; `repair.left_alone` says how many
+/// these are. The repair runs in the background; `repair.state` of `GET /reconcile/{id}` shows its progress.
 ///
 /// Use `preview=true` first: the answer then says what the repair would change, and nothing is changed.
 #[utoipa::path(
@@ -70,7 +70,8 @@ pub async fn repair(
         return Ok(Json(PreviewedJob { job, preview }).into_response());
     }
     let (job, repair) = state.repairer.request(id, wishes).await?;
-    let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair)))).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(RepairedJob::new(job, Some(repair), state.app.dataset())))
+        .into_response();
     if let Ok(location) = HeaderValue::try_from(state.app.path(&format!("/reconcile/{id}"))) {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -103,12 +103,8 @@ fn of_key(reconciling: &ReconcileState) -> Part {
     let part = OpenApiRouter::default()
         .routes(routes!(reconcile::list))
         .routes(routes!(reconcile::show, reconcile::cancel))
-        .routes(routes!(differences::list));
-    // The statements of repairs know only the tables of bets.
-    let part = match reconciling.app.dataset().name.as_str() {
-        BETS => part.routes(routes!(repair::repair)),
-        _ => part,
-    };
+        .routes(routes!(differences::list))
+        .routes(routes!(repair::repair));
     part.layer(middleware::from_fn(answer_in_time))
         .merge(files(routes!(reconcile::submit), Files::One))
         .with_state(reconciling.clone())

@@ -164,7 +164,7 @@ impl ChunkRows<'_> {
         dataset: &Dataset,
         table: &AggregateTable,
     ) -> Result<Differences, LoaderError> {
-        let differences = table.differences(&all_rows(dataset), &chunk_rows(dataset));
+        let differences = table.differences(&dataset.all_rows(), &chunk_rows(dataset));
         // Only keys and sums: states of aggregate functions may differ in bytes although they are the same.
         let compared: Vec<&str> =
             table.keys.iter().chain(table.sums.iter().map(|(name, _)| name)).map(String::as_str).collect();
@@ -176,7 +176,7 @@ impl ChunkRows<'_> {
     }
 
     async fn add_differences(&self, dataset: &Dataset, table: &AggregateTable) -> Result<(), LoaderError> {
-        self.add(table, &table.differences(&all_rows(dataset), &chunk_rows(dataset))).await
+        self.add(table, &table.differences(&dataset.all_rows(), &chunk_rows(dataset))).await
     }
 
     /// Adds the rows that the view makes of the chunk and that may be added again.
@@ -203,20 +203,12 @@ impl ChunkRows<'_> {
     }
 }
 
-/// All rows of a dataset, as a view may read them. A view leaves recounted rows out, but they belong to its sums.
-fn all_rows(dataset: &Dataset) -> String {
-    match dataset.has_key() {
-        true => format!("(SELECT * REPLACE (false AS recounted) FROM {})", dataset.table),
-        false => dataset.table.clone(),
-    }
-}
-
 /// The rows of a chunk, in the same form.
 fn chunk_rows(dataset: &Dataset) -> String {
     format!(
         "(SELECT * FROM {} WHERE kafka_epoch = {{epoch:UInt32}} AND kafka_partition = {{partition:UInt16}} \
          AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}})",
-        all_rows(dataset)
+        dataset.all_rows()
     )
 }
 

@@ -1,10 +1,11 @@
-//! Restores rounds that were lost with a part that ClickHouse could not read, by reading them from the topic again.
+//! Restores rows that were lost with a part that ClickHouse could not read, by reading them from the topic again.
 //!
-//! The ledger says how many rounds each chunk added. If fewer are stored, the chunk's messages are read again, and the missing rounds
-//! are inserted with their original offsets. Their hours may already include them. So the view leaves them out (`recounted`), and their
-//! hours are set to the sums of their rounds. Nothing is loaded in the meantime, and the known ids are read afterwards.
+//! The ledger says how many rows each chunk added. If fewer are stored, the chunk's messages are read again, and the missing rows are
+//! inserted with their original offsets. Their sums may already include them. So the views leave them out (`recounted`), and the sums are set
+//! to those of their rows. Without a key there is no such mark: the views add the rows, and right after that the sums are set. Nothing is
+//! loaded in the meantime, and the known ids are read afterwards.
 //!
-//! A round that someone deleted on purpose looks the same as a lost one. If ClickHouse remembers such a deletion, nothing is restored.
+//! A row that someone deleted on purpose looks the same as a lost one. If ClickHouse remembers such a deletion, nothing is restored.
 
 use std::collections::HashSet;
 
@@ -25,16 +26,14 @@ use crate::warehouse::lost_parts::{self, ShortChunk};
 
 const REMOVALS: &str = include_str!("../../queries/engine/lost_parts/removals.sql");
 const CONFLICTS: &str = include_str!("../../queries/engine/lost_parts/conflicts.sql");
+const STORED_OFFSETS: &str = include_str!("../../queries/engine/lost_parts/stored_offsets.sql");
 
-/// Restores the lost rounds of a topic that the topic still has. Returns how many were restored.
+/// Restores the lost rows of a topic that the topic still has. Returns how many were restored.
 ///
 /// # Errors
 /// A service does not answer.
 pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, LoaderError> {
     let TopicKind::Rows(dataset) = &loader.kind else { return Ok(0) };
-    if !dataset.has_key() {
-        return Ok(0);
-    }
     let lost = lost_parts::lost_parts(&loader.warehouse).await?;
     if lost.iter().all(|part| part.table != dataset.table) {
         return Ok(0);
@@ -46,7 +45,7 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
     if removals > 0 {
         tracing::warn!(
             topic = loader.topic,
-            "lost rounds are not restored: rounds were also deleted on purpose, and the two cannot be distinguished"
+            "lost rows are not restored: rows were also deleted on purpose, and the two cannot be distinguished"
         );
         return Ok(0);
     }
@@ -56,14 +55,17 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
         dataset,
         insert: rows_inbox(dataset).insert_native(),
         content: Content::of(&loader.kind),
-        stored: known_ids::all(&loader.warehouse, dataset).await?,
+        stored: match dataset.has_key() {
+            true => known_ids::all(&loader.warehouse, dataset).await?,
+            false => RoaringTreemap::new(),
+        },
     };
     let mut restored = 0;
     for chunk in &chunks {
         restored += restoring.restore(chunk).await?;
     }
     if restored > 0 {
-        tracing::warn!(topic = loader.topic, rounds = restored, "restored lost rounds from the topic");
+        tracing::warn!(topic = loader.topic, rows = restored, "restored lost rows from the topic");
     }
     Ok(restored)
 }
@@ -78,7 +80,7 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    /// Restores the rounds of a chunk that are not stored. Returns how many.
+    /// Restores the rows of a chunk that are not stored. Returns how many.
     async fn restore(&mut self, short: &ShortChunk) -> Result<u64, LoaderError> {
         let Loader { kafka, registry, topic, .. } = self.loader;
         let &ShortChunk { epoch, partition, .. } = short;
@@ -89,10 +91,10 @@ impl Restoring<'_> {
             // The topic was recreated, or the messages are deleted.
             return Ok(0);
         }
-        let conflicts = self.conflicts(short).await?;
+        let skipped = self.skipped(short).await?;
         let origin = Origin { topic, epoch, generation: self.lease.generation };
         let mut builder = BatchBuilder::new(&self.content, origin).recounting();
-        for message in messages.iter().filter(|message| !conflicts.contains(&message.offset())) {
+        for message in messages.iter().filter(|message| !skipped.contains(&message.offset())) {
             self.content.learn_of(registry, message).await?;
             builder.push(message, &self.content, &self.stored);
         }
@@ -106,10 +108,11 @@ impl Restoring<'_> {
         Ok(chunk.new)
     }
 
-    /// Returns the offsets of a chunk at which a round came again with other values.
-    async fn conflicts(&self, short: &ShortChunk) -> Result<HashSet<i64>, LoaderError> {
-        let query =
-            self.loader.warehouse.query(&self.dataset.sql(CONFLICTS)).param("topic", &self.loader.topic);
+    /// Returns the offsets of a chunk from which no row must be restored: at which a row came again with other values, or, without a key, whose
+    /// rows are stored.
+    async fn skipped(&self, short: &ShortChunk) -> Result<HashSet<i64>, LoaderError> {
+        let sql = if self.dataset.has_key() { CONFLICTS } else { STORED_OFFSETS };
+        let query = self.loader.warehouse.query(&self.dataset.sql(sql)).param("topic", &self.loader.topic);
         let query = query.param("epoch", short.epoch).param("partition", short.partition);
         let query = query.param("first", short.first_offset).param("last", short.last_offset);
         let offsets: Vec<u64> = query.fetch_all().await.map_err(WarehouseError::from)?;

@@ -279,7 +279,7 @@ fn shown(kind: &str, value: Option<String>) -> Option<String> {
 }
 
 /// Returns a whole number of up to 64 bits as a number, and another value as a text.
-fn number_or_text(kind: &str, value: Option<String>) -> Value {
+pub(super) fn number_or_text(kind: &str, value: Option<String>) -> Value {
     let plain = inside(inside(kind, "LowCardinality"), "Nullable");
     let is_number = (plain.starts_with("Int") || plain.starts_with("UInt"))
         && !plain.ends_with("128")

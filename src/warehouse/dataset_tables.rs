@@ -95,7 +95,8 @@ impl Tables<'_> {
         let views = self.dataset.tables.iter().filter_map(|statement| Some((statement, statement.view()?)));
         let aggregates =
             views.map(|(statement, view)| self.aggregate(statement, view)).collect::<Result<_, _>>()?;
-        Ok(Dataset { aggregates, ..self.dataset.clone() })
+        let (rows_expire, is_ordered_by_values) = (self.rows_expire(), self.is_ordered_by_values());
+        Ok(Dataset { aggregates, rows_expire, is_ordered_by_values, ..self.dataset.clone() })
     }
 
     fn of(&self, table: &str) -> impl Iterator<Item = &Column> {
@@ -142,6 +143,19 @@ impl Tables<'_> {
         let add =
             |Item { name, kind }| format!("ALTER TABLE {}.{table} ADD COLUMN {name} {kind}", self.database);
         missing.map(add).collect()
+    }
+
+    fn rows_expire(&self) -> bool {
+        self.engine(&self.dataset.table).is_some_and(|engine| engine.expires != 0)
+    }
+
+    fn is_ordered_by_values(&self) -> bool {
+        let columns = &self.dataset.columns;
+        let key = columns.key().unwrap_or_default();
+        let is_key =
+            |name: &str| key.iter().any(|&at| columns.get(at).is_some_and(|column| column.name == name));
+        let is_fixed = |column: &&Column| column.is_in_sorting_key != 0 || column.is_in_partition_key != 0;
+        self.of(&self.dataset.table).filter(is_fixed).any(|column| !is_key(&column.name))
     }
 
     /// Checks that the row table has the columns that say where a row comes from. Those of the schema were checked before.
@@ -200,8 +214,7 @@ impl Tables<'_> {
         let engine = self.engine(&view.target).map_or("", |engine| engine.engine.as_str());
         let made = AggregateTable::new(&statement.name, view, engine, &columns, &returned);
         let made = made.and_then(|made| {
-            let expires = self.engine(&self.dataset.table).is_some_and(|engine| engine.expires != 0);
-            if expires { made.of_expiring_rows(&self.dataset.table).map(|()| made) } else { Ok(made) }
+            if self.rows_expire() { made.of_expiring_rows(&self.dataset.table) } else { Ok(made) }
         });
         made.map_err(|error| {
             let word = match &error {

@@ -12,11 +12,7 @@ const LOST: &str = include_str!("../../queries/engine/lost_parts/lost_parts.sql"
 const SHORT_CHUNKS: &str = include_str!("../../queries/engine/lost_parts/short_chunks.sql");
 const SETTLE: &str = include_str!("../../queries/engine/lost_parts/settle.sql");
 
-/// The tables whose parts can be rebuilt.
-pub const ROUNDS: &str = "game_rounds";
-pub const HOURS: &str = "hourly_aggregates";
-
-/// The table that has the number of rounds that must be stored.
+/// The table that has the number of rows that must be stored.
 pub const CHUNKS: &str = "loader_chunks";
 
 /// A part whose rows are lost.
@@ -49,7 +45,7 @@ impl LostPart {
     }
 }
 
-/// A chunk in the loader's ledger of which some rounds are no longer stored.
+/// A chunk in the loader's ledger of which some rows are no longer stored.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub struct ShortChunk {
     pub topic: String,
@@ -59,12 +55,12 @@ pub struct ShortChunk {
     pub last_offset: u64,
     /// Fingerprint of its last message.
     pub fingerprint: u64,
-    /// Number of missing rounds.
+    /// Number of missing rows.
     pub missing: u64,
 }
 
-/// Returns the chunks of a dataset's topic with missing rows, in the order in which they were loaded. Reads the offsets of all stored
-/// rounds.
+/// Returns the chunks of a dataset's topic with missing rows, in the order in which they were loaded. Reads the offsets of all stored rows. If
+/// rows expire, chunks are left out that are no later than all of which rows are stored: theirs may have expired.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -72,7 +68,19 @@ pub async fn short_chunks(
     warehouse: &Warehouse,
     dataset: &Dataset,
 ) -> Result<Vec<ShortChunk>, WarehouseError> {
-    Ok(warehouse.query(&dataset.sql(SHORT_CHUNKS)).param("topic", &dataset.topic).fetch_all().await?)
+    let query = warehouse.query(&dataset.sql(SHORT_CHUNKS)).param("topic", &dataset.topic);
+    Ok(query.param("expires", dataset.rows_expire).fetch_all().await?)
+}
+
+/// Rows of a dataset that are in the ledger but not in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingRows {
+    /// The row table.
+    pub table: String,
+    /// How its rows are called.
+    pub word: &'static str,
+    /// How many there are. None if unknown.
+    pub rows: Option<u64>,
 }
 
 /// What is lost, according to the last check.
@@ -81,8 +89,8 @@ pub struct LostParts {
     /// Whether ClickHouse has answered the check.
     pub is_known: bool,
     pub parts: Vec<LostPart>,
-    /// Number of rounds that are in the ledger but not in the table. None if unknown.
-    pub missing_rounds: Option<u64>,
+    /// For each dataset whose row table has lost parts.
+    pub missing: Vec<MissingRows>,
 }
 
 /// How many parts the reason names.
@@ -94,14 +102,15 @@ impl LostParts {
         self.is_known && self.parts.is_empty()
     }
 
-    /// Whether the ledger confirms that no round is missing. It cannot confirm that if parts of the ledger itself are lost.
-    pub fn has_all_rounds(&self) -> bool {
-        self.missing_rounds == Some(0) && self.parts.iter().all(|part| part.table != CHUNKS)
+    /// Whether the ledger confirms that no row is missing in a row table. It cannot confirm that if parts of the ledger itself are lost.
+    pub fn has_all_rows(&self, table: &str) -> bool {
+        let is_complete = |missing: &MissingRows| missing.table != table || missing.rows == Some(0);
+        self.missing.iter().all(is_complete) && self.parts.iter().all(|part| part.table != CHUNKS)
     }
 
-    /// Whether hourly aggregates may be incomplete.
-    pub fn affects_hours(&self) -> bool {
-        self.parts.iter().any(|part| part.table == ROUNDS || part.table == HOURS)
+    /// Whether a table of a dataset has lost parts, so that its aggregates may be incomplete.
+    pub fn affects(&self, dataset: &Dataset) -> bool {
+        self.parts.iter().any(|part| dataset.has_table(&part.table))
     }
 
     /// Returns a text that names what is lost.
@@ -118,12 +127,17 @@ impl LostParts {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        let rounds = match self.missing_rounds {
-            None | Some(0) => String::new(),
-            Some(missing) => format!("; missing: {}", counted(missing, "round")),
+        let missing = self.missing.iter().filter_map(|missing| {
+            let rows = missing.rows.filter(|rows| *rows > 0)?;
+            Some(format!("{} of {}", counted(rows, missing.word), missing.table))
+        });
+        let missing: Vec<String> = missing.collect();
+        let missing = match missing.is_empty() {
+            true => String::new(),
+            false => format!("; missing: {}", missing.join(", ")),
         };
         format!(
-            "ClickHouse cannot read some parts of tables and has detached them: {}{more}{rounds}",
+            "ClickHouse cannot read some parts of tables and has detached them: {}{more}{missing}",
             named.join(", ")
         )
     }
@@ -134,19 +148,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_names_table_part_size_and_missing_rounds() {
+    fn the_reason_names_table_part_size_and_missing_rows() {
         let part = |name: &str| LostPart {
-            table: HOURS.to_owned(),
+            table: "hourly_aggregates".to_owned(),
             table_uuid: String::new(),
             name: name.to_owned(),
             bytes: 12,
         };
         let parts = ["a", "b", "c", "d"].map(part).to_vec();
-        let lost = LostParts { is_known: true, parts, missing_rounds: Some(990) };
+        let of = |table: &str, word, rows| MissingRows { table: table.to_owned(), word, rows };
+        let missing = vec![
+            of("game_rounds", "round", Some(990)),
+            of("steps", "row", Some(0)),
+            of("prices", "row", Some(1)),
+        ];
+        let lost = LostParts { is_known: true, parts, missing };
         assert_eq!(
             lost.reason(),
             "ClickHouse cannot read some parts of tables and has detached them: a of hourly_aggregates (12 bytes), b of \
-             hourly_aggregates (12 bytes), c of hourly_aggregates (12 bytes), and 1 more; missing: 990 rounds"
+             hourly_aggregates (12 bytes), c of hourly_aggregates (12 bytes), and 1 more; missing: 990 rounds of game_rounds, 1 row of prices"
         );
     }
 }

@@ -26,7 +26,7 @@ const SHARED: [&str; 14] = [
     include_str!("../../queries/engine/schema/020_upload_ledger.sql"),
     include_str!("../../queries/engine/schema/021_reject_replays.sql"),
     include_str!("../../queries/engine/schema/032_reconcile_repairs.sql"),
-    include_str!("../../queries/engine/schema/033_reconcile_repair_hours.sql"),
+    include_str!("../../queries/engine/schema/033_reconcile_repair_keys.sql"),
     include_str!("../../queries/engine/schema/034_consumed_blocks.sql"),
     include_str!("../../queries/engine/schema/035_settled_parts.sql"),
     include_str!("../../queries/engine/schema/040_loader_leases.sql"),
@@ -217,6 +217,7 @@ pub(super) struct Column {
     pub name: String,
     pub r#type: String,
     pub is_in_sorting_key: u8,
+    pub is_in_partition_key: u8,
 }
 
 /// Returns the columns of all tables of the database.

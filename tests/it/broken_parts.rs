@@ -34,7 +34,7 @@ async fn server_with_rows() -> Server {
 }
 
 /// Returns the directory of a table's first part.
-async fn part(server: &Server, table: &str) -> PathBuf {
+pub async fn part(server: &Server, table: &str) -> PathBuf {
     let sql = "SELECT path FROM system.parts WHERE active AND database = 'game_data' AND table";
     let path = server.clickhouse(format!("{sql} = '{table}' ORDER BY name LIMIT 1")).await;
     assert!(!path.is_empty(), "{table} has no parts");
@@ -43,7 +43,7 @@ async fn part(server: &Server, table: &str) -> PathBuf {
 
 /// Stops the server and deletes a file from each of these parts, like a damaged disk. Also deletes the parts that they were merged or
 /// mutated from, which ClickHouse keeps for some minutes and would read instead.
-async fn damage(server: &mut Server, parts: &[PathBuf]) {
+pub async fn damage(server: &mut Server, parts: &[PathBuf]) {
     assert!(server.stop().await.success());
     for part in parts {
         fs::remove_file(part.join("columns.txt")).unwrap();

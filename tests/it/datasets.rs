@@ -6,6 +6,7 @@ use std::{fs, time::Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::broken_parts::{damage, part};
 use crate::harness::server::{Answer, Server, refusal};
 
 const SCHEMA: &str = r#"{
@@ -155,6 +156,36 @@ async fn rows_of_a_dataset_without_a_key_are_exact_after_every_kill() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("expected {wanted}, found {}", server.clickhouse(sums).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_parts_of_a_dataset_without_a_key_are_rebuilt_and_no_row_counts_twice() {
+    let directory = readings();
+    let mut server = Server::start(&options(directory.path())).await;
+    for table in ["readings", "extremes"] {
+        server.clickhouse(format!("SYSTEM STOP MERGES {table}")).await;
+    }
+    for file in 0..2_u64 {
+        let rows = (0..500_u64).fold("sensor,measured_at,degrees\n".to_owned(), |rows, row| {
+            rows + &format!("s{},2026-01-01T00:00:00Z,{}.25\n", row % 7, file * 1000 + row)
+        });
+        send(&server, "/datasets/readings/rows?wait=visible", rows).await.ok();
+    }
+    let rows = "SELECT sensor, measured_at, degrees, upload_id, line, kafka_partition, kafka_offset FROM readings ORDER BY ALL";
+    let sums = "SELECT sensor, min(lowest), max(highest), sum(readings) FROM extremes GROUP BY 1 ORDER BY 1";
+    let expected = [server.clickhouse(rows).await, server.clickhouse(sums).await];
+    // The rows and the aggregates of one file; then only the rows of one, which the aggregates still count.
+    for tables in [&["readings", "extremes"][..], &["readings"]] {
+        let mut broken = Vec::new();
+        for table in tables {
+            broken.push(part(&server, table).await);
+        }
+        damage(&mut server, &broken).await;
+        server.restart().await;
+        server.until_ready().await;
+        assert_eq!(server.clickhouse(rows).await, expected[0]);
+        assert_eq!(server.clickhouse(sums).await, expected[1]);
+    }
 }
 
 /// Writes a directory with the dataset `readings` whose rows have a key.

@@ -12,6 +12,7 @@ mod command_output;
 mod conflicts;
 mod crash;
 mod dataset_conflicts;
+mod dataset_repair;
 mod dataset_status;
 mod datasets;
 mod datasets_command;

@@ -144,11 +144,11 @@ async fn ended(server: &Server, id: &str) -> Value {
     job
 }
 
-/// Asserts that repairs have left no table, no noted hour and no unfinished mutation.
+/// Asserts that repairs have left no table, no noted key and no unfinished mutation.
 async fn assert_nothing_is_left(server: &Server) {
     for sql in [
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'repair\\_%'",
-        "SELECT * FROM reconcile_repair_hours",
+        "SELECT * FROM reconcile_repair_keys",
         "SELECT command FROM system.mutations WHERE database = currentDatabase() AND NOT is_done",
     ] {
         assert_eq!(server.clickhouse(sql).await, "", "{sql}");

@@ -1,4 +1,4 @@
--- Lists the rounds that are to be removed.
+-- Lists the rows that are to be removed.
 INSERT INTO {removals:Identifier}
-SELECT part, part_offset, game_instance_id, created_hour, user_id, game_id
+SELECT part, part_offset, /* each key: `$name` */
 FROM plan_removals

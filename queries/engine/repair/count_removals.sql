@@ -1,2 +1,2 @@
--- Counts the rounds that are about to be removed.
+-- Counts the rows that are about to be removed.
 SELECT count() FROM {removals:Identifier}

@@ -1,2 +1,2 @@
 -- Removes the differences of attempts that do not count.
-DELETE FROM reconcile_differences WHERE job_id = {job:UUID} AND attempt != {attempt:UUID}
+DELETE FROM /* differences */ WHERE job_id = {job:UUID} AND attempt != {attempt:UUID}

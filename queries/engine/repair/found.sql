@@ -5,6 +5,6 @@ SELECT
     countIf(kind = 'duplicate_in_file') AS duplicate_in_file,
     countIf(kind = 'contradictory_in_file') AS contradictory_in_file,
     countIf(kind = 'unexpected') AS unexpected,
-    countIf(kind = 'hour') AS hours
-FROM reconcile_differences
+    countIf(kind = 5) AS sums
+FROM /* differences */
 WHERE job_id = {job:UUID} AND attempt = {attempt:UUID}

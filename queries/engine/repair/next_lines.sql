@@ -3,7 +3,7 @@ SELECT max(line)
 FROM
 (
     SELECT line
-    FROM reconcile_differences
+    FROM /* differences */
     WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind BETWEEN {first_kind:Int8} AND {last_kind:Int8}
         AND line > {after:UInt64}
     ORDER BY line

@@ -1,11 +1,11 @@
--- The rows of the file whose rounds were missing and are still not stored.
+-- The rows of the file that were missing and are still not stored.
 SELECT *
-FROM reconcile_differences
-WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing' AND game_instance_id NOT IN
+FROM /* differences */
+WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing' AND (/* each key: `$name` */) NOT IN
 (
-    SELECT game_instance_id FROM game_rounds WHERE game_instance_id IN
+    SELECT /* each key: `$name` */ FROM /* table */ WHERE (/* each key: `$name` */) IN
     (
-        SELECT game_instance_id FROM reconcile_differences
+        SELECT /* each key: `$name` */ FROM /* differences */
         WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'missing'
     )
 )

@@ -1,14 +1,14 @@
--- The rounds of the file's upload that are not in the file and are still stored.
+-- The rows of the file's upload that are not in the file and are still stored.
 SELECT *
-FROM reconcile_differences
+FROM /* differences */
 WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'unexpected'
-    AND (game_instance_id, ifNull(stored_upload_id, toUUID('00000000-0000-0000-0000-000000000000'))) IN
+    AND (/* each key: `$name`, */ ifNull(stored_upload_id, toUUID('00000000-0000-0000-0000-000000000000'))) IN
     (
-        SELECT game_instance_id, ifNull(upload_id, toUUID('00000000-0000-0000-0000-000000000000'))
-        FROM game_rounds
-        WHERE game_instance_id IN
+        SELECT /* each key: `$name`, */ ifNull(/* upload_id */, toUUID('00000000-0000-0000-0000-000000000000'))
+        FROM /* table */
+        WHERE (/* each key: `$name` */) IN
         (
-            SELECT game_instance_id FROM reconcile_differences
+            SELECT /* each key: `$name` */ FROM /* differences */
             WHERE job_id = {job:UUID} AND attempt = {attempt:UUID} AND kind = 'unexpected'
         )
     )

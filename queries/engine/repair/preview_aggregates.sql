@@ -1,12 +1,7 @@
--- What the hourly aggregates would hold of these rounds.
+-- Counts the rows of an aggregate table whose sums a repair would change, and adds these up: before and after.
 SELECT
-    toStartOfHour(created_timestamp) AS created_hour,
-    user_id,
-    game_id,
-    count() AS rounds_played,
-    sum(ifNull(real_amount_bet, 0)) AS real_amount_bet,
-    sum(ifNull(bonus_amount_bet, 0)) AS bonus_amount_bet,
-    sum(ifNull(real_amount_win, 0)) AS real_amount_win,
-    sum(ifNull(bonus_amount_win, 0)) AS bonus_amount_win
-FROM game_rounds
-GROUP BY created_hour, user_id, game_id
+    count() AS changed,
+    [/* each wide: toString(sum(CAST(`held_$name` AS $type))) */] AS before,
+    [/* each wide: toString(sum(CAST(`made_$name` AS $type))) */] AS after
+FROM plan_comparison
+WHERE /* each sum or: `made_$name` != `held_$name` */

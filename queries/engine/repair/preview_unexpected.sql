@@ -1,2 +1,2 @@
--- Counts the unexpected rounds that are still stored.
+-- Counts the unexpected rows that are still stored.
 SELECT count() FROM plan_unexpected

@@ -32,19 +32,34 @@ pub fn print(preview: &Value) -> Result<(), CommandError> {
             table::print("More rounds would be overwritten: use --differences all\n")?;
         }
     }
-    table::print(format_args!("{}\n", totals(&preview["totals"])))
+    match preview["aggregates"].as_array() {
+        None => table::print(format_args!("{}\n", totals(&preview["totals"]))),
+        Some(aggregates) if aggregates.is_empty() => Ok(()),
+        Some(aggregates) => table::print(format_args!("{}\n", sums(aggregates))),
+    }
+}
+
+/// Whether it is of a dataset other than bets, whose rows are rounds.
+fn is_of_rounds(preview: &Value) -> bool {
+    !preview["aggregates"].is_array()
 }
 
 /// Returns the counts, and what would stay.
 fn in_words(preview: &Value) -> String {
+    let aggregates = preview["aggregates"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = |member: &str| aggregates.iter().map(|table| count(table, member)).sum::<u64>();
+    let (row, aggregate, rebuilt, changed) = match is_of_rounds(preview) {
+        true => ("round", "hour", count(preview, "hours_rebuilt"), count(preview, "hours_changed")),
+        false => ("row", "aggregate", all("rebuilt"), all("changed")),
+    };
     let mut lines = format!(
         "  dry run, nothing was changed; the repair would change this:\n  {} produced, {} overwritten, {} removed, {} rebuilt, {} \
          with changed sums\n",
-        counted(count(preview, "produced"), "round"),
+        counted(count(preview, "produced"), row),
         HumanCount(count(preview, "overwritten")),
         HumanCount(count(preview, "removed")),
-        counted(count(preview, "hours_rebuilt"), "hour"),
-        counted(count(preview, "hours_changed"), "hour"),
+        counted(rebuilt, aggregate),
+        counted(changed, aggregate),
     );
     let unchanged = &preview["unchanged"];
     for (member, words) in [
@@ -54,7 +69,7 @@ fn in_words(preview: &Value) -> String {
     ] {
         if count(unchanged, member) > 0 {
             // Writing to a String cannot fail.
-            let _ = writeln!(lines, "  {} {words}", counted(count(unchanged, member), "round"));
+            let _ = writeln!(lines, "  {} {words}", counted(count(unchanged, member), row));
         }
     }
     if preview["note"].is_string() {
@@ -69,17 +84,60 @@ fn sample(preview: &Value) -> &[Value] {
 
 /// A row for each field of a round that would be overwritten.
 fn overwritten(preview: &Value) -> comfy_table::Table {
-    let mut table = table::new(["line", "round", "field", "stored now", "after the repair"].into_iter());
-    for round in sample(preview) {
-        for (name, sides) in round["fields"].as_object().into_iter().flatten() {
-            let (line, id) = (shown(&round["line"]), shown(&round["game_instance_id"]));
+    let row = if is_of_rounds(preview) { "round" } else { "key" };
+    let mut table = table::new(["line", row, "field", "stored now", "after the repair"].into_iter());
+    for found in sample(preview) {
+        for (name, sides) in found["fields"].as_object().into_iter().flatten() {
+            let (line, id) = (shown(&found["line"]), key(found));
             table.add_row([line, id, name.clone(), or_null(&sides["stored"]), or_null(&sides["file"])]);
         }
     }
     table
 }
 
-/// A row for each sum.
+/// The id of a round, or the columns of another key.
+fn key(row: &Value) -> String {
+    match row["key"].as_object() {
+        None => shown(&row["game_instance_id"]),
+        Some(key) => {
+            key.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// A row for each sum of each aggregate table.
+fn sums(aggregates: &[Value]) -> comfy_table::Table {
+    let names = [
+        "table",
+        "sum of",
+        "produced",
+        "removed",
+        "overwritten, before",
+        "overwritten, after",
+        "aggregates, before",
+        "aggregates, after",
+    ];
+    let mut table = table::new(names.into_iter());
+    for aggregate in aggregates {
+        let overwritten = &aggregate["overwritten"];
+        let parts = [
+            &aggregate["produced"],
+            &aggregate["removed"],
+            &overwritten["before"],
+            &overwritten["after"],
+            &aggregate["sums"]["before"],
+            &aggregate["sums"]["after"],
+        ];
+        for name in aggregate["produced"].as_object().into_iter().flatten().map(|(name, _)| name) {
+            let cells = parts.map(|sums| shown(&sums[name]));
+            table.add_row([shown(&aggregate["table"]), name.clone()].into_iter().chain(cells));
+        }
+    }
+    table::align_numbers(&mut table, 2);
+    table
+}
+
+/// A row for each sum of bets.
 fn totals(totals: &Value) -> comfy_table::Table {
     let names = [
         "sum of",
@@ -122,5 +180,25 @@ mod tests {
              3 rounds produced, 1 overwritten, 2 removed, 4 hours rebuilt, 1 hour with changed sums\n  \
              7 rounds with different values would stay unchanged; to overwrite: --prefer file\n  data may have changed\n"
         );
+    }
+
+    #[test]
+    fn the_rows_of_other_datasets_have_the_sums_of_each_aggregate_table() {
+        let sums = |number: u64| json!({ "payments": number });
+        let change = json!({ "before": sums(3), "after": sums(4) });
+        let days = json!({ "table": "days", "rebuilt": 2, "changed": 1, "produced": sums(1), "removed": sums(2), "overwritten": change,
+            "sums": { "before": sums(5), "after": sums(6) } });
+        let preview = json!({ "produced": 1, "overwritten": 0, "removed": 2, "aggregates": [days], "unchanged": { "different": 1 } });
+        let words = in_words(&preview);
+        assert!(
+            words
+                .contains("1 row produced, 0 overwritten, 2 removed, 2 aggregates rebuilt, 1 aggregate with"),
+            "{words}"
+        );
+        assert!(words.contains("1 row with different values"), "{words}");
+        let table = super::sums(preview["aggregates"].as_array().unwrap()).to_string();
+        let row = table.lines().find(|line| line.contains("payments")).unwrap();
+        let numbers: String = row.chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(numbers, "123456", "{table}");
     }
 }

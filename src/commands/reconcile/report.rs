@@ -147,14 +147,17 @@ fn compared(counts: &Value, one: &str, of: &str, rows: &str) -> String {
 }
 
 fn push_repair(lines: &mut String, repair: &Value) {
+    let (row, rebuilt) = match repair["aggregates_rebuilt"].is_u64() {
+        true => ("row", counted(count(repair, "aggregates_rebuilt"), "aggregate")),
+        false => ("round", counted(count(repair, "hours_rebuilt"), "hour")),
+    };
     let _ = write!(
         lines,
-        "  repair {}: {} produced, {} overwritten, {} removed, {} rebuilt",
+        "  repair {}: {} produced, {} overwritten, {} removed, {rebuilt} rebuilt",
         repair["state"].as_str().unwrap_or_default(),
-        counted(count(repair, "produced"), "round"),
+        counted(count(repair, "produced"), row),
         HumanCount(count(repair, "overwritten")),
         HumanCount(count(repair, "removed")),
-        counted(count(repair, "hours_rebuilt"), "hour"),
     );
     match repair["reason"].as_str() {
         Some(reason) => {

@@ -152,7 +152,7 @@ fn next_link(query: &str, cursor: &str) -> String {
 /// Refuses a response that would lack rows which were lost with parts of the tables.
 fn whole(state: &AppState) -> Result<(), Problem> {
     let lost = state.readiness.lost_parts.borrow();
-    if !lost.affects_hours() {
+    if !lost.affects(state.dataset()) {
         return Ok(());
     }
     let detail = "rows are missing until broken parts of the tables are rebuilt; see /readyz";

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::RepairError;
-use super::hours::{self, Loading};
+use super::aggregates::Aggregate;
+use super::loading::Loading;
 use super::plan::{Lines, Plan};
-use crate::dataset::Dataset;
+use super::row_texts;
 use crate::reconcile::differences::{Differences, Kinds};
 use crate::reconcile::report::{Report, SAMPLE};
 use crate::warehouse::client::WarehouseError;
@@ -15,7 +16,6 @@ use crate::warehouse::client::WarehouseError;
 /// Keeps what still differs as another attempt of the job, and returns the report on it.
 pub(super) async fn check(
     plan: &Plan,
-    dataset: &Arc<Dataset>,
     loading: &Loading,
     before: &Report,
     is_settled: bool,
@@ -27,26 +27,27 @@ pub(super) async fn check(
     tables.execute(query(include_str!("../../../queries/engine/repair/check_duplicates.sql"))).await?;
     tables.execute(query(include_str!("../../../queries/engine/repair/keep_unexpected.sql"))).await?;
     let mut is_settled = is_settled;
-    for range in hours::ranges(tables).await? {
-        let (_nothing_is_loaded, is_quiet) = loading.hold(tables).await?;
-        is_settled &= is_quiet;
-        tables
-            .execute(range.of(query(include_str!("../../../queries/engine/repair/keep_hours.sql"))))
-            .await?;
+    for aggregate in Aggregate::all(plan).iter().filter(|aggregate| aggregate.is_compared) {
+        is_settled &= check_sums(aggregate, plan, loading, next_attempt).await?;
     }
     let found = tables.found(next_attempt).await?;
     let mut report = Report {
         missing: found.missing,
         different: found.different,
         unexpected: found.unexpected,
-        // If other processes load, rows may have been loaded while an hour was compared.
-        settled: is_settled && (loading.is_alone || found.hours == 0),
-        sample: Differences::new(&tables.warehouse, Arc::clone(dataset), tables.job, next_attempt)
+        // If other processes load, rows may have been loaded while sums were compared.
+        settled: is_settled && (loading.is_alone || found.sums == 0),
+        sample: Differences::new(&tables.warehouse, Arc::clone(&tables.dataset), tables.job, next_attempt)
             .sample(SAMPLE)
             .await?,
         ..before.clone()
     };
-    report.set_different_sums("", found.hours);
+    let found_sums = tables.found_sums(next_attempt).await?;
+    for aggregate in Aggregate::all(plan).iter().filter(|aggregate| aggregate.is_compared) {
+        let table = aggregate.reported_name();
+        let found = found_sums.iter().find(|sums| sums.aggregate == table);
+        report.set_different_sums(table, found.map_or(0, |sums| sums.differ));
+    }
     // What differed and no longer differs, matches.
     report.matched = (before.matched + before.missing + before.different)
         .checked_sub(found.missing + found.different)
@@ -70,4 +71,30 @@ async fn check_rows(plan: &Plan, next_attempt: Uuid) -> Result<(), WarehouseErro
         after = lines.last;
     }
     Ok(())
+}
+
+/// Compares the noted rows of an aggregate table that the file has rows of. What they should hold: the stored rows, with the file's values in
+/// place of the stored ones where rows are still different or missing. Returns whether nothing was being loaded.
+async fn check_sums(
+    aggregate: &Aggregate<'_>,
+    plan: &Plan,
+    loading: &Loading,
+    next_attempt: Uuid,
+) -> Result<bool, WarehouseError> {
+    let dataset = &plan.tables.dataset;
+    let left = dataset.sql(
+        "/* differences */ WHERE job_id = {job:UUID} AND attempt = {next_attempt:UUID} AND kind IN ('different', 'missing')",
+    );
+    let rows = row_texts::with_file(dataset, &dataset.table, &left);
+    let keys = aggregate.text(include_str!("../../../queries/engine/repair/noted_keys_of_file.sql"), &[]);
+    let comparison = aggregate.comparison(&rows, &aggregate.table.table, &keys);
+    let mut is_settled = true;
+    for keys in aggregate.noted().await? {
+        let (_nothing_is_loaded, is_quiet) = loading.hold(&plan.tables).await?;
+        is_settled &= is_quiet;
+        let sql = include_str!("../../../queries/engine/repair/keep_sums.sql");
+        let query = aggregate.query(sql, std::slice::from_ref(&comparison));
+        plan.tables.execute(keys.of(query).param("next_attempt", next_attempt.to_string())).await?;
+    }
+    Ok(is_settled)
 }

@@ -1,29 +1,32 @@
 //! Repairs the differences that a reconciliation has found.
 //!
-//! The file is gone by then, so a repair works from `reconcile_differences`. [`plan`] says what it does: queries that return the rounds to
-//! produce, to remove and to overwrite, and the hours that must be rebuilt. [`work`] carries the plan out:
+//! The file is gone by then, so a repair works from the table of differences. [`plan`] says what it does: queries that return the rows to
+//! produce, to remove and to overwrite. [`work`] carries the plan out:
 //!
-//! 1. It notes the hours that the plan concerns.
-//! 2. It produces missing rounds as an upload ([`produce`]).
-//! 3. It removes copies of rounds and, if asked, rounds that the file does not have. If the file is preferred, it gives rounds that differ
-//!    the file's values ([`rounds`]).
-//! 4. It makes the hours the sums of their rounds ([`hours`]).
+//! 1. It notes the rows of aggregate tables that the plan concerns.
+//! 2. It produces missing rows as an upload ([`produce`]).
+//! 3. It removes copies of rows and, if asked, rows that the file does not have. If the file is preferred, it gives rows that differ the
+//!    file's values ([`rows`]).
+//! 4. It makes the noted rows of aggregate tables what their views make of all rows ([`aggregates`]).
 //! 5. It compares everything that differed once more ([`check`]). The result becomes the job's report.
 //!
-//! Rounds whose rows in the file contradict each other are never changed: nothing says which row is right. [`preview`] reads the same plan
-//! and changes nothing.
+//! Rows that contradict each other in the file are never changed: nothing says which one is right. [`preview`] reads the same plan and
+//! changes nothing.
 //!
 //! Each step can run again without harm. After a crash the whole repair starts again: [`record`] keeps in ClickHouse what is to be done.
 //! Repairs run one after the other.
 
+mod aggregates;
 mod check;
-mod hours;
+mod loading;
 mod lost_parts;
 mod plan;
 pub mod preview;
+pub mod preview_sums;
 mod produce;
 pub mod record;
-mod rounds;
+mod row_texts;
+mod rows;
 mod tables;
 mod work;
 
@@ -37,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::lost_parts::Watch;
+pub use self::lost_parts::{Watch, Watched};
 use self::preview::{Preview, RepairPreview};
 use self::record::{Record, RepairState, RepairView, Store, Wishes};
 use self::tables::Tables;
@@ -46,6 +49,7 @@ use super::attempts::Failure;
 use super::differences::DIFFERENCES_DAYS;
 use super::report::{JobState, JobView, Report, Verdict};
 use crate::counted::counted;
+use crate::dataset::api_path::api_path;
 use crate::ingest::upload::{UploadError, Uploader};
 use crate::loader::gate::Gate;
 use crate::loader::is_fenced;
@@ -79,9 +83,9 @@ pub enum RequestError {
     #[error("{limit} repairs wait; try again when one has ended")]
     QueueFull { limit: usize },
     #[error(
-        "the preview needs more memory than one query may use; list the differences with GET /reconcile/{job}/differences instead"
+        "the preview needs more memory than one query may use; list the differences with GET {path} instead"
     )]
-    PreviewTooLarge { job: Uuid },
+    PreviewTooLarge { path: String },
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
     #[error("no row of the file is valid, so nothing was compared; correct the file and reconcile it again")]
@@ -99,20 +103,20 @@ enum RepairError {
     Warehouse(#[source] WarehouseError),
     #[error("another server loads the topic now; send the file to that server, and repair there")]
     NotLoading,
-    #[error("cannot produce the missing rounds: {0}")]
+    #[error("cannot produce the missing rows: {0}")]
     Upload(#[from] UploadError),
-    #[error("{} rejected now; see /uploads/{upload_id}/rejects", counted(*rows, "missing row"))]
-    Rejected { rows: u64, upload_id: Uuid },
-    #[error("the produced rounds are not loaded yet; repair again when they are")]
+    #[error("{} rejected now; see {path}", counted(*rows, "missing row"))]
+    Rejected { rows: u64, path: String },
+    #[error("the produced rows are not loaded yet; repair again when they are")]
     NotVisible,
     #[error("the reconciliation or its report no longer exists; reconcile the file again")]
     JobGone,
     #[error("some of the differences are no longer kept; reconcile the file again")]
     DifferencesGone,
-    #[error("cannot remove rounds because ClickHouse keeps merging their parts; repair again")]
-    RoundsStay,
-    #[error("cannot rebuild hours because rows are loaded all the time; repair again")]
-    HoursDiffer,
+    #[error("cannot remove rows because ClickHouse keeps merging their parts; repair again")]
+    RowsStay,
+    #[error("cannot rebuild aggregates because rows are loaded all the time; repair again")]
+    SumsDiffer,
     #[error("the second check covered fewer rows than were found; repair again")]
     DoesNotAddUp,
 }
@@ -133,8 +137,8 @@ impl Failure for RepairError {
             // The loader of this process may just have received a new generation of the lease.
             Self::NotLoading
             | Self::Warehouse(_)
-            | Self::RoundsStay
-            | Self::HoursDiffer
+            | Self::RowsStay
+            | Self::SumsDiffer
             | Self::DoesNotAddUp => true,
             Self::Upload(error) => matches!(
                 error,
@@ -170,11 +174,6 @@ pub struct Loads {
 }
 
 impl Loads {
-    /// For a topic that this server does not load.
-    pub fn none() -> Self {
-        Self { topic: String::new(), tenure: Tenure::none(), gate: Gate::default(), is_gated: false }
-    }
-
     /// Returns the other server that loads the topic, or `Some(None)` if no server does. None: this one does, or it is not known yet.
     fn elsewhere(&self) -> Option<Option<Uuid>> {
         match self.tenure.holder() {
@@ -255,7 +254,11 @@ impl Repairer {
     ) -> Self {
         let (queue, queued) = mpsc::channel(MAX_WAITING);
         Self {
-            store: Store::new(warehouse.for_requests(), reconciler.store.owner()),
+            store: Store::new(
+                warehouse.for_requests(),
+                reconciler.store.owner(),
+                &reconciler.context.dataset.name,
+            ),
             reconciler,
             uploader,
             loads,
@@ -290,7 +293,12 @@ impl Repairer {
             return Err(RequestError::NotLoading { owner });
         }
         let earlier = self.earlier(id).await?;
-        let mut record = Record::new(id, earlier.map_or(1, |earlier| earlier.version + 1), wishes);
+        let mut record = Record::new(
+            &self.reconciler.context.dataset.name,
+            id,
+            earlier.map_or(1, |earlier| earlier.version + 1),
+            wishes,
+        );
         if job.report.mismatches() == 0 {
             record.view.state = RepairState::Done;
             self.store.write(&record).await?;
@@ -318,19 +326,14 @@ impl Repairer {
         self.earlier(id).await?;
         self.check_differences(&job).await?;
         let context = &self.reconciler.context;
-        let tables = Tables::for_preview(context.warehouse.for_requests(), id, job.attempt);
-        let preview = Preview {
-            tables: &tables,
-            wishes,
-            report: &job.report,
-            dataset: &context.dataset,
-            topic: &self.loads.topic,
-            patience,
-        };
+        let tables = Tables::for_preview(context.warehouse.for_requests(), &context.dataset, id, job.attempt);
+        let preview =
+            Preview { tables: &tables, wishes, report: &job.report, topic: &self.loads.topic, patience };
         match preview.make().await {
             Ok(preview) => Ok((job.view, preview)),
             Err(WarehouseError::Exception(exception)) if exception.is_query_limit() => {
-                Err(RequestError::PreviewTooLarge { job: id })
+                let path = api_path(&context.dataset.name, &format!("/reconcile/{id}/differences"));
+                Err(RequestError::PreviewTooLarge { path })
             }
             Err(error) => Err(error.into()),
         }
@@ -373,8 +376,12 @@ impl Repairer {
     }
 
     async fn check_differences(&self, job: &Finished) -> Result<(), RequestError> {
-        let warehouse = self.reconciler.context.warehouse.for_requests();
-        match Tables::for_preview(warehouse, job.view.id, job.attempt).has_all_of(&job.report).await? {
+        let context = &self.reconciler.context;
+        let warehouse = context.warehouse.for_requests();
+        match Tables::for_preview(warehouse, &context.dataset, job.view.id, job.attempt)
+            .has_all_of(&job.report)
+            .await?
+        {
             true => Ok(()),
             false => Err(RequestError::DifferencesGone),
         }

@@ -1,27 +1,24 @@
-//! The plan of a repair: queries that say which rounds it produces, overwrites and removes, and what its hours must hold.
+//! The plan of a repair: queries that say which rows it produces, overwrites and removes, and which rows of aggregate tables it looks at.
 //!
 //! A statement reads a plan by its name (`FROM plan_rows`), as if it were a table. A repair carries the plans out. A preview only counts
 //! what they return; where a plan depends on an earlier step, the preview puts a query in place of the table that the step would have
 //! changed. So the two cannot disagree on what a repair does.
 
-use clickhouse::Row;
 use clickhouse::query::Query;
-use serde::Deserialize;
 
 use super::record::Wishes;
-use super::tables::{Hours, Tables, in_time};
+use super::tables::{Tables, in_time};
+use crate::dataset::template::Template;
 use crate::reconcile::differences::Kinds;
 use crate::warehouse::client::WarehouseError;
 
 /// The plans, by the name that statements read them by.
-const PLANS: [(&str, &str); 7] = [
-    ("plan_hours", include_str!("../../../queries/engine/repair/plan_hours.sql")),
+const PLANS: [(&str, &str); 5] = [
+    ("plan_changes", include_str!("../../../queries/engine/repair/plan_changes.sql")),
     ("plan_missing", include_str!("../../../queries/engine/repair/plan_missing.sql")),
     ("plan_rows", include_str!("../../../queries/engine/repair/plan_rows.sql")),
     ("plan_removals", include_str!("../../../queries/engine/repair/plan_removals.sql")),
     ("plan_unexpected", include_str!("../../../queries/engine/repair/plan_unexpected.sql")),
-    ("plan_hour_sums", include_str!("../../../queries/engine/repair/plan_hour_sums.sql")),
-    ("plan_left_hours", include_str!("../../../queries/engine/repair/plan_left_hours.sql")),
 ];
 
 /// Rows that are compared or overwritten at a time. Values that are written are kept in memory.
@@ -56,20 +53,6 @@ impl Lines {
     }
 }
 
-/// The first and the last of the noted hours, in seconds since 1970 (0 if none is noted), and how many there are by player and game.
-#[derive(Clone, Copy, Debug, Row, Deserialize)]
-pub(super) struct Span {
-    first_hour: u32,
-    last_hour: u32,
-    pub(super) keys: u64,
-}
-
-impl Span {
-    pub(super) fn hours(self) -> Hours {
-        Hours { first: self.first_hour, last: self.last_hour }
-    }
-}
-
 /// A name in a statement, and the query that is read in its place.
 pub(super) type Source = (&'static str, String);
 
@@ -84,32 +67,36 @@ pub(super) struct Plan {
 impl Plan {
     /// A plan that reads all tables as they are.
     pub(super) fn new(tables: &Tables, wishes: Wishes) -> Self {
-        let plans = PLANS.iter().map(|(name, sql)| (*name, place(sql, &[]))).collect();
+        let template = tables.dataset.template();
+        let plans = PLANS.iter().map(|(name, sql)| (*name, filled(&template, sql))).collect();
         Self { tables: tables.clone(), wishes, plans }
     }
 
-    /// Has a plan read `sources` in place of the tables of those names, and no longer what it read before.
-    pub(super) fn reading(mut self, plan: &str, sources: &[Source]) -> Self {
+    /// Has a plan read rows from a query in brackets in place of the row table.
+    pub(super) fn reading(mut self, plan: &str, rows: &str) -> Self {
+        let template = self.tables.dataset.template().with("table", rows);
         for ((name, sql), (_, text)) in PLANS.iter().zip(&mut self.plans) {
             if *name == plan {
-                *text = place(sql, sources);
+                *text = filled(&template, sql);
             }
         }
         self
     }
 
-    /// Puts the plans, and `sources`, in place of their names in a statement.
-    pub(super) fn text(&self, sql: &str, sources: &[Source]) -> String {
-        place(sql, &[&self.plans[..], sources].concat())
+    /// Fills in a statement, and puts the plans, and `sources`, in place of their names.
+    pub(super) fn text(&self, template: &Template, sql: &str, sources: &[Source]) -> String {
+        place(&template.fill(&without_comments(sql)), &[&self.plans[..], sources].concat())
     }
 
     /// A query that may read plans by their names. `text`: as [`Plan::text`] returns it.
     pub(super) fn query_of(&self, text: &str) -> Query {
         self.tables
-            .query(text)
+            .ready(text)
             .param("prefers_file", self.wishes.prefers_file())
             .param("removes_unexpected", self.wishes.removes_unexpected)
-            .with_setting("join_use_nulls", "1")
+            // Rows of a join that have no other half have default values; keys may be null.
+            .with_setting("join_use_nulls", "0")
+            .with_setting("transform_null_in", "1")
             .with_setting("join_algorithm", "full_sorting_merge")
             .with_setting("optimize_aggregation_in_order", "1")
             .with_setting("max_bytes_before_external_group_by", "67108864")
@@ -120,7 +107,7 @@ impl Plan {
 
     /// A query that may read plans by their names.
     pub(super) fn query(&self, sql: &str) -> Query {
-        self.query_of(&self.text(sql, &[]))
+        self.query_of(&self.text(&self.tables.dataset.template(), sql, &[]))
     }
 
     /// Runs a statement that may read plans by their names.
@@ -131,15 +118,7 @@ impl Plan {
         self.tables.execute(self.query(sql)).await
     }
 
-    /// Notes the hours that the repair looks at.
-    ///
-    /// # Errors
-    /// ClickHouse does not answer in time, or refuses.
-    pub(super) async fn note_hours(&self) -> Result<(), WarehouseError> {
-        self.execute(include_str!("../../../queries/engine/repair/note_hours.sql")).await
-    }
-
-    /// Counts the rounds that were missing and still are.
+    /// Counts the rows that were missing and still are.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
@@ -148,7 +127,7 @@ impl Plan {
             .await
     }
 
-    /// Counts the rounds that are to be overwritten.
+    /// Counts the rows that are to be overwritten.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
@@ -157,44 +136,43 @@ impl Plan {
         in_time(Lines::ALL.of(query).fetch_one()).await
     }
 
-    /// A query that returns the [`Span`] of the noted hours. It reads `sources` in place of the tables of those names.
-    pub(super) fn span(&self, sources: &[Source]) -> Query {
-        self.query_of(&self.text(include_str!("../../../queries/engine/repair/noted_span.sql"), sources))
-    }
-
-    /// Lists the rounds that are to be removed, and returns how many there are.
+    /// Lists the rows that are to be removed, and returns how many there are.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
     pub(super) async fn list_removals(&self) -> Result<u64, WarehouseError> {
-        let span: Span = in_time(self.span(&[]).fetch_one()).await?;
         self.tables.drop().await?;
         self.execute(include_str!("../../../queries/engine/repair/create_removals.sql")).await?;
-        let query =
-            span.hours().of(self.query(include_str!("../../../queries/engine/repair/add_removals.sql")));
-        self.tables.execute(query).await?;
+        self.execute(include_str!("../../../queries/engine/repair/add_removals.sql")).await?;
         self.tables.number(include_str!("../../../queries/engine/repair/count_removals.sql")).await
     }
 }
 
-/// Puts queries in place of names in a statement, each in brackets, and leaves out lines that are comments.
-pub(super) fn place(sql: &str, sources: &[Source]) -> String {
+/// Fills in the placeholders of a plan.
+fn filled(template: &Template, sql: &str) -> String {
+    template.fill(&without_comments(sql))
+}
+
+/// Leaves out lines that are comments.
+fn without_comments(sql: &str) -> String {
+    sql.lines().map(str::trim).filter(|line| !line.starts_with("--")).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Puts queries in place of names in a statement, each in brackets.
+fn place(sql: &str, sources: &[Source]) -> String {
     let mut placed = String::with_capacity(sql.len());
-    for line in sql.lines().map(str::trim).filter(|line| !line.starts_with("--")) {
-        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        for part in line.split_inclusive(|letter| !is_name(letter)) {
-            let name = part.trim_end_matches(|letter| !is_name(letter));
-            match sources.iter().find(|(source, _)| *source == name) {
-                Some((_, text)) => {
-                    placed.push('(');
-                    placed.push_str(text);
-                    placed.push(')');
-                    placed.push_str(part.strip_prefix(name).unwrap_or_default());
-                }
-                None => placed.push_str(part),
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    for part in sql.split_inclusive(|letter| !is_name(letter)) {
+        let name = part.trim_end_matches(|letter| !is_name(letter));
+        match sources.iter().find(|(source, _)| *source == name) {
+            Some((_, text)) => {
+                placed.push('(');
+                placed.push_str(text);
+                placed.push(')');
+                placed.push_str(part.strip_prefix(name).unwrap_or_default());
             }
+            None => placed.push_str(part),
         }
-        placed.push('\n');
     }
     placed
 }
@@ -202,23 +180,25 @@ pub(super) fn place(sql: &str, sources: &[Source]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Dataset;
 
     #[test]
     fn queries_stand_in_brackets_where_names_were_and_comments_are_left_out() {
         let sources = [("rounds", "SELECT 1".to_owned()), ("hours", "x".to_owned())];
         let sql = "-- Of rounds.\nSELECT * FROM rounds AS r,\n    -- rounds\n    (SELECT rounds_played FROM hours)\nWHERE a.rounds > 1";
         assert_eq!(
-            place(sql, &sources),
+            place(&without_comments(sql), &sources),
             "SELECT * FROM (SELECT 1) AS r,\n(SELECT rounds_played FROM (x))\nWHERE a.(SELECT 1) > 1\n"
         );
     }
 
     #[test]
     fn every_plan_is_a_query_that_changes_nothing() {
+        let template = Dataset::read("bets", &[]).unwrap().template();
         for (name, sql) in PLANS {
-            let text = place(sql, &[]);
+            let text = filled(&template, sql);
             assert!(text.starts_with("SELECT") || text.starts_with("WITH"), "{name}");
-            for word in ["INSERT", "ALTER", "DELETE", "SETTINGS", "?"] {
+            for word in ["INSERT", "ALTER", "DELETE", "SETTINGS", "?", "/*", "$"] {
                 assert!(!text.contains(word), "{name}: {word}");
             }
         }

@@ -9,20 +9,21 @@ use futures_util::stream;
 use super::plan::Plan;
 use super::tables::Tables;
 use super::{RepairError, Repairer};
-use crate::domain::decimal_mark::DecimalMark;
+use crate::dataset::api_path::api_path;
+use crate::domain::columns::Columns;
+use crate::ingest::column_names::ColumnNames;
+use crate::ingest::format::FileFormat;
 use crate::ingest::rows::ReadOptions;
 use crate::ingest::upload::{Outcome, UploadOptions};
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::uploads::{LedgerRow, Loaded};
 use crate::warehouse::visibility::wait_until_loaded;
 
-const MISSING_ROWS: &str = include_str!("../../../queries/engine/repair/missing_rows.sql");
-
 /// How long acknowledged rows may take to become visible.
 const VISIBLE_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Repairer {
-    /// Produces the rows whose rounds are not stored. Returns the upload, if there were such rows, once the broker has acknowledged them.
+    /// Produces the rows that are not stored. Returns the upload, if there were such rows, once the broker has acknowledged them.
     pub(super) async fn produce_missing(
         &self,
         plan: &Plan,
@@ -33,23 +34,22 @@ impl Repairer {
         }
         let options = UploadOptions {
             file_name: format!("repair of {file_name}"),
-            // As ClickHouse writes it: decimal points, and times in UTC.
             read: ReadOptions {
+                format: FileFormat::NdJson,
                 encoding: Some(encoding_rs::UTF_8),
-                decimal: Some(DecimalMark::Point),
+                columns: own_names(self.uploader.columns()),
                 ..ReadOptions::default()
             },
             force: true,
             is_repair: true,
             ..UploadOptions::default()
         };
-        // Columns that a custom schema adds.
-        let known = |name: &str| MISSING_ROWS.contains(&format!(" {name}"));
-        let columns = self.uploader.columns();
-        let more = columns.fields().filter(|column| !known(&column.name));
-        let more: String = more.map(|column| format!(", `file_{0}` AS `{0}`", column.name)).collect();
-        let query = plan.query(&MISSING_ROWS.replace("/* more columns */", &more));
-        let rows = query.fetch_bytes("CSVWithNames").map_err(WarehouseError::from)?;
+        let query = plan
+            .query(include_str!("../../../queries/engine/repair/missing_rows.sql"))
+            .with_setting("date_time_output_format", "iso")
+            .with_setting("output_format_json_quote_decimals", "1")
+            .with_setting("output_format_json_quote_64bit_integers", "0");
+        let rows = query.fetch_bytes("JSONEachRow").map_err(WarehouseError::from)?;
         let body = Box::pin(stream::try_unfold(rows, |mut rows| async {
             let piece: Option<Bytes> = rows.next().await.map_err(io::Error::other)?;
             Ok::<_, io::Error>(piece.map(|piece| (piece, rows)))
@@ -61,10 +61,19 @@ impl Repairer {
             Err(failure) => return Err(failure.error.into()),
         };
         if row.rejected > 0 {
-            return Err(RepairError::Rejected { rows: row.rejected, upload_id: row.upload_id });
+            let path = format!("/uploads/{}/rejects", row.upload_id);
+            let path = api_path(&plan.tables.dataset.name, &path);
+            return Err(RepairError::Rejected { rows: row.rejected, path });
         }
         Ok(Some(row))
     }
+}
+
+/// Has each member of a JSON object called like its column, also where files have it somewhere else.
+fn own_names(columns: &Columns) -> ColumnNames {
+    let elsewhere = columns.fields().filter(|column| column.path.is_some());
+    let pairs: Vec<String> = elsewhere.map(|column| format!("{0}:{0}", column.name)).collect();
+    ColumnNames::stored(&pairs.join(","))
 }
 
 /// Waits until the rows of an upload are visible.

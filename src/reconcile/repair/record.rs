@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::counted::counted;
+use crate::dataset::{BETS, Dataset};
 use crate::reconcile::report::Report;
 use crate::warehouse::client::{Warehouse, WarehouseError};
 use crate::warehouse::row_binary::write_text;
@@ -50,14 +51,14 @@ impl RepairState {
     }
 }
 
-/// Which values win when a stored round differs from the file.
+/// Which values win when a stored row differs from the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prefer {
     /// Stored values stay, and the difference is reported.
     #[default]
     Stored,
-    /// The round gets the values of the file.
+    /// The stored row gets the values of the file.
     File,
 }
 
@@ -78,16 +79,16 @@ impl Prefer {
     }
 }
 
-/// What a repair is to do besides producing missing rounds.
+/// What a repair is to do besides producing missing rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     pub prefer: Prefer,
-    /// It removes rounds of the file's upload that are not in the file.
+    /// It removes rows of the file's upload that are not in the file.
     pub removes_unexpected: bool,
 }
 
 impl Wishes {
-    /// Whether rounds that differ get the values of the file.
+    /// Whether rows that differ get the values of the file.
     pub(super) fn prefers_file(self) -> bool {
         self.prefer == Prefer::File
     }
@@ -100,15 +101,19 @@ pub struct RepairView {
     pub state: RepairState,
     pub prefer: Prefer,
     pub removes_unexpected: bool,
-    /// Rounds that were missing and are stored now.
+    /// Rows that were missing and are stored now.
     pub produced: u64,
-    /// Rounds that get the values of the file. They are counted before the first of them is changed.
+    /// Rows that get the values of the file. They are counted before the first of them is changed.
     pub overwritten: u64,
-    /// Copies of rounds, and with `remove=unexpected` rounds of the file's upload that are not in it, that were deleted.
+    /// Copies of rows, and with `remove=unexpected` rows of the file's upload that are not in it, that were deleted.
     pub removed: u64,
-    /// Hours of a player and a game that differed and now match their rounds.
-    pub hours_rebuilt: u64,
-    /// The uploads that brought the missing rounds.
+    /// Hours of a player and a game that differed and now match their rounds. Only for bets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours_rebuilt: Option<u64>,
+    /// Rows of aggregate tables that differed and now match their rows. For all other datasets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregates_rebuilt: Option<u64>,
+    /// The uploads that brought the missing rows.
     pub upload_ids: Vec<Uuid>,
     pub seconds: f64,
     /// Why it failed.
@@ -122,16 +127,31 @@ pub struct RepairView {
 impl RepairView {
     /// Adds which rows of such a report a repair leaves alone.
     #[must_use]
-    pub fn leaving_alone(mut self, report: Option<&Report>) -> Self {
+    pub fn leaving_alone(mut self, report: Option<&Report>, dataset: &Dataset) -> Self {
         let rows = report.map_or(0, |report| report.contradictory_in_file);
+        let key = dataset.columns.key().unwrap_or_default().iter().filter_map(|&at| dataset.columns.get(at));
+        let key: Vec<&str> = key.map(|column| column.name.as_str()).collect();
+        let stored = if dataset.name == BETS { "their rounds" } else { "the stored rows" };
         self.left_alone = (rows > 0).then(|| {
             format!(
-                "{} of the file contradict other rows with the same game_instance_id; their rounds are not changed; correct the file \
+                "{} of the file contradict other rows with the same {}; {stored} are not changed; correct the file \
                  and reconcile it again",
-                counted(rows, "row")
+                counted(rows, "row"),
+                key.join(" and "),
             )
         });
         self
+    }
+
+    fn rebuilt(&self) -> u64 {
+        self.hours_rebuilt.or(self.aggregates_rebuilt).unwrap_or_default()
+    }
+
+    /// Notes how many rows of aggregate tables were rebuilt.
+    pub(super) fn set_rebuilt(&mut self, dataset: &str, rebuilt: u64) {
+        let is_bets = dataset == BETS;
+        self.hours_rebuilt = is_bets.then_some(rebuilt);
+        self.aggregates_rebuilt = (!is_bets).then_some(rebuilt);
     }
 }
 
@@ -148,20 +168,22 @@ pub(super) struct Record {
 
 impl Record {
     /// A repair that has not begun. `version` must be higher than that of an earlier repair of this job.
-    pub(super) fn new(job_id: Uuid, version: u64, wishes: Wishes) -> Self {
-        let view = RepairView {
+    pub(super) fn new(dataset: &str, job_id: Uuid, version: u64, wishes: Wishes) -> Self {
+        let mut view = RepairView {
             state: RepairState::Queued,
             prefer: wishes.prefer,
             removes_unexpected: wishes.removes_unexpected,
             produced: 0,
             overwritten: 0,
             removed: 0,
-            hours_rebuilt: 0,
+            hours_rebuilt: None,
+            aggregates_rebuilt: None,
             upload_ids: Vec::new(),
             seconds: 0.0,
             reason: None,
             left_alone: None,
         };
+        view.set_rebuilt(dataset, 0);
         Self { job_id, version, attempt: None, view }
     }
 }
@@ -185,20 +207,22 @@ struct StoredRecord {
 
 impl StoredRecord {
     /// Returns the repair, or none if another program wrote the row.
-    fn parse(self) -> Option<Record> {
-        let view = RepairView {
+    fn parse(self, dataset: &str) -> Option<Record> {
+        let mut view = RepairView {
             state: RepairState::parse(&self.state)?,
             prefer: Prefer::parse(&self.prefer)?,
             removes_unexpected: self.removes,
             produced: self.produced,
             overwritten: self.overwritten,
             removed: self.removed,
-            hours_rebuilt: self.hours_rebuilt,
+            hours_rebuilt: None,
+            aggregates_rebuilt: None,
             upload_ids: self.upload_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect(),
             seconds: self.seconds,
             reason: Some(self.reason).filter(|reason| !reason.is_empty()),
             left_alone: None,
         };
+        view.set_rebuilt(dataset, self.hours_rebuilt);
         Some(Record {
             job_id: Uuid::try_parse(&self.job_id).ok()?,
             version: self.version,
@@ -208,16 +232,17 @@ impl StoredRecord {
     }
 }
 
-/// The repairs of one server. Repairs of other servers can be read.
+/// The repairs of a dataset by one server. Repairs by other servers can be read.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     warehouse: Warehouse,
     owner: Uuid,
+    dataset: String,
 }
 
 impl Store {
-    pub(super) fn new(warehouse: Warehouse, owner: Uuid) -> Self {
-        Self { warehouse, owner }
+    pub(super) fn new(warehouse: Warehouse, owner: Uuid, dataset: &str) -> Self {
+        Self { warehouse, owner, dataset: dataset.to_owned() }
     }
 
     /// Returns the last repair of a job of any server.
@@ -227,7 +252,7 @@ impl Store {
     pub(super) async fn get(&self, job: Uuid) -> Result<Option<Record>, WarehouseError> {
         let query = self.warehouse.query(include_str!("../../../queries/engine/repair/repair.sql"));
         let record: Option<StoredRecord> = query.param("job", job.to_string()).fetch_optional().await?;
-        Ok(record.and_then(StoredRecord::parse))
+        Ok(record.and_then(|record| record.parse(&self.dataset)))
     }
 
     /// Whether a job belongs to this server.
@@ -247,8 +272,9 @@ impl Store {
     pub(super) async fn unfinished(&self) -> Result<Vec<Record>, WarehouseError> {
         let query =
             self.warehouse.query(include_str!("../../../queries/engine/repair/unfinished_repairs.sql"));
-        let records: Vec<StoredRecord> = query.param("owner", self.owner.to_string()).fetch_all().await?;
-        Ok(records.into_iter().filter_map(StoredRecord::parse).collect())
+        let query = query.param("owner", self.owner.to_string()).param("dataset", &self.dataset);
+        let records: Vec<StoredRecord> = query.fetch_all().await?;
+        Ok(records.into_iter().filter_map(|record| record.parse(&self.dataset)).collect())
     }
 
     /// Returns the jobs whose repairs by this server have left tables behind.
@@ -257,7 +283,8 @@ impl Store {
     /// ClickHouse does not answer.
     pub(super) async fn with_tables(&self) -> Result<Vec<Uuid>, WarehouseError> {
         let query = self.warehouse.query(include_str!("../../../queries/engine/repair/left_over_tables.sql"));
-        let ids: Vec<String> = query.param("owner", self.owner.to_string()).fetch_all().await?;
+        let query = query.param("owner", self.owner.to_string()).param("dataset", &self.dataset);
+        let ids: Vec<String> = query.fetch_all().await?;
         Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
     }
 
@@ -280,7 +307,7 @@ impl Store {
         row.extend(record.version.to_le_bytes());
         row.push(view.state.number());
         row.push(u8::from(view.removes_unexpected));
-        for count in [view.produced, view.overwritten, view.removed, view.hours_rebuilt] {
+        for count in [view.produced, view.overwritten, view.removed, view.rebuilt()] {
             row.extend(count.to_le_bytes());
         }
         row.extend(view.seconds.to_le_bytes());

@@ -1,11 +1,13 @@
 //! The statements of one repair, and its tables in ClickHouse, which exist while it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::query::Query;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::dataset::Dataset;
 use crate::loader::lease::REPAIR_TAG;
 use crate::reconcile::report::Report;
 pub(super) use crate::reconcile::tables::in_time;
@@ -18,23 +20,11 @@ const MAX_KILLS: u8 = 30;
 /// Between two attempts.
 const KILL_PAUSE: Duration = Duration::from_millis(500);
 
-/// Hours from the first to the last, in seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hours {
-    pub(super) first: u32,
-    pub(super) last: u32,
-}
-
-impl Hours {
-    pub(super) fn of(self, query: Query) -> Query {
-        query.param("first_hour", self.first).param("last_hour", self.last)
-    }
-}
-
 /// What the queries of one repair have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {
     pub(super) warehouse: Warehouse,
+    pub(super) dataset: Arc<Dataset>,
     pub(super) job: Uuid,
     /// The attempt of the job whose differences are repaired.
     pub(super) attempt: Uuid,
@@ -42,25 +32,35 @@ pub(super) struct Tables {
     tag: String,
     values: String,
     removals: String,
-    names: String,
 }
 
 impl Tables {
     /// Names contain the job's UUID, and nothing that a client has sent.
-    pub(super) fn new(warehouse: Warehouse, job: Uuid, attempt: Uuid) -> Self {
+    pub(super) fn new(warehouse: Warehouse, dataset: &Arc<Dataset>, job: Uuid, attempt: Uuid) -> Self {
         let name = |what| format!("repair_{what}_{}", job.simple());
-        let (values, removals, names) = (name("values"), name("removals"), name("names"));
+        let (values, removals) = (name("values"), name("removals"));
         let tag = format!("{REPAIR_TAG}{job}");
-        Self { warehouse, job, attempt, tag, values, removals, names }
+        Self { warehouse, dataset: Arc::clone(dataset), job, attempt, tag, values, removals }
     }
 
     /// For queries that only preview a repair: what stops a repair's queries does not stop these.
-    pub(super) fn for_preview(warehouse: Warehouse, job: Uuid, attempt: Uuid) -> Self {
-        Self { tag: format!("roundhouse preview of repair {job}"), ..Self::new(warehouse, job, attempt) }
+    pub(super) fn for_preview(
+        warehouse: Warehouse,
+        dataset: &Arc<Dataset>,
+        job: Uuid,
+        attempt: Uuid,
+    ) -> Self {
+        let tag = format!("roundhouse preview of repair {job}");
+        Self { tag, ..Self::new(warehouse, dataset, job, attempt) }
     }
 
     /// A query that may use the job, its attempt and the tables as parameters. [`Tables::clear`] stops it.
     pub(super) fn query(&self, sql: &str) -> Query {
+        self.ready(&self.dataset.sql(sql))
+    }
+
+    /// The same for a statement whose placeholders are filled in.
+    pub(super) fn ready(&self, sql: &str) -> Query {
         self.warehouse
             .query(sql)
             .with_setting("log_comment", &self.tag)
@@ -68,7 +68,6 @@ impl Tables {
             .param("attempt", self.attempt.to_string())
             .param("values", &self.values)
             .param("removals", &self.removals)
-            .param("names", &self.names)
     }
 
     /// # Errors
@@ -83,18 +82,14 @@ impl Tables {
         in_time(self.query(sql).fetch_one()).await
     }
 
-    /// Changes rounds or hours, if `generation` is still the latest, and waits until it is done.
+    /// Changes rows, if `generation` is still the latest, and waits until it is done.
     ///
     /// # Errors
     /// ClickHouse does not answer in time, or refuses.
-    pub(super) async fn mutate(&self, sql: &str, generation: u32) -> Result<(), WarehouseError> {
+    pub(super) async fn mutate(&self, query: Query, generation: u32) -> Result<(), WarehouseError> {
         // joinGet takes the table's name as a text, with the database.
-        let qualified = |table| format!("{}.{table}", self.warehouse.database());
-        let query = self
-            .query(sql)
-            .param("qualified_values", qualified(&self.values))
-            .param("qualified_names", qualified(&self.names))
-            .param("generation", generation);
+        let qualified = format!("{}.{}", self.warehouse.database(), self.values);
+        let query = query.param("qualified_values", qualified).param("generation", generation);
         self.execute(query.with_setting("mutations_sync", "1")).await
     }
 
@@ -123,7 +118,7 @@ impl Tables {
             tokio::time::sleep(KILL_PAUSE).await;
             kills += 1;
         }
-        for table in [&self.values, &self.removals, &self.names] {
+        for table in [&self.values, &self.removals] {
             self.execute(self.query(DROP_TABLE).param("table", table)).await?;
         }
         Ok(())
@@ -138,7 +133,15 @@ pub(super) struct Found {
     pub(super) duplicate_in_file: u64,
     pub(super) contradictory_in_file: u64,
     pub(super) unexpected: u64,
-    pub(super) hours: u64,
+    /// Rows of aggregate tables.
+    pub(super) sums: u64,
+}
+
+/// How many rows of an aggregate table differ. The name is empty for the hours of bets.
+#[derive(Clone, Debug, clickhouse::Row, Deserialize)]
+pub(super) struct FoundSums {
+    pub(super) aggregate: String,
+    pub(super) differ: u64,
 }
 
 impl Tables {
@@ -153,7 +156,7 @@ impl Tables {
             duplicate_in_file: report.duplicate_in_file,
             contradictory_in_file: report.contradictory_in_file,
             unexpected: report.unexpected,
-            hours: report.different_sums(),
+            sums: report.different_sums(),
         };
         Ok(self.found(self.attempt).await? == reported)
     }
@@ -163,8 +166,21 @@ impl Tables {
     /// # Errors
     /// ClickHouse does not answer.
     pub(super) async fn found(&self, attempt: Uuid) -> Result<Found, WarehouseError> {
-        let query = self.warehouse.query(include_str!("../../../queries/engine/repair/found.sql"));
-        let query = query.param("job", self.job.to_string()).param("attempt", attempt.to_string());
+        let query = self.of(attempt, include_str!("../../../queries/engine/repair/found.sql"));
         in_time(query.fetch_one()).await
+    }
+
+    /// Counts the differing rows of each aggregate table that an attempt found.
+    ///
+    /// # Errors
+    /// ClickHouse does not answer.
+    pub(super) async fn found_sums(&self, attempt: Uuid) -> Result<Vec<FoundSums>, WarehouseError> {
+        let query = self.of(attempt, include_str!("../../../queries/engine/repair/found_sums.sql"));
+        in_time(query.fetch_all()).await
+    }
+
+    fn of(&self, attempt: Uuid, sql: &str) -> Query {
+        let query = self.warehouse.query(&self.dataset.sql(sql));
+        query.param("job", self.job.to_string()).param("attempt", attempt.to_string())
     }
 }

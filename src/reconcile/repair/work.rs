@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::hours::{self, Loading};
+use super::aggregates::Aggregate;
+use super::loading::Loading;
 use super::plan::Plan;
 use super::produce::until_visible;
 use super::record::{RepairState, Wishes};
 use super::tables::Tables;
-use super::{Active, RepairError, Repairer, check, rounds};
+use super::{Active, RepairError, Repairer, check, rows};
 use crate::loader::lease::Holder;
 use crate::reconcile::attempts;
 use crate::reconcile::report::Report;
@@ -30,7 +31,7 @@ impl Repairer {
         if let Err(error) = &outcome {
             tracing::error!(job = %repair.job, ?error, "a repair failed");
             // A mutation that has begun and never ends would block later ones.
-            if let Err(error) = Tables::new(warehouse.clone(), repair.job, uuid::Uuid::nil()).clear().await {
+            if let Err(error) = self.tables(repair.job, uuid::Uuid::nil()).clear().await {
                 tracing::warn!(job = %repair.job, %error, "temporary tables of a repair will be dropped at the next start");
             }
         }
@@ -54,7 +55,7 @@ impl Repairer {
         let store::Record { attempt: Some(attempt), report: Some(before), .. } = &job else {
             return Err(RepairError::JobGone);
         };
-        let tables = Tables::new(context.warehouse.clone(), repair.job, *attempt);
+        let tables = self.tables(repair.job, *attempt);
         tables.clear().await?;
         if record.attempt == Some(*attempt) {
             // Only its end was not stored.
@@ -70,26 +71,32 @@ impl Repairer {
         let wishes = Wishes { prefer: view.prefer, removes_unexpected: view.removes_unexpected };
         let plan = Plan::new(&tables, wishes);
         self.change(&plan, &loading, repair, &job.file_name).await?;
-        hours::rebuild(&tables, &loading).await?;
-        hours::rename(&tables, &loading).await?;
-        if let Err(error) = hours::remove_empty(&tables, &loading).await {
-            tracing::warn!(job = %tables.job, %error, "hours without rounds stay in their table as zeros");
-            tables.clear().await?;
+        for aggregate in Aggregate::all(&plan) {
+            aggregate.rebuild(&loading).await?;
+            aggregate.set_states(&loading).await?;
+            if let Err(error) = aggregate.remove_empty(&loading).await {
+                tracing::warn!(job = %tables.job, %error, "aggregates without rows stay in their table as zeros");
+                tables.clear().await?;
+            }
         }
-        let (next_attempt, report) =
-            check::check(&plan, &context.dataset, &loading, before, is_caught_up).await?;
+        let (next_attempt, report) = check::check(&plan, &loading, before, is_caught_up).await?;
         let produced = before.missing.saturating_sub(plan.missing().await?);
         self.note(&repair.change(|record| {
             record.attempt = Some(next_attempt);
             record.view.produced = produced;
-            record.view.hours_rebuilt = before.different_sums().saturating_sub(report.different_sums());
+            record.view.set_rebuilt(&context.dataset.name, rebuilt(before, &report));
         }))
         .await;
         self.finish(&tables, next_attempt, &report).await?;
-        self.tidy(&Tables::new(context.warehouse.clone(), repair.job, next_attempt)).await
+        self.tidy(&self.tables(repair.job, next_attempt)).await
     }
 
-    /// Carries out what the plan says of rounds. Rounds are removed before others are overwritten, so that the preview of a repair can read
+    fn tables(&self, job: uuid::Uuid, attempt: uuid::Uuid) -> Tables {
+        let context = &self.reconciler.context;
+        Tables::new(context.warehouse.clone(), &context.dataset, job, attempt)
+    }
+
+    /// Carries out what the plan says of rows. Rows are removed before others are overwritten, so that the preview of a repair can read
     /// the same plan before any of it is done.
     async fn change(
         &self,
@@ -98,12 +105,15 @@ impl Repairer {
         repair: &Active,
         file_name: &str,
     ) -> Result<(), RepairError> {
-        plan.note_hours().await?;
+        let aggregates = Aggregate::all(plan);
+        for aggregate in &aggregates {
+            aggregate.note().await?;
+        }
         if let Some(upload) = self.produce_missing(plan, file_name).await? {
             self.note(&repair.change(|record| record.view.upload_ids.push(upload.upload_id))).await;
             until_visible(&plan.tables, &upload).await?;
         }
-        let removed = rounds::remove(plan, loading).await?;
+        let removed = rows::remove(plan, loading).await?;
         if removed > 0 {
             self.note(&repair.change(|record| record.view.removed += removed)).await;
         }
@@ -112,7 +122,11 @@ impl Repairer {
             let planned = plan.overwrites().await?;
             let note = repair.change(|record| record.view.overwritten = record.view.overwritten.max(planned));
             self.note(&note).await;
-            rounds::overwrite(plan, loading).await?;
+            rows::overwrite(plan, loading).await?;
+        }
+        // Now the rows are stored that say what they belong to.
+        for aggregate in aggregates.iter().filter(|aggregate| !aggregate.table.is_of_fields) {
+            aggregate.note().await?;
         }
         Ok(())
     }
@@ -137,7 +151,7 @@ impl Repairer {
     /// Removes what the repair has left. `tables` must be those of the attempt that counts.
     async fn tidy(&self, tables: &Tables) -> Result<(), RepairError> {
         for statement in [
-            include_str!("../../../queries/engine/repair/forget_hours.sql"),
+            include_str!("../../../queries/engine/repair/forget_keys.sql"),
             include_str!("../../../queries/engine/repair/delete_attempts.sql"),
         ] {
             tables.execute(tables.query(statement)).await?;
@@ -156,8 +170,18 @@ impl Repairer {
     /// Drops the tables that repairs have left, and returns the repairs that have not ended.
     pub(super) async fn recover(&self) -> Result<Vec<super::record::Record>, WarehouseError> {
         for job in self.store.with_tables().await? {
-            Tables::new(self.reconciler.context.warehouse.clone(), job, uuid::Uuid::nil()).clear().await?;
+            self.tables(job, uuid::Uuid::nil()).clear().await?;
         }
         self.store.unfinished().await
     }
+}
+
+/// Counts the rows of aggregate tables that differed and no longer differ. A repair may also find rows that differ only now.
+fn rebuilt(before: &Report, after: &Report) -> u64 {
+    let differed = |report: &Report| -> Vec<u64> {
+        let hours = report.hours.iter().map(|hours| hours.different);
+        hours.chain(report.aggregates.iter().map(|table| table.compared.different)).collect()
+    };
+    let tables = differed(before).into_iter().zip(differed(after));
+    tables.map(|(before, after)| before.saturating_sub(after)).sum()
 }

@@ -93,14 +93,17 @@ pub(super) async fn damage_all(bench: &Bench, number: usize) -> [u64; 3] {
 
 /// The steps of a repair, each with a query that says whether the repair has reached it.
 const STEPS: [(&str, &str); 6] = [
-    ("hours are noted", "SELECT count() > 0 FROM reconcile_repair_hours"),
+    ("hours are noted", "SELECT count() > 0 FROM reconcile_repair_keys"),
     (
         "missing rows are produced",
         "SELECT count() > 0 FROM upload_ledger WHERE startsWith(file_name, 'repair of ')",
     ),
     ("rounds are overwritten", "SELECT count() > 0 FROM system.tables WHERE name LIKE 'repair\\_values\\_%'"),
     ("rounds are removed", "SELECT count() > 0 FROM system.tables WHERE name LIKE 'repair\\_removals\\_%'"),
-    ("hours are renamed", "SELECT count() > 0 FROM system.tables WHERE name LIKE 'repair\\_names\\_%'"),
+    (
+        "hours are renamed",
+        "SELECT count() > 0 FROM system.tables WHERE name LIKE 'repair\\_values\\_%' AND comment LIKE '%aggregate%'",
+    ),
     (
         "all is checked again",
         "SELECT uniqExact(attempt) > 1 FROM reconcile_differences GROUP BY job_id HAVING max(found_at) > now() - 60 ORDER BY max(found_at) DESC LIMIT 1",

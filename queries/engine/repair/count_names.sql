@@ -1,2 +1,0 @@
--- Counts the hours that are about to get other names.
-SELECT count() FROM {names:Identifier}

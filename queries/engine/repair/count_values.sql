@@ -1,0 +1,2 @@
+-- Counts the rows that are about to get other values.
+SELECT count() FROM {values:Identifier}

@@ -1,0 +1,2 @@
+-- Merges all rows of each key of an aggregate table.
+OPTIMIZE TABLE /* aggregate */ FINAL
