@@ -183,8 +183,8 @@ pub struct Limits {
     /// Largest number of rows that a query of GET /aggregates may read; a query that needs more gets 400
     #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = whole::<u64>(1..=u64::MAX), env = "ROUNDHOUSE_MAX_QUERY_ROWS")]
     pub max_query_rows: u64,
-    /// Memory for the last values of a dataset ([latest] in its dataset.toml). Some 200 bytes for a price. Requests for keys that do not fit
-    /// are answered by ClickHouse
+    /// Memory for the last values of a dataset (the section latest of its dataset.toml). Some 200 bytes for a price. Requests
+    /// for keys that do not fit are answered by ClickHouse
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size::<usize>(0), env = "ROUNDHOUSE_MAX_LATEST_BYTES")]
     pub max_latest_bytes: usize,
     /// Largest number of reconciliations that run at the same time; further ones are queued
