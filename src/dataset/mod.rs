@@ -32,7 +32,7 @@ use self::latest::Latest;
 use self::statement::Statement;
 use self::template::{Item, Template};
 use self::types::column_type;
-use crate::domain::columns::{Column, Columns, ColumnsError, Kind};
+use crate::domain::columns::{Column, Columns, ColumnsError};
 
 /// The dataset of game rounds. Paths without `/datasets/NAME` belong to it.
 pub const BETS: &str = "bets";
@@ -201,7 +201,8 @@ impl Dataset {
     /// Returns what the placeholders of statements stand for.
     ///
     /// Names: `table`, `conflicts`, `differences`, and `key`, the last column of the key. Lists: `column` (all), `field` (those of a file),
-    /// `key`, `prefix` (the key without its last column), and `value` (the fields that are not in the key). [`differences`] has more.
+    /// `other` (what the server fills in, except the upload's id and the line), `key`, `prefix` (the key without its last column), and `value`
+    /// (the fields that are not in the key). [`differences`] has more.
     pub fn template(&self) -> Template {
         let key = self.columns.key().unwrap_or_default();
         let (last, prefix) = key.split_last().map_or((None, key), |(last, prefix)| (Some(*last), prefix));
@@ -218,6 +219,7 @@ impl Dataset {
             .with("differences", &self.differences)
             .list("column", self.columns.iter().map(item))
             .list("field", self.columns.fields().map(item))
+            .list("other", self.columns.others().map(item))
             .list("key", items(key))
             .list("prefix", items(prefix))
             .list("value", self.columns.fields().filter(is_value).map(item));
@@ -265,23 +267,8 @@ pub fn check_together(datasets: &[Dataset]) -> Result<(), DatasetError> {
 }
 
 fn columns(schema: &TextFile) -> Result<Columns, FileFault> {
-    let columns = Columns::parse(&schema.text)
-        .map_err(|ColumnsError { line, message }| FileFault::new(&schema.path, line, message))?;
-    let is_supported = match columns.key() {
-        None => true,
-        Some([at]) => matches!(columns.get(*at).map(|column| column.kind), Some(Kind::Long { .. })),
-        Some(_) => false,
-    };
-    if !is_supported {
-        let message = "the key must be one column of type long; name one, or leave the key out: each message then counts once";
-        return Err(FileFault::at(
-            &schema.path,
-            &schema.text,
-            schema.text.find("\"key\"").unwrap_or(0),
-            message,
-        ));
-    }
-    Ok(columns)
+    Columns::parse(&schema.text)
+        .map_err(|ColumnsError { line, message }| FileFault::new(&schema.path, line, message))
 }
 
 /// Finds what `dataset.toml` names.

@@ -7,18 +7,19 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::Headers;
-use roaring::RoaringTreemap;
 use sha2::{Digest, Sha256};
 
-use super::chunk::{Chunk, Origin, Repeat, partition_of};
+use super::chunk::{Chunk, Origin, Repeat, RepeatedRow, partition_of};
 use super::content::{Content, Projection, RowValues, Stored};
 use super::inbox::Inbox;
+use super::key_set::{Key, KeySet, LazyKeySet};
 use super::rejects::Reject;
 use crate::dataset::Dataset;
+use crate::domain::columns::{Column, Source};
 use crate::domain::value::Value;
 use crate::warehouse::native::{Block, Other};
 use crate::warehouse::origin::origin_columns;
-use crate::warehouse::row_binary::{value_length, write_value};
+use crate::warehouse::row_binary::{value_length, write_known_value, write_value};
 use crate::wire::headers as names;
 
 /// The last column of every inbox.
@@ -30,14 +31,14 @@ pub(super) fn rows_inbox(dataset: &Dataset) -> Inbox {
     let others = columns.iter().filter(|column| !column.is_field());
     let names = columns.fields().chain(others).map(|column| column.name.as_str());
     let names: Vec<&str> = names.chain(origin_columns(dataset).map(|column| column.name)).collect();
-    Inbox::new(&dataset.table, names.join(", "))
+    Inbox::new(&dataset.table, &names.join(", "))
 }
 
 /// What happened to a pushed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     Added,
-    /// Not added: its round is new in the chunk of another partition.
+    /// Not added: its row is new in the chunk of another partition.
     IsNewElsewhere,
 }
 
@@ -50,8 +51,8 @@ pub struct Batch {
     pub(super) rounds: Block,
     /// Rows of `rejects`, in RowBinary, each followed by the generation.
     pub(super) rejects: Bytes,
-    /// Ids of the new rounds.
-    pub(super) new_ids: RoaringTreemap,
+    /// Keys of the new rows.
+    pub(super) new_keys: KeySet,
 }
 
 impl Batch {
@@ -77,30 +78,30 @@ impl Batch {
         self.chunks.iter().map(|chunk| (chunk.partition, chunk.last_offset + 1))
     }
 
-    /// Returns the ids of the repeats whose round was stored before this batch.
-    pub(super) fn known_ids(&self) -> RoaringTreemap {
-        let repeats = self.chunks.iter().flat_map(|chunk| &chunk.repeats);
-        repeats.map(|repeat| repeat.id).filter(|id| !self.new_ids.contains(*id)).collect()
+    /// Returns the keys of the repeats whose row was stored before this batch: the prefix in RowBinary, and the last column. Some may
+    /// come twice.
+    pub(super) fn known_keys(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let repeats =
+            self.chunks.iter().flat_map(|chunk| chunk.repeats.iter().map(move |repeat| (chunk, repeat)));
+        let keys = repeats.map(|(chunk, repeat)| (chunk.row(repeat).prefix, repeat.id));
+        keys.filter(|(prefix, id)| !self.new_keys.contains(Key::new(prefix, *id, &mut [0; 32])))
     }
 
-    /// Turns repeats of deleted rounds back into new rounds: the first one of each id in `gone`. Returns how many rounds that were.
-    pub(super) fn bring_back(
-        &mut self,
-        mut gone: RoaringTreemap,
-        stored: &Stored,
-        origin: &Origin<'_>,
-    ) -> u64 {
+    /// Turns repeats of deleted rows back into new rows: the first one of each key that is neither new nor in `found`. Returns how many rows
+    /// that were.
+    pub(super) fn bring_back(&mut self, found: &KeySet, stored: &Stored, origin: &Origin<'_>) -> u64 {
         let mut brought_back = 0;
         for chunk in &mut self.chunks {
             for repeat in std::mem::take(&mut chunk.repeats) {
-                if !gone.remove(repeat.id) {
+                let row = chunk.row(&repeat);
+                let mut digest = [0; 32];
+                let key = Key::new(row.prefix, repeat.id, &mut digest);
+                if found.contains(key) || !self.new_keys.insert(key) {
                     chunk.repeats.push(repeat);
                     continue;
                 }
-                self.new_ids.insert(repeat.id);
-                let row = chunk.row(&repeat).unwrap_or_default();
                 write_repeat(&mut self.rounds, stored, &repeat, row);
-                // Whoever deleted the round may not have corrected its hour.
+                // Whoever deleted the row may not have corrected its aggregates.
                 write_origin(&mut self.rounds, stored, origin, chunk.partition, repeat.offset, true);
                 chunk.new += 1;
                 chunk.recounted += 1;
@@ -125,7 +126,7 @@ pub struct BatchBuilder<'a> {
     chunks: BTreeMap<u16, Building>,
     rounds: Block,
     rejects: Vec<u8>,
-    new_ids: RoaringTreemap,
+    new_keys: KeySet,
     messages: u64,
     /// Size of the repeats in bytes.
     repeats: usize,
@@ -135,38 +136,21 @@ pub struct BatchBuilder<'a> {
     is_retrying: bool,
     /// One message's values.
     row: RowValues,
+    /// The columns of its key before the last one, in RowBinary. Reused.
+    prefix: Vec<u8>,
 }
 
-/// A chunk, and the ids of its new rounds.
+/// A chunk, and the keys of its new rows.
 #[derive(Debug, Default)]
 struct Building {
     chunk: Chunk,
-    new_ids: Ids,
-}
-
-/// A set of ids that is seldom asked: adding to it costs little.
-#[derive(Debug, Default)]
-struct Ids {
-    found: RoaringTreemap,
-    /// Those that are not in `found` yet.
-    added: Vec<u64>,
-}
-
-impl Ids {
-    fn insert(&mut self, id: u64) {
-        self.added.push(id);
-    }
-
-    fn contains(&mut self, id: u64) -> bool {
-        self.found.extend(self.added.drain(..));
-        self.found.contains(id)
-    }
+    new_keys: LazyKeySet,
 }
 
 /// A decoded message.
 struct Round<'m> {
     payload: &'m [u8],
-    /// None if the dataset has no key: each message counts.
+    /// The last column of its key. None if the dataset has no key: each message counts.
     id: Option<u64>,
     upload_id: Option<u128>,
 }
@@ -185,12 +169,13 @@ impl<'a> BatchBuilder<'a> {
             chunks: BTreeMap::new(),
             rounds,
             rejects: Vec::new(),
-            new_ids: RoaringTreemap::new(),
+            new_keys: KeySet::default(),
             messages: 0,
             repeats: 0,
             is_recounting: false,
             is_retrying: false,
             row: RowValues::default(),
+            prefix: Vec::new(),
         }
     }
 
@@ -214,10 +199,10 @@ impl<'a> BatchBuilder<'a> {
         self.messages
     }
 
-    /// Adds the next message: as a new round, as a repeat of one in `known` or in its chunk, or as a reject. A message whose id is new in
+    /// Adds the next message: as a new round, as a repeat of one in `known` or in its chunk, or as a reject. A message whose key is new in
     /// the chunk of another partition is not added ([`Pushed::IsNewElsewhere`]): after a crash the chunks are read again one after the
     /// other, and another one might then get the round.
-    pub fn push(&mut self, message: &impl Message, content: &Content, known: &RoaringTreemap) -> Pushed {
+    pub fn push(&mut self, message: &impl Message, content: &Content, known: &KeySet) -> Pushed {
         match content {
             Content::Rejects => self.push_reject(message),
             Content::Rows { stored, projections } => match self.read_round(message, stored, projections) {
@@ -229,7 +214,7 @@ impl<'a> BatchBuilder<'a> {
                 }
             },
         }
-        let chunk = &mut self.building(partition_of(message)).chunk;
+        let chunk = &mut building(&mut self.chunks, partition_of(message)).chunk;
         if chunk.messages == 0 {
             chunk.first_offset = message.offset();
         }
@@ -241,7 +226,7 @@ impl<'a> BatchBuilder<'a> {
 
     /// Makes the chunk of a partition cover these offsets, even if some of their messages are deleted by now.
     pub(super) fn cover(&mut self, partition: u16, offsets: RangeInclusive<i64>) {
-        let chunk = &mut self.building(partition).chunk;
+        let chunk = &mut building(&mut self.chunks, partition).chunk;
         (chunk.first_offset, chunk.last_offset) = offsets.into_inner();
     }
 
@@ -269,13 +254,8 @@ impl<'a> BatchBuilder<'a> {
             chunks: chunks.collect(),
             rounds: self.rounds,
             rejects: Bytes::from(self.rejects),
-            new_ids: self.new_ids,
+            new_keys: self.new_keys,
         }
-    }
-
-    fn building(&mut self, partition: u16) -> &mut Building {
-        let new = || Building { chunk: Chunk { partition, ..Chunk::default() }, ..Building::default() };
-        self.chunks.entry(partition).or_insert_with(new)
     }
 
     fn push_round(
@@ -283,15 +263,17 @@ impl<'a> BatchBuilder<'a> {
         message: &impl Message,
         round: &Round<'_>,
         stored: &Stored,
-        known: &RoaringTreemap,
+        known: &KeySet,
     ) -> Pushed {
         let partition = partition_of(message);
-        let is_known = round.id.is_some_and(|id| known.contains(id));
-        if !is_known && round.id.is_none_or(|id| self.new_ids.insert(id)) {
-            let is_recounted = round.id.is_some() && (self.is_recounting || is_repair(message));
-            let Building { chunk, new_ids } = self.building(partition);
-            if let Some(id) = round.id {
-                new_ids.insert(id);
+        let mut digest = [0; 32];
+        let key = round.id.map(|id| Key::new(&self.prefix, id, &mut digest));
+        let is_known = key.is_some_and(|key| known.contains(key));
+        if !is_known && key.is_none_or(|key| self.new_keys.insert(key)) {
+            let is_recounted = key.is_some() && (self.is_recounting || is_repair(message));
+            let Building { chunk, new_keys } = building(&mut self.chunks, partition);
+            if let Some(key) = key {
+                new_keys.insert(key);
             }
             chunk.new += 1;
             chunk.recounted += u64::from(is_recounted);
@@ -304,9 +286,9 @@ impl<'a> BatchBuilder<'a> {
             write_origin(&mut self.rounds, stored, &self.origin, partition, message.offset(), is_recounted);
             return Pushed::Added;
         }
-        let Some(id) = round.id else { return Pushed::Added };
+        let (Some(key), Some(id)) = (key, round.id) else { return Pushed::Added };
         let chunk = self.chunks.get_mut(&partition);
-        let is_in_chunk = || chunk.is_some_and(|chunk| chunk.new_ids.contains(id));
+        let is_in_chunk = || chunk.is_some_and(|chunk| chunk.new_keys.contains(key));
         if !is_known && !self.is_retrying && !is_in_chunk() {
             return Pushed::IsNewElsewhere;
         }
@@ -319,22 +301,32 @@ impl<'a> BatchBuilder<'a> {
             Some(Value::Long(line)) => u64::try_from(*line).ok(),
             _ => None,
         };
-        // The chunk is borrowed together with the values.
-        let values = std::mem::take(&mut self.row.values);
-        let chunk = &mut self.building(partition_of(message)).chunk;
-        let start = chunk.repeated_rows.len();
-        for (column, value) in stored.columns().iter().zip(&values) {
-            if column.is_field() {
-                write_value(column, *value, round.payload, &mut chunk.repeated_rows);
+        let chunk = &mut building(&mut self.chunks, partition_of(message)).chunk;
+        let rows = &mut chunk.repeated_rows;
+        rows.extend_from_slice(&self.prefix);
+        let mut write = |is_wanted: fn(&Column) -> bool| {
+            let start = rows.len();
+            for (column, value) in stored.columns().iter().zip(&self.row.values) {
+                if is_wanted(column) {
+                    write_value(column, *value, round.payload, rows);
+                }
             }
-        }
-        let row = start..chunk.repeated_rows.len();
-        let bytes = row.len() + size_of::<Repeat>();
-        let upload_id = round.upload_id;
-        chunk.repeats.push(Repeat { id, offset: message.offset(), upload_id, line, row, is_conflict: false });
+            start..rows.len()
+        };
+        let (fields, others) = (write(Column::is_field), write(Column::is_other));
+        let start = fields.start - self.prefix.len();
+        self.repeats += others.end - start + size_of::<Repeat>();
+        chunk.repeats.push(Repeat {
+            id,
+            offset: message.offset(),
+            upload_id: round.upload_id,
+            line,
+            row: start..others.end,
+            prefix_bytes: self.prefix.len() as u32,
+            field_bytes: fields.len() as u32,
+            is_conflict: false,
+        });
         chunk.duplicate += 1;
-        self.repeats += bytes;
-        self.row.values = values;
     }
 
     /// Decodes a message into `self.row`. Returns why it is not a round otherwise.
@@ -345,13 +337,7 @@ impl<'a> BatchBuilder<'a> {
         projections: &BTreeMap<u32, Result<Projection, String>>,
     ) -> Result<Round<'m>, String> {
         let payload = self.row.read(message.payload(), projections)?;
-        let id = match stored.key.map(|at| self.row.values.get(at)) {
-            None => None,
-            Some(Some(Value::Long(id))) => {
-                Some(u64::try_from(*id).map_err(|_| "the id of the round is negative")?)
-            }
-            Some(_) => return Err("the message has no round id".to_owned()),
-        };
+        let id = self.read_key(payload, stored)?;
         self.row.check(stored.columns())?;
         let upload_id = match stored.upload_id.and_then(|at| self.row.values.get(at)) {
             Some(Value::Uuid(upload_id)) => Some(*upload_id),
@@ -360,15 +346,34 @@ impl<'a> BatchBuilder<'a> {
         Ok(Round { payload, id, upload_id })
     }
 
+    /// Reads the key of the decoded row: its prefix into `self.prefix`. Returns its last column.
+    fn read_key(&mut self, payload: &[u8], stored: &Stored) -> Result<Option<u64>, String> {
+        let Some(key) = &stored.key else { return Ok(None) };
+        let id = self
+            .row
+            .values
+            .get(key.last)
+            .and_then(|value| value.integer())
+            .ok_or("the message has no key")?;
+        let id = u64::try_from(id).map_err(|_| "the id of the round is negative")?;
+        self.prefix.clear();
+        for at in &key.prefix {
+            if let (Some(column), Some(value)) = (stored.columns().get(*at), self.row.values.get(*at)) {
+                write_known_value(column, *value, payload, &mut self.prefix);
+            }
+        }
+        Ok(Some(id))
+    }
+
     fn push_undecodable(&mut self, message: &impl Message, reason: &str) {
-        self.building(partition_of(message)).chunk.undecodable += 1;
+        building(&mut self.chunks, partition_of(message)).chunk.undecodable += 1;
         let code = b"undecodable_message";
         let reject = Reject { code, reason: reason.as_bytes(), ..Reject::default() };
         self.write_reject(message, reject);
     }
 
     fn push_reject(&mut self, message: &impl Message) {
-        self.building(partition_of(message)).chunk.new += 1;
+        building(&mut self.chunks, partition_of(message)).chunk.new += 1;
         let header = |name: &str| {
             let headers = message.headers()?;
             headers.iter().find(|header| header.key == name).and_then(|header| header.value)
@@ -397,21 +402,35 @@ impl<'a> BatchBuilder<'a> {
     }
 }
 
+fn building(chunks: &mut BTreeMap<u16, Building>, partition: u16) -> &mut Building {
+    let new = || Building { chunk: Chunk { partition, ..Chunk::default() }, ..Building::default() };
+    chunks.entry(partition).or_insert_with(new)
+}
+
 fn is_repair(message: &impl Message) -> bool {
     message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == names::REPAIR))
 }
 
-/// Writes the columns of the schema for a round that was a repeat. `row`: its fields in RowBinary.
-fn write_repeat(rounds: &mut Block, stored: &Stored, repeat: &Repeat, mut row: &[u8]) {
+/// Writes the columns of the schema for a row that was a repeat.
+fn write_repeat(rounds: &mut Block, stored: &Stored, repeat: &Repeat, row: RepeatedRow<'_>) {
+    let RepeatedRow { mut fields, mut others, .. } = row;
+    let line = repeat.line.map_or(Value::Null, |line| Value::Long(line.cast_signed()));
     for (at, column) in stored.columns().iter().enumerate() {
-        if column.is_field() {
-            let length = value_length(column, row).unwrap_or(row.len());
-            let (value, rest) = row.split_at(length);
-            rounds.push_row_binary(at, column, value);
-            row = rest;
-        } else {
-            rounds.push(at, column, repeat.value(column.source), &[]);
-        }
+        let values = match column.source {
+            Source::UploadId => {
+                rounds.push(at, column, repeat.upload_id.map_or(Value::Null, Value::Uuid), &[]);
+                continue;
+            }
+            Source::Line => {
+                rounds.push(at, column, line, &[]);
+                continue;
+            }
+            Source::Field => &mut fields,
+            _ => &mut others,
+        };
+        let (value, rest) = values.split_at(value_length(column, values).unwrap_or(values.len()));
+        rounds.push_row_binary(at, column, value);
+        *values = rest;
     }
 }
 

@@ -6,8 +6,6 @@ use std::ops::Range;
 use rdkafka::Message;
 use sha2::{Digest, Sha256};
 
-use crate::domain::columns::Source;
-use crate::domain::value::Value;
 use crate::warehouse::upload_counts::UploadCounts;
 
 /// The tables that the rows of a batch go into.
@@ -61,36 +59,41 @@ impl Chunk {
         }
     }
 
-    /// Returns a repeat's fields in RowBinary.
-    pub(super) fn row(&self, repeat: &Repeat) -> Option<&[u8]> {
-        self.repeated_rows.get(repeat.row.clone())
+    /// Returns a repeat's values.
+    pub(super) fn row(&self, repeat: &Repeat) -> RepeatedRow<'_> {
+        let bytes = self.repeated_rows.get(repeat.row.clone()).unwrap_or_default();
+        let (prefix, rest) = bytes.split_at_checked(repeat.prefix_bytes as usize).unwrap_or_default();
+        let (fields, others) = rest.split_at_checked(repeat.field_bytes as usize).unwrap_or_default();
+        RepeatedRow { prefix, fields, others }
     }
+}
+
+/// The values of a repeat in RowBinary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RepeatedRow<'a> {
+    /// The columns of the key before the last one.
+    pub(super) prefix: &'a [u8],
+    /// The fields of a file, those of the key among them.
+    pub(super) fields: &'a [u8],
+    /// What the server has filled in, but for the upload's id and the line.
+    pub(super) others: &'a [u8],
 }
 
 /// A message whose round was stored before.
 #[derive(Clone, Debug)]
 pub struct Repeat {
+    /// The last column of its key.
     pub id: u64,
     pub offset: i64,
     /// None if the message was not produced by an upload.
     pub upload_id: Option<u128>,
     pub line: Option<u64>,
-    /// Its fields in RowBinary: a range of [`Chunk::repeated_rows`].
+    /// A range of [`Chunk::repeated_rows`]: see [`Chunk::row`].
     pub row: Range<usize>,
+    pub prefix_bytes: u32,
+    pub field_bytes: u32,
     /// Whether the stored round has other values. Determined by [`super::repeats`].
     pub is_conflict: bool,
-}
-
-impl Repeat {
-    /// Returns the value of a column that is not a field of a file.
-    pub(super) fn value(&self, source: Source) -> Value {
-        match source {
-            Source::UploadId => self.upload_id.map_or(Value::Null, Value::Uuid),
-            Source::Line => self.line.map_or(Value::Null, |line| Value::Long(line.cast_signed())),
-            // A repeat does not keep the others.
-            _ => Value::Null,
-        }
-    }
 }
 
 /// Returns the partition of a message. Kafka numbers partitions from 0.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rdkafka::Message;
 
 use crate::dataset::Dataset;
-use crate::domain::columns::{Columns, Source};
+use crate::domain::columns::{Column, Columns, Source};
 use crate::domain::value::Value;
 use crate::registry::{Registry, RegistryError};
 use crate::wire::avro;
@@ -32,10 +32,18 @@ pub enum Content {
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub dataset: Arc<Dataset>,
-    /// Index of the column that identifies a row. None: each message counts.
-    pub key: Option<usize>,
+    /// The columns that identify a row. None: each message counts.
+    pub(super) key: Option<KeyColumns>,
     pub(super) upload_id: Option<usize>,
     pub(super) line: Option<usize>,
+}
+
+/// Indexes of the columns of a key.
+#[derive(Clone, Debug)]
+pub(super) struct KeyColumns {
+    /// The columns before the last one.
+    pub(super) prefix: Vec<usize>,
+    pub(super) last: usize,
 }
 
 /// Maps the columns of the schema that the messages were written with to the stored columns.
@@ -163,8 +171,16 @@ impl Stored {
     pub fn new(dataset: Arc<Dataset>) -> Self {
         let columns = &dataset.columns;
         let with = |source| columns.iter().position(|column| column.source == source);
-        let (key, upload_id, line) = (columns.single_key().ok(), with(Source::UploadId), with(Source::Line));
+        let key = columns.key().and_then(<[usize]>::split_last);
+        let key = key.map(|(last, prefix)| KeyColumns { prefix: prefix.to_vec(), last: *last });
+        let (upload_id, line) = (with(Source::UploadId), with(Source::Line));
         Self { dataset, key, upload_id, line }
+    }
+
+    /// Returns the columns of the key before the last one.
+    pub(super) fn prefix(&self) -> impl Iterator<Item = &Column> {
+        let prefix = self.key.as_ref().map_or(&[][..], |key| &key.prefix);
+        prefix.iter().filter_map(|at| self.columns().get(*at))
     }
 
     pub fn columns(&self) -> &Columns {

@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
-use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,7 @@ use super::LoaderError;
 use super::batch::{Batch, BatchBuilder, Pushed};
 use super::chunk::{fingerprint, partition_of};
 use super::content::Content;
+use super::key_set::KeySet;
 use super::needs::Loader;
 use super::reading::is_transient;
 use crate::kafka::BrokerError;
@@ -88,8 +88,8 @@ impl Gatherer {
         }
     }
 
-    /// Collects the messages that arrive within the linger time, up to the limits. A message whose round is new in the chunk of another
-    /// partition is kept for the next batch. `known`: the ids of all rounds of earlier batches. Returns none if no message arrived.
+    /// Collects the messages that arrive within the linger time, up to the limits. A message whose row is new in the chunk of another
+    /// partition is kept for the next batch. `known`: the keys of all rows of earlier batches. Returns none if no message arrived.
     ///
     /// # Errors
     /// The broker or the registry does not answer, or the next messages cannot be read.
@@ -97,7 +97,7 @@ impl Gatherer {
         &mut self,
         mut builder: BatchBuilder<'_>,
         content: &mut Content,
-        known: &RoaringTreemap,
+        known: &KeySet,
     ) -> Result<Option<Batch>, LoaderError> {
         let Self { loader, runtime, stop, consumer, left } = self;
         let mut last_messages: BTreeMap<u16, Taken<'_>> = BTreeMap::new();
@@ -208,7 +208,7 @@ impl Taken<'_> {
         })
     }
 
-    fn push(&self, builder: &mut BatchBuilder<'_>, content: &Content, known: &RoaringTreemap) -> Pushed {
+    fn push(&self, builder: &mut BatchBuilder<'_>, content: &Content, known: &KeySet) -> Pushed {
         match self {
             Self::Polled(message) => builder.push(message, content, known),
             Self::Held(message) => builder.push(message, content, known),

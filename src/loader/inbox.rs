@@ -20,18 +20,21 @@ const CREATE: [&str; 2] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Inbox {
     table: String,
+    /// In backquotes.
     columns: String,
     name: String,
 }
 
 impl Inbox {
-    /// `columns`: their names, separated by commas.
-    pub(super) fn new(table: impl Into<String>, columns: impl Into<String>) -> Self {
-        let (table, columns) = (table.into(), columns.into());
+    /// `columns`: their names, separated by a comma and a space.
+    pub(super) fn new(table: impl Into<String>, columns: &str) -> Self {
+        let table = table.into();
         // Other columns get another inbox. An existing one is never changed: while it has no view, inserted rows would be lost.
         let digest = Sha256::digest(columns.as_bytes());
         let name =
             digest.iter().take(4).fold(format!("{table}_inbox_"), |name, byte| format!("{name}{byte:02x}"));
+        // A name may be a keyword of SQL.
+        let columns = columns.split(", ").map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         Self { table, columns, name }
     }
 

@@ -60,7 +60,7 @@ pub(super) struct Compared(Batch);
 #[derive(Debug)]
 pub(super) enum Loaded {
     /// Its chunks are marked done together with the note of the next batch.
-    Open(Open),
+    Open(Box<Open>),
     Done(Done),
 }
 
@@ -116,17 +116,17 @@ impl Target {
     pub(super) async fn load(
         &self,
         batch: Batch,
-        earlier: Option<Open>,
+        earlier: Option<Box<Open>>,
         is_next_ready: &AtomicBool,
     ) -> Result<Loaded, LoaderError> {
         let (earlier, passed) = match earlier {
-            Some(Open { compared, passed }) => (Some(compared), passed),
+            Some(open) => (Some(open.compared), open.passed),
             None => (None, self.gate.wait_to_load().await),
         };
         let prepared = Gathered(batch).prepare(self, earlier).await?;
         let compared = prepared.insert(self).await?.compare(self).await?;
         if is_next_ready.load(Ordering::Acquire) && !self.gate.is_wanted() {
-            return Ok(Loaded::Open(Open { compared, passed }));
+            return Ok(Loaded::Open(Box::new(Open { compared, passed })));
         }
         Ok(Loaded::Done(compared.finish(self).await?))
     }

@@ -3,12 +3,12 @@
 //! The loader gathers the messages that arrive into batches ([`gathering`]): a chunk of offsets for each partition, and a block of rows for
 //! each table ([`batch`]). It notes the chunks of a batch in [`ledger`], inserts the rows with a token that names all their offsets, marks
 //! the chunks done, and only then commits the offsets ([`loading`]). Meanwhile the next batch is gathered. After a crash, [`recovery`] reads
-//! the chunks again that were noted but not done. Duplicates are decided as they were before these chunks ([`known_ids`]), so that the rows
+//! the chunks again that were noted but not done. Duplicates are decided as they were before these chunks ([`known_keys`]), so that the rows
 //! are the same as before, and they are inserted with the same token. Each table that they go into accepts a token once, whichever of them
 //! had it already. [`mending`] restores rows whose token survived a crash without them. A round that comes again is compared with
-//! the stored one ([`repeats`]): it is a duplicate or a conflict, and changes nothing. The key of a message is the round's id, so one
-//! round is always in one partition, unless partitions were added. Therefore the known ids are one set for the whole topic, and no two
-//! chunks of a batch have a new round in common.
+//! the stored one ([`repeats`]): it is a duplicate or a conflict, and changes nothing. Messages of one row are in one partition, unless
+//! partitions were added, the dataset chooses them by other columns, or another producer does. Therefore the known keys are one set for
+//! the whole topic ([`key_set`]), and no two chunks of a batch have a new row in common.
 //!
 //! The topic is checked every few seconds ([`layout`]): added partitions are loaded under the same epoch, and a recreated topic begins a
 //! new epoch. Messages that were deleted before they were loaded, or that cannot be read ([`unreadable`]), are recorded as gaps ([`gaps`]).
@@ -26,7 +26,8 @@ pub mod gate;
 mod gathering;
 mod inbox;
 pub mod kafka_engine;
-pub mod known_ids;
+pub mod key_set;
+mod known_keys;
 mod layout;
 pub mod lease;
 pub mod ledger;
@@ -72,14 +73,14 @@ pub enum LoaderError {
         "{rows} rows of {table} do not match the sums of their rows and keep changing while being checked"
     )]
     SumsDiffer { table: String, rows: u64 },
-    /// Parts of `game_rounds` are lost. The known ids are read again, and lost rounds are restored.
+    /// Parts of a row table are lost. The known keys are read again, and lost rows are restored.
     #[error("rounds were lost with a part of their table; loading starts again")]
     RoundsLost,
-    #[error("cannot read the bitmap of known ids: {0}")]
-    KnownIds(std::io::Error),
-    /// It was deleted just now. The known ids are read again, and the message's round is loaded as new.
-    #[error("round {id} was deleted while it was being compared")]
-    RoundGone { id: u64 },
+    #[error("cannot read the bitmap of known keys: {0}")]
+    KnownKeys(std::io::Error),
+    /// It was deleted just now. The known keys are read again, and the message's row is loaded as new. `id`: the last column of its key.
+    #[error("row {id} was deleted while it was being compared")]
+    RowGone { id: u64 },
     #[error("ClickHouse's answer ends in the middle of a row")]
     BrokenRow,
     /// ClickHouse refused a statement that was sent under an earlier lease.

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringTreemap;
-
 use super::batch::{Batch, BatchBuilder};
 use super::chunk::fingerprint;
 use super::content::Content;
 use super::epochs::identify;
 use super::gaps::{self, Cause, Gap};
+use super::key_set::KeySet;
 use super::lease::Lease;
 use super::ledger::{LastChunk, Ledger};
 use super::loading::{Gathered, Target};
 use super::needs::Loader;
 use super::reading::read;
 use super::session::Session;
-use super::{LoaderError, known_ids};
+use super::{LoaderError, known_keys};
 use crate::kafka::Watermarks;
 use crate::warehouse::uploads::{self, Loaded};
 
@@ -43,9 +42,9 @@ impl Session {
         let next = next_offsets(&watermarks, &found.chunks);
         let known = match content.stored() {
             Some(stored) if stored.key.is_some() => {
-                known_ids::before(&loader.warehouse, &stored.dataset, found.epoch, &next).await?
+                known_keys::before(&loader.warehouse, stored, found.epoch, &next).await?
             }
-            _ => RoaringTreemap::new(),
+            _ => KeySet::default(),
         };
         let target = Target::new(lease, found.epoch, &loader.gate, &content);
         let mut session = Self { loader: loader.clone(), target: target.into(), content, known, next };

@@ -1,32 +1,29 @@
-//! Repeats: rounds that come again. They are compared, value by value, with the stored rounds.
+//! Repeats: rows that come again. They are compared, value by value, with the stored rows.
 //!
-//! Of all messages with one id the first is stored, in its chunk or in an earlier one. The others are compared with one query after their
+//! Of all messages with one key the first is stored, in its chunk or in an earlier one. The others are compared with one query after their
 //! chunks are inserted. The result is a function of the messages and of what was stored before them. A chunk that is loaded again writes
 //! the same rows into `conflicts` and `upload_counts`, whose engines merge rows with the same offsets into one.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use roaring::RoaringTreemap;
 
+use super::LoaderError;
 use super::batch::Batch;
 use super::chunk::{Chunk, Origin, Repeat};
 use super::content::Stored;
 use super::inbox::Inbox;
+use super::known_keys::{self, GivenKeys, columns_length, for_each_row};
 use super::lease::Lease;
-use super::{LoaderError, known_ids};
 use crate::dataset::Dataset;
-use crate::domain::columns::{Column, Columns};
+use crate::domain::columns::Column;
 use crate::warehouse::client::{Warehouse, WarehouseError};
-use crate::warehouse::row_binary::{value_length, write_text, write_uuid};
+use crate::warehouse::row_binary::{write_text, write_uuid};
 
-const STORED_ROUNDS: &str = include_str!("../../queries/engine/loader/stored_rounds.sql");
+const STORED_ROWS: &str = include_str!("../../queries/engine/loader/stored_rows.sql");
 
 const COUNT_COLUMNS: &str =
     "upload_id, topic, epoch, partition, first_offset, last_offset, new, duplicate, conflict";
-
-/// Limit for a query in bytes: far more than the bitmap of a batch's ids needs, whatever the ids are.
-const MAX_QUERY_BYTES: u32 = 16 << 20;
 
 /// Bytes of rows that are sent at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -37,23 +34,23 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The result for one repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing is stored under its id.
+    /// Nothing is stored under its key.
     Gone,
     Duplicate,
     Conflict,
 }
 
-/// Repeats of several chunks, by id.
+/// Repeats of several chunks, by key.
 struct Comparison<'a> {
     chunks: &'a [Chunk],
-    /// Id, chunk index and repeat index, sorted.
-    order: Vec<(u64, usize, usize)>,
+    /// The key (its last column and what comes before it), chunk index and repeat index, sorted.
+    order: Vec<(u64, &'a [u8], usize, usize)>,
     /// The verdicts of the repeats in `order`.
     verdicts: Vec<Verdict>,
 }
 
-/// Turns repeats whose known round is no longer stored, because someone deleted it, back into new rounds. This must happen before the
-/// batch is noted: after a crash the known ids are read from the stored rounds again, and the blocks must be the same.
+/// Turns repeats whose known row is no longer stored, because someone deleted it, back into new rows. This must happen before the
+/// batch is noted: after a crash the known keys are read from the stored rows again, and the blocks must be the same.
 ///
 /// # Errors
 /// ClickHouse does not answer.
@@ -63,19 +60,18 @@ pub(super) async fn bring_back(
     epoch: u32,
     batch: &mut Batch,
 ) -> Result<(), LoaderError> {
-    let known = batch.known_ids();
-    if known.is_empty() {
+    let mut known = batch.known_keys().peekable();
+    if known.peek().is_none() {
         return Ok(());
     }
-    let found = known_ids::stored(lease.warehouse(), &stored.dataset, &known, MAX_QUERY_BYTES);
+    let known = GivenKeys::of(stored, known)?;
+    let found = known_keys::stored(lease.warehouse(), stored, &known);
     let found = tokio::time::timeout(TIMEOUT, found).await.map_err(|_| WarehouseError::TimedOut)??;
-    let gone = known - found;
-    if gone.is_empty() {
-        return Ok(());
-    }
     let topic = lease.topic();
-    let rounds = batch.bring_back(gone, stored, &Origin { topic, epoch, generation: lease.generation });
-    tracing::info!(topic, rounds, "deleted rounds came again and are loaded as new");
+    let rows = batch.bring_back(&found, stored, &Origin { topic, epoch, generation: lease.generation });
+    if rows > 0 {
+        tracing::info!(topic, rows, "deleted rows came again and are loaded as new");
+    }
     Ok(())
 }
 
@@ -126,7 +122,8 @@ pub(super) async fn write(
 impl<'a> Comparison<'a> {
     fn of(chunks: &'a [Chunk]) -> Self {
         let repeats = chunks.iter().enumerate().flat_map(|(number, chunk)| {
-            chunk.repeats.iter().enumerate().map(move |(at, repeat)| (repeat.id, number, at))
+            let keys = chunk.repeats.iter().map(move |repeat| (repeat.id, chunk.row(repeat).prefix));
+            keys.enumerate().map(move |(at, (id, prefix))| (id, prefix, number, at))
         });
         let mut order: Vec<_> = repeats.collect();
         order.sort_unstable();
@@ -134,20 +131,28 @@ impl<'a> Comparison<'a> {
         Self { chunks, order, verdicts }
     }
 
-    fn ids(&self) -> RoaringTreemap {
-        self.order.iter().map(|(id, ..)| *id).collect()
+    /// Returns each key once.
+    fn keys(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let mut keys = self.order.iter().map(|(id, prefix, ..)| (*prefix, *id)).peekable();
+        std::iter::from_fn(move || {
+            let key = keys.next()?;
+            while keys.next_if_eq(&key).is_some() {}
+            Some(key)
+        })
     }
 
-    /// Compares a stored round with all its repeats. If a round is stored more than once, which ClickHouse's own consumer can cause,
+    /// Compares a stored row with all its repeats. If a row is stored more than once, which ClickHouse's own consumer can cause,
     /// a repeat is a duplicate if it equals one of the copies.
-    fn compare(&mut self, id: u64, row: &[u8]) {
-        let first = self.order.partition_point(|(other, ..)| *other < id);
-        for (&(other, chunk, at), verdict) in self.order.iter().zip(&mut self.verdicts).skip(first) {
-            if other != id {
+    fn compare(&mut self, prefix: &[u8], id: u64, fields: &[u8]) {
+        let key = (id, prefix);
+        let first = self.order.partition_point(|(id, prefix, ..)| (*id, *prefix) < key);
+        for (&(id, prefix, chunk, at), verdict) in self.order.iter().zip(&mut self.verdicts).skip(first) {
+            if (id, prefix) != key {
                 break;
             }
-            let sent = self.chunks.get(chunk).and_then(|chunk| chunk.row(chunk.repeats.get(at)?));
-            if sent == Some(row) {
+            let chunk = self.chunks.get(chunk);
+            let sent = chunk.and_then(|chunk| Some(chunk.row(chunk.repeats.get(at)?).fields));
+            if sent == Some(fields) {
                 *verdict = Verdict::Duplicate;
             } else if *verdict == Verdict::Gone {
                 *verdict = Verdict::Conflict;
@@ -159,8 +164,8 @@ impl<'a> Comparison<'a> {
     fn verdicts(self) -> Result<Vec<(usize, usize, Verdict)>, LoaderError> {
         let judged = self.order.iter().zip(&self.verdicts);
         let mut verdicts = judged
-            .map(|(&(id, chunk, at), verdict)| match verdict {
-                Verdict::Gone => Err(LoaderError::RoundGone { id }),
+            .map(|(&(id, _, chunk, at), verdict)| match verdict {
+                Verdict::Gone => Err(LoaderError::RowGone { id }),
                 verdict => Ok((chunk, at, *verdict)),
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -169,41 +174,33 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Reads the stored rounds and compares them as they arrive.
+/// Reads the stored rows and compares them as they arrive.
 async fn fetch(
     warehouse: &Warehouse,
     stored: &Stored,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), LoaderError> {
-    let sql = stored.dataset.sql(STORED_ROUNDS).replace("/* ids */", &known_ids::state(&comparison.ids())?);
-    let query = warehouse.query(&sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
-    let mut answer = query.fetch_bytes("RowBinary").map_err(WarehouseError::from)?;
-    let columns = stored.columns();
-    let key = stored.key.and_then(|key| columns.iter().nth(key));
-    let mut bytes = Vec::new();
-    while let Some(piece) = answer.next().await.map_err(WarehouseError::from)? {
-        bytes.extend_from_slice(&piece);
-        let mut taken = 0;
-        while let Some((id, length)) = bytes.get(taken..).and_then(|rest| round(columns, key, rest)) {
-            comparison.compare(id, bytes.get(taken..taken + length).unwrap_or_default());
-            taken += length;
-        }
-        bytes.drain(..taken);
+    let prefix: Vec<&Column> = stored.prefix().collect();
+    let fields: Vec<&Column> = stored.columns().fields().collect();
+    for given in GivenKeys::of(stored, comparison.keys())? {
+        let compare = |bytes: &[u8]| Ok(compare_first(&prefix, &fields, bytes, comparison));
+        for_each_row(given.query(warehouse, stored, STORED_ROWS), compare).await?;
     }
-    if bytes.is_empty() { Ok(()) } else { Err(LoaderError::BrokenRow) }
+    Ok(())
 }
 
-/// Returns the id and the length of the round at the start of `bytes`, if the whole row has arrived.
-fn round(columns: &Columns, key: Option<&Column>, bytes: &[u8]) -> Option<(u64, usize)> {
-    let (mut id, mut length) = (None, 0);
-    for column in columns.fields() {
-        let rest = bytes.get(length..)?;
-        if key.is_some_and(|key| std::ptr::eq(key, column)) {
-            id = rest.first_chunk().copied().map(u64::from_le_bytes);
-        }
-        length += value_length(column, rest)?;
-    }
-    Some((id?, length))
+/// Compares the stored row at the start of `bytes`. Returns its length, or none if it has not arrived completely.
+fn compare_first(
+    prefix: &[&Column],
+    fields: &[&Column],
+    bytes: &[u8],
+    comparison: &mut Comparison<'_>,
+) -> Option<usize> {
+    let (prefix, rest) = bytes.split_at_checked(columns_length(prefix, bytes)?)?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let fields = rest.get(..columns_length(fields, rest)?)?;
+    comparison.compare(prefix, u64::from_le_bytes(*id), fields);
+    Some(prefix.len() + id.len() + fields.len())
 }
 
 /// Counts a repeat.
@@ -238,7 +235,9 @@ fn conflict_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> impl Iterator<I
 }
 
 fn write_conflict(lease: &Lease, epoch: u32, chunk: &Chunk, repeat: &Repeat, out: &mut Vec<u8>) {
-    out.extend_from_slice(chunk.row(repeat).unwrap_or_default());
+    let row = chunk.row(repeat);
+    out.extend_from_slice(row.fields);
+    out.extend_from_slice(row.others);
     write_uuid(repeat.upload_id.unwrap_or_default(), out);
     out.push(u8::from(repeat.line.is_none()));
     out.extend(repeat.line.iter().flat_map(|line| line.to_le_bytes()));
@@ -270,11 +269,12 @@ fn count_rows(lease: &Lease, epoch: u32, chunks: &[Chunk]) -> Vec<u8> {
 
 /// The inbox of the conflicts of a dataset.
 pub(super) fn conflicts_inbox(dataset: &Dataset) -> Inbox {
-    let names: Vec<&str> = dataset.columns.fields().map(|column| column.name.as_str()).collect();
+    let columns = dataset.columns.fields().chain(dataset.columns.others());
+    let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     let names = names.join(", ");
     let columns =
         format!("{names}, upload_id, line, kafka_topic, kafka_epoch, kafka_partition, kafka_offset");
-    Inbox::new(&dataset.conflicts, columns)
+    Inbox::new(&dataset.conflicts, &columns)
 }
 
 /// The inbox of `upload_counts`.

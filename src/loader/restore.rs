@@ -3,23 +3,23 @@
 //! The ledger says how many rows each chunk added. If fewer are stored, the chunk's messages are read again, and the missing rows are
 //! inserted with their original offsets. Their sums may already include them. So the views leave them out (`recounted`), and the sums are set
 //! to those of their rows. Without a key there is no such mark: the views add the rows, and right after that the sums are set. Nothing is
-//! loaded in the meantime, and the known ids are read afterwards.
+//! loaded in the meantime, and the known keys are read afterwards.
 //!
 //! A row that someone deleted on purpose looks the same as a lost one. If ClickHouse remembers such a deletion, nothing is restored.
 
 use std::collections::HashSet;
 
 use rdkafka::Message;
-use roaring::RoaringTreemap;
 
 use super::batch::{BatchBuilder, rows_inbox};
 use super::chunk::{Origin, fingerprint};
-use super::content::{Content, TopicKind};
+use super::content::{Content, Stored, TopicKind};
+use super::key_set::KeySet;
 use super::lease::Lease;
 use super::mending::ChunkRows;
 use super::needs::Loader;
 use super::reading::read;
-use super::{LoaderError, known_ids};
+use super::{LoaderError, known_keys};
 use crate::dataset::Dataset;
 use crate::warehouse::client::WarehouseError;
 use crate::warehouse::lost_parts::{self, ShortChunk};
@@ -56,8 +56,8 @@ pub(super) async fn restore(loader: &Loader, lease: &Lease) -> Result<u64, Loade
         insert: rows_inbox(dataset).insert_native(),
         content: Content::of(&loader.kind),
         stored: match dataset.has_key() {
-            true => known_ids::all(&loader.warehouse, dataset).await?,
-            false => RoaringTreemap::new(),
+            true => known_keys::all(&loader.warehouse, &Stored::new(dataset.clone())).await?,
+            false => KeySet::default(),
         },
     };
     let mut restored = 0;
@@ -76,7 +76,7 @@ struct Restoring<'a> {
     dataset: &'a Dataset,
     insert: String,
     content: Content,
-    stored: RoaringTreemap,
+    stored: KeySet,
 }
 
 impl Restoring<'_> {
@@ -104,7 +104,7 @@ impl Restoring<'_> {
         let Some(chunk) = batch.chunks.first().filter(|chunk| chunk.new > 0) else { return Ok(0) };
         self.lease.insert_block(&self.insert, &token, batch.rounds.into_pieces()).await?;
         ChunkRows { lease: self.lease, origin, chunk, dataset: Some(self.dataset) }.recount().await?;
-        self.stored |= &batch.new_ids;
+        self.stored.merge(&batch.new_keys);
         Ok(chunk.new)
     }
 

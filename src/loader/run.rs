@@ -188,7 +188,7 @@ impl Loading {
     }
 
     /// Waits until the batch is loaded. Returns it if it is not marked done yet.
-    fn wait_for_earlier(&mut self) -> Result<Option<Open>, LoaderError> {
+    fn wait_for_earlier(&mut self) -> Result<Option<Box<Open>>, LoaderError> {
         let Some(task) = self.task.take() else { return Ok(None) };
         let loaded = self.runtime.block_on(task)??;
         // Its note marked the batch before it done.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use roaring::RoaringTreemap;
-
 use super::LoaderError;
 use super::batch::Batch;
 use super::content::Content;
 use super::gaps::{self, Gap};
+use super::key_set::KeySet;
 use super::loading::Target;
 use super::needs::Loader;
 
@@ -17,8 +16,8 @@ pub(super) struct Session {
     pub(super) loader: Loader,
     pub(super) target: Arc<Target>,
     pub(super) content: Content,
-    /// Ids of the rounds of all partitions that are stored or being loaded. A round may be in any partition if some were added.
-    pub(super) known: RoaringTreemap,
+    /// Keys of the rows of all partitions that are stored or being loaded. A row may be in any partition if some were added.
+    pub(super) known: KeySet,
     /// The next offset to read of each partition.
     pub(super) next: BTreeMap<u16, i64>,
 }
@@ -32,6 +31,6 @@ impl Session {
     /// Takes a batch into account for the next one.
     pub(super) fn advance(&mut self, batch: &Batch) {
         self.next.extend(batch.next_offsets());
-        self.known |= &batch.new_ids;
+        self.known.merge(&batch.new_keys);
     }
 }

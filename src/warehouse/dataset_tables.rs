@@ -115,8 +115,10 @@ impl Tables<'_> {
             let found: HashMap<&str, &str> =
                 self.of(table).map(|column| (column.name.as_str(), column.r#type.as_str())).collect();
             let alter = format!("ALTER TABLE {}.{table}", self.database);
-            // A row in conflict has the values that were sent. Its other columns are always called the same.
-            let is_wanted = |column: &&columns::Column| *table == self.dataset.table || column.is_field();
+            // A row in conflict has the values that were sent. The columns for its upload and line are always called the same.
+            let is_wanted = |column: &&columns::Column| {
+                *table == self.dataset.table || column.is_field() || column.is_other()
+            };
             for column in self.dataset.columns.iter().filter(is_wanted) {
                 let (name, kind) = (&column.name, column_type(column));
                 match found.get(name.as_str()) {

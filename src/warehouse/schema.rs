@@ -185,7 +185,7 @@ fn definitions(datasets: &[Dataset], conflicts: fn(&Dataset) -> String) -> Vec<D
 /// Returns the same without the columns of the schemas, which may be newer than the tables: those are checked with the statements that add
 /// them.
 fn required(datasets: &[Dataset]) -> Vec<Definition<'_>> {
-    definitions(datasets, |dataset| dataset.template().list("field", []).fill(CONFLICTS))
+    definitions(datasets, |dataset| dataset.template().list("field", []).list("other", []).fill(CONFLICTS))
 }
 
 /// Returns the statement of the table of differences without the columns of the schema and of the aggregate tables: likewise.

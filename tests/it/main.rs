@@ -9,6 +9,7 @@ mod aggregates_command;
 mod api_description;
 mod broken_parts;
 mod command_output;
+mod composite_keys;
 mod conflicts;
 mod crash;
 mod dataset_conflicts;

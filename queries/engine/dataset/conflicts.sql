@@ -1,8 +1,9 @@
--- Rows of a dataset that came again with other values. The stored rows are kept. Has the columns of the schema as they were sent, and the
--- position in Kafka. A chunk that is loaded again writes the same rows; FINAL returns each once.
+-- Rows of a dataset that came again with other values. The stored rows are kept. Has the columns of the schema as they were sent, the place
+-- in the upload, and the position in Kafka. A chunk that is loaded again writes the same rows; FINAL returns each once.
 CREATE TABLE IF NOT EXISTS /* conflicts */
 (
     /* each field: `$name` $type, */
+    /* each other: `$name` $type, */
     upload_id         UUID COMMENT 'The upload that produced it; all zeros if it was not an upload',
     line              Nullable(UInt64) COMMENT 'Line in the uploaded file',
     kafka_topic       LowCardinality(String),

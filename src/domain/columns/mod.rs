@@ -156,6 +156,11 @@ impl Column {
         self.source == Source::Field
     }
 
+    /// Says whether the server fills it in, and not with the upload's id or the line.
+    pub fn is_other(&self) -> bool {
+        !matches!(self.source, Source::Field | Source::UploadId | Source::Line)
+    }
+
     #[inline]
     pub fn is_nullable(&self) -> bool {
         self.nullability != Nullability::Required
@@ -302,6 +307,11 @@ impl Columns {
     /// Returns the columns for which files have fields.
     pub fn fields(&self) -> impl Iterator<Item = &Column> {
         self.iter().filter(|column| column.is_field())
+    }
+
+    /// Returns the columns that the server fills in, except those for the upload's id and the line.
+    pub fn others(&self) -> impl Iterator<Item = &Column> {
+        self.iter().filter(|column| column.is_other())
     }
 
     #[inline]

@@ -397,6 +397,12 @@ fn key(text: Text<'_>, members: &Members<'_>, columns: &[Column]) -> Result<Vec<
         if columns.get(at).is_none_or(Column::is_nullable) {
             return Err(text.fault(raw, format!("key: field {name} may be null; remove null from its type")));
         }
+        if columns.get(at).is_some_and(|column| column.kind == Kind::Double) {
+            let message = format!(
+                "key: field {name} is a double, whose values need not be equal where they look equal; use a decimal, or another field"
+            );
+            return Err(text.fault(raw, message));
+        }
         if key.contains(&at) {
             return Err(text.fault(raw, format!("key: field {name} occurs twice; remove one of them")));
         }

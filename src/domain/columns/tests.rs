@@ -72,7 +72,8 @@ fn a_type_that_an_earlier_field_defines_can_be_used_by_name() {
 
 #[test]
 fn a_key_has_any_number_of_required_columns_and_ends_in_a_number_from_0_up() {
-    let fields = r#"{"name":"symbol","type":"string"},{"name":"id","type":"int","minimum":0},{"name":"n","type":["null","long"],"minimum":0}"#;
+    let fields = r#"{"name":"symbol","type":"string"},{"name":"id","type":"int","minimum":0},{"name":"n","type":["null","long"],"minimum":0},
+        {"name":"ratio","type":"double"}"#;
     let with = |key: &str| {
         Columns::parse(&format!(r#"{{"type":"record","name":"R","key":{key},"fields":[{fields}]}}"#))
     };
@@ -83,6 +84,10 @@ fn a_key_has_any_number_of_required_columns_and_ends_in_a_number_from_0_up() {
     for (key, expected) in [
         (r#""x""#, "there is no field x"),
         (r#""n""#, "field n may be null"),
+        (
+            r#"["ratio","id"]"#,
+            "field ratio is a double, whose values need not be equal where they look equal; use a decimal",
+        ),
         (r#"["id","symbol"]"#, "symbol, is not a whole number"),
         (r#"["id","id"]"#, "field id occurs twice"),
         ("[]", "key is not the name of a field"),

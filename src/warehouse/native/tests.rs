@@ -69,7 +69,7 @@ fn value(kind: &str, bytes: &mut &[u8]) -> Vec<u8> {
         "String" => return text(bytes).into_bytes(),
         "Bool" => 1,
         "UInt16" => 2,
-        "UInt32" => 4,
+        "UInt32" | "Int32" => 4,
         "UUID" => 16,
         kind if kind.starts_with("Decimal(28") => 16,
         _ => 8,
