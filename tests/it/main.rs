@@ -43,6 +43,7 @@ mod private_files;
 mod readme;
 mod reconcile;
 mod reconcile_command;
+mod reconcile_datasets;
 mod repair;
 #[cfg(target_os = "linux")]
 mod sandbox;
