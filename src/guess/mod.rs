@@ -1,6 +1,6 @@
 //! Guesses a dataset from the first rows of a file: its schema, tables, endpoints and checks.
 //!
-//! [`fields`] reads the rows as texts, [`evidence`] notes what the values of each field show, [`kind`] chooses the types, [`write`] writes the
+//! [`fields`] reads the rows as texts, [`evidence`] notes what the values of each field show, [`kind`] chooses the types, [`mod@write`] writes the
 //! files. Then the rows are read once more, as an upload would read them: a column with faults gets a wider type. So the dataset accepts
 //! every row that it was made of.
 
