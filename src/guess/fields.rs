@@ -208,8 +208,7 @@ impl Members {
             return Ok(false);
         }
         self.rows = row;
-        for (field, last) in self.list.iter_mut().zip(&self.last_rows).filter(|(_, last)| **last != row) {
-            let _ = last;
+        for (field, _) in self.list.iter_mut().zip(&self.last_rows).filter(|(_, last)| **last != row) {
             field.evidence.see(None, &mut self.clock);
         }
         Ok(true)

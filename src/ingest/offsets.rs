@@ -4,6 +4,8 @@
 //! another character. (A broken ISO-2022-JP sequence may swallow one; its offsets are then those of a line nearby.) So
 //! a line is found by counting line ends, and only for rejected rows: accepted rows cost nothing.
 
+use memchr::{memchr2_iter, memrchr2_iter};
+
 use super::decode::Unit;
 
 /// Knows where the unread part of the text begins in the file, and finds lines in the piece that is being read.
@@ -53,6 +55,16 @@ impl LineOffsets {
         self.piece_start + self.cursor.0 as u64
     }
 
+    /// Returns where the last line end of a piece is, without `skipped` ones after it. A file of one line has none in all of a piece.
+    fn line_end(&self, piece: &[u8], skipped: usize) -> Option<usize> {
+        let width = self.unit.width();
+        if width == 1 {
+            return memrchr2_iter(b'\r', b'\n', piece).nth(skipped);
+        }
+        let is_end = |at: &usize| matches!(self.unit.ascii_at(piece, *at), Some(b'\r' | b'\n'));
+        (0..piece.len() / width).rev().map(|unit| unit * width).filter(is_end).nth(skipped)
+    }
+
     /// Goes on to the next piece. `unread`: the text that was not read to its end, which begins in `line`.
     pub fn end_piece(&mut self, piece: &[u8], unread: &[u8], line: u64) {
         if piece.is_empty() {
@@ -60,14 +72,9 @@ impl LineOffsets {
             return;
         }
         let width = self.unit.width();
-        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-        let ends_after = unread.iter().filter(|byte| is_end(byte)).count();
+        let ends_after = memchr2_iter(b'\r', b'\n', unread).count();
         // Counted from the end of the bytes, not of the text: the decoder may hold half a character that is not in it.
-        let mut ends = (0..piece.len() / width)
-            .rev()
-            .map(|unit| unit * width)
-            .filter(|&at| self.unit.ascii_at(piece, at).as_ref().is_some_and(is_end));
-        let found = ends.nth(ends_after).map(|at| self.piece_start + (at + width) as u64);
+        let found = self.line_end(piece, ends_after).map(|at| self.piece_start + (at + width) as u64);
         // Without a line end before it, the line begins where it began.
         self.unread = (line, found.unwrap_or(self.unread.1));
         self.piece_start += piece.len() as u64;

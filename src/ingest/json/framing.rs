@@ -5,6 +5,7 @@
 
 use memchr::memchr2;
 
+use super::words;
 use crate::ingest::FileError;
 use crate::ingest::format::FileFormat;
 use crate::ingest::records::LineCounter;
@@ -295,13 +296,14 @@ impl RowTexts {
 /// bracket that closes an object, or at a line end outside of all brackets.
 fn search(rest: &[u8], at: &mut usize, nesting: &mut Nesting, is_array: bool) -> Option<usize> {
     while let Some(&byte) = rest.get(*at) {
+        let tail = rest.get(*at..).unwrap_or_default();
         if nesting.is_in_text {
-            let tail = rest.get(*at..).unwrap_or_default();
-            let Some(length) = memchr2(b'"', b'\\', tail) else {
-                *at = rest.len();
-                return None;
-            };
+            let length = words::quote(tail);
             match tail.get(length) {
+                None => {
+                    *at = rest.len();
+                    return None;
+                }
                 // Its character may be in the next piece.
                 Some(b'\\') if tail.len() < length + 2 => {
                     *at += length;
@@ -313,6 +315,11 @@ fn search(rest: &[u8], at: &mut usize, nesting: &mut Nesting, is_array: bool) ->
                     *at += length + 1;
                 }
             }
+            continue;
+        }
+        // Inside of an object or an array only quotes and brackets matter.
+        if nesting.depth > 0 && !matches!(byte, b'"' | b'{' | b'}' | b'[' | b']') {
+            *at += words::bracket(tail);
             continue;
         }
         match byte {

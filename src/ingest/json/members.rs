@@ -1,4 +1,4 @@
-//! The text of a JSON object to the texts of its columns. It is checked whole, also what no column needs.
+//! The text of a JSON object to the texts of its columns. It is checked whole, also what no column needs. Flat objects are read by [`flat`].
 //!
 //! Of the parsers that were measured with price events on one core, `serde_json` with raw values was the fastest: 3.1 million rows/s, jiter
 //! 2.3, sonic-rs 1.7 (which also overflowed the stack at a depth of 100,000). simd-json does not keep the text of a number. What no
@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::flat;
 use super::layout::{Layout, Member, Node};
 use crate::domain::columns::UnknownMembers;
 use crate::ingest::records::shown;
@@ -47,9 +48,18 @@ impl Members {
     ) -> Result<(), serde_json::Error> {
         self.ranges.clear();
         self.ranges.resize(columns, None);
+        self.faults.clear();
+        let rejects_unknown = layout.unknown_members == UnknownMembers::Reject;
+        let is_flat =
+            layout.nodes == 1 && flat::read(text, &layout.root, rejects_unknown, &mut self.ranges).is_some();
+        if is_flat { Ok(()) } else { self.read_any(text, layout) }
+    }
+
+    /// Reads any object.
+    fn read_any(&mut self, text: &str, layout: &Layout) -> Result<(), serde_json::Error> {
+        self.ranges.fill(None);
         self.met.clear();
         self.met.resize(layout.nodes, false);
-        self.faults.clear();
         let mut deserializer = serde_json::Deserializer::from_str(text);
         Reading { node: &layout.root, layout, members: self, text }.deserialize(&mut deserializer)?;
         deserializer.end()
@@ -232,5 +242,93 @@ impl<'de> Visitor<'de> for Reading<'_, 'de> {
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
         self.refuse(value);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::columns::Columns;
+    use crate::ingest::column_names::{ColumnNames, Naming};
+
+    /// The layout of two columns, of which one has two names.
+    fn layout(more: &str) -> Layout {
+        let schema = format!(
+            r#"{{"type":"record","name":"R",{more}"fields":[{{"name":"a","type":"string"}},{{"name":"b","type":"long","aliases":["é"]}}]}}"#
+        );
+        let (columns, names) = (Columns::parse(&schema).unwrap(), ColumnNames::default());
+        Layout::of(Naming { columns: &columns, names: &names }, None)
+    }
+
+    /// Reads an object as a flat one. Returns what is found, which must be what is found otherwise.
+    fn flat(text: &str, layout: &Layout) -> Option<Vec<Option<(usize, usize)>>> {
+        let mut ranges = vec![None; 2];
+        let rejects_unknown = layout.unknown_members == UnknownMembers::Reject;
+        flat::read(text, &layout.root, rejects_unknown, &mut ranges)?;
+        let mut members = Members { ranges: vec![None; 2], ..Members::default() };
+        members.read_any(text, layout).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(members.ranges, ranges, "{text}");
+        assert!(members.faults.is_empty(), "{text}");
+        Some(ranges)
+    }
+
+    #[test]
+    fn a_flat_object_is_read_in_one_pass_and_no_other_is() {
+        let (any, known) = (layout(""), layout(r#""unknown_members":"reject","#));
+        for (text, ranges) in [
+            ("{}", [None, None]),
+            (r#"{"a":"x","b":12}"#, [Some((5, 8)), Some((13, 15))]),
+            (" {\t\"b\" : -0.5e+7 ,\r\n\"a\": null } ".trim(), [Some((24, 28)), Some((8, 15))]),
+            (r#"{"é":true,"a":"日本 ~"}"#, [Some((15, 25)), Some((6, 10))]),
+        ] {
+            assert_eq!(flat(text, &any).as_deref(), Some(&ranges[..]), "{text}");
+            assert!(flat(text, &known).is_some(), "{text}");
+        }
+        let more = r#"{"c":false,"a":"","c":1}"#;
+        assert_eq!(flat(more, &any), Some(vec![Some((15, 17)), None]));
+        assert_eq!(flat(more, &known), None);
+        for text in [
+            "",
+            "{",
+            "{}x",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a":01}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":.5}"#,
+            r#"{"a":1e}"#,
+            r#"{"a":-}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":truex}"#,
+            r#"{"a":nul}"#,
+            "{\"a\":\"\u{1}\"}",
+            r#"{"a":"x}"#,
+            r#"{"a":"\n"}"#,
+            r#"{"\u0061":1}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"b":1,"é":2}"#,
+            r#"{"a":1}{"a":2}"#,
+            r#"{'a':1}"#,
+            "{\"a\":NaN}",
+        ] {
+            assert_eq!(flat(text, &any), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_as_flat_is_read_the_same_by_the_parser_of_all_json(text in r#"[{}":,ab12.eE+\-\\ntrfusl\[\] é]{0,24}"#) {
+            let layout = layout("");
+            flat(&text, &layout);
+            flat(&format!("{{\"a\":{text}}}"), &layout);
+            flat(&format!("{{\"b\":1,{text}:\"x\"}}"), &layout);
+        }
     }
 }

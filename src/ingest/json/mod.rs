@@ -1,14 +1,16 @@
 //! Rows of JSON: NDJSON, an array of objects, or objects one after the other.
 //!
-//! [`framing`] finds the text of each row, [`members`] the texts of its columns ([`layout`] says where they are), [`values`] reads them. A
+//! [`framing`] finds the text of each row, [`flat`] or [`members`] the texts of its columns ([`layout`] says where they are), [`values`] reads them. A
 //! value is read from its text, so a number never becomes a binary float on its way to a decimal.
 
+mod flat;
 mod framing;
 mod layout;
 mod members;
 #[cfg(test)]
 mod tests;
 mod values;
+mod words;
 
 pub(super) use self::framing::RowTexts;
 use self::layout::Layout;
