@@ -75,7 +75,11 @@ impl Warehouse {
     /// ClickHouse does not answer, or rejects a statement.
     pub async fn create_schema(&self, datasets: &[Dataset]) -> Result<(), SchemaError> {
         let statements = definitions(datasets, |dataset| dataset.sql(CONFLICTS));
-        self.create(&statements, &required(datasets)).await
+        let created = match self.create_database().await {
+            Ok(()) => self.run(&statements).await,
+            Err(error) => Err(Failed { error, file: None }),
+        };
+        self.check_created(created, &required(datasets)).await
     }
 
     /// Creates the tables of differences, if they do not exist. `datasets`: with their aggregate tables.
@@ -92,17 +96,18 @@ impl Warehouse {
         let define = |fill: fn(&Dataset) -> String| -> Vec<Definition<'_>> {
             keyed().map(|dataset| Definition { text: fill(dataset).into(), file: None }).collect()
         };
-        self.create(&define(|dataset| dataset.sql(DIFFERENCES)), &define(required_differences)).await?;
+        let created = self.run(&define(|dataset| dataset.sql(DIFFERENCES))).await;
+        self.check_created(created, &define(required_differences)).await?;
         self.check_differences(datasets).await
     }
 
-    /// Runs statements, and checks that what they create exists: `required` has the same without what is checked elsewhere.
-    async fn create(
+    /// Checks that what was created exists, also if this user may not create it: `required` has the same without what is checked elsewhere.
+    async fn check_created(
         &self,
-        statements: &[Definition<'_>],
+        created: Result<(), Failed<'_>>,
         required: &[Definition<'_>],
     ) -> Result<(), SchemaError> {
-        let outcome = match self.run_schema(statements).await {
+        let outcome = match created {
             Err(Failed { error, file: Some(file) }) if error.is_of_statement() => {
                 return Err(SchemaError::Dataset { fault: refused(file, &error) });
             }
@@ -131,18 +136,17 @@ impl Warehouse {
         }
     }
 
-    async fn run_schema<'a>(&self, definitions: &[Definition<'a>]) -> Result<(), Failed<'a>> {
-        let failed = |file| move |error: clickhouse::error::Error| Failed { error: error.into(), file };
-        let database = self
-            .raw()
-            .clone()
-            .with_database("default")
-            .query_raw(CREATE_DATABASE)
-            .param("database", self.database())
-            .execute();
-        database.await.map_err(failed(None))?;
+    async fn create_database(&self) -> Result<(), WarehouseError> {
+        let client = self.raw().clone().with_database("default");
+        let statement = client.query_raw(CREATE_DATABASE).param("database", self.database());
+        Ok(statement.execute().await?)
+    }
+
+    /// Runs statements, each after the one before.
+    async fn run<'a>(&self, definitions: &[Definition<'a>]) -> Result<(), Failed<'a>> {
         for Definition { text, file } in definitions {
-            self.query(text).execute().await.map_err(failed(*file))?;
+            let ran = self.query(text).execute().await;
+            ran.map_err(|error| Failed { error: error.into(), file: *file })?;
         }
         Ok(())
     }
