@@ -133,7 +133,7 @@ async fn every_fault_is_printed_with_its_file_and_line() {
     let directory = payments(&[
         (
             "data/payments.csv",
-            "payment_id,paid_at,method,payer,amount\n1,2026-01-01 00:00:00,card,a,1.5\n2,x,card,a,1\n",
+            "merchant,payment_id,paid_at,due_on,method,payer,amount,refunded\nm,1,2026-01-01 00:00:00,2026-01-01,card,a,1.5,\nm,2,x,2026-01-01,card,a,1,\n",
         ),
         (
             "queries/payments/checks/none.sql",
