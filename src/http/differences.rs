@@ -12,14 +12,13 @@ use super::parameters::values::choice;
 use super::parameters::{Query, query};
 use super::problem::Problem;
 use super::state::ReconcileState;
-use crate::dataset::BETS;
 use crate::reconcile::differences::{DIFFERENCES_DAYS, DifferenceRow, Kinds, Shape};
 use crate::reconcile::report::{JobState, Kind};
 
 query! {
     /// The parameters of `GET /reconcile/{id}/differences`.
     pub struct DifferencesQuery {
-        /// Only differences of this kind
+        /// Only differences of this kind: `hour` are those of bets, `aggregate` those of other datasets
         kind: Option<Kind> = choice(Kind::ALL.map(|kind| (kind.name(), kind))).optional(),
         list: ListQuery,
     }
@@ -43,7 +42,6 @@ pub async fn list(
     headers: HeaderMap,
     Query(DifferencesQuery { kind, list }): Query<DifferencesQuery>,
 ) -> Result<Response, Problem> {
-    check_kind(kind, &state.reconciler.dataset().name)?;
     let (format, escape_formulas) = (Format::of(list.format, &headers), list.escape_formulas);
     let job = find(&state, &id).await?;
     let report = job.report.filter(|_| job.state == JobState::Done).ok_or_else(|| not_done(job.state))?;
@@ -51,23 +49,11 @@ pub async fn list(
     if differences.count(Kinds::ALL).await? != report.differences() {
         return Err(expired());
     }
-    let cursor = differences.fetch(kind.map_or(Kinds::ALL, Kinds::only))?;
+    let cursor = differences.fetch(Kinds::chosen(kind, &state.reconciler.dataset().name))?;
     let writer = Writer { format, escape_formulas };
     let shape = Shape::new(state.reconciler.dataset());
     let pieces = pieces(cursor, writer.start(&shape), move |row, out| writer.write(row, &shape, out));
     respond(&format!("differences-{}", job.id), format, pieces).await
-}
-
-/// Hours are differences of bets, keys of aggregate tables those of other datasets.
-fn check_kind(kind: Option<Kind>, dataset: &str) -> Result<(), Problem> {
-    match kind.filter(|kind| !kind.is_of(dataset)) {
-        None => Ok(()),
-        Some(_) => {
-            let other = if dataset == BETS { Kind::Hour } else { Kind::Aggregate };
-            let message = format!("this dataset has no differences of this kind; use {}", other.name());
-            Err(Problem::parameter("kind", message))
-        }
-    }
 }
 
 fn not_done(state: JobState) -> Problem {

@@ -35,8 +35,19 @@ impl Kinds {
     /// Rows that differ or are missing.
     pub(super) const DIFFERENT_OR_MISSING: Self = Self { first: 1, last: 2 };
 
+    const NONE: Self = Self { first: 1, last: 0 };
+
     pub fn only(kind: Kind) -> Self {
         Self { first: kind.number(), last: kind.number() }
+    }
+
+    /// Differences of this kind; none if the dataset has no such kind. Without a kind, all.
+    pub fn chosen(kind: Option<Kind>, dataset: &str) -> Self {
+        match kind {
+            None => Self::ALL,
+            Some(kind) if kind.is_of(dataset) => Self::only(kind),
+            Some(_) => Self::NONE,
+        }
     }
 
     pub(super) fn of(self, query: Query) -> Query {
